@@ -1,0 +1,168 @@
+"""What is asked of an evaluator and what it answers: Objective, Fidelity, Task, Evaluation, Evaluator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from nas.architecture import Architecture
+
+
+class Status(StrEnum):
+    """How an evaluation ended. Everything but `COMPLETED` is a failure with a reason."""
+
+    COMPLETED = "completed"
+    INVALID = "invalid"  # does not compile, or breaks a constraint
+    DIVERGED = "diverged"  # a loss or a weight that is not finite
+    TIMEOUT = "timeout"  # over the time limit of a trial
+    OUT_OF_MEMORY = "out_of_memory"
+    ERROR = "error"  # the candidate or the evaluator raised
+    WORKER_DIED = "worker_died"  # process or node lost, retries used up
+
+
+class Stage(StrEnum):
+    """What a trial is for. Only `SEARCH` trials may be answered from a cache."""
+
+    SEARCH = "search"
+    BASELINE = "baseline"
+    FINAL = "final"
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A measured quantity with a direction.
+
+    Attributes:
+        name: key in `Evaluation.values`, e.g. "validation_accuracy".
+        direction: "maximize" or "minimize".
+        unit: e.g. "%" or "ms"; empty for a pure number.
+    """
+
+    name: str
+    direction: str = "maximize"
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("maximize", "minimize"):
+            raise ValueError(
+                f'Objective {self.name}: direction is "maximize" or "minimize", not {self.direction!r}'
+            )
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether `a` is strictly better than `b`; NaN is never better."""
+        return a > b if self.direction == "maximize" else a < b
+
+    def loss(self, value: float | None) -> float:
+        """The value as a quantity to minimise; +inf for a missing or NaN value."""
+        if value is None or math.isnan(value):
+            return math.inf
+        return -value if self.direction == "maximize" else value
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """One cheap approximation, e.g. `Fidelity("epochs", 4)`; a task without one is the full evaluation."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One evaluation to carry out; everything that differs between two evaluations of a study.
+
+    Attributes:
+        trial: number of the trial in its study, from 0.
+        architecture: what to evaluate.
+        stage: search, baseline or final.
+        fidelity: None for the full evaluation.
+        seed: seed of all randomness of this evaluation.
+        time_limit: seconds after which a cooperative evaluator stops and reports `TIMEOUT`.
+        checkpoint: path of a checkpoint to continue from, or None.
+        save_to: path at which to leave the final weights, or None for not saving.
+    """
+
+    trial: int
+    architecture: Architecture
+    stage: Stage = Stage.SEARCH
+    fidelity: Fidelity | None = None
+    seed: int = 0
+    time_limit: float | None = None
+    checkpoint: str | None = None
+    save_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The outcome of one task; a failure is an outcome too.
+
+    Attributes:
+        status: how it ended.
+        values: objective name -> value; empty for most failures.
+        cost_seconds: seconds of work, real or simulated, failures included.
+        reason: one line, for every status but `COMPLETED`.
+        curve: one mapping of numbers per epoch, e.g. {"epoch": 1, "train_loss": .., "validation_accuracy": ..}.
+        info: further facts, JSON values only, e.g. {"parameters": 12345}.
+        checkpoint: path of the weights that were saved, or None.
+    """
+
+    status: Status
+    values: Mapping[str, float] = field(default_factory=dict)
+    cost_seconds: float = 0.0
+    reason: str | None = None
+    curve: tuple[Mapping[str, float], ...] = ()
+    info: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the evaluation completed."""
+        return self.status is Status.COMPLETED
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values only; `from_json` is its inverse."""
+        data = asdict(self)
+        data["status"] = self.status.value
+        data["curve"] = [dict(row) for row in self.curve]
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
+        """Inverse of `to_json`."""
+        return cls(**{**data, "status": Status(data["status"]), "curve": tuple(data["curve"])})
+
+
+def failure(status: Status, reason: str, cost_seconds: float = 0.0, **info: Any) -> Evaluation:
+    """An evaluation that ended badly, its reason folded to one line."""
+    return Evaluation(status, {}, cost_seconds, " ".join(str(reason).split()), (), info)
+
+
+class Evaluator(Protocol):
+    """How good an architecture is. Picklable: it is the only thing sent to a worker, data arrays included.
+
+    `objectives` are what a searcher sees, the first one decides; `reported` is the quantity of the
+    report (on test data, where there is such), which never steers a search.
+    """
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]: ...
+
+    @property
+    def reported(self) -> Objective: ...
+
+    @property
+    def fidelity_range(self) -> tuple[str, float, float] | None:
+        """(name, lowest, full) of its fidelity, e.g. ("epochs", 1, 12), or None if it has none."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Digest of everything that determines a result, apart from the task."""
+        ...
+
+    def __call__(self, task: Task) -> Evaluation:
+        """Carries the task out; raises only for faults that are not the candidate's."""
+        ...

@@ -1,0 +1,84 @@
+"""What next: Searcher, Suggestion, SearchFinished and the Trial that is told back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nas.evaluation import Evaluation, Fidelity, Stage
+
+if TYPE_CHECKING:
+    from nas.architecture import Architecture
+
+
+class SearchFinished(Exception):
+    """Raised by `ask` when a searcher has nothing left to propose, now and later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A proposal.
+
+    Attributes:
+        architecture: what to evaluate.
+        fidelity: None for the study's own fidelity.
+        parent: trial whose checkpoint or result it builds on, or None.
+        info: facts for the log, JSON values only, e.g. {"origin": "mutation", "parent": 17}.
+    """
+
+    architecture: Architecture
+    fidelity: Fidelity | None = None
+    parent: int | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A suggestion with its number and its outcome; what a searcher is told.
+
+    Attributes:
+        number: from 0, in the order of the asks.
+        suggestion: what was proposed.
+        stage: search, baseline or final.
+        seed: seed of its evaluation.
+        evaluation: None while it is in flight.
+        cached_from: the trial whose result answers this one, or None.
+    """
+
+    number: int
+    suggestion: Suggestion
+    stage: Stage = Stage.SEARCH
+    seed: int = 0
+    evaluation: Evaluation | None = None
+    cached_from: int | None = None
+
+    @property
+    def architecture(self) -> Architecture:
+        return self.suggestion.architecture
+
+
+class Searcher(Protocol):
+    """A function of its seed and the order of its asks and tells; networks and programs alike.
+
+    A searcher knows the space and the objectives from its constructor:
+    `Searcher(space, objectives, seed=..., **its own options)`. `Suggestion.info` never
+    influences it; the n-th suggestion it returns becomes the n-th search trial, and `tell`
+    finds it again by `trial.number`.
+    """
+
+    def ask(self, count: int = 1) -> Sequence[Suggestion]:
+        """Up to `count` proposals; fewer, or none, means: tell me more first.
+
+        Raises:
+            SearchFinished: nothing left to propose, now and later.
+        """
+        ...
+
+    def tell(self, trial: Trial) -> None:
+        """Takes one finished trial, in any order, once each, failed ones too.
+
+        Raises:
+            ProtocolError: the trial was not asked for or was told before.
+        """
+        ...
