@@ -105,7 +105,7 @@ class Evaluation:
         values: objective name -> value; empty for most failures.
         cost_seconds: seconds of work, real or simulated, failures included.
         reason: one line, for every status but `COMPLETED`.
-        curve: one mapping of numbers per epoch, e.g. {"epoch": 1, "train_loss": .., "validation_accuracy": ..}.
+        curve: one mapping of numbers per epoch, e.g. {"epoch": 1, "train_loss": .., ..}.
         info: further facts, JSON values only, e.g. {"parameters": 12345}.
         checkpoint: path of the weights that were saved, or None.
     """
