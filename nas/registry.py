@@ -1,0 +1,61 @@
+"""Registries of spaces, searchers, evaluators and executors: a name, a dotted target, one line on each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from nas.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One registered name.
+
+    Attributes:
+        name: as users write it.
+        target: "module:attribute", imported on first use only, so that listing costs nothing.
+        summary: one line, with the source.
+    """
+
+    name: str
+    target: str
+    summary: str
+
+    def load(self) -> Any:
+        """The registered object itself."""
+        module, attribute = self.target.split(":")
+        return getattr(import_module(module), attribute)
+
+
+class Registry:
+    """Names of one kind of thing; registering a thing makes the contract suites test it."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry] = {}
+
+    def register(self, name: str, target: str, summary: str) -> None:
+        """Adds `name`; raises ConfigError if it is taken."""
+        if name in self._entries:
+            raise ConfigError(f'{self.kind} "{name}" is registered already, as {self._entries[name].target}')
+        self._entries[name] = Entry(name, target, summary)
+
+    def names(self) -> tuple[str, ...]:
+        """All names, sorted."""
+        return tuple(sorted(self._entries))
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries[name] for name in self.names())
+
+    def get(self, name: str) -> Any:
+        """The object registered under `name`; raises ConfigError listing the names if there is none."""
+        if name not in self._entries:
+            close = difflib.get_close_matches(name, self.names(), n=1)
+            hint = f'; did you mean "{close[0]}"?' if close else ""
+            listed = ", ".join(self.names())
+            raise ConfigError(f'{self.kind} "{name}" is not registered; registered: {listed}{hint}')
+        return self._entries[name].load()
