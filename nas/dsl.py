@@ -1,0 +1,254 @@
+"""The surface syntax of search spaces: Python, a file and a print-out are the same text.
+
+    conv  = op.conv(kernel=oneof(3, 5, 7), width=shared("width", oneof(32, 64, 128)))
+    block = conv >> op.batchnorm() >> (op.relu() | op.gelu())
+    net   = op.stem(width=16) >> repeat(block | residual(block), 1, 6) >> op.head()
+
+`>>` is sequence, `|` choice, `+` a sum of branches; `+` binds before `>>`, `>>` before `|`. In text the
+prefix `op.` is left out and a bare name is a part, a rule or a program's value: `parse` reads that text with
+`ast` and evaluates nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+from nas import parser
+from nas.errors import SpaceError
+from nas.printer import to_text
+from nas.term import (
+    Choice,
+    Define,
+    Let,
+    Literal,
+    Name,
+    Number,
+    Op,
+    Program,
+    Ref,
+    Repeat,
+    Rule,
+    Seq,
+    Shared,
+    Term,
+    Use,
+    as_term,
+    seq,
+)
+
+__all__ = [
+    "add",
+    "choose",
+    "concat",
+    "define",
+    "empty",
+    "integer",
+    "let",
+    "name",
+    "oneof",
+    "op",
+    "optional",
+    "parse",
+    "permutation",
+    "program",
+    "real",
+    "ref",
+    "repeat",
+    "residual",
+    "rule",
+    "shared",
+    "to_text",
+    "train",
+    "use",
+]
+
+
+class _Operations:
+    """`op.NAME(*parts, **attributes)` applies the primitive NAME; the search space checks that it exists."""
+
+    def __getattr__(self, name: str) -> Callable[..., Term]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+        def apply(*parts: object, **attributes: object) -> Term:
+            given = tuple((key, as_term(value)) for key, value in attributes.items())
+            return Op(name, tuple(as_term(part) for part in parts), given)
+
+        return apply
+
+
+op = _Operations()
+
+
+def oneof(*options: object) -> Term:
+    """A choice of one; unlike `|` it keeps a nested choice as one option."""
+    if not options:
+        raise SpaceError("oneof: at least one option is expected, none was given")
+    return Choice(tuple(as_term(option) for option in options))
+
+
+def optional(part: object) -> Term:
+    """Nothing, or the part."""
+    return Choice((Seq(()), as_term(part)))
+
+
+def empty() -> Term:
+    """The empty sequence: what comes in goes out."""
+    return Seq(())
+
+
+def permutation(*parts: object) -> Term:
+    """The parts in any order ("maybe swap" for two); at most five."""
+    if not 2 <= len(parts) <= 5:
+        raise SpaceError(f"permutation: 2 to 5 parts are expected, {len(parts)} came")
+    orders = itertools.permutations([as_term(part) for part in parts])
+    return Choice(tuple(seq(*order) for order in orders))
+
+
+def choose(k: int, *items: object) -> Term:
+    """`k` different items out of the given ones, as a tuple in the given order; for k-of-n inputs."""
+    if not (isinstance(k, int) and 1 <= k <= len(items)):
+        raise SpaceError(f"choose: k is expected in 1..{len(items)} (the number of items), {k!r} came")
+    return Choice(tuple(as_term(combination) for combination in itertools.combinations(items, k)))
+
+
+def integer(low: int, high: int, log: bool = False) -> Term:
+    """An integer in [low, high], both included; `log` makes steps proportional to the value."""
+    return _number("integer", low, high, True, log)
+
+
+def real(low: float, high: float, log: bool = False) -> Term:
+    """A real number in [low, high]; `log` for uniform in the logarithm (needs low > 0)."""
+    return _number("real", low, high, False, log)
+
+
+def _number(kind: str, low: float, high: float, whole: bool, log: bool) -> Term:
+    for bound in (low, high):
+        if isinstance(bound, bool) or not isinstance(bound, int if whole else (int, float)):
+            expected = "integers" if whole else "numbers"
+            raise SpaceError(f"{kind}: bounds are expected to be {expected}, {bound!r} came")
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high) or (log and low <= 0):
+        rule_ = "0 < low <= high" if log else "low <= high"
+        raise SpaceError(f"{kind}: finite bounds with {rule_} are expected, ({low}, {high}) came")
+    return Number(low if whole else float(low), high if whole else float(high), whole, bool(log))
+
+
+def repeat(body: object, low: int, high: int | None = None, tied: bool = False) -> Term:
+    """`low` to `high` copies in sequence (exactly `low` without `high`).
+
+    Each copy has its own decisions, or, if `tied`, all have the same; weights are never shared.
+    """
+    high = low if high is None else high
+    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (low, high))
+    if not whole or not 0 <= low <= high:
+        raise SpaceError(f"repeat: integers with 0 <= low <= high are expected, ({low!r}, {high!r}) came")
+    return Repeat(as_term(body), low, high, bool(tied))
+
+
+def shared(name: str, body: object) -> Term:
+    """One decision for every occurrence of `name` in the same definition."""
+    return Shared(_identifier("shared", name), as_term(body))
+
+
+def define(body: object, **parts: object) -> Term:
+    """Named parts for `ref(name)` in the body; each is decided once, however often it is used."""
+    if not parts:
+        raise SpaceError("define: at least one named part is expected, e.g. define(net, normal=cell(...))")
+    return Define(as_term(body), tuple((key, as_term(value)) for key, value in parts.items()))
+
+
+def rule(name: str, body: object, depth: int) -> Term:
+    """A recursive rule; `ref(name)` in the body expands it anew, nested at most `depth` deep."""
+    if not isinstance(depth, int) or depth < 1:
+        raise SpaceError(f'rule "{name}": depth is expected to be an integer of at least 1, {depth!r} came')
+    return Rule(_identifier("rule", name), as_term(body), depth)
+
+
+def ref(name: str) -> Term:
+    """A part of `define`, or a `rule`, by name."""
+    return Ref(_identifier("ref", name))
+
+
+def name(name: str) -> Term:
+    """A given value of a program, by name."""
+    return Name(_identifier("name", name))
+
+
+def let(type: str, body: object) -> Term:  # noqa: A002 - the language's word
+    """A statement whose result is a value of the type."""
+    return Let(_identifier("let", type), as_term(body))
+
+
+def use(type: str) -> Term:  # noqa: A002 - the language's word
+    """Any value of the type that is in scope here."""
+    return Use(_identifier("use", type))
+
+
+def program(inputs: Term, body: object, **outputs: object) -> Term:
+    """Statements over typed inputs, and what they return.
+
+    `program(op.inputs(w="tensor", lr="scalar"), body, update=use("tensor"))`: the body is a sequence or a repeat of `let(type, ...)`; the outputs are decided after it.
+    """
+    if not isinstance(inputs, Op) or inputs.name != "inputs" or inputs.args:
+        raise SpaceError('program: inputs(name="type", ...) is expected first')
+    typed = []
+    for key, value in inputs.attributes:
+        if not (isinstance(value, Literal) and isinstance(value.value, str)):
+            raise SpaceError(f'program: the type of input "{key}" is expected to be a string, {value} came')
+        typed.append((key, value.value))
+    return Program(tuple(typed), as_term(body), tuple((key, as_term(v)) for key, v in outputs.items()))
+
+
+def train(network: object, **settings: object) -> Term:
+    """The network and, beside it, the settings of its training."""
+    return op.train(network, **settings)
+
+
+def residual(body: object) -> Term:
+    """The body with a skip connection around it."""
+    return op.residual(body)
+
+
+def add(*parts: object) -> Term:
+    """Branches whose results are added; the function form of `+`."""
+    return op.add(*parts)
+
+
+def concat(*parts: object) -> Term:
+    """Branches whose results are joined along the channels."""
+    return op.concat(*parts)
+
+
+def _identifier(where: str, text: object) -> str:
+    if not (isinstance(text, str) and text.isidentifier()):
+        raise SpaceError(f"{where}: a name is expected (letters, digits and _), {text!r} came")
+    return text
+
+
+_CONSTRUCTORS: dict[str, Callable[..., Term]] = {
+    "oneof": oneof,
+    "optional": optional,
+    "empty": empty,
+    "permutation": permutation,
+    "choose": choose,
+    "integer": integer,
+    "real": real,
+    "repeat": repeat,
+    "shared": shared,
+    "define": define,
+    "rule": rule,
+    "let": let,
+    "use": use,
+    "program": program,
+}
+
+
+def parse(text: str) -> Term:
+    """The term that the text denotes; `to_text` is its inverse. Nothing is evaluated.
+
+    Raises:
+        SpaceError: the text is not of the language; the message gives line and column.
+    """
+    return parser.read(text, _CONSTRUCTORS)

@@ -1,0 +1,135 @@
+"""Reads the language's text with `ast`; nothing is evaluated."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+
+from nas.errors import SpaceError
+from nas.term import Literal, Name, Op, Ref, Term, Value, branches, choice, seq
+
+Constructors = Mapping[str, Callable[..., Term]]
+
+MAX_TEXT = 1_000_000  # characters; far above any real space, a guard against files that are none
+MAX_NESTING = 150  # levels; beyond that Python's own recursion limit would answer
+
+
+def read(text: str, constructors: Constructors) -> Term:
+    """The term denoted by `text`; calls of a constructor's name go to it, all others make an Op.
+
+    Raises:
+        SpaceError: with line and column of what is not of the language.
+    """
+    if len(text) > MAX_TEXT:
+        raise SpaceError(f"text of {len(text)} characters; at most {MAX_TEXT} are read")
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line, column = getattr(error, "lineno", None) or 1, getattr(error, "offset", None) or 1
+        message = getattr(error, "msg", None) or str(error) or type(error).__name__
+        raise SpaceError(
+            f"text, line {line}, column {column}: {message}; an expression is expected"
+        ) from None
+    return _Reader(constructors).term(tree.body, frozenset(), 0)
+
+
+class _Reader:
+    def __init__(self, constructors: Constructors) -> None:
+        self.constructors = constructors
+
+    def term(self, node: ast.expr, parts: frozenset[str], level: int) -> Term:
+        """The term of one syntax node; `parts` are the names that Define and Rule bind here."""
+        if level > MAX_NESTING:
+            raise _error(node, f"nested more than {MAX_NESTING} levels deep; name parts with define(...)")
+        match node:
+            case ast.BinOp(left, ast.RShift() | ast.BitOr() | ast.Add() as operator, right):
+                return self._operator(left, operator, right, parts, level)
+            case ast.Call(ast.Name(name), args, keywords):
+                return self._call(node, name, args, keywords, parts, level)
+            case ast.Name(name):
+                return Ref(name) if name in parts else Name(name)
+            case ast.Constant() | ast.Tuple() | ast.UnaryOp():
+                return Literal(_value(node))
+            case _:
+                raise _error(
+                    node, f"{_kind(node)} is not of the language; calls, names, values, >>, | and + are"
+                )
+
+    def _operator(
+        self, left: ast.expr, operator: ast.operator, right: ast.expr, parts: frozenset[str], level: int
+    ) -> Term:
+        # a chain a >> b >> c leans left: walked in a loop, so that long chains do not nest
+        chain = [right]
+        while isinstance(left, ast.BinOp) and type(left.op) is type(operator):
+            chain.append(left.right)
+            left = left.left
+        terms = [self.term(item, parts, level + 1) for item in (left, *reversed(chain))]
+        match operator:
+            case ast.RShift():
+                return seq(*terms)
+            case ast.BitOr():
+                return choice(*terms)
+            case _:
+                return branches("add", *terms)
+
+    def _call(
+        self,
+        node: ast.Call,
+        name: str,
+        args: list[ast.expr],
+        keywords: list[ast.keyword],
+        parts: frozenset[str],
+        level: int,
+    ) -> Term:
+        if any(isinstance(arg, ast.Starred) for arg in args) or any(k.arg is None for k in keywords):
+            raise _error(node, "* and ** are not of the language; write the arguments out")
+        parts = parts | self._bound(node, name, args, keywords)
+        positional = [self.term(arg, parts, level + 1) for arg in args]
+        named = {str(k.arg): self.term(k.value, parts, level + 1) for k in keywords}
+        constructor = self.constructors.get(name)
+        if constructor is None:
+            return Op(name, tuple(positional), tuple(named.items()))
+        try:
+            if name in ("define", "program"):  # their keywords name parts and outputs, which are terms
+                return constructor(*positional, **named)
+            return constructor(*map(_plain, positional), **{key: _plain(v) for key, v in named.items()})
+        except (SpaceError, TypeError) as error:
+            raise _error(node, str(error)) from None
+
+    def _bound(
+        self, node: ast.Call, name: str, args: list[ast.expr], keywords: list[ast.keyword]
+    ) -> frozenset[str]:
+        if name == "define":
+            return frozenset(str(k.arg) for k in keywords)
+        if name == "rule":
+            if not (args and isinstance(args[0], ast.Constant) and isinstance(args[0].value, str)):
+                raise _error(node, 'rule: its name is expected first, e.g. rule("block", ..., depth=3)')
+            return frozenset((args[0].value,))
+        return frozenset()
+
+
+def _plain(term: Term) -> object:
+    """Constructors take plain values for bounds, names and flags."""
+    return term.value if isinstance(term, Literal) else term
+
+
+def _value(node: ast.expr) -> Value:
+    match node:
+        case ast.Constant(value) if value is None or isinstance(value, bool | int | float | str):
+            return value
+        case ast.UnaryOp(ast.USub(), ast.Constant(int() | float() as number)) if not isinstance(number, bool):
+            return -number
+        case ast.Tuple(items):
+            return tuple(_value(item) for item in items)
+        case _:
+            raise _error(
+                node, f"{_kind(node)} is no plain value (number, string, True, False, None or a tuple)"
+            )
+
+
+def _kind(node: ast.AST) -> str:
+    return f'"{ast.unparse(node)[:40]}"'
+
+
+def _error(node: ast.expr, message: str) -> SpaceError:
+    return SpaceError(f"text, line {node.lineno}, column {node.col_offset + 1}: {message}")
