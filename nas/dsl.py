@@ -135,16 +135,19 @@ def _number(kind: str, low: float, high: float, whole: bool, log: bool) -> Term:
     return Number(low if whole else float(low), high if whole else float(high), whole, bool(log))
 
 
-def repeat(body: object, low: int, high: int | None = None, tied: bool = False) -> Term:
-    """`low` to `high` copies in sequence (exactly `low` without `high`).
+def repeat(body: object, low: int | tuple[int, ...], high: int | None = None, tied: bool = False) -> Term:
+    """`low` to `high` copies in sequence; exactly `low` without `high`; one of a tuple of counts.
 
     Each copy has its own decisions, or, if `tied`, all have the same; weights are never shared.
     """
-    high = low if high is None else high
-    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (low, high))
-    if not whole or not 0 <= low <= high:
-        raise SpaceError(f"repeat: integers with 0 <= low <= high are expected, ({low!r}, {high!r}) came")
-    return Repeat(as_term(body), low, high, bool(tied))
+    counts = tuple(low) if isinstance(low, tuple | list) else (low, low if high is None else high)
+    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in counts)
+    if not counts or not whole or list(counts) != sorted(counts) or counts[0] < 0:
+        raise SpaceError(f"repeat: ascending integers of at least 0 are expected, {counts} came")
+    listed = isinstance(low, tuple | list) and counts != tuple(range(counts[0], counts[-1] + 1))
+    if listed and len(set(counts)) < len(counts):
+        raise SpaceError(f"repeat: different counts are expected, {counts} came")
+    return Repeat(as_term(body), counts[0], counts[-1], bool(tied), counts if listed else ())
 
 
 def shared(name: str, body: object) -> Term:
@@ -189,7 +192,8 @@ def use(type: str) -> Term:  # noqa: A002 - the language's word
 def program(inputs: Term, body: object, **outputs: object) -> Term:
     """Statements over typed inputs, and what they return.
 
-    `program(op.inputs(w="tensor", lr="scalar"), body, update=use("tensor"))`: the body is a sequence or a repeat of `let(type, ...)`; the outputs are decided after it.
+    The body is a sequence or a repeat of `let(type, ...)`; the outputs are decided after it:
+    `program(op.inputs(w="tensor", lr="scalar"), body, update=use("tensor"))`.
     """
     if not isinstance(inputs, Op) or inputs.name != "inputs" or inputs.args:
         raise SpaceError('program: inputs(name="type", ...) is expected first')

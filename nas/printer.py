@@ -43,9 +43,9 @@ def to_text(term: Term) -> str:
             return _call("oneof", *map(to_text, options))
         case Number():
             return _number(term)
-        case Repeat(body, low, high, tied):
-            bounds = [str(low)] if low == high else [str(low), str(high)]
-            return _call("repeat", to_text(body), *bounds, *(["tied=True"] if tied and low < high else []))
+        case Repeat(body, low, high, tied, counts):
+            bounds = [repr(counts)] if counts else [str(low)] if low == high else [str(low), str(high)]
+            return _call("repeat", to_text(body), *bounds, *(["tied=True"] if tied else []))
         case _:
             return _binder(term)
 

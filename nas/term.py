@@ -109,12 +109,16 @@ class Number(Term):
 
 @dataclass(frozen=True, slots=True)
 class Repeat(Term):
-    """`low` to `high` copies in sequence, each with its own decisions, or all with the same (tied)."""
+    """`low` to `high` copies in sequence, each with its own decisions, or all with the same (tied).
+
+    `counts` lists the numbers of copies there may be, ascending, where not all from `low` to `high` are.
+    """
 
     body: Term
     low: int
     high: int
     tied: bool = False
+    counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,154 @@
+"""Architecture, which one: a frozen value with its text, JSON form and digest; Decision and Key."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nas.printer import to_text
+from nas.term import Define, Literal, Op, Term
+
+if TYPE_CHECKING:
+    from nas.primitives import Vocabulary
+    from nas.space import SearchSpace
+
+
+class Key(NamedTuple):
+    """Stable address of a hole.
+
+    Attributes:
+        hole: number of the hole's site in its space.
+        prefix: pairs (repeat's site, element) and (reference's site, 0) on the way to it, flat.
+    """
+
+    hole: int
+    prefix: tuple[int, ...] = ()
+
+
+class Decision(NamedTuple):
+    """What filled one hole.
+
+    Attributes:
+        hole: number of the hole's site in its space.
+        prefix: as in `Key`.
+        option: index of a choice's option, number of copies of a repeat, number of a program's
+            value, or the number itself.
+        ids: names of a repeat's elements, when they are not 0, 1, ..., option - 1.
+    """
+
+    hole: int
+    prefix: tuple[int, ...]
+    option: int | float
+    ids: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        return Key(self.hole, self.prefix)
+
+    def to_json(self) -> list[Any]:
+        """[hole, option], then prefix, then ids, as far as there are any."""
+        data: list[Any] = [self.hole, self.option]
+        if self.prefix or self.ids:
+            data.append(list(self.prefix))
+        if self.ids:
+            data.append(list(self.ids))
+        return data
+
+    @classmethod
+    def from_json(cls, data: list[Any]) -> Decision:
+        """Inverse of `to_json`."""
+        prefix, ids = (*data[2:], [], [])[:2]
+        return cls(data[0], tuple(prefix), data[1], tuple(ids))
+
+
+class Architecture:
+    """One point of a space: an expression without holes, and the decisions that led to it.
+
+    Frozen and picklable; two architectures are equal when space and expression are, also where
+    different decisions led there. The expression is made when first asked for.
+    """
+
+    __slots__ = ("_digest", "_source", "_term", "_text", "decisions", "space", "vocabulary")
+
+    def __init__(
+        self,
+        space: str,
+        vocabulary: Vocabulary,
+        decisions: tuple[Decision, ...],
+        source: SearchSpace | Term,
+    ) -> None:
+        self.space = space
+        self.vocabulary = vocabulary
+        self.decisions = decisions
+        self._source = source
+        self._term: Term | None = source if isinstance(source, Term) else None
+        self._text: str | None = None
+        self._digest: str | None = None
+
+    @property
+    def term(self) -> Term:
+        """The expression without holes."""
+        if self._term is None:
+            from nas.unfold import unfold
+
+            self._term = unfold(self._source, self.decisions)  # type: ignore[arg-type]
+        return self._term
+
+    @property
+    def text(self) -> str:
+        """The expression as text; `SearchSpace.parse` reads it back."""
+        if self._text is None:
+            self._text = to_text(self.term)
+        return self._text
+
+    @property
+    def network(self) -> Term:
+        """The expression inside `train(...)`, or all of it where there is none."""
+        match self.term:
+            case Op("train", (network,)):
+                return network
+            case Define(Op("train", (network,)), bindings):
+                return Define(network, bindings)
+            case term:
+                return term
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Training settings beside the network, by name; empty where there are none."""
+        root = self.term.body if isinstance(self.term, Define) else self.term
+        if not isinstance(root, Op) or root.name != "train":
+            return {}
+        return {name: value.value for name, value in root.attributes if isinstance(value, Literal)}
+
+    def digest(self) -> str:
+        """Identity of the text in this space, 32 hex digits; the first 8 name it in tables."""
+        if self._digest is None:
+            content = f"{self.space}\n{self.text}".encode()
+            self._digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+        return self._digest
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; `SearchSpace.architecture_from_json` is the inverse."""
+        return {"space": self.space, "decisions": [decision.to_json() for decision in self.decisions]}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Architecture):
+            return NotImplemented
+        if self.space != other.space:
+            return False
+        return (
+            self._source is other._source and self.decisions == other.decisions
+        ) or self.term == other.term
+
+    def __hash__(self) -> int:
+        return hash((self.space, self.text))
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Architecture({self.space!r}, {self.text!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # the space stays behind: a worker needs the expression and its vocabulary only
+        return Architecture, (self.space, self.vocabulary, self.decisions, self.term)

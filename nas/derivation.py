@@ -1,0 +1,234 @@
+"""Derivation: how an architecture is reached, one decision at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nas.architecture import Architecture, Decision, Key
+from nas.errors import DeadEndError, SpaceError
+from nas.sites import (
+    BIND,
+    CHOICE,
+    EXPAND,
+    LET,
+    NODE,
+    NUMBER,
+    PROGRAM,
+    REPEAT,
+    RULE,
+    SHARED,
+    USE,
+    Layout,
+    Site,
+)
+from nas.term import Number, Term, Use
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+Depths = tuple[int, ...]  # expansions left, by rule
+Frame = tuple[Site, tuple[int, ...], Depths, Any]  # site, prefix of its key, depths, rest of the stack
+
+_HOLES = frozenset((CHOICE, NUMBER, REPEAT, USE))
+
+
+class _Value(NamedTuple):
+    """A program's value in scope: its stable number and its type."""
+
+    number: int
+    type: str
+
+
+class Derivation:
+    """A partial architecture with its leftmost hole; frozen, so a search may branch from any.
+
+    Holes with a single admissible option are filled on the way: a user sees real decisions only.
+
+    Attributes:
+        site: the leftmost hole's site; None when complete.
+        options: its admissible options; empty for a real number.
+    """
+
+    __slots__ = ("_bound", "_depths", "_log", "_prefix", "_rest", "_space", "_values", "options", "site")
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        frame: Frame | None,
+        options: Sequence[int],
+        bound: frozenset[int],
+        values: tuple[_Value, ...],
+        log: Any,
+    ) -> None:
+        self._space = space
+        self.site: Site | None
+        if frame is None:
+            self.site, self._prefix, self._depths, self._rest = None, (), (), None
+        else:
+            self.site, self._prefix, self._depths, self._rest = frame
+        self.options = options
+        self._bound = bound
+        self._values = values
+        self._log = log
+
+    @property
+    def choice(self) -> Term | None:
+        """The term at the hole (Choice, Number, Repeat or Use); None when complete."""
+        return None if self.site is None else self.site.term
+
+    @property
+    def key(self) -> Key:
+        """Stable address of the hole."""
+        if self.site is None:
+            raise SpaceError(f"{self._space.name}: the derivation is complete; it has no hole")
+        return Key(self.site.index, self._prefix)
+
+    @property
+    def label(self) -> str:
+        """The hole's place in the expression, for people."""
+        return "complete" if self.site is None else self.site.label
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What was decided so far, forced decisions included, in order."""
+        found, node = [], self._log
+        while node is not None:
+            found.append(node[0])
+            node = node[1]
+        return tuple(reversed(found))
+
+    def take(self, option: int | float, ids: tuple[int, ...] = ()) -> Derivation:
+        """Fills the leftmost hole.
+
+        Args:
+            option: one of `options`, or a real number within the bounds.
+            ids: of a repeat's elements, when they are not 0, 1, ..., option - 1.
+
+        Raises:
+            SpaceError: the option is not admissible here, or nothing is left to decide.
+        """
+        site = self.site
+        if site is None or not self._admits(site, option):
+            raise self._refusal(option)
+        log = (Decision(site.index, self._prefix, option, ids), self._log)
+        stack = _open(site, option, ids, self._prefix, self._depths, self._rest)
+        return settle(self._space, stack, self._bound, self._values, log)
+
+    def _admits(self, site: Site, option: int | float) -> bool:
+        if site.kind == NUMBER:
+            number: Number = site.term  # type: ignore[assignment]
+            whole = not number.integer or type(option) is int
+            return whole and number.low <= option <= number.high
+        return option in self.options
+
+    def _refusal(self, option: object) -> SpaceError:
+        if self.site is None:
+            return SpaceError(f"{self._space.name}: nothing is left to decide; option {option!r} came")
+        allowed = ", ".join(map(str, self.options[:20])) or str(self.site.term)
+        place = f"{self._space.name} at {self.site.label}"
+        return SpaceError(f"{place}: option {option!r} is not one of {allowed} ({self.site.term})")
+
+    def architecture(self) -> Architecture:
+        """The finished architecture; raises SpaceError while a hole is left."""
+        if self.site is not None:
+            raise SpaceError(f"{self._space.name} at {self.site.label}: this hole is not filled yet")
+        return self._space.architecture(self.decisions)
+
+    def count(self) -> int | None:
+        """Number of ways to complete it; None when unbounded."""
+        frames, node = [], None if self.site is None else (self.site, self._prefix, self._depths, self._rest)
+        while node is not None:
+            frames.append((node[0], node[2]))
+            node = node[3]
+        return self._space.counter.completions(frames, self._bound, tuple(v.type for v in self._values))
+
+
+def _open(
+    site: Site, option: int | float, ids: tuple[int, ...], prefix: tuple[int, ...], depths: Depths, stack: Any
+) -> Any:
+    """The stack after a decision: what the chosen option still has to decide comes first."""
+    if site.kind == CHOICE:
+        child = site.children[option]  # type: ignore[index]
+        return (child, prefix, depths, stack) if child.kind else stack
+    if site.kind == REPEAT and site.active:
+        body = site.children[0]
+        if site.term.tied:  # type: ignore[attr-defined]
+            return (body, prefix, depths, stack) if option else stack
+        for element in reversed(ids or range(int(option))):
+            stack = (body, (*prefix, site.index, element), depths, stack)
+    return stack
+
+
+def settle(
+    space: SearchSpace, stack: Any, bound: frozenset[int], values: tuple[_Value, ...], log: Any
+) -> Derivation:
+    """Advances to the next hole with a real choice; fills forced ones on the way."""
+    while stack is not None:
+        frame = stack
+        site, prefix, depths, stack = frame
+        kind = site.kind
+        if kind in _HOLES:
+            options = _options(space, site, depths, values)
+            forced = _forced(site, options)
+            if forced is None:
+                return Derivation(space, frame, options, bound, values, log)
+            if kind != REPEAT:  # a fixed number of copies is no decision
+                log = (Decision(site.index, prefix, forced, ()), log)
+            stack = _open(site, forced, (), prefix, depths, stack)
+        elif kind in (NODE, LET):
+            for child in site.active:
+                stack = (child, prefix, depths, stack)
+        elif kind == SHARED:
+            if site.index not in bound:
+                bound = bound | {site.index}
+                stack = (site.children[0], (), depths, stack)
+        elif kind in (RULE, EXPAND):
+            stack = _expand(space, site, prefix, depths, stack)
+        elif kind == BIND:
+            number = value_number(space.layout, site.slot, prefix)
+            values = (*values, _Value(number, space.layout.lets[site.slot]))
+        elif kind == PROGRAM:
+            values = tuple(_Value(i, kind_) for i, (_, kind_) in enumerate(space.layout.inputs))
+            for child in site.active:
+                stack = (child, prefix, depths, stack)
+    return Derivation(space, None, (), bound, values, log)
+
+
+def _options(space: SearchSpace, site: Site, depths: Depths, values: tuple[_Value, ...]) -> Sequence[int]:
+    if site.kind == USE:
+        wanted: Use = site.term  # type: ignore[assignment]
+        return tuple(value.number for value in values if value.type == wanted.type)
+    if site.recursive:
+        options = space.counter.admissible(site, depths)
+        if not options:
+            raise DeadEndError(f"{space.name} at {site.label}: no option ends within the rule's depth")
+        return options
+    return site.options
+
+
+def _forced(site: Site, options: Sequence[int]) -> int | float | None:
+    if len(options) == 1:
+        return options[0]
+    if site.kind == NUMBER and not options:
+        number: Number = site.term  # type: ignore[assignment]
+        return number.low if number.low == number.high else None
+    return None
+
+
+def _expand(space: SearchSpace, site: Site, prefix: tuple[int, ...], depths: Depths, stack: Any) -> Any:
+    """Enters a rule (its full depth less this expansion) or expands it once more."""
+    slot = site.slot
+    if site.kind == RULE:
+        left, body = space.layout.rules[slot] - 1, site.children[0]
+    else:
+        left, body = depths[slot] - 1, site.children[0].children[0]
+        prefix = (*prefix, site.index, 0)
+    return (body, prefix, (*depths[:slot], left, *depths[slot + 1 :]), stack)
+
+
+def value_number(layout: Layout, slot: int, prefix: tuple[int, ...]) -> int:
+    """Stable number of a statement's value: inputs come first; an element's statements keep theirs."""
+    if not prefix:
+        return -1 - slot
+    return len(layout.inputs) + prefix[-1] * len(layout.lets) + slot

@@ -1,0 +1,64 @@
+"""Uniform numbers in blocks, and numbers of a `Number` hole: along its scale, and back."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from nas.term import Number
+
+if TYPE_CHECKING:
+    import numpy as np
+
+STEP = 0.2  # standard deviation of a number's mutation, as a share of its range
+TRIES = 1000  # steps drawn until one leaves the old value
+
+
+class Draws:
+    """Uniform numbers in [0, 1) from a generator, fetched in blocks because single calls are slow."""
+
+    __slots__ = ("_block", "_rng")
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._block: list[float] = []
+
+    def __call__(self) -> float:
+        if not self._block:
+            self._block = self._rng.random(16).tolist()
+        return self._block.pop()
+
+    def index(self, length: int) -> int:
+        """Uniform in 0..length-1."""
+        return int(self() * length)
+
+
+def number_at(number: Number, share: float) -> int | float:
+    """The number at a share in [0, 1] of the range, along its scale; reals to six significant digits."""
+    low, high = number.low, number.high + (1 if number.integer else 0)
+    value = low * (high / low) ** share if number.log else low + share * (high - low)
+    if number.integer:
+        return min(int(number.high), max(int(number.low), math.floor(value)))
+    return min(number.high, max(number.low, float(f"{value:.6g}")))
+
+
+def share_of(number: Number, value: float) -> float:
+    """Inverse of `number_at`: where a value lies in the range, in [0, 1]; 0 for an empty range."""
+    low, high = number.low, number.high + (1 if number.integer else 0)
+    value = value + 0.5 if number.integer else value
+    if high == low:
+        return 0.0
+    return math.log(value / low) / math.log(high / low) if number.log else (value - low) / (high - low)
+
+
+def stepped(number: Number, old: float, draw: Draws) -> int | float:
+    """A normal step along the number's scale, reflected at the bounds; never the old value."""
+    if number.integer and number.high - number.low == 1:
+        return int(number.low if old == number.high else number.high)
+    for _ in range(TRIES):
+        normal = math.sqrt(-2 * math.log(1 - draw())) * math.cos(2 * math.pi * draw())  # Box and Muller
+        share = abs(share_of(number, old) + STEP * normal) % 2
+        value = number_at(number, 2 - share if share > 1 else share)
+        if value != old:
+            return value
+    return number.low if old != number.low else number.high  # bounds closer than six digits

@@ -1,0 +1,252 @@
+"""Loops over the decision sequence, written once for all spaces: sample, enumerate, replay, mutate, ...
+
+All of them walk a `Derivation` and differ only in where each decision comes from. Randomness is
+a `np.random.Generator`; nothing else is drawn from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from nas.architecture import Architecture, Decision
+from nas.derivation import Derivation
+from nas.draws import Draws, number_at
+from nas.errors import DeadEndError, SpaceError
+from nas.moves import Known, alternatives, mutations
+from nas.sites import USE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from nas.space import SearchSpace
+
+ATTEMPTS = 1000  # redraws against constraints before giving up
+
+Fill = Callable[[Derivation], Derivation]  # takes one decision at the leftmost hole
+
+
+def sample(space: SearchSpace, rng: np.random.Generator, *, by: str = "options") -> Architecture:
+    """A random architecture that meets the constraints.
+
+    Args:
+        space: to draw from.
+        rng: source of all randomness.
+        by: "options" draws every decision uniformly over its admissible options, as most papers do;
+            "derivations" weights options by how many architectures lie behind them, so that every
+            derivation of a finite space is equally likely.
+
+    Raises:
+        DeadEndError: no sample met the constraints in 1000 draws; the message gives the last reason.
+        SpaceError: "derivations" on an unbounded space.
+    """
+    if by not in ("options", "derivations"):
+        raise SpaceError(f'sample: by is "options" or "derivations", {by!r} came')
+    if by == "derivations" and space.size() is None:
+        raise SpaceError(f'{space.name}: unbounded, so "derivations" cannot be uniform; use "options"')
+    draw = Draws(rng)
+    fill = _weighted(draw) if by == "derivations" else _uniform(draw)
+    return _until_valid(space, lambda: _complete(space.start(), fill))
+
+
+def enumerate_architectures(space: SearchSpace) -> Iterator[Architecture]:
+    """Every architecture that meets the constraints, one per derivation, in depth-first order.
+
+    Raises:
+        SpaceError: the space is unbounded.
+    """
+    if space.size() is None:
+        raise SpaceError(f"{space.name}: real-valued holes cannot be enumerated; give them as oneof(...)")
+    stack = [space.start()]
+    while stack:
+        derivation = stack.pop()
+        if derivation.site is None:
+            architecture = derivation.architecture()
+            if space.violation(architecture) is None:
+                yield architecture
+        else:
+            stack.extend(derivation.take(option) for option in reversed(derivation.options))
+
+
+def replay(space: SearchSpace, decisions: Iterable[Decision], *, exact: bool = False) -> Architecture:
+    """The architecture that the decisions lead to; holes they do not cover take their first option.
+
+    Args:
+        space: the decisions' space.
+        decisions: in any order.
+        exact: every hole must be covered by an admissible decision, and every decision used.
+
+    Raises:
+        SpaceError: with `exact`, naming the first decision that does not fit.
+    """
+    known = _by_key(decisions)
+    derivation = space.start()
+    while derivation.site is not None:
+        decision = known.get(derivation.key)
+        if exact and decision is None:
+            raise SpaceError(f"{space.name} at {derivation.label}: no decision for this hole")
+        if exact and decision is not None:
+            derivation = derivation.take(decision.option, decision.ids)
+        else:
+            derivation = _follow(derivation, decision) or _first(derivation)
+    taken = {(d.hole, d.prefix): d for d in derivation.decisions}
+    unused = next((d for key, d in known.items() if taken.get(key) != d), None)
+    if exact and unused is not None:
+        raise SpaceError(f"{space.name}: the decision {unused.to_json()} belongs to no hole of the space")
+    return derivation.architecture()
+
+
+def mutate(space: SearchSpace, parent: Architecture, rng: np.random.Generator) -> Architecture:
+    """A child that differs from the parent in one decision, and in what follows from it.
+
+    One of the kinds that the parent admits is drawn, each equally likely (Chen et al. 2023 draw
+    insertion, deletion and modification 1:1:1): modify a choice, a number or an argument; insert an
+    element into a repeat; delete one. Within a kind the place is uniform. Decisions elsewhere keep their
+    values; an argument whose statement is gone reads the latest value of its type; new holes are
+    drawn uniformly. A child with the parent's text or against a constraint is drawn again.
+
+    Raises:
+        SpaceError: the space has a single architecture.
+        DeadEndError: no child in 1000 draws.
+    """
+    draw = Draws(rng)
+    known = _by_key(parent.decisions)
+    trace = _trace(space, known, draw)
+    if not trace:
+        raise SpaceError(f"{space.name}: nothing to mutate; no hole of {parent.text} has an alternative")
+    kinds = mutations(trace, known)
+    fill = _uniform(draw)
+
+    def child() -> Architecture:
+        moves = kinds[draw.index(len(kinds))]
+        changed = moves[draw.index(len(moves))](draw)
+        return _complete(changed, lambda d: _follow(d, known.get(d.key)) or fill(d))
+
+    return _until_valid(space, child, lambda found: found != parent)
+
+
+def crossover(
+    space: SearchSpace, first: Architecture, second: Architecture, rng: np.random.Generator
+) -> Architecture:
+    """Uniform crossover: each decision from either parent with equal chance, where both have it.
+
+    Raises:
+        DeadEndError: no child met the constraints in 1000 draws.
+    """
+    draw = Draws(rng)
+    ours, theirs = _by_key(first.decisions), _by_key(second.decisions)
+    fill = _uniform(draw)
+
+    def inherit(derivation: Derivation) -> Derivation:
+        assert derivation.site is not None
+        key = derivation.key
+        one, other = (ours, theirs) if draw() < 0.5 else (theirs, ours)
+        return _follow(derivation, one.get(key) or other.get(key)) or fill(derivation)
+
+    return _until_valid(space, lambda: _complete(space.start(), inherit))
+
+
+def neighbours(
+    space: SearchSpace, architecture: Architecture, rng: np.random.Generator
+) -> Iterator[Architecture]:
+    """All architectures one decision away, in derivation order; each real number gives two steps.
+
+    New holes behind a changed decision are drawn from `rng`; those that break a constraint or have
+    the text of the architecture itself are left out. Where nothing is behind any decision
+    (NAS-Bench-201, say) the result is exactly the Hamming neighbourhood.
+    """
+    draw = Draws(rng)
+    known = _by_key(architecture.decisions)
+    fill = _uniform(draw)
+    for derivation in _trace(space, known, draw):
+        for changed in alternatives(derivation, known, draw):
+            found = _complete(changed, lambda d: _follow(d, known.get(d.key)) or fill(d))
+            if found != architecture and space.violation(found) is None:
+                yield found
+
+
+def changed_decisions(before: Architecture, after: Architecture) -> int:
+    """Number of keys whose decision differs, or that only one of the two has."""
+    ours = {(d.hole, d.prefix): (d.option, d.ids) for d in before.decisions}
+    theirs = {(d.hole, d.prefix): (d.option, d.ids) for d in after.decisions}
+    return sum(ours.get(key) != theirs.get(key) for key in ours.keys() | theirs.keys())
+
+
+def _by_key(decisions: Iterable[Decision]) -> Known:
+    return {(decision[0], decision[1]): decision for decision in decisions}
+
+
+def _complete(derivation: Derivation, fill: Fill) -> Architecture:
+    while derivation.site is not None:
+        derivation = fill(derivation)
+    return derivation.architecture()
+
+
+def _until_valid(
+    space: SearchSpace,
+    make: Callable[[], Architecture],
+    accept: Callable[[Architecture], bool] | None = None,
+) -> Architecture:
+    reason = None
+    for _ in range(ATTEMPTS):
+        architecture = make()
+        if accept is not None and not accept(architecture):
+            continue
+        reason = space.violation(architecture) if space.constraints else None
+        if reason is None:
+            return architecture
+    last = reason or "every child had the parent's text"
+    raise DeadEndError(f"{space.name}: nothing admissible in {ATTEMPTS} draws; the last reason: {last}")
+
+
+def _uniform(draw: Draws) -> Fill:
+    def fill(derivation: Derivation) -> Derivation:
+        options = derivation.options
+        if options:
+            return derivation.take(options[int(draw() * len(options))])
+        return derivation.take(number_at(derivation.choice, draw()))  # type: ignore[arg-type]
+
+    return fill
+
+
+def _weighted(draw: Draws) -> Fill:
+    def fill(derivation: Derivation) -> Derivation:
+        branches = [derivation.take(option) for option in derivation.options]
+        weights = [branch.count() or 0 for branch in branches]
+        remaining = int(draw() * 2**53) * sum(weights) // 2**53
+        for branch, weight in zip(branches, weights, strict=True):
+            if remaining < weight:
+                return branch
+            remaining -= weight
+        raise AssertionError("a weight below the total is always found")
+
+    return fill
+
+
+def _first(derivation: Derivation) -> Derivation:
+    number = derivation.choice
+    option = derivation.options[0] if derivation.options else number.low  # type: ignore[union-attr]
+    return derivation.take(option)
+
+
+def _follow(derivation: Derivation, decision: Decision | None) -> Derivation | None:
+    """The known decision if it is admissible here; an argument that is gone reads the latest value."""
+    if decision is None:
+        return None
+    site, options = derivation.site, derivation.options
+    assert site is not None
+    if not options or decision.option in options:
+        return derivation.take(decision.option, decision.ids)
+    return derivation.take(options[-1]) if site.kind == USE else None
+
+
+def _trace(space: SearchSpace, known: Known, draw: Draws) -> list[Derivation]:
+    """The derivations along the way to an architecture, one for each hole with a real choice."""
+    fill = _uniform(draw)
+    trace = []
+    derivation = space.start()
+    while derivation.site is not None:
+        trace.append(derivation)
+        decision = known.get(derivation.key)
+        derivation = _follow(derivation, decision) or fill(derivation)
+    return trace

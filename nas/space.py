@@ -1,0 +1,140 @@
+"""SearchSpace: what may exist."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from nas import counting, matching, vetting
+from nas.architecture import Architecture, Decision
+from nas.derivation import Derivation, settle
+from nas.dsl import parse as parse_term
+from nas.errors import SpaceError
+from nas.printer import to_text
+from nas.sites import lay_out
+from nas.term import Term
+
+if TYPE_CHECKING:
+    from nas.primitives import Vocabulary
+
+Constraint = Callable[[Architecture], "str | None"]  # None: satisfied; otherwise the reason, one line
+
+
+class SearchSpace:
+    """An expression with holes: the set of architectures that fill them.
+
+    Args:
+        name: short identifier; appears in logs and error messages.
+        expression: a term, or its text.
+        vocabulary: the primitives it may use; None for the standard networks' (`nas.layers.NETWORK`).
+        constraints: callables `architecture -> None | reason`; must be picklable for workers.
+
+    Raises:
+        SpaceError: unknown primitives or attributes, values out of range, unbound or clashing names,
+            a rule that cannot end within its depth.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        expression: Term | str,
+        *,
+        vocabulary: Vocabulary | None = None,
+        constraints: Sequence[Constraint] = (),
+    ) -> None:
+        if vocabulary is None:
+            from nas.layers import NETWORK as vocabulary  # noqa: N811 - standard vocabulary, on demand
+        self.name = name
+        self.expression = parse_term(expression) if isinstance(expression, str) else expression
+        self.vocabulary = vocabulary
+        self.constraints = tuple(constraints)
+        vetting.check_expression(name, self.expression, vocabulary)
+        self.layout = lay_out(self.expression, name)
+        self.counter = counting.Counter(self.layout)
+        if not self.counter.can_finish(self.layout.root, (0,) * len(self.layout.rules)):
+            raise SpaceError(f"{name}: a rule cannot end within its depth; give it an option without itself")
+
+    def __str__(self) -> str:
+        return to_text(self.expression)
+
+    def __repr__(self) -> str:
+        return f"SearchSpace({self.name!r}, {str(self)!r})"
+
+    @cached_property
+    def _start(self) -> Derivation:
+        depths = (0,) * len(self.layout.rules)
+        return settle(self, (self.layout.root, (), depths, None), frozenset(), (), None)
+
+    def start(self) -> Derivation:
+        """The derivation with no decision taken yet."""
+        return self._start
+
+    def parse(self, text: str) -> Architecture:
+        """The architecture with that text; the first in derivation order where several have it.
+
+        Raises:
+            SpaceError: malformed text, or an expression that is not in the space.
+        """
+        decisions = matching.match(self, parse_term(text))
+        if decisions is None:
+            short = text if len(text) <= 120 else text[:117] + "..."
+            raise SpaceError(f"{self.name}: {matching.explain(self, parse_term(text))}; got {short}")
+        return self.architecture(decisions)
+
+    def architecture(self, decisions: Sequence[Decision]) -> Architecture:
+        """The architecture that these decisions describe; they are trusted, see `check`."""
+        return Architecture(self.name, self.vocabulary, tuple(decisions), self)
+
+    def architecture_from_json(self, data: Any) -> Architecture:
+        """Inverse of `Architecture.to_json`; the decisions are replayed and checked.
+
+        Raises:
+            SpaceError: decisions of another space, or damaged ones.
+        """
+        from nas.operators import replay
+
+        return replay(self, [Decision.from_json(item) for item in data["decisions"]], exact=True)
+
+    def check(self, architecture: Architecture) -> SpaceError | None:
+        """None if the architecture is in the space and meets the constraints, else why not (not raised)."""
+        from nas.operators import replay
+
+        try:
+            replayed = replay(self, architecture.decisions, exact=True)
+        except SpaceError as error:
+            return error
+        if replayed.term != architecture.term:
+            return SpaceError(
+                f"{self.name}: decisions give {replayed.text}; the architecture is {architecture.text}"
+            )
+        reason = self.violation(architecture)
+        return None if reason is None else SpaceError(f"{self.name}: {reason}")
+
+    def violation(self, architecture: Architecture) -> str | None:
+        """The first constraint's reason against the architecture, or None."""
+        for constraint in self.constraints:
+            reason = constraint(architecture)
+            if reason is not None:
+                return reason
+        return None
+
+    def size(self) -> int | None:
+        """Number of derivations, exact; None when a real-valued hole makes it unbounded.
+
+        Different derivations may print the same text. Constraints are not subtracted.
+        """
+        return self.counter.size()
+
+    def fingerprint(self) -> str:
+        """Digest of name, expression and constraints; stored with every study."""
+        parts = [self.name, str(self), *map(repr, self.constraints)]
+        return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.name, self.expression, self.vocabulary, self.constraints)
+
+
+def _rebuild(name: str, expression: Term, vocabulary: Vocabulary, constraints: Any) -> SearchSpace:
+    return SearchSpace(name, expression, vocabulary=vocabulary, constraints=constraints)

@@ -1,0 +1,58 @@
+"""Checks of an expression against its vocabulary: names, arities, and every literal an attribute may take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from nas.errors import SpaceError
+from nas.term import Choice, Literal, Number, Op, Ref, Shared, Term, Use, children
+
+if TYPE_CHECKING:
+    from nas.primitives import Attribute, Vocabulary
+
+
+def check_expression(space: str, expression: Term, vocabulary: Vocabulary) -> None:
+    """Raises SpaceError for the first primitive, attribute or value that the vocabulary does not have."""
+    _check(expression, "root", space, vocabulary)
+
+
+def _check(term: Term, place: str, space: str, vocabulary: Vocabulary) -> None:
+    if isinstance(term, Op):
+        place = f"{place}.{term.name}"
+        reason = vocabulary.check(term.name, [name for name, _ in term.attributes], len(term.args))
+        if reason is not None:
+            raise SpaceError(f"{space} at {place}: {reason}")
+        primitive = vocabulary.get(term.name)
+        for name, value in term.attributes:
+            attribute = primitive.attribute(name)
+            if attribute is not None:
+                _check_attribute(value, attribute, f"{space} at {place}")
+    for i, child in enumerate(term.args if isinstance(term, Op) else children(term)):
+        _check(child, f"{place}[{i}]", space, vocabulary)
+
+
+def _check_attribute(value: Term, attribute: Attribute, place: str) -> None:
+    for candidate in _values(value, place):
+        reason = attribute.check(candidate)
+        if reason is not None:
+            raise SpaceError(f"{place}: {reason}")
+
+
+def _values(term: Term, place: str) -> Iterator[Any]:
+    """The plain values that a term may become; of a number its bounds."""
+    match term:
+        case Literal(value):
+            yield value
+        case Number(low, high):
+            yield low
+            yield high
+        case Choice(options):
+            for option in options:
+                yield from _values(option, place)
+        case Shared(_, body):
+            yield from _values(body, place)
+        case Ref() | Use():
+            yield from ()
+        case _:
+            raise SpaceError(f"{place}: an attribute takes values, oneof, integer or real; got {term}")
