@@ -55,10 +55,22 @@ class Site:
         active: the children that are not FIXED, last first, as a stack takes them.
         options: of a CHOICE or an integer NUMBER or a REPEAT, all of its options.
         recursive: whether the depth bound of a rule may forbid something inside.
+        plain: of a FIXED site, the term as architectures hold it, kept from its first use.
         slot: RULE, EXPAND: number of the rule; LET, BIND: number of the statement; USE, LET: see `type`.
     """
 
-    __slots__ = ("active", "children", "index", "kind", "label", "options", "recursive", "slot", "term")
+    __slots__ = (
+        "active",
+        "children",
+        "index",
+        "kind",
+        "label",
+        "options",
+        "plain",
+        "recursive",
+        "slot",
+        "term",
+    )
 
     def __init__(self, kind: int, term: Term, index: int, label: str) -> None:
         self.kind = kind
@@ -70,6 +82,7 @@ class Site:
         self.options: tuple[int, ...] | range = ()
         self.recursive = False
         self.slot = 0
+        self.plain: Term | None = None
 
 
 @dataclass(slots=True)

@@ -70,7 +70,9 @@ class _Unfolder:
     def build(self, site: Site, prefix: tuple[int, ...]) -> Term:
         match site.kind:
             case sites.FIXED:
-                return plain(site.term)
+                if site.plain is None:
+                    site.plain = plain(site.term)
+                return site.plain
             case sites.CHOICE:
                 return self.build(site.children[int(self.option(site, prefix))], prefix)
             case sites.NUMBER:

@@ -1,0 +1,173 @@
+"""The typed schema of a run's configuration, and how a named component is built from its section."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from typing import Any, Optional
+
+from nas.errors import ConfigError
+from nas.registry import Registry
+
+# Optional[...] instead of `X | None`: the schema's reader, OmegaConf, knows the older form only.
+# ruff: noqa: UP045
+
+
+@dataclass
+class BudgetSection:
+    """When the search ends: at whichever comes first."""
+
+    trials: Optional[int] = 24  # search trials
+    seconds: Optional[float] = None  # on the executor's clock
+
+
+@dataclass
+class SearchSection:
+    """How search trials are evaluated."""
+
+    fidelity: Optional[float] = None  # of the evaluator's own kind, e.g. epochs; null: full
+
+
+@dataclass
+class BaselineSection:
+    """The random architectures that a result is compared with."""
+
+    samples: int = 8
+
+
+@dataclass
+class FinalSection:
+    """The retraining of the chosen architecture."""
+
+    seeds: int = 8
+
+
+@dataclass
+class TrialSection:
+    """Limits of a single evaluation."""
+
+    time_limit: Optional[float] = None  # seconds
+
+
+@dataclass
+class CheckpointSection:
+    """Which weights of final trials stay on disk."""
+
+    keep: int = 1  # best by validation
+    max_mb: Optional[float] = 500.0  # bound on all of them together
+
+
+@dataclass
+class RunSection:
+    """Where a run leaves its files."""
+
+    dir: Optional[str] = None  # null: runs/<experiment>/<time>
+
+
+@dataclass
+class Config:
+    """Everything that determines a run; a section named after a group holds that component's options too."""
+
+    name: str = ""  # of the experiment, set by its file
+    seed: int = 0
+    space: dict[str, Any] = field(default_factory=dict)
+    searcher: dict[str, Any] = field(default_factory=dict)
+    evaluator: dict[str, Any] = field(default_factory=dict)
+    executor: dict[str, Any] = field(default_factory=dict)
+    hashing: dict[str, Any] = field(default_factory=dict)
+    budget: BudgetSection = field(default_factory=BudgetSection)
+    search: SearchSection = field(default_factory=SearchSection)
+    baseline: BaselineSection = field(default_factory=BaselineSection)
+    final: FinalSection = field(default_factory=FinalSection)
+    trial: TrialSection = field(default_factory=TrialSection)
+    checkpoints: CheckpointSection = field(default_factory=CheckpointSection)
+    run: RunSection = field(default_factory=RunSection)
+    resume: Optional[str] = None  # folder of a run to continue
+    dry_run: bool = False  # show what would be done and what it would cost
+
+
+def resolved(config: Config) -> dict[str, Any]:
+    """The configuration as JSON values, without what only says how this process was started."""
+    data = asdict(config)
+    return {key: value for key, value in data.items() if key not in ("resume", "dry_run")}
+
+
+def build(registry: Registry, section: Mapping[str, Any], *given: Any, **fixed: Any) -> Any:
+    """The component that a section names, called with `given`, `fixed` and the section's other entries.
+
+    A name with a colon is "module:attribute" of one's own and needs no registration. Something
+    registered that cannot be called, such as a finished space, is returned as it is.
+
+    Raises:
+        ConfigError: an unknown name or option, or a value of another type than the signature states.
+    """
+    options = {key: value for key, value in section.items() if key != "name"}
+    name = section.get("name")
+    if not isinstance(name, str) or not name:
+        listed = ", ".join(registry.names())
+        raise ConfigError(f"{registry.kind}.name: a name is expected, {name!r} came; registered: {listed}")
+    factory = _own(registry.kind, name) if ":" in name else registry.get(name)
+    if not callable(factory):
+        if options:
+            raise ConfigError(f'{registry.kind} "{name}": takes no options, {", ".join(options)} came')
+        return factory
+    _check_options(f'{registry.kind} "{name}"', factory, options, given, fixed)
+    return factory(*given, **fixed, **options)
+
+
+def _own(kind: str, name: str) -> Any:
+    module, attribute = name.split(":", 1)
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f'{kind}.name: "{name}" is expected to be module:attribute; {error}') from None
+
+
+def _check_options(
+    where: str, factory: Any, options: Mapping[str, Any], given: tuple[Any, ...], fixed: Mapping[str, Any]
+) -> None:
+    signature = inspect.signature(factory)
+    parameters = list(signature.parameters.values())
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        return  # it checks its options itself
+    taken = {p.name for p in parameters[: len(given)]} | set(fixed)
+    known = [p.name for p in parameters if p.name not in taken]
+    for option, value in options.items():
+        if option not in known:
+            listed = ", ".join(known) or "none"
+            raise ConfigError(f'{where}: has no option "{option}"; options: {listed}')
+        annotation = signature.parameters[option].annotation
+        if not _fits(value, annotation):
+            expected = _written(annotation).replace(" | ", " or ")
+            raise ConfigError(f"{where}: {option} is expected to be {expected}, {value!r} came")
+    missing = [
+        p.name for p in parameters if p.name in known and p.default is p.empty and p.name not in options
+    ]
+    if missing:
+        raise ConfigError(f"{where}: the option {missing[0]} is expected; give it a value")
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a configuration's value has the annotated type, as far as plain types state it."""
+    names = [name.strip() for name in _written(annotation).split("|")]
+    if any(name not in _PLAIN for name in names):
+        return True  # richer types are the component's own to check
+    return any(type(value) in _PLAIN[name] for name in names)
+
+
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "bool": (bool,),
+    "None": (type(None),),
+}
+
+
+def _written(annotation: Any) -> str:
+    """An annotation as it stands in the source, also where it was not kept as text."""
+    if isinstance(annotation, str):
+        return annotation
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)

@@ -1,0 +1,60 @@
+"""Macro: residual and inverted-residual networks that grow by repeats, for images of 8x8 to 64x64 pixels.
+
+The space of this project's own experiments, made of the usual blocks: basic residual blocks (He et al. 2016,
+https://arxiv.org/abs/1512.03385), inverted residuals with squeeze-excite (Sandler et al. 2018,
+https://arxiv.org/abs/1801.04381; Tan and Le 2019, https://arxiv.org/abs/1905.11946), separable and plain
+convolutions. A stem, then stages; each stage after the first halves the resolution; each block
+makes its own decisions, the activation is one decision for the whole network.
+
+Size: with b = 22 blocks and d = `depth`, a stage has r = b + b^2 + ... + b^d fillings; with w = 3 widths and
+2 reductions the space has 3 activations * w * r * (2 * w * r)^(stages - 1) derivations: 4.5e14 with the
+defaults. Order of the choices: from the stem to the head, as the data flow.
+"""
+
+from __future__ import annotations
+
+from nas.dsl import oneof, op, repeat, residual, shared
+from nas.errors import SpaceError
+from nas.space import SearchSpace
+from nas.term import Term, seq
+
+
+def space(width: int = 16, stages: int = 3, depth: int = 3) -> SearchSpace:
+    """The search space.
+
+    Args:
+        width: middle choice of channels in the first stage, a multiple of 4; doubled with each stage.
+        stages: resolutions; an image needs at least 2^stages pixels a side.
+        depth: most blocks in a stage; each has at least one.
+    """
+    if width < 4 or width % 4 or stages < 1 or depth < 1:
+        raise SpaceError(
+            "macro: width a positive multiple of 4, stages and depth of at least 1 are expected; "
+            f"got width={width}, stages={stages}, depth={depth}"
+        )
+    activation = shared("activation", op.relu() | op.silu() | op.hardswish())
+    stage = repeat(_block(activation), 1, depth)
+    parts = [op.stem(width=_widths(width)), stage]
+    for number in range(1, stages):
+        parts += [_reduction(_widths(width * 2**number), activation), stage]
+    return SearchSpace("macro", seq(*parts, op.head()))
+
+
+def _widths(middle: int) -> Term:
+    return oneof(middle // 2, middle, 3 * middle // 2)
+
+
+def _block(activation: Term) -> Term:
+    kernel = oneof(3, 5)
+    conv = op.conv(kernel=kernel, bias=False) >> op.batchnorm()
+    basic = residual(conv >> activation >> op.conv(kernel=3, bias=False) >> op.batchnorm()) >> activation
+    inverted = op.mbconv(kernel=kernel, expansion=oneof(1, 2, 4, 6), squeeze_excite=oneof(False, True))
+    separable = op.separable(kernel=kernel, bias=False) >> op.batchnorm() >> activation
+    return basic | inverted | separable | (conv >> activation)
+
+
+def _reduction(width: Term, activation: Term) -> Term:
+    """Half the resolution at another width, by a strided convolution or by pooling first."""
+    strided = op.conv(kernel=3, stride=2, bias=False, width=width)
+    pooled = op.maxpool(kernel=2) >> op.pointwise(width=width, bias=False)
+    return (strided | pooled) >> op.batchnorm() >> activation
