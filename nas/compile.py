@@ -1,0 +1,157 @@
+"""From an architecture to a torch module, with every shape inferred and every fault at its place.
+
+Weights are never shared: each copy of a `repeat` and each use of a definition gets its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from nas.errors import CompileError
+from nas.layers import NETWORK
+from nas.layers.parts import Scope, make_part
+from nas.primitives import Context, Part, Shape, Vocabulary
+from nas.term import Term
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from nas.architecture import Architecture
+
+Mode: TypeAlias = Literal["standard", "search"]
+
+
+def _root(
+    architecture: Architecture | Term, num_classes: int | None, vocabulary: Vocabulary | None, mode: Mode
+) -> tuple[Part, Context]:
+    if isinstance(architecture, Term):
+        term = architecture
+    else:
+        term, vocabulary = architecture.term, vocabulary or architecture.vocabulary
+    context = Context(num_classes, affine=mode == "standard", mode=mode)
+    return make_part(term, Scope(vocabulary or NETWORK)), context
+
+
+def infer_shape(
+    architecture: Architecture | Term,
+    input_shape: Shape,
+    num_classes: int | None,
+    *,
+    vocabulary: Vocabulary | None = None,
+    mode: Mode = "standard",
+) -> Shape:
+    """Shape that comes out, without the batch dimension; needs no torch.
+
+    Raises:
+        CompileError: the place in the expression, what was expected there, what came, what to do.
+    """
+    part, context = _root(architecture, num_classes, vocabulary, mode)
+    out = part.shape(_checked_input(input_shape), context)
+    if num_classes is not None and out != (num_classes,):
+        remedy = "end the network with head()"
+        raise CompileError(f"root: expected ({num_classes},) for {num_classes} classes; got {out}; {remedy}")
+    return out
+
+
+def _checked_input(shape: Shape) -> Shape:
+    whole = all(isinstance(side, int) and side >= 1 for side in shape)
+    if len(shape) not in (1, 3) or not whole:
+        raise CompileError(f"input: expected (C, H, W) or (F,), each at least 1; got {tuple(shape)}")
+    return tuple(shape)
+
+
+def compile_network(
+    architecture: Architecture | Term,
+    input_shape: Shape,
+    num_classes: int | None,
+    *,
+    vocabulary: Vocabulary | None = None,
+    mode: Mode = "standard",
+    seed: int = 0,
+) -> nn.Module:
+    """A new network, on the CPU and in training mode.
+
+    Args:
+        architecture: or a hole-free term, for parts and tests.
+        input_shape: of one example, (C, H, W) or (F,).
+        num_classes: None where a part is compiled that has no `head`.
+        vocabulary: the primitives; by default the architecture's, for a term the standard ones.
+        mode: "search" as in the papers' supernets, see `Context.mode`.
+        seed: of the initial weights; the global random state is left as it was.
+
+    Raises:
+        CompileError: as `infer_shape`.
+    """
+    infer_shape(architecture, input_shape, num_classes, vocabulary=vocabulary, mode=mode)
+    part, context = _root(architecture, num_classes, vocabulary, mode)
+    with _seeded(seed):
+        return part.build(tuple(input_shape), context)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """The CPU's generator, from which torch draws initial weights, seeded for a while.
+
+    `torch.manual_seed` would also reseed every CUDA device and leave it so.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def listing(architecture: Architecture | Term, input_shape: Shape, num_classes: int | None) -> str:
+    """The module tree as text: layer, output shape without the batch dimension, parameters.
+
+    Nothing is computed: the network is laid out on torch's meta device.
+    """
+    network = compile_on_meta(architecture, input_shape, num_classes)
+    shapes: dict[int, str] = {}
+    run_on_meta(network, input_shape, lambda m, out: shapes.setdefault(id(m), str(tuple(out.shape[1:]))))
+    rows = [_row(name, module, shapes) for name, module in network.named_modules()]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    lines = [f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {count:>12}" for name, shape, count in rows]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _row(name: str, module: nn.Module, shapes: dict[int, str]) -> tuple[str, str, str]:
+    """Indented name and kind, shape, parameters; containers show the sum of what they hold."""
+    depth = name.count(".") + 1 if name else 0
+    kind = type(module).__name__
+    description = kind if list(module.children()) else f"{kind}({module.extra_repr()})"
+    label = f"{name.rpartition('.')[2]}: {description}" if name else description
+    count = sum(parameter.numel() for parameter in module.parameters())
+    return "  " * depth + label, shapes.get(id(module), ""), f"{count:,}" if count else ""
+
+
+def compile_on_meta(
+    architecture: Architecture | Term, input_shape: Shape, num_classes: int | None
+) -> nn.Module:
+    """The network without memory for its weights, for counting; ready for evaluation mode."""
+    import torch
+
+    with torch.device("meta"):
+        return compile_network(architecture, input_shape, num_classes).eval()
+
+
+def run_on_meta(
+    network: nn.Module, input_shape: Shape, observe: Callable[[nn.Module, torch.Tensor], object]
+) -> None:
+    """Passes one example of shape only through the network; `observe` sees each module's output."""
+    import torch
+
+    def watch(module: nn.Module, _: object, out: object) -> None:
+        if isinstance(out, torch.Tensor):
+            observe(module, out)
+
+    hooks = [module.register_forward_hook(watch) for module in network.modules()]
+    try:
+        with torch.no_grad():
+            network(torch.empty(1, *input_shape, device="meta"))
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,194 @@
+"""Sub-expressions at their places: names resolved, attributes checked, faults placed; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
+
+from nas import term as tree
+from nas.errors import CompileError
+from nas.primitives import INHERIT, Context, Inputs, Misfit, Part, Primitive, Shape, Vocabulary
+from nas.term import Term
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Definitions in reach. Each keeps the scope before it, so that none can contain itself."""
+
+    vocabulary: Vocabulary
+    definitions: Mapping[str, tuple[Term, Scope]] = field(default_factory=dict)
+
+    def defining(self, bindings: tuple[tuple[str, Term], ...]) -> Scope:
+        """The scope of a body; a definition sees those before it."""
+        scope = self
+        for name, body in bindings:
+            scope = replace(scope, definitions={**scope.definitions, name: (body, scope)})
+        return scope
+
+    def resolve(self, name: str, path: str) -> tuple[Term, Scope]:
+        if name not in self.definitions:
+            listed = ", ".join(self.definitions) or "nothing"
+            raise CompileError(f'{path}: "{name}" is not defined here; defined: {listed}')
+        return self.definitions[name]
+
+
+def make_part(term: Term, scope: Scope, path: str = "root", label: str | None = None) -> Part:
+    """The part at a place; definitions and references are looked through.
+
+    Raises:
+        CompileError: an undefined name, or a term that is no network, such as an open choice.
+    """
+    match term:
+        case tree.Define(body, bindings):
+            return make_part(body, scope.defining(bindings), f"{path}.body", label)
+        case tree.Ref(name):
+            body, inner = scope.resolve(name, path)
+            return make_part(body, inner, f"{path}->{name}", name)
+        case tree.Op():
+            return _primitive_part(term, scope, path, label)
+        case tree.Seq(parts):
+            paths = tuple(f"{path}.parts[{i}]" for i in range(len(parts)))
+            return _Sequence(parts, scope, paths, label or "sequence")
+        case tree.Repeat(body, low, high) if low == high:
+            paths = tuple(f"{path}.body[{i}]" for i in range(low))
+            return _Sequence((body,) * low, scope, paths, label or "repeat")
+    hint = "fill its holes before compiling" if list(tree.children(term)) else "write a network here"
+    got = f"{type(term).__name__} {shorten(str(term), 60)}"
+    raise CompileError(f"{path}: expected a network; got {got}; {hint}")
+
+
+def _primitive_part(op: tree.Op, scope: Scope, path: str, label: str | None) -> _PrimitivePart:
+    place = f'{path} "{op.name}"'
+    reason = scope.vocabulary.check(op.name, [name for name, _ in op.attributes], len(op.args))
+    if reason is not None:
+        raise CompileError(f"{place}: {reason}")
+    primitive = scope.vocabulary.get(op.name)
+    if primitive.shape is None or primitive.build is None:
+        raise CompileError(f"{place}: expected a network; got a primitive of kind {primitive.kind}")
+    given = {name: _value(primitive, name, value, scope, place) for name, value in op.attributes}
+    return _PrimitivePart(primitive, op, given, scope, path, label or op.name)
+
+
+def _value(primitive: Primitive, name: str, term: Term, scope: Scope, place: str) -> Any:
+    """A checked attribute value; it may refer to a definition."""
+    while isinstance(term, tree.Ref):
+        term, scope = scope.resolve(term.name, place)
+    if not isinstance(term, tree.Literal):
+        got = f"{type(term).__name__} {shorten(str(term), 60)}"
+        raise CompileError(f"{place}: expected a plain value for {name}; got {got}")
+    attribute = primitive.attribute(name)
+    assert attribute is not None, "Vocabulary.check knows the names"
+    reason = attribute.check(term.value)
+    if reason is not None:
+        raise CompileError(f"{place}: {reason}")
+    return term.value
+
+
+@contextmanager
+def _placed(place: str) -> Iterator[None]:
+    try:
+        yield
+    except Misfit as misfit:
+        raise CompileError(f"{place}: {misfit}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _PrimitivePart:
+    """A primitive with its attributes checked."""
+
+    primitive: Primitive
+    op: tree.Op
+    given: Mapping[str, Any]
+    scope: Scope
+    path: str
+    label: str
+
+    @property
+    def name(self) -> str | None:
+        return self.primitive.name
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return tuple(make_part(a, self.scope, f"{self.path}.args[{i}]") for i, a in enumerate(self.op.args))
+
+    @property
+    def steps(self) -> tuple[Part, ...]:
+        return (self,)
+
+    def takes_stride(self) -> bool:
+        stride = self.primitive.attribute("stride")
+        if stride is not None:
+            return stride.default is INHERIT and "stride" not in self.given
+        return any(part.takes_stride() for part in self.parts)
+
+    def attributes(self, context: Context) -> Mapping[str, Any]:
+        filled = {a.name: a.default for a in self.primitive.attributes} | dict(self.given)
+        return {name: getattr(context, name) if value is INHERIT else value for name, value in filled.items()}
+
+    def shape(self, in_shape: Inputs, context: Context) -> Shape:
+        assert self.primitive.shape is not None, "checked when the part was made"
+        with _placed(f'{self.path} "{self.name}"'):
+            return self.primitive.shape(in_shape, self.attributes(context), self.parts, context)
+
+    def build(self, in_shape: Inputs, context: Context) -> nn.Module:
+        assert self.primitive.build is not None, "checked when the part was made"
+        with _placed(f'{self.path} "{self.name}"'):
+            return self.primitive.build(in_shape, self.attributes(context), self.parts, context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sequence:
+    """One part after the other; a stride from outside goes to the first part that can take it."""
+
+    terms: tuple[Term, ...]
+    scope: Scope
+    paths: tuple[str, ...]
+    label: str
+
+    @property
+    def name(self) -> str | None:
+        return None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return tuple(
+            make_part(term, self.scope, path) for term, path in zip(self.terms, self.paths, strict=True)
+        )
+
+    @property
+    def steps(self) -> tuple[Part, ...]:
+        return tuple(step for part in self.parts for step in part.steps)
+
+    def takes_stride(self) -> bool:
+        return any(part.takes_stride() for part in self.parts)
+
+    def attributes(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002 - a sequence has none
+        return {}
+
+    def shape(self, in_shape: Inputs, context: Context) -> Shape:
+        shape = in_shape
+        for part, inner in self._in_context(context):
+            shape = part.shape(shape, inner)
+        return shape  # type: ignore[return-value] - a pair reaches cells only
+
+    def build(self, in_shape: Inputs, context: Context) -> nn.Module:
+        from torch import nn
+
+        modules = nn.Sequential()
+        shape = in_shape
+        for index, (part, inner) in enumerate(self._in_context(context)):
+            modules.add_module(f"{part.label}_{index}", part.build(shape, inner))
+            shape = part.shape(shape, inner)
+        return modules
+
+    def _in_context(self, context: Context) -> Iterator[tuple[Part, Context]]:
+        for part in self.parts:
+            yield part, context
+            if context.stride != 1 and part.takes_stride():
+                context = replace(context, stride=1)
