@@ -6,7 +6,7 @@ Size: 18 * 432 * 18 * 432 = 60,466,176 networks times 2 * 32 * 8 * 8 = 4,096 set
 = 247,669,456,896 (2.5e11), exactly the size of the released space.
 
 Deviations: rates on a logarithmic grid are rounded to six significant digits; keep probabilities of
-dropout are written as dropout rates. The fixed settings of the released trainer are written beside the searched ones:
+dropout are written as dropout rates. The fixed settings of the released trainer stand beside the others:
 batches of 64, plateau schedule, a floor of 1e-9 on the rate, stop after 64 epochs without progress,
 best epoch by validation restored.
 
