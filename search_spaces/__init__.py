@@ -1,0 +1,31 @@
+"""Search spaces: one file each, with its expression, paper, size and known facts."""
+
+from nas.registry import Registry
+
+SPACES = Registry("space")  # functions without required arguments that return a SearchSpace
+
+SPACES.register(
+    "nasbench201",
+    "search_spaces.nasbench201:space",
+    "cells of four nodes, 15,625 of them, all tabulated (Dong and Yang 2020)",
+)
+SPACES.register(
+    "darts",
+    "search_spaces.darts:space",
+    "normal and reduction cells of four two-input nodes (Liu, Simonyan and Yang 2019)",
+)
+SPACES.register(
+    "deepconv",
+    "search_spaces.deepconv:space",
+    "DeepArchitect's convolutional networks with their training settings (Negrinho and Gordon 2017)",
+)
+SPACES.register(
+    "macro",
+    "search_spaces.macro:space",
+    "residual and MBConv networks that grow by blocks (after He et al. 2016, Sandler et al. 2018)",
+)
+SPACES.register(
+    "update_rule",
+    "search_spaces.update_rule:space",
+    "optimizer updates as programs (Chen et al. 2023, the search that found Lion)",
+)

@@ -13,12 +13,14 @@ node; of a node the two operations, then the inputs that they read.
 from __future__ import annotations
 
 import ast
+from itertools import combinations
+from textwrap import shorten
 
 from nas.architecture import Architecture
 from nas.dsl import choose, define, oneof, op, ref, repeat
 from nas.errors import SpaceError
 from nas.space import SearchSpace
-from nas.term import Term, seq
+from nas.term import Define, Literal, Op, Term, seq
 
 # name in the published genotypes -> operation
 OPERATIONS: dict[str, Term] = {
@@ -32,6 +34,8 @@ OPERATIONS: dict[str, Term] = {
 }
 
 NODES = 4
+_JOINED = range(2, 2 + NODES)  # a cell's output, numbered after its two inputs
+_NAMES = {operation: name for name, operation in OPERATIONS.items()}
 
 # the cells of the first-order search (V1) and of the second-order search (V2), as published
 DARTS_V1 = (
@@ -55,7 +59,10 @@ def space(channels: int = 36, layers: int = 20) -> SearchSpace:
 
     Args:
         channels: of a node in the first cells; doubled by each of the two reduction cells.
-        layers: cells; the reductions stand at one third and at two thirds. At least 3.
+        layers: cells, at least 3; the reductions stand at one third and at two thirds.
+
+    Raises:
+        SpaceError: too few layers, or no positive number of channels.
     """
     if layers < 3:
         raise SpaceError(f"darts: layers are expected to be at least 3, {layers} came")
@@ -81,6 +88,34 @@ def _stack(layers: int) -> Term:
     )
 
 
+def genotype(architecture: Architecture) -> str:
+    """The cells as published genotypes write them; `from_genotype` reads them back.
+
+    Raises:
+        SpaceError: the architecture is of another space.
+    """
+    root = architecture.term
+    cells = dict(root.bindings) if isinstance(root, Define) else {}
+    normal, reduction = _edges(cells.get("normal")), _edges(cells.get("reduction"))
+    if normal is None or reduction is None:
+        got = shorten(architecture.text, 100, placeholder=" ...")
+        raise SpaceError(f"darts: an architecture of this space is expected; got {got}")
+    ends = f"{list(_JOINED)}"
+    return f"Genotype(normal={normal}, normal_concat={ends}, reduce={reduction}, reduce_concat={ends})"
+
+
+def _edges(cell: Term | None) -> list[tuple[str, int]] | None:
+    """(operation, input) of all edges of a cell, node by node; None where it is none of this space."""
+    nodes = cell.args if isinstance(cell, Op) else ()
+    edges: list[tuple[str, int]] = []
+    for node in nodes:
+        sources = dict(node.attributes).get("inputs") if isinstance(node, Op) else None
+        if not (isinstance(node, Op) and isinstance(sources, Literal) and isinstance(sources.value, tuple)):
+            return None
+        edges += [(_NAMES.get(o, ""), int(i)) for o, i in zip(node.args, sources.value, strict=False)]  # type: ignore[arg-type]
+    return edges if len(edges) == 2 * NODES and all(name for name, _ in edges) else None
+
+
 def from_genotype(search_space: SearchSpace, text: str) -> Architecture:
     """The architecture of a genotype as published: `Genotype(normal=[(operation, input), ...], ...)`.
 
@@ -89,57 +124,62 @@ def from_genotype(search_space: SearchSpace, text: str) -> Architecture:
     Raises:
         SpaceError: the text is no such genotype, or its cells are not in the space.
     """
-    cells = _genotype(text)
-    decisions = [_cell(cells[name]) for name in ("normal", "reduce")]
     derivation = search_space.start()
-    for taken in (option for cell in decisions for option in cell):
-        derivation = derivation.take(taken)
+    for cell in _cells(text):
+        for option in _options(cell):
+            derivation = derivation.take(option)
     return derivation.architecture()
 
 
-def _cell(edges: list[tuple[str, int]]) -> list[int]:
+def _options(edges: list[tuple[str, int]]) -> list[int]:
     """Options of one cell's choices, in derivation order."""
     order = list(OPERATIONS)
     options: list[int] = []
     for number in range(NODES):
         pair = sorted(edges[2 * number : 2 * number + 2], key=lambda edge: edge[1])
         sources = (pair[0][1], pair[1][1])
-        pairs = [(a, b) for a in range(2 + number) for b in range(a + 1, 2 + number)]
+        pairs = list(combinations(range(2 + number), 2))
         if sources not in pairs or any(name not in order for name, _ in pair):
-            listed = ", ".join(order)
             raise SpaceError(
                 f"darts: node {number} is expected to have two different inputs of 0..{1 + number} and "
-                f"operations of {listed}; got {pair}"
+                f"operations of {', '.join(order)}; got {pair}"
             )
-        operations = [order.index(name) for name, _ in pair]
-        options += [*operations, pairs.index(sources)] if number else operations
+        options += [order.index(name) for name, _ in pair]
+        if number:  # the first node has no choice of inputs
+            options.append(pairs.index(sources))
     return options
 
 
-def _genotype(text: str) -> dict[str, list[tuple[str, int]]]:
-    expected = "darts: Genotype(normal=[...], normal_concat=..., reduce=[...], reduce_concat=...) is expected"
+def _cells(text: str) -> list[list[tuple[str, int]]]:
+    """Edges of the normal and of the reduction cell."""
     try:
         call = ast.parse(text.strip(), mode="eval").body
-        if not isinstance(call, ast.Call):
-            raise ValueError("no call")
-        given = {str(keyword.arg): keyword.value for keyword in call.keywords}
-        cells = {name: ast.literal_eval(given[name]) for name in ("normal", "reduce")}
-        ends = [_nodes_listed(given[f"{name}_concat"]) for name in ("normal", "reduce")]
-    except (SyntaxError, ValueError, KeyError, RecursionError) as error:
-        raise SpaceError(f"{expected}; {error}; got {text[:80]!r}") from None
-    well_formed = all(
-        isinstance(edges, list)
-        and len(edges) == 2 * NODES
-        and all(isinstance(edge, tuple) and list(map(type, edge)) == [str, int] for edge in edges)
-        for edges in cells.values()
-    )
-    if not well_formed or any(end != list(range(2, 2 + NODES)) for end in ends):
-        raise SpaceError(f"{expected}, 8 edges a cell, all four nodes joined; got {text[:80]!r}")
+        given = (
+            {keyword.arg: keyword.value for keyword in call.keywords} if isinstance(call, ast.Call) else {}
+        )
+        cells = [ast.literal_eval(given[name]) for name in ("normal", "reduce")]
+        well_formed = all(map(_is_cell, cells))
+        well_formed &= all(_joins_all(given[name]) for name in ("normal_concat", "reduce_concat"))
+    except (SyntaxError, ValueError, TypeError, KeyError, RecursionError, MemoryError):
+        well_formed, cells = False, []
+    if not well_formed:
+        raise SpaceError(
+            "darts: Genotype(normal=[...], normal_concat=[2, 3, 4, 5], reduce=[...], reduce_concat=...) is "
+            f"expected, with 8 edges (operation, input) in each cell; got {text[:80]!r}"
+        )
     return cells
 
 
-def _nodes_listed(node: ast.expr) -> list[int]:
-    """`range(a, b)` or a list of integers."""
+def _is_cell(edges: object) -> bool:
+    return (
+        isinstance(edges, list)
+        and len(edges) == 2 * NODES
+        and all(isinstance(edge, tuple) and list(map(type, edge)) == [str, int] for edge in edges)
+    )
+
+
+def _joins_all(node: ast.expr) -> bool:
+    """Whether all nodes are joined, as `range(2, 6)` or as a list."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
-        return list(range(*(int(ast.literal_eval(argument)) for argument in node.args)))
-    return list(ast.literal_eval(node))
+        return [ast.literal_eval(argument) for argument in node.args] == [_JOINED.start, _JOINED.stop]
+    return list(ast.literal_eval(node)) == list(_JOINED)

@@ -2,18 +2,28 @@
 
 Negrinho and Gordon 2017, "DeepArchitect: Automatically Designing and Training Deep Architectures"
 (https://arxiv.org/abs/1704.08792); the released experiment code is the source of the domains.
-Size: 18 * 432 * 18 * 432 = 60,466,176 networks times 2 * 32 * 8 * 8 = 4,096 settings
-= 247,669,456,896 (2.5e11), exactly the size of the released space.
-
-Deviations: rates on a logarithmic grid are rounded to six significant digits; keep probabilities of
-dropout are written as dropout rates. The fixed settings of the released trainer stand beside the others:
-batches of 64, plateau schedule, a floor of 1e-9 on the rate, stop after 64 epochs without progress,
-best epoch by validation restored.
+Size: a reduction has 6 * 3 = 18 fillings and a repeated module 6 * 2 * 2 * 3 * 6 = 432, so there are
+(18 * 432)^2 = 60,466,176 networks; times 2 * 32 * 8 * 8 = 4,096 settings these are
+247,669,456,896 (2.5e11), exactly as many as in the released code.
 
 Order of the choices: the network from input to output, then the settings.
+
+The fixed settings of the released trainer stand beside the searched ones: batches of 64, momentum 0.99, no
+weight decay, plateau schedule with a floor of 1e-9 on the rate, stop after 64 epochs without progress,
+best epoch by validation restored. Its budget was 30 minutes a network and any number of epochs; here
+the evaluator sets both.
+
+Differs from the released code:
+- it decides the settings before the network;
+- rates on a logarithmic grid are rounded to six significant digits, and keep probabilities of dropout are
+  written as dropout rates;
+- momentum is Nesterov's, as in all of this platform's trainings;
+- batch normalisation has a learnt scale as well, and initial weights are torch's.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from nas.dsl import oneof, op, optional, permutation, repeat, train
 from nas.errors import SpaceError
@@ -24,34 +34,47 @@ FILTERS = (48, 64, 80, 96, 112, 128)
 REPEATS = (1, 2, 4, 8, 16, 32)
 
 
-def space(filters: tuple[int, ...] = FILTERS, repeats: tuple[int, ...] = REPEATS) -> SearchSpace:
+def space(filters: Sequence[int] = FILTERS, repeats: Sequence[int] = REPEATS) -> SearchSpace:
     """The search space; the defaults are the paper's.
 
     Args:
-        filters: numbers of filters in the first half; twice as many in the second.
-        repeats: numbers of tied copies of the inner module, ascending.
+        filters: numbers of filters; the second of the two modules has twice as many.
+        repeats: numbers of tied copies of a module, ascending.
+
+    Raises:
+        SpaceError: no such lists of integers.
     """
-    filters, repeats = tuple(filters), tuple(repeats)
-    if not filters or not repeats:
-        raise SpaceError("deepconv: filters and repeats are expected to be lists of integers, one is empty")
-    network = _half(filters, repeats) >> _half(tuple(2 * n for n in filters), repeats) >> _affine()
+    filters, repeats = _positive("filters", filters), _positive("repeats", repeats)
+    network = (
+        _reduction(filters)
+        >> repeat(_module(filters), repeats, tied=True)
+        >> _reduction(filters)
+        >> repeat(_module([2 * number for number in filters]), repeats, tied=True)
+        >> op.flatten()
+        >> op.head()
+    )
     return SearchSpace("deepconv", train(network, **_settings()))
 
 
-def _half(filters: tuple[int, ...], repeats: tuple[int, ...]) -> Term:
-    """A strided convolution, then copies of one module that all take the same decisions."""
-    module = (
+def _positive(option: str, values: Sequence[int]) -> tuple[int, ...]:
+    numbers = tuple(values) if isinstance(values, list | tuple) else ()
+    if not numbers or not all(type(number) is int and number > 0 for number in numbers):
+        raise SpaceError(
+            f"deepconv: {option} is expected to be a list of integers of at least 1; got {values!r}"
+        )
+    return numbers
+
+
+def _reduction(filters: Sequence[int]) -> Term:
+    return op.conv(width=oneof(*filters), kernel=oneof(3, 5, 7), stride=2)
+
+
+def _module(filters: Sequence[int]) -> Term:
+    return (
         op.conv(width=oneof(*filters), kernel=oneof(3, 5))
         >> permutation(op.relu(), op.batchnorm())
         >> optional(op.dropout(rate=oneof(0.5, 0.1)))
     )
-    reduction = op.conv(width=oneof(*filters), kernel=oneof(3, 5, 7), stride=2)
-    return reduction >> repeat(module, repeats, tied=True)
-
-
-def _affine() -> Term:
-    """The paper's last layer flattens; there is no pooling over the image."""
-    return op.flatten() >> op.head()
 
 
 def _settings() -> dict[str, object]:
@@ -61,6 +84,8 @@ def _settings() -> dict[str, object]:
         "rate_mult": oneof(*_grid(1e-2, 0.9, 8)),
         "rate_patience": oneof(*range(4, 33, 4)),
         "batch_size": 64,
+        "momentum": 0.99,
+        "weight_decay": 0.0,
         "schedule": "plateau",
         "lr_min": 1e-9,
         "stop_patience": 64,

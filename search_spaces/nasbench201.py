@@ -1,23 +1,25 @@
 """NAS-Bench-201: cells with an operation on each of six edges.
 
 Dong and Yang 2020, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search"
-(https://arxiv.org/abs/2001.00326). Size: 5^6 = 15,625 cells, all of them trained by the authors;
-6,466 up to isomorphism, by their count.
+(https://arxiv.org/abs/2001.00326). Size: 5^6 = 15,625 cells, all of them trained by the authors; by their
+count 6,466 are distinct, once skip connections are contracted and edges that read zeros count as zeros.
 
 Known facts: 16 channels in the stem, three stages of N = 5 cells with 16, 32 and 64 channels, residual blocks
-of stride 2 between them; the benchmark lists the parameters of every network, which these networks
-have exactly. The order of the choices is that of the benchmark's strings: edge by edge, by target node.
+of stride 2 between them. The benchmark lists parameters and multiply-adds of its networks, which these
+networks have: 1,073,466 parameters for the cell that is best on CIFAR-10, at 94.37 % test accuracy.
+The order of the choices is that of the benchmark's strings: edge by edge, by target node.
 """
 
 from __future__ import annotations
 
 import re
+from textwrap import shorten
 
 from nas.architecture import Architecture
 from nas.dsl import add, define, oneof, op, ref, repeat
 from nas.errors import SpaceError
 from nas.space import SearchSpace
-from nas.term import Define, Op, Term
+from nas.term import Define, Literal, Op, Term
 
 # name in the benchmark -> operation; the order is that of the benchmark's own list
 OPERATIONS = {
@@ -27,8 +29,10 @@ OPERATIONS = {
     "nor_conv_3x3": op.relu_conv_bn(kernel=3),
     "avg_pool_3x3": op.avg_pool_3x3(),
 }
+_ORDER = {name: option for option, name in enumerate(OPERATIONS)}
 _NAMES = {operation: name for name, operation in OPERATIONS.items()}
 _EDGES = ((0,), (0, 1), (0, 1, 2))  # sources of the edges into each node
+_PATTERN = re.compile(r"\|(\w+)~0\|\+\|(\w+)~0\|(\w+)~1\|\+\|(\w+)~0\|(\w+)~1\|(\w+)~2\|")
 
 
 def space(channels: int = 16, cells: int = 5) -> SearchSpace:
@@ -68,14 +72,23 @@ def benchmark_string(architecture: Architecture) -> str:
     """
     root = architecture.term
     cell = dict(root.bindings).get("cell") if isinstance(root, Define) else None
-    if not isinstance(cell, Op) or len(cell.args) != len(_EDGES):
-        raise SpaceError(f"nasbench201: an architecture of this space is expected; got {architecture.text}")
-    nodes = []
-    for node, sources in zip(cell.args, _EDGES, strict=True):
-        edges = node.args if isinstance(node, Op) else ()
-        named = [f"{_NAMES[edge]}~{source}" for edge, source in zip(edges, sources, strict=True)]  # type: ignore[index]
-        nodes.append("|" + "|".join(named) + "|")
-    return "+".join(nodes)
+    nodes = cell.args if isinstance(cell, Op) else ()
+    if len(nodes) == len(_EDGES):
+        written = [_written(node, sources) for node, sources in zip(nodes, _EDGES, strict=True)]
+        if None not in written:
+            return "+".join(map(str, written))
+    got = shorten(architecture.text, 100, placeholder=" ...")
+    raise SpaceError(f"nasbench201: an architecture of this space is expected; got {got}")
+
+
+def _written(node: Term, sources: tuple[int, ...]) -> str | None:
+    """A node's part of the string; None if the node is no node of the benchmark's cells."""
+    if not isinstance(node, Op) or dict(node.attributes).get("inputs") != Literal(sources):
+        return None
+    names = [_NAMES.get(edge) for edge in node.args]
+    if len(names) != len(sources) or None in names:
+        return None
+    return "|" + "|".join(f"{name}~{source}" for name, source in zip(names, sources, strict=True)) + "|"
 
 
 def from_benchmark_string(search_space: SearchSpace, text: str) -> Architecture:
@@ -84,18 +97,19 @@ def from_benchmark_string(search_space: SearchSpace, text: str) -> Architecture:
     Raises:
         SpaceError: the text is no such string.
     """
-    nodes = text.strip().split("+")
-    pairs = [re.findall(r"([^|~]+)~(\d)\|", node) for node in nodes]
-    sources = tuple(tuple(int(source) for _, source in node) for node in pairs)
-    unknown = [name for node in pairs for name, _ in node if name not in OPERATIONS]
-    if sources != _EDGES or unknown or not all(node.startswith("|") for node in nodes):
+    derivation = search_space.start()
+    for name in _names(text.strip()):
+        derivation = derivation.take(_ORDER[name])
+    return derivation.architecture()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """The operations of a string, edge by edge."""
+    found = _PATTERN.fullmatch(text)
+    if found is None or not all(name in OPERATIONS for name in found.groups()):
         listed = ", ".join(OPERATIONS)
         raise SpaceError(
-            f"nasbench201: |op~0|+|op~0|op~1|+|op~0|op~1|op~2| is expected with op of {listed}; got {text!r}"
+            "nasbench201: |op~0|+|op~0|op~1|+|op~0|op~1|op~2| is expected with op of "
+            f"{listed}; got {text[:200]!r}"
         )
-    order = list(OPERATIONS)
-    derivation = search_space.start()
-    for node in pairs:
-        for name, _ in node:
-            derivation = derivation.take(order.index(name))
-    return derivation.architecture()
+    return found.groups()

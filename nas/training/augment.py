@@ -1,0 +1,65 @@
+"""Augmentation of a batch on its own device: random crop and flip in one gather, cutout.
+
+Shapes: images (B, C, H, W); what is drawn for each of them (B,). Draws come from a
+`torch.Generator` of the images' device.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from nas.training.settings import TrainSettings
+
+
+def crop_and_flip(images: Tensor, settings: TrainSettings, generator: torch.Generator) -> Tensor:
+    """Each image zero-padded, cropped back to its size at a random place and mirrored at random."""
+    if not settings.crop_padding and not settings.flip:
+        return images
+    size, device, padding = len(images), images.device, settings.crop_padding
+    if padding:
+        offsets = torch.randint(0, 2 * padding + 1, (2, size), generator=generator, device=device)
+    else:
+        offsets = torch.zeros(2, size, dtype=torch.long, device=device)
+    flips = torch.rand(size, generator=generator, device=device) < 0.5
+    return shift(images, offsets, flips & settings.flip, padding)
+
+
+def shift(images: Tensor, offsets: Tensor, flips: Tensor, padding: int) -> Tensor:
+    """The window of each zero-padded image whose top left corner is at `offsets`, (2, B) rows and columns.
+
+    An offset of `padding` keeps an image in place; `flips` mirrors the window left to right.
+    """
+    batch, _, height, width = images.shape
+    padded = pad(images, (padding,) * 4) if padding else images
+    across = torch.arange(width, device=images.device)
+    columns = torch.where(flips[:, None], width - 1 - across, across) + offsets[1][:, None]
+    rows = torch.arange(height, device=images.device) + offsets[0][:, None]
+    image = torch.arange(batch, device=images.device)
+    shifted = padded[image[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+    return shifted.permute(0, 3, 1, 2)  # (B, H, W, C) before
+
+
+def cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """A square of `side` pixels set to 0 around a random pixel of each image, cut off at its border.
+
+    DeVries and Taylor 2017; on normalised images 0 is the mean colour.
+    """
+    if not side:
+        return images
+    batch, _, height, width = images.shape
+    row = torch.randint(0, height, (batch,), generator=generator, device=images.device)
+    column = torch.randint(0, width, (batch,), generator=generator, device=images.device)
+    return erase(images, row, column, side)
+
+
+def erase(images: Tensor, row: Tensor, column: Tensor, side: int) -> Tensor:
+    """Rows and columns from centre - side // 2, `side` of each, set to 0."""
+    height, width = images.shape[-2:]
+    down = torch.arange(height, device=images.device) - row[:, None] + side // 2
+    across = torch.arange(width, device=images.device) - column[:, None] + side // 2
+    inside_rows = (down >= 0) & (down < side)
+    inside_columns = (across >= 0) & (across < side)
+    inside = inside_rows[:, :, None] & inside_columns[:, None, :]
+    return images.masked_fill(inside[:, None], 0)

@@ -1,0 +1,148 @@
+"""Checks of options: what a field accepts, the option names of a factory, "module:function" references."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+from nas.errors import ConfigError, NasError
+from nas.evaluation import Objective
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a field accepts.
+
+    Attributes:
+        text: in words, to follow "expected".
+        accepts: whether a value of the right type is admissible.
+    """
+
+    text: str
+    accepts: Callable[[Any], bool]
+
+
+def one_of(*names: str) -> Rule:
+    """One of the names."""
+    return Rule(f"one of {', '.join(names)}", lambda value: value in names)
+
+
+def within(low: float, high: float = math.inf) -> Rule:
+    """A number from `low` to `high`, both inclusive, infinity excluded."""
+    text = f"a number from {low} to {high}" if high < math.inf else f"a number of at least {low}"
+    return Rule(text, lambda value: low <= value <= high and value < math.inf)
+
+
+def between(low: float, high: float) -> Rule:
+    """A number strictly between `low` and `high`."""
+    text = f"a number between {low} and {high}" if high < math.inf else f"a number above {low}"
+    return Rule(text, lambda value: low < value < high)
+
+
+def check_fields(where: str, instance: Any, rules: Mapping[str, Rule], error: type[NasError]) -> None:
+    """Converts the fields of a frozen dataclass to the types of their defaults and checks them.
+
+    Whole numbers pass as numbers, and numpy's numbers as Python's; nothing else is converted.
+
+    Raises:
+        error: the first field whose value has another type or breaks its rule.
+    """
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        kind = type(field.default)
+        converted = _convert(value, kind)
+        rule = rules.get(field.name)
+        expected = rule.text if rule else _KINDS[kind]
+        if converted is None or (rule and not rule.accepts(converted)):
+            raise error(f'{where} "{field.name}": expected {expected}, got {value!r}')
+        object.__setattr__(instance, field.name, converted)
+
+
+def _convert(value: Any, kind: type) -> Any:
+    """The value as `kind`, or None if it is none."""
+    if kind in (bool, str):
+        return value if isinstance(value, kind) else None
+    if isinstance(value, bool):
+        return None
+    if kind is int:
+        return int(value) if isinstance(value, Integral) else None
+    return float(value) if isinstance(value, Real) and not math.isnan(value) else None
+
+
+def check_names(where: str, given: Iterable[Any], known: Iterable[str], error: type[NasError]) -> None:
+    """Raises `error`, listing the known names, if one of the given names is not among them."""
+    listed = tuple(known)
+    for name in given:
+        if name not in listed:
+            close = difflib.get_close_matches(str(name), listed, n=1)
+            hint = f'; did you mean "{close[0]}"?' if close else ""
+            raise error(f'{where}: unknown option "{name}"; options: {", ".join(listed)}{hint}')
+
+
+def field_names(kind: Any) -> tuple[str, ...]:
+    """The names of a dataclass's fields, in order."""
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+def given(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The options of these names that have a value; one that is null (None) keeps its default."""
+    return {name: options[name] for name in names if options.get(name) is not None}
+
+
+def load_function(where: str, reference: str | Callable[..., Any]) -> Callable[..., Any]:
+    """The callable that "module:function" names; a callable stands for itself.
+
+    Raises:
+        ConfigError: no such module or attribute, or it cannot be called.
+    """
+    if callable(reference):
+        return reference
+    module_name, colon, name = str(reference).partition(":")
+    if not colon or not module_name or not name:
+        raise ConfigError(f'{where}: expected "module:function", got {reference!r}')
+    try:
+        loaded = getattr(importlib.import_module(module_name), name)
+    except ImportError as error:
+        raise ConfigError(f'{where}: cannot import "{module_name}" of "{reference}": {error}') from error
+    except AttributeError as error:
+        raise ConfigError(f'{where}: module "{module_name}" has no "{name}"') from error
+    if not callable(loaded):
+        raise ConfigError(f'{where}: "{reference}" is a {type(loaded).__name__} and cannot be called')
+    return loaded
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """Module and name of a function, or of the class of a callable object, for fingerprints."""
+    has_name = hasattr(function, "__qualname__") and hasattr(function, "__module__")
+    named = function if has_name else type(function)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def objectives_from(where: str, values: Any) -> tuple[Objective, ...]:
+    """Objectives from names or from mappings with name, direction and unit; one or a list of them."""
+    entries = [values] if isinstance(values, str | Mapping | Objective) else list(values)
+    if not entries:
+        raise ConfigError(f"{where}: expected at least one objective, got none")
+    return tuple(_objective(where, entry) for entry in entries)
+
+
+def _objective(where: str, value: Any) -> Objective:
+    if isinstance(value, Objective):
+        return value
+    options = {"name": value} if isinstance(value, str) else value
+    names = ("name", "direction", "unit")
+    if not isinstance(options, Mapping) or "name" not in options:
+        raise ConfigError(f"{where}: expected a name or a mapping with {', '.join(names)}, got {value!r}")
+    check_names(where, options, names, ConfigError)
+    try:
+        return Objective(**{name: str(text) for name, text in options.items()})
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error

@@ -1,0 +1,34 @@
+"""A candidate's exception as the outcome of its evaluation, and the epochs that a task asks for."""
+
+from __future__ import annotations
+
+from nas.errors import CompileError, EvaluationError, SpaceError
+from nas.evaluation import Evaluation, Fidelity, Status, failure
+
+_MEMORY_TEXTS = ("out of memory", "can't allocate memory")  # torch's on a GPU and on the CPU
+
+
+def failure_of(error: Exception, cost_seconds: float) -> Evaluation:
+    """How an evaluation ended whose candidate raised `error`."""
+    text = str(error) or "no message"
+    if isinstance(error, CompileError | SpaceError | EvaluationError):
+        return failure(Status.INVALID, text, cost_seconds)
+    if isinstance(error, MemoryError) or any(known in text for known in _MEMORY_TEXTS):
+        return failure(Status.OUT_OF_MEMORY, f"{type(error).__name__}: {text}"[:500], cost_seconds)
+    return failure(Status.ERROR, f"{type(error).__name__}: {text}"[:500], cost_seconds)
+
+
+def requested_epochs(fidelity: Fidelity | None, full: int) -> int:
+    """The epochs of a fidelity; `full` without one.
+
+    Raises:
+        EvaluationError: a fidelity in another quantity, or out of 1..full.
+    """
+    if fidelity is None:
+        return full
+    epochs = round(fidelity.value)
+    if fidelity.name != "epochs" or not 1 <= epochs <= full:
+        raise EvaluationError(
+            f'fidelity: expected "epochs" from 1 to {full}, got "{fidelity.name}" of {fidelity.value}'
+        )
+    return epochs

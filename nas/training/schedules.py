@@ -1,0 +1,61 @@
+"""Learning-rate schedules: the factor on the learning rate at a step, and the plateau rule."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from nas.training.settings import TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Plateau:
+    """What the epochs so far say of the validation accuracy; a value, so that it can be saved.
+
+    Attributes:
+        best: highest validation accuracy so far, in percent.
+        best_epoch: its epoch, from 1; 0 before the first.
+        epoch: epochs seen.
+        waited: epochs since the best one or since the last decay, whichever is later.
+        factor: product of the decays so far.
+    """
+
+    best: float = -math.inf
+    best_epoch: int = 0
+    epoch: int = 0
+    waited: int = 0
+    factor: float = 1.0
+
+    def after(self, accuracy: float, settings: TrainSettings) -> Plateau:
+        """The state after one more epoch with this validation accuracy."""
+        epoch = self.epoch + 1
+        if accuracy > self.best:
+            return Plateau(accuracy, epoch, epoch, 0, self.factor)
+        seen = replace(self, epoch=epoch, waited=self.waited + 1)
+        if settings.schedule != "plateau" or seen.waited < settings.rate_patience:
+            return seen
+        lowest = min(1.0, settings.lr_min / settings.lr)
+        return replace(seen, waited=0, factor=max(self.factor * settings.rate_mult, lowest))
+
+    def exhausted(self, settings: TrainSettings) -> bool:
+        """Whether `stop_patience` epochs have passed without a better one."""
+        return 0 < settings.stop_patience <= self.epoch - self.best_epoch
+
+
+def rate_factor(settings: TrainSettings, step: int, steps_per_epoch: int, plateau: Plateau) -> float:
+    """Factor on `settings.lr` at a step of the whole training, counted from 0.
+
+    The horizon of the cosine is `settings.epochs`, at a lower fidelity too: a training that goes on
+    later goes on as if it had never stopped.
+    """
+    warmup = settings.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return plateau.factor * (step + 1) / (warmup + 1)
+    if settings.schedule == "cosine":
+        return cosine(step - warmup, settings.epochs * steps_per_epoch - warmup)
+    return plateau.factor
+
+
+def cosine(step: float, total: float) -> float:
+    """Half a cosine from 1 at step 0 to 0 at `total` (Loshchilov and Hutter 2017, without restarts)."""
+    return 0.5 * (1.0 + math.cos(math.pi * min(step / total, 1.0)))

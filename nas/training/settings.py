@@ -1,0 +1,80 @@
+"""How a network is trained: every setting, with its unit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nas.errors import EvaluationError
+from nas.training.checks import Rule, between, check_fields, check_names, field_names, one_of, within
+
+_RULES = {
+    "optimizer": one_of("sgd", "adam", "adamw"),
+    "lr": between(0, math.inf),
+    "lr_min": within(0),
+    "momentum": Rule("a number from 0 up to, not including, 1", lambda value: 0 <= value < 1),
+    "weight_decay": within(0),
+    "batch_size": within(1),
+    "epochs": within(1),
+    "schedule": one_of("cosine", "plateau", "constant"),
+    "warmup_epochs": within(0),
+    "rate_mult": between(0, 1),
+    "rate_patience": within(1),
+    "stop_patience": within(0),
+    "grad_clip": within(0),
+    "label_smoothing": within(0, 1),
+    "crop_padding": within(0),
+    "cutout": within(0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """The settings of a training; a search space may set any of them beside the network.
+
+    "plateau" is DeepArchitect's protocol (Negrinho and Gordon 2017, released trainer): the rate is
+    multiplied by `rate_mult` when the validation accuracy has not improved for `rate_patience` epochs.
+
+    Raises:
+        EvaluationError: a value of the wrong type or out of range, in one line.
+    """
+
+    optimizer: str = "sgd"  # sgd (Nesterov's momentum), adam or adamw
+    lr: float = 0.1  # highest learning rate, per step
+    lr_min: float = 0.0  # learning rate below which a plateau does not lower it
+    momentum: float = 0.9  # of sgd; adam and adamw keep betas of 0.9 and 0.999
+    weight_decay: float = 5e-4  # per step; an L2 gradient for sgd and adam, decoupled for adamw
+    batch_size: int = 128  # images a step
+    epochs: int = 10  # passes over the training images: full fidelity and horizon of the schedule
+    schedule: str = "cosine"  # cosine (to 0 at the last step), plateau or constant
+    warmup_epochs: float = 0.0  # epochs of linear warm-up, under every schedule
+    rate_mult: float = 0.5  # factor on the learning rate at a plateau
+    rate_patience: int = 7  # epochs without a better validation accuracy that make a plateau
+    stop_patience: int = 0  # epochs without a better validation accuracy that end it; 0: never
+    grad_clip: float = 0.0  # bound on the gradient's global L2 norm; 0: none
+    label_smoothing: float = 0.0  # probability mass spread over all classes
+    restore_best: bool = False  # report the best epoch by validation; otherwise the last epoch
+    crop_padding: int = 0  # pixels of zero padding before the random crop; 0: no crop
+    flip: bool = False  # mirror each image with probability 1/2
+    cutout: int = 0  # side in pixels of the square set to the mean colour; 0: none
+
+    def __post_init__(self) -> None:
+        check_fields("training setting", self, _RULES, EvaluationError)
+        if self.warmup_epochs > self.epochs:
+            raise EvaluationError(
+                f'training setting "warmup_epochs": expected at most epochs = {self.epochs}, '
+                f"got {self.warmup_epochs}"
+            )
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> TrainSettings:
+        """These settings with some replaced.
+
+        Raises:
+            EvaluationError: an unknown name or a bad value, in one line that lists the names.
+        """
+        if not overrides:
+            return self
+        check_names("training settings", overrides, field_names(TrainSettings), EvaluationError)
+        return TrainSettings(**{**asdict(self), **overrides})

@@ -1,0 +1,194 @@
+"""Trains one classifier: one loop, to be read from top to bottom.
+
+The data stay on the device, batches are gathered and augmented there, and no epoch depends on random
+state that an earlier one left: each is seeded by (seed, epoch), so that a training that is continued
+from a saved state equals one that was never interrupted.
+
+Shapes: B images of a batch, C channels, H, W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+
+from nas.evaluation import Status
+from nas.training.augment import crop_and_flip, cutout
+from nas.training.device import DeviceData, Split, derived_seed, seed_global
+from nas.training.schedules import Plateau, rate_factor
+from nas.training.settings import TrainSettings
+
+CHECK_STEPS = 16  # steps between checks of the loss, each of which waits for a GPU
+EVALUATION_BATCH = 512  # images measured at a time
+
+MakeOptimizer = Callable[[list[nn.Parameter], TrainSettings], Optimizer]
+
+
+@dataclass(slots=True)
+class Training:
+    """A training in progress: everything that the next epoch depends on, besides data and settings.
+
+    Attributes:
+        network: on the device of the data.
+        optimizer: of its parameters.
+        seed: of batch order, augmentation and dropout.
+        epoch: epochs done.
+        plateau: what they say of the validation accuracy.
+        curve: one row of numbers per epoch.
+        best: the network's state after the best epoch by validation, where that one is reported.
+    """
+
+    network: nn.Module
+    optimizer: Optimizer
+    seed: int
+    epoch: int = 0
+    plateau: Plateau = field(default_factory=Plateau)
+    curve: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, Tensor] | None = None
+
+
+class Stopped(Exception):
+    """A training that cannot go on: diverged, or over its time limit."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def start(
+    network: nn.Module, data: DeviceData, settings: TrainSettings, seed: int, make_optimizer: MakeOptimizer
+) -> Training:
+    """A training before its first epoch."""
+    network.to(data.device)
+    # channels last also on the CPU: 15 to 40 % faster a step on five small networks (n = 2, one core)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return Training(network, make_optimizer(parameters, settings), seed)
+
+
+def train(
+    training: Training, data: DeviceData, settings: TrainSettings, *, epochs: int, deadline: float = math.inf
+) -> None:
+    """Trains on, in place, until `epochs` epochs are done or `stop_patience` is used up.
+
+    Args:
+        training: changed in place; to be run inside `device.forked_seed`.
+        data: on the device.
+        settings: of the whole training; `settings.epochs` is the horizon of its schedule.
+        epochs: after which to stop, counted from the training's first.
+        deadline: time on `time.perf_counter` after which to stop.
+
+    Raises:
+        Stopped: a loss or a weight that is not finite, or the deadline has passed.
+    """
+    network, optimizer, device = training.network, training.optimizer, data.device
+    batch_size = min(settings.batch_size, len(data.train.labels))
+    steps = len(data.train.labels) // batch_size  # an incomplete last batch is left out
+    passed = training.curve[-1]["seconds"] if training.curve else 0.0
+    started = time.perf_counter() - passed
+
+    while training.epoch < epochs and not training.plateau.exhausted(settings):
+        seed_global(derived_seed(training.seed, training.epoch, 0), device)  # dropout
+        draws = torch.Generator(device).manual_seed(derived_seed(training.seed, training.epoch, 1))
+        order = torch.randperm(len(data.train.labels), generator=draws, device=device)
+        total_loss = torch.zeros((), device=device)
+        network.train()
+        for step, batch in enumerate(order[: steps * batch_size].split(batch_size)):
+            factor = rate_factor(settings, training.epoch * steps + step, steps, training.plateau)
+            for group in optimizer.param_groups:
+                group["lr"] = settings.lr * factor
+            images = crop_and_flip(data.train.images[batch], settings, draws)
+            images = cutout(data.normalized(images), settings.cutout, draws)
+            with precision(device):
+                logits = network(images)  # (B, K)
+                loss = cross_entropy(
+                    logits, data.train.labels[batch], label_smoothing=settings.label_smoothing
+                )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if settings.grad_clip:
+                nn.utils.clip_grad_norm_(network.parameters(), settings.grad_clip)
+            optimizer.step()
+            total_loss += loss.detach()
+            if step % CHECK_STEPS == CHECK_STEPS - 1 or step == steps - 1:
+                _check_finite(total_loss, "training loss", training.epoch)
+            if time.perf_counter() > deadline:
+                raise Stopped(Status.TIMEOUT, f"over the time limit in epoch {training.epoch + 1}")
+
+        accuracy, validation_loss = measure(network, data, data.validation)
+        _check_finite(torch.tensor(validation_loss), "validation loss", training.epoch)
+        _check_finite(_magnitude(network), "weights", training.epoch)
+        training.epoch += 1
+        training.plateau = training.plateau.after(accuracy, settings)
+        training.curve.append(
+            {
+                "epoch": training.epoch,
+                "train_loss": total_loss.item() / steps,
+                "validation_loss": validation_loss,
+                "validation_accuracy": accuracy,
+                "seconds": time.perf_counter() - started,
+            }
+        )
+        if settings.restore_best and training.plateau.best_epoch == training.epoch:
+            training.best = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def measure(network: nn.Module, data: DeviceData, split: Split) -> tuple[float, float]:
+    """Accuracy in percent and mean cross-entropy over a split, in evaluation mode."""
+    network.eval()
+    correct = torch.zeros((), device=data.device)
+    total_loss = torch.zeros((), device=data.device)
+    with torch.inference_mode(), precision(data.device):
+        for images, labels in zip(*(part.split(EVALUATION_BATCH) for part in split), strict=True):
+            logits = network(data.normalized(images))  # (B, K)
+            correct += (logits.argmax(1) == labels).sum()
+            total_loss += cross_entropy(logits, labels, reduction="sum")
+    count = len(split.labels)
+    return 100.0 * correct.item() / count, total_loss.item() / count
+
+
+def reported_row(training: Training, settings: TrainSettings) -> dict[str, float]:
+    """The row of the curve whose accuracy counts; leaves the network with the weights of that epoch."""
+    if not settings.restore_best:
+        return training.curve[-1]
+    if training.best is not None:
+        training.network.load_state_dict(training.best)
+    return training.curve[training.plateau.best_epoch - 1]
+
+
+def precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """bfloat16 where it helps, on a GPU; float32 elsewhere."""
+    if device.type == "cuda":
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def standard_optimizer(parameters: list[nn.Parameter], settings: TrainSettings) -> Optimizer:
+    """The optimizer that the settings name."""
+    options = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(parameters, **options)
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, **options)
+    nesterov = settings.momentum > 0
+    return torch.optim.SGD(parameters, momentum=settings.momentum, nesterov=nesterov, **options)
+
+
+def _magnitude(network: nn.Module) -> Tensor:
+    """Largest absolute weight; not finite as soon as one weight is not."""
+    weights = [weight.detach() for weight in network.parameters() if weight.numel()]
+    return torch.stack([weight.abs().amax().float() for weight in weights]).amax()
+
+
+def _check_finite(number: Tensor, name: str, epoch: int) -> None:
+    if not math.isfinite(number.item()):
+        raise Stopped(Status.DIVERGED, f"{name} not finite in epoch {epoch + 1}")

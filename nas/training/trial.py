@@ -1,0 +1,134 @@
+"""One training as the evaluation of a task: seeds, time limit, checkpoints, outcome."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from nas.errors import EvaluationError
+from nas.evaluation import Evaluation, Objective, Status, Task
+from nas.training.checkpoint import check_state, load_state, restore, save_state, save_weights
+from nas.training.device import DeviceData, derived_seed, forked_seed
+from nas.training.failures import failure_of
+from nas.training.settings import TrainSettings
+from nas.training.train import MakeOptimizer, Stopped, Training, measure, reported_row, start, train
+
+PROTOCOL = 1  # to be raised with every change after which the same task has another result
+VALIDATION = Objective("validation_accuracy", "maximize", "%")
+TEST = Objective("test_accuracy", "maximize", "%")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a trial trains.
+
+    Attributes:
+        settings: of the training.
+        build: seed -> network, for images of the data's shape.
+        make_optimizer: parameters and settings -> optimizer.
+    """
+
+    settings: TrainSettings
+    build: Callable[[int], nn.Module]
+    make_optimizer: MakeOptimizer
+
+
+def run_trial(task: Task, data: DeviceData, recipe: Recipe, *, epochs: int, started: float) -> Evaluation:
+    """Trains for the task until `epochs` epochs are done, then measures the test images once.
+
+    A continued training takes over the seed of its first part, so that it equals an uninterrupted one.
+
+    Args:
+        task: what to evaluate.
+        data: on the device.
+        recipe: how.
+        epochs: after which to stop, those of a checkpoint included.
+        started: when the evaluation began, on `time.perf_counter`.
+
+    Raises:
+        EvaluationError: a checkpoint that cannot be read, written or used.
+    """
+    state = None
+    if task.checkpoint:
+        state = load_state(task.checkpoint)
+        check_state(task.checkpoint, state, recipe.settings, task.architecture.digest())
+    deadline = math.inf if task.time_limit is None else started + task.time_limit
+    training = None
+    with forked_seed(derived_seed(task.seed), data.device):
+        try:
+            network = recipe.build(derived_seed(task.seed))
+            training = start(network, data, recipe.settings, task.seed, recipe.make_optimizer)
+            if state is not None:
+                restore(training, state)
+            train(training, data, recipe.settings, epochs=epochs, deadline=deadline)
+            return _completed(task, data, recipe.settings, training, started)
+        except Stopped as stop:
+            return _stopped(stop, training, time.perf_counter() - started)
+        except EvaluationError:
+            raise  # a checkpoint that cannot be written
+        except Exception as error:  # the candidate's own code runs here: whatever it raises is data
+            _release(data.device)
+            return failure_of(error, time.perf_counter() - started)
+
+
+def _completed(
+    task: Task, data: DeviceData, settings: TrainSettings, training: Training, started: float
+) -> Evaluation:
+    if task.save_to and training.epoch < settings.epochs:
+        save_state(task.save_to, training, settings, task.architecture.digest())
+    row = reported_row(training, settings)
+    test_accuracy, _ = measure(training.network, data, data.test)
+    values = {name: row[name] for name in ("validation_accuracy", "validation_loss")}
+    values[TEST.name] = test_accuracy
+    if task.save_to:
+        save_weights(task.save_to, training.network, _metadata(task, values))
+    return Evaluation(
+        Status.COMPLETED,
+        values,
+        time.perf_counter() - started,
+        curve=tuple(training.curve),
+        info=_info(training, data),
+        checkpoint=task.save_to,
+    )
+
+
+def fingerprint(digest: str, settings: TrainSettings, *parts: str) -> str:
+    """Digest of the data, the settings and whatever else determines a result (hex)."""
+    text = json.dumps([PROTOCOL, digest, asdict(settings), *parts], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _stopped(stop: Stopped, training: Training | None, seconds: float) -> Evaluation:
+    curve = tuple(training.curve) if training else ()
+    return Evaluation(stop.status, {}, seconds, str(stop), curve)
+
+
+def _info(training: Training, data: DeviceData) -> dict[str, Any]:
+    plateau = training.plateau
+    return {
+        "parameters": sum(parameter.numel() for parameter in training.network.parameters()),
+        "epochs": training.epoch,
+        "best_epoch": plateau.best_epoch,
+        "best_validation_accuracy": plateau.best,
+        "last_validation_accuracy": training.curve[-1]["validation_accuracy"],
+        "device": str(data.device),
+    }
+
+
+def _metadata(task: Task, values: Mapping[str, float]) -> dict[str, str]:
+    measured = {name: f"{value:.6g}" for name, value in values.items()}
+    return {"architecture": task.architecture.text, "space": task.architecture.space, **measured}
+
+
+def _release(device: torch.device) -> None:
+    # a failed candidate may have taken the whole memory, which others on this GPU wait for
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nas.errors import ConfigError
+from nas.evaluation import Objective
+from nas.registry import Entry
+from nas.training.checks import check_names, function_name, load_function, objectives_from
+
+
+def test_check_names_lists_the_options_and_the_closest_one() -> None:
+    with pytest.raises(
+        ConfigError,
+        match=r'^here: unknown option "batchsize"; options: lr, batch_size; did you mean "batch_size"\?$',
+    ):
+        check_names("here", ["lr", "batchsize"], ["lr", "batch_size"], ConfigError)
+
+
+def test_load_function_returns_the_function_of_the_reference() -> None:
+    assert load_function("here", "numpy:mean") is np.mean
+    assert load_function("here", np.mean) is np.mean
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("numpy.mean", r'^here: expected "module:function", got \'numpy.mean\'$'),
+        ("numpy:", r'^here: expected "module:function"'),
+        ("no_such_module:f", r'^here: cannot import "no_such_module" of "no_such_module:f": No module named'),
+        ("numpy:no_such_name", r'^here: module "numpy" has no "no_such_name"$'),
+        ("numpy:pi", r'^here: "numpy:pi" is a float and cannot be called$'),
+    ],
+)
+def test_load_function_names_the_fault(reference: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_function("here", reference)
+
+
+def test_function_name_of_an_object_is_that_of_its_class() -> None:
+    assert function_name(check_names) == "nas.training.checks:check_names"
+    assert function_name(Entry("a", "b:c", "d").load.__call__) == "builtins:method-wrapper"
+    assert function_name(Entry("a", "b:c", "d")) == "nas.registry:Entry"  # type: ignore[arg-type]
+
+
+def test_objectives_from_takes_names_mappings_and_objectives() -> None:
+    latency = Objective("latency", "minimize", "ms")
+    as_mapping = {"name": "latency", "direction": "minimize", "unit": "ms"}
+    assert objectives_from("here", "accuracy") == (Objective("accuracy"),)
+    assert objectives_from("here", as_mapping) == (latency,)
+    assert objectives_from("here", ["accuracy", as_mapping, latency]) == (
+        Objective("accuracy"),
+        latency,
+        latency,
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([], "^here: expected at least one objective, got none$"),
+        ([3], "^here: expected a name or a mapping with name, direction, unit, got 3$"),
+        ({"unit": "ms"}, "^here: expected a name or a mapping"),
+        ({"name": "x", "sign": 1}, 'unknown option "sign"'),
+        ({"name": "x", "direction": "up"}, '^here: Objective x: direction is "maximize" or "minimize"'),
+    ],
+)
+def test_objectives_from_names_the_fault(values: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        objectives_from("here", values)

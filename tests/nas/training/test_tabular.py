@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import pickle
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas.errors import ConfigError, EvaluationError
+from nas.evaluation import Fidelity, Objective, Status, Task
+from nas.training.tabular import TableEvaluator, create, levels_from
+
+MakeTask = Callable[..., Task]
+COLUMNS = {
+    12: {"validation_accuracy": "valid_12", "latency": "ms"},
+    "200": {"validation_accuracy": "valid_200", "test_accuracy": "test_200", "latency": "ms"},
+}
+TEXT = "name,valid_12,valid_200,test_200,s,ms,note\na,50,90,89,2.5,7,x\nb,60,80.5,81,1.5,9,\n"
+GZIPPED = gzip.compress(TEXT.encode())
+
+
+def text_of(architecture: Any) -> str:
+    """The key of a test's candidate."""
+    return architecture.text
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    (tmp_path / "table.csv").write_text(TEXT)
+    return str(tmp_path / "table.csv")
+
+
+def table(path: str, **options: Any) -> TableEvaluator:
+    defaults = {"key": text_of, "key_column": "name", "columns": COLUMNS, "cost_column": "s"}
+    return create(path=path, **{**defaults, **options})
+
+
+def test_a_look_up_gives_the_columns_of_the_full_fidelity_and_its_cost(
+    path: str, make_task: MakeTask
+) -> None:
+    evaluation = table(path)(make_task("b"))
+    assert evaluation.status is Status.COMPLETED
+    assert evaluation.values == {"validation_accuracy": 80.5, "test_accuracy": 81.0, "latency": 9.0}
+    assert evaluation.cost_seconds == 1.5 * 200
+
+
+def test_a_lower_fidelity_has_its_own_columns_and_cost(path: str, make_task: MakeTask) -> None:
+    evaluator = table(path)
+    evaluation = evaluator(make_task("a", fidelity=Fidelity("epochs", 12)))
+    assert evaluation.values == {"validation_accuracy": 50.0, "latency": 7.0}
+    assert evaluation.cost_seconds == 30.0
+    assert evaluator.fidelity_range == ("epochs", 12, 200)
+
+
+@pytest.mark.parametrize("fidelity", [Fidelity("epochs", 100), Fidelity("samples", 12)])
+def test_a_fidelity_that_the_table_lacks_is_an_error(
+    path: str, make_task: MakeTask, fidelity: Fidelity
+) -> None:
+    expected = f'expected "epochs" of 12, 200, got "{fidelity.name}" of {fidelity.value}; .* has no others$'
+    with pytest.raises(EvaluationError, match=expected):
+        table(path)(make_task("a", fidelity=fidelity))
+
+
+def test_a_table_of_one_fidelity_costs_what_its_column_says(path: str, make_task: MakeTask) -> None:
+    evaluator = table(path, columns={"validation_accuracy": "valid_200"})
+    assert evaluator.fidelity_range is None
+    assert evaluator(make_task("a")).cost_seconds == 2.5
+    assert table(path, cost_column=None)(make_task("a")).cost_seconds == 0.0
+
+
+def test_objectives_have_directions_and_a_report(path: str) -> None:
+    latency = {"name": "latency", "direction": "minimize", "unit": "ms"}
+    evaluator = table(path, objectives=["validation_accuracy", latency], reported="latency")
+    assert evaluator.objectives == (Objective("validation_accuracy"), Objective("latency", "minimize", "ms"))
+    assert evaluator.reported == Objective("latency")
+    assert table(path).reported == Objective("validation_accuracy")
+
+
+def test_an_architecture_that_is_not_in_the_table_is_a_failed_evaluation(
+    path: str, make_task: MakeTask
+) -> None:
+    evaluation = table(path)(make_task("c"))
+    assert (evaluation.status, evaluation.reason) == (Status.ERROR, f'{path}: no row with name = "c"')
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"path": "/no/such.csv"},
+            "^table /no/such.csv: expected a CSV file, found none; put it there or set",
+        ),
+        (
+            {"key_column": "id"},
+            'expected a column "id", found name, valid_12, valid_200, test_200, s, ms, note$',
+        ),
+        ({"cost_column": "hours"}, 'expected a column "hours", found name'),
+        ({"columns": {"validation_accuracy": "note"}}, "line 2: expected numbers in note, s, got x, 2.5$"),
+    ],
+)
+def test_a_missing_file_column_or_number_is_an_error_in_one_line(
+    path: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(EvaluationError, match=message) as caught:
+        table(**{"path": path, **options})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", 'expected a column "name", found none$'),
+        (TEXT.encode() + b"a,1,2,3,4,5,\n", 'line 4: "a" occurs a second time$'),
+        (TEXT.encode() + b"c,1\n", "line 4: expected numbers in .*, got 1$"),
+        (TEXT.encode() + b"c,1,nan,3,4,5,\n", "line 4: expected numbers in"),
+        (b"\xff\xfe", "expected a CSV file in UTF-8"),
+    ],
+    ids=["empty", "twice", "short", "nan", "binary"],
+)
+def test_a_bad_table_is_an_error_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "bad.csv").write_bytes(content)
+    with pytest.raises(EvaluationError, match=f"^table .*bad.csv.*{message}") as caught:
+        table(str(tmp_path / "bad.csv"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"no gzip", GZIPPED[:-12], GZIPPED[:-4]], ids=["none", "cut", "tail"])
+def test_a_damaged_archive_is_an_error_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.csv.gz").write_bytes(content)
+    with pytest.raises(EvaluationError, match=r"bad.csv.gz: cannot read it: .*; replace the file$"):
+        table(str(tmp_path / "bad.csv.gz"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"objectives": "accuracy"},
+            '^evaluator "table": columns of 12: unknown option "accuracy"; options: val',
+        ),
+        ({"columns": {}}, '^evaluator "table": columns: expected a mapping'),
+        ({"columns": {"x": {"validation_accuracy": "valid_12"}}}, "columns: expected a mapping .* got 'x'"),
+        ({"columns": {"validation_accuracy": 12}}, "columns: expected a mapping"),
+        ({"key": "nas.no_such:key"}, '^evaluator "table": key: cannot import "nas.no_such"'),
+        ({"key": None}, '^evaluator "table": expected the options path, .*; missing: key$'),
+    ],
+)
+def test_bad_options_are_errors_in_one_line(path: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        table(path, **options)
+
+
+def test_levels_from_takes_both_forms() -> None:
+    assert levels_from({"a": "b"}) == {1.0: {"a": "b"}}
+    assert levels_from({"12": {"a": "b"}}) == {12.0: {"a": "b"}}
+
+
+def test_the_fingerprint_is_that_of_file_columns_and_key(path: str, tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text(TEXT + "c,1,2,3,4,5,\n")
+    (tmp_path / "same.csv.gz").write_bytes(GZIPPED)
+    others = (table(str(tmp_path / "other.csv")), table(path, cost_column=None), table(path, key=str))
+    fingerprints = {evaluator.fingerprint() for evaluator in (table(path), *others)}
+    assert len(fingerprints) == 4
+    assert table(str(tmp_path / "same.csv.gz")).fingerprint() == table(path).fingerprint()
+
+
+@pytest.fixture(scope="module")
+def benchmark(shared_data: Path) -> TableEvaluator:
+    columns = {
+        epochs: {"validation_accuracy": f"c10_valid_{epochs}", "test_accuracy": f"c10_test_{epochs}"}
+        for epochs in (12, 200)
+    }
+    options = {"key_column": "arch_str", "columns": columns, "cost_column": "c10_epoch_runtime_s"}
+    return create(
+        path=str(shared_data / "nasbench201_cifar10.csv.gz"), key=text_of, reported="test_accuracy", **options
+    )
+
+
+def test_the_real_nasbench201_has_its_published_facts(
+    benchmark: TableEvaluator, make_task: MakeTask, shared_data: Path
+) -> None:
+    with gzip.open(shared_data / "nasbench201_cifar10.csv.gz", "rt") as file:
+        rows = list(csv.DictReader(file))
+    assert len(benchmark) == len(rows) == 15_625
+    accuracies = [benchmark(make_task(row["arch_str"])).values["test_accuracy"] for row in rows]
+    assert max(accuracies) == pytest.approx(94.37, abs=0.005)  # Dong and Yang 2020, table 5: optimal
+    first = benchmark(make_task(rows[0]["arch_str"], fidelity=Fidelity("epochs", 12)))
+    assert first.values["validation_accuracy"] == float(rows[0]["c10_valid_12"])
+    assert first.cost_seconds == 12 * float(rows[0]["c10_epoch_runtime_s"])
+
+
+def test_a_look_up_is_fast_and_the_evaluator_travels_by_pickle(
+    benchmark: TableEvaluator, make_task: MakeTask
+) -> None:
+    task = make_task(
+        "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+    )
+    started = time.process_time()
+    for _ in range(10_000):
+        benchmark(task)
+    assert (time.process_time() - started) / 10_000 < 50e-6
+    arrived = pickle.loads(pickle.dumps(benchmark))
+    assert arrived(task) == benchmark(task)
+    assert arrived.fingerprint() == benchmark.fingerprint()
