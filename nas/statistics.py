@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-LEVEL = 0.95  # of every interval
+TAILS = (0.025, 0.975)  # of every interval
 RESAMPLES = 9999
 EXACT_LIMIT = 100  # values in both samples together, up to which the rank test is exact
 
@@ -137,8 +137,17 @@ def bootstrap_interval(
     means_a = a[rng.integers(a.size, size=(RESAMPLES, a.size))].mean(axis=1)
     means_b = b[rng.integers(b.size, size=(RESAMPLES, b.size))].mean(axis=1)
     improvements = _improvement(means_a, means_b, _sign(direction))
-    tail = (1 - LEVEL) / 2
-    low, high = np.nanquantile(improvements, (tail, 1 - tail))
+    low, high = np.nanquantile(improvements, TAILS)
+    return float(low), float(high)
+
+
+def mean_interval(values: ArrayLike, *, seed: int = 0) -> tuple[float, float]:
+    """Bootstrap 95 % interval of a mean, by percentiles; NaNs below two values."""
+    a = _finite(values)
+    if a.size < 2:
+        return math.nan, math.nan
+    rng = np.random.default_rng(seed)
+    low, high = np.quantile(a[rng.integers(a.size, size=(RESAMPLES, a.size))].mean(axis=1), TAILS)
     return float(low), float(high)
 
 

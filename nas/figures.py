@@ -1,0 +1,236 @@
+"""The two figures of a report: best so far against cost, and the final comparison with random sampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.evaluation import Objective, Stage
+from nas.records import Run, measured, method_names, random_sample
+from nas.results import ResultTable, Row, summary_rows
+from nas.statistics import best_so_far, expected_best, mean_interval
+from nas.store import TrialRow
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+# Okabe and Ito's colours, which people with any colour vision tell apart; markers differ as well
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+RANDOM_COLOUR = "#666666"
+MAX_POINTS = 3000  # single trials drawn per run
+UNITS = (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
+
+
+def progress_figure(table: ResultTable) -> Figure:
+    """Best value so far of the quantity that the search saw, against the work spent.
+
+    One line per run; the single trials as dots; the random baseline as a band (range and quartiles)
+    with the expected best of 1, 2, .. random architectures. Search trials of a lower fidelity than
+    the run's highest add cost only, and the baseline is left out where no search trial was full.
+    """
+    objective = table.runs[0].objective
+    figure, axes = _axes(_quantity(objective), 4.2)
+    curves = [_curve(run) for run in table.runs]
+    sample = random_sample(table.runs) if any(curve.full for curve in curves) else ()
+    end = max((curve.cost[-1] for curve in curves if curve.cost.size), default=0.0)
+    unit, scale = _unit(end)
+    limits = _draw_random(axes, sample, objective, scale, end)
+    methods: dict[str, list[_Curve]] = {}
+    for curve, method in zip(curves, method_names(table.runs), strict=True):
+        methods.setdefault(method, []).append(curve)
+    for index, (method, runs) in enumerate(methods.items()):
+        limits += _draw_method(axes, runs, index, method, scale)
+    _limit(axes, limits)
+    axes.set_xlabel(f"cost of all search evaluations so far ({unit})")
+    _finish(axes, bool(limits))
+    return figure
+
+
+def comparison_figure(table: ResultTable) -> Figure:
+    """The reported quantity of random sampling and of each method: values, mean and its 95 % interval."""
+    rows = summary_rows(table.rows)
+    figure, axes = _axes("", 1.2 + 0.55 * len(rows))
+    for place, row in enumerate(rows):
+        _draw_values(axes, row, place)  # random sampling is the first row
+    axes.set_yticks(range(len(rows)), [_row_label(row) for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(f"{_quantity(table.objective)}; diamond: mean with 95 % interval")
+    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    if not any(row.values for row in rows):
+        _say_empty(axes)
+    return figure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Curve:
+    """A run's ended search trials in the order of their ends; `value` is NaN where one does not count."""
+
+    objective: Objective
+    cost: Floats
+    value: Floats
+    full: bool
+
+    @property
+    def best(self) -> Floats:
+        return best_so_far(self.value, direction=self.objective.direction)
+
+
+def _curve(run: Run) -> _Curve:
+    objective = run.objective
+    rows = sorted(run.ended(Stage.SEARCH), key=lambda row: (row.finished or 0.0, row.number))
+    levels = [_level(row) for row in rows if row.ok]
+    highest = max(levels, default=math.inf)
+    counted = [row.value(objective.name) if row.ok and _level(row) == highest else None for row in rows]
+    value = np.array([math.nan if v is None or not math.isfinite(v) else v for v in counted], float)
+    cost = np.cumsum([row.cost_seconds for row in rows], dtype=float)
+    return _Curve(objective, cost, value, bool(levels) and highest == math.inf)
+
+
+def _level(row: TrialRow) -> float:
+    return math.inf if row.fidelity is None else row.fidelity.value
+
+
+def _draw_method(axes: Axes, runs: Sequence[_Curve], index: int, method: str, scale: float) -> list[float]:
+    """One line for a single run; thin lines and their median for several. Returns what must be visible."""
+    runs = [run for run in runs if np.isfinite(run.value).any()]
+    colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+    for run in runs:
+        usable = np.isfinite(run.value)
+        shown = np.flatnonzero(usable)[:: math.ceil(usable.sum() * len(runs) / MAX_POINTS)]
+        style: dict[str, Any] = {"color": colour, "alpha": 0.35 / len(runs) ** 0.5, "rasterized": True}
+        axes.plot(run.cost[shown] / scale, run.value[shown], marker, ls="none", ms=3, mew=0, **style)
+        x, y = _steps(run)
+        single = len(runs) == 1
+        line: dict[str, Any] = {"lw": 1.8, "label": method} if single else {"lw": 0.8, "alpha": 0.5}
+        axes.step(np.append(x, run.cost[-1]) / scale, np.append(y, y[-1]), where="post", color=colour, **line)
+        if single:
+            axes.plot(x / scale, y, marker, color=colour, markersize=5, mec="white", mew=0.6)
+    if len(runs) > 1:
+        x, y = _median_best(runs)
+        label = f"{method}: median of {len(runs)} runs"
+        axes.step(x / scale, y, where="post", color=colour, lw=2.2, label=label)
+    return _visible(runs)
+
+
+def _steps(run: _Curve) -> tuple[Floats, Floats]:
+    """Costs at which the running best changed, and what it became."""
+    usable = np.isfinite(run.value)
+    best = run.best[usable]
+    changed = np.diff(best, prepend=math.nan) != 0
+    return run.cost[usable][changed], best[changed]
+
+
+def _median_best(runs: Sequence[_Curve]) -> tuple[Floats, Floats]:
+    """Median running best where every run has one, up to the end of the shortest."""
+    steps = [_steps(run) for run in runs]
+    first, last = max(x[0] for x, _ in steps), min(run.cost[-1] for run in runs)
+    grid = np.unique(np.concatenate([*(x for x, _ in steps), [first, last]]))
+    grid = grid[(grid >= first) & (grid <= max(first, last))]
+    held = [y[np.searchsorted(x, grid, side="right") - 1] for x, y in steps]
+    return grid, np.median(held, axis=0)
+
+
+def _visible(runs: Sequence[_Curve]) -> list[float]:
+    """The ends of all runs and what is no outlier below them."""
+    if not runs:
+        return []
+    values = np.concatenate([run.value[np.isfinite(run.value)] for run in runs])
+    low, high = np.quantile(values, (0.25, 0.75))
+    reach = 1.5 * (high - low)
+    inside = values[(values >= low - reach) & (values <= high + reach)]
+    return [float(inside.min()), float(inside.max()), *(float(_steps(run)[1][-1]) for run in runs)]
+
+
+def _draw_random(
+    axes: Axes, sample: Sequence[TrialRow], objective: Objective, scale: float, end: float
+) -> list[float]:
+    """Draws the baseline's validation values; returns the values that must be visible."""
+    values = np.array(measured(sample, objective.name))
+    if not values.size:
+        return []
+    low, quarter, median, three, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
+    n = values.size
+    axes.axhspan(low, high, color=RANDOM_COLOUR, alpha=0.10, lw=0, label=f"random sampling: range (n = {n})")
+    axes.axhspan(quarter, three, color=RANDOM_COLOUR, alpha=0.22, lw=0, label="random sampling: quartiles")
+    axes.axhline(median, color=RANDOM_COLOUR, lw=1, ls=":", label="random sampling: median")
+    best = expected_best(values, direction=objective.direction)
+    cost = np.arange(1, n + 1) * sum(row.cost_seconds for row in sample) / n
+    seen = cost <= end if end > 0 else cost >= 0
+    label = "random sampling: expected best"
+    axes.plot(cost[seen] / scale, best[seen], color=RANDOM_COLOUR, lw=1.6, ls="--", label=label)
+    reach = 1.5 * (three - quarter)
+    return [float(max(low, quarter - reach)), float(min(high, three + reach))]
+
+
+def _draw_values(axes: Axes, row: Row, place: int) -> None:
+    """Values spread over the upper half of the row, below them their mean with its interval."""
+    if not row.values:
+        return
+    index = (place - 1) % len(COLOURS)
+    colour, marker = (COLOURS[index], MARKERS[index]) if place else (RANDOM_COLOUR, "o")
+    spread = np.linspace(-0.28, 0.0, len(row.values)) if len(row.values) > 1 else np.full(1, -0.14)
+    axes.plot(row.values, place + spread, marker, color=colour, alpha=0.5, markersize=5, mew=0)
+    low, high = mean_interval(row.values)
+    if not math.isnan(low):
+        axes.plot((low, high), (place + 0.24,) * 2, color=colour, lw=2)
+    axes.plot(row.mean, place + 0.24, "D", color=colour, markersize=6.5, mec="white", mew=0.8, zorder=4)
+
+
+def _row_label(row: Row) -> str:
+    label = f"{row.label} (n = {len(row.values)})"
+    if row.comparison is None or math.isnan(row.comparison.relative_improvement):
+        return label
+    star = "" if row.comparison.significant() else ", not significant"
+    return f"{label}\nRI {row.comparison.relative_improvement:+.2f} %{star}"
+
+
+def _axes(ylabel: str, height: float) -> tuple[Figure, Axes]:
+    """One pair of axes on a figure of its own: nothing global, no window."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_ylabel(ylabel)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _finish(axes: Axes, drawn: bool) -> None:
+    axes.set_xlim(left=0)
+    axes.grid(color="#dddddd", linewidth=0.6)
+    if not drawn:
+        _say_empty(axes)
+    elif axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8, frameon=False, loc="best")
+
+
+def _say_empty(axes: Axes) -> None:
+    axes.text(0.5, 0.5, "no completed trial yet", transform=axes.transAxes, ha="center", color=RANDOM_COLOUR)
+
+
+def _limit(axes: Axes, values: Sequence[float]) -> None:
+    """Leaves outliers out of view, so that one bad candidate does not flatten all curves."""
+    if values:
+        low, high = min(values), max(values)
+        margin = 0.06 * (high - low) or abs(high) * 0.01 or 1.0
+        axes.set_ylim(low - margin, high + margin)
+
+
+def _unit(seconds: float) -> tuple[str, float]:
+    """The largest unit of which there are at least two."""
+    return next(((name, size) for name, size in UNITS if seconds >= 2 * size), UNITS[-1])
+
+
+def _quantity(objective: Objective) -> str:
+    name = objective.name.replace("_", " ")
+    return f"{name} ({objective.unit})" if objective.unit else name

@@ -1,0 +1,91 @@
+"""Study records as reports read them: Run, names, measured values, failures, the random sample."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.evaluation import Objective, Stage, Status
+from nas.store import StudyRecord, TrialRow
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """A study record with its parts looked up once, since a log may hold a million trials.
+
+    Attributes:
+        record: as read.
+        chosen: best completed search trial, None if there is none.
+        stages: trials of each stage; of the final ones those of `chosen`.
+    """
+
+    record: StudyRecord
+    chosen: TrialRow | None
+    stages: Mapping[Stage, tuple[TrialRow, ...]]
+
+    @classmethod
+    def of(cls, record: StudyRecord) -> Run:
+        chosen = record.chosen
+        stages: dict[Stage, list[TrialRow]] = {stage: [] for stage in Stage}
+        for row in record.trials:
+            if row.stage is not Stage.FINAL or (chosen is not None and row.digest == chosen.digest):
+                stages[row.stage].append(row)
+        return cls(record, chosen, {stage: tuple(rows) for stage, rows in stages.items()})
+
+    @property
+    def opened(self) -> Mapping[str, Any]:
+        return self.record.opened
+
+    @property
+    def objective(self) -> Objective:
+        """What chooses."""
+        return self.record.objectives[0]
+
+    def ended(self, stage: Stage) -> list[TrialRow]:
+        """The trials of a stage that are over, failed ones included."""
+        return [row for row in self.stages[stage] if row.status is not None]
+
+
+def study_names(directories: Iterable[Path]) -> list[str]:
+    """A distinct name for each study: its folder's name, or its path where that is not enough."""
+    resolved = [directory.resolve() for directory in directories]
+    count = Counter(path.name for path in resolved)
+    return [path.name if count[path.name] == 1 else str(path) for path in resolved]
+
+
+def method_names(runs: Iterable[Run]) -> list[str]:
+    """The searcher of each run, with those options that tell it from others of that name."""
+    searchers = [run.opened["searcher"] for run in runs]
+    options: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for searcher in searchers:
+        options[searcher["name"]].append(searcher["options"])
+    return [_method_name(searcher, options[searcher["name"]]) for searcher in searchers]
+
+
+def measured(rows: Iterable[TrialRow], name: str) -> tuple[float, ...]:
+    """Finite values of the completed trials."""
+    found = (row.value(name) for row in rows if row.ok)
+    return tuple(value for value in found if value is not None and math.isfinite(value))
+
+
+def random_sample(runs: Iterable[Run]) -> tuple[TrialRow, ...]:
+    """Ended baseline trials of all runs; the same architecture with the same seed counts once."""
+    rows = [row for run in runs for row in run.ended(Stage.BASELINE)]
+    return tuple({(row.digest, row.seed): row for row in rows}.values())
+
+
+def failures(rows: Iterable[TrialRow]) -> Counter[Status]:
+    """Ended trials that did not complete, by how they ended."""
+    return Counter(row.status for row in rows if row.status is not None and not row.ok)
+
+
+def _method_name(searcher: Mapping[str, Any], all_options: Sequence[Mapping[str, Any]]) -> str:
+    keys = sorted({key for options in all_options for key in options})
+    differing = [key for key in keys if len({json.dumps(o.get(key)) for o in all_options}) > 1]
+    stated = ", ".join(f"{key}={searcher['options'].get(key)}" for key in differing)
+    return f"{searcher['name']}({stated})" if stated else str(searcher["name"])

@@ -1,0 +1,229 @@
+"""Tables of a report: all trials in one long table, and results as Markdown and LaTeX (booktabs)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nas.display import format_duration
+from nas.records import study_names
+from nas.results import ALPHA, ResultTable, Row, summary_rows
+from nas.statistics import format_p
+from nas.store import StudyRecord, TrialRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIRST_COLUMNS = ("study", "trial", "stage", "architecture", "digest", "seed", "fidelity", "status", "reason")
+LAST_COLUMNS = ("cost_seconds", "started", "finished", "cached_from", "parent", "worker", "checkpoint")
+WHOLE_NUMBERS = ("trial", "seed", "cached_from", "parent")
+TEXT_WIDTH = 110
+COLUMNS = ("method", "{objective}", "RI (%)", "95 % interval", "rank test", "trials", "cost")
+
+
+def trials_table(records: Sequence[StudyRecord]) -> pd.DataFrame:
+    """All trials of all runs, one row each, in the order in which they were asked.
+
+    Columns: those of `FIRST_COLUMNS`, one for each measured value (objectives, the reported one, others
+    by name), those of `LAST_COLUMNS`, then the evaluator's facts that are plain values, by name.
+    Times are seconds on the executor's clock; empty where there is none.
+    """
+    import pandas as pd
+
+    columns, rows = _long_table(records)
+    table = pd.DataFrame(list(rows), columns=pd.Index(columns))
+    whole = [column for column in WHOLE_NUMBERS if column in columns]
+    return table.astype(dict.fromkeys(whole, "Int64"))
+
+
+def trials_csv(records: Sequence[StudyRecord]) -> str:
+    """The same table as CSV (RFC 4180: CRLF, fields quoted where needed), without a detour through pandas."""
+    columns, rows = _long_table(records)
+    content = io.StringIO()
+    writer = csv.writer(content)
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return content.getvalue()
+
+
+def markdown(table: ResultTable) -> str:
+    """The results as a Markdown table, aligned for a terminal too, with verdicts and notes."""
+    decimals = _decimals(table.rows)
+    head, rows = _header(table), [_cells_of(row, decimals) for row in table.rows]
+    cells = [[_markdown_text(cell) for cell in line] for line in (head, *rows)]
+    for line, row in zip(cells[1:], table.rows, strict=True):
+        if row.bold:
+            line[1] = f"**{line[1]}**"
+    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
+    lines = [
+        "| "
+        + " | ".join(_aligned(cell, w, i) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
+        + " |"
+        for line in cells
+    ]
+    rule = "|" + "|".join("-" * (w + 1) + ("-" if i == 0 else ":") for i, w in enumerate(widths)) + "|"
+    said = [
+        textwrap.fill(f"- {_markdown_text(text)}", TEXT_WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+        for text in (*verdicts(table), *table.notes)
+    ]
+    return "\n".join([f"### {_markdown_text(table.setting)}", "", lines[0], rule, *lines[1:], "", *said, ""])
+
+
+def latex(table: ResultTable) -> str:
+    r"""The results as a LaTeX table; needs \usepackage{booktabs} only."""
+    lines = []
+    for row in table.rows:
+        cells = [_latex_text(cell) for cell in _cells_of(row, _decimals(table.rows))]
+        if row.bold:
+            cells[1] = rf"\textbf{{{cells[1]}}}"
+        lines.append(" & ".join(cells) + r" \\")
+    notes = [rf"\par {_latex_text(text)}." for text in verdicts(table)]
+    notes += [rf"\par {_latex_text(note)}" for note in table.notes]
+    return "\n".join(
+        [
+            r"% \usepackage{booktabs}",
+            r"\begin{table}[t]",
+            r"\centering",
+            rf"\caption{{Comparison with random sampling: {_latex_text(table.setting)}.}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(COLUMNS) - 1)}}}",
+            r"\toprule",
+            " & ".join(map(_latex_text, _header(table))) + r" \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\par\medskip\begin{minipage}{\linewidth}\footnotesize",
+            *notes,
+            r"\end{minipage}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def verdicts(table: ResultTable) -> list[str]:
+    """What the rank test says of each method, one sentence each without a full stop."""
+    rows = summary_rows(table.rows)
+    return [f"{_subject(row)}: {row.comparison.verdict(ALPHA)}" for row in rows if row.comparison]
+
+
+def _subject(row: Row) -> str:
+    return f"{row.label}, the choice of this run" if row.kind == "run" else row.label
+
+
+def _long_table(records: Sequence[StudyRecord]) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+    """Columns and rows."""
+    values, facts = _value_names(records), _fact_names(records)
+    names = study_names(record.directory for record in records)
+    rows = (
+        _cells(name, row, values, facts)
+        for record, name in zip(records, names, strict=True)
+        for row in record.trials
+    )
+    return [*FIRST_COLUMNS, *values, *LAST_COLUMNS, *facts], rows
+
+
+def _value_names(records: Sequence[StudyRecord]) -> list[str]:
+    declared = [o.name for record in records for o in (*record.objectives, record.reported)]
+    found = {name for record in records for row in record.trials for name in row.values or ()}
+    return list(dict.fromkeys([*declared, *sorted(found)]))
+
+
+def _fact_names(records: Sequence[StudyRecord]) -> list[str]:
+    taken = {*FIRST_COLUMNS, *LAST_COLUMNS, *_value_names(records)}
+    found = {
+        name
+        for record in records
+        for row in record.trials
+        for name, value in (row.evaluation_info or {}).items()
+        if isinstance(value, str | int | float)
+    }
+    return sorted(found - taken)
+
+
+def _cells(study: str, row: TrialRow, values: Sequence[str], facts: Sequence[str]) -> tuple[Any, ...]:
+    fidelity = row.fidelity and f"{row.fidelity.name}={row.fidelity.value:g}"
+    measured, info = row.values or {}, row.evaluation_info or {}
+    return (
+        *(study, row.number, row.stage.value, row.architecture, row.digest, row.seed, fidelity),
+        *(row.status and row.status.value, row.reason),
+        *(measured.get(name) for name in values),
+        *(
+            row.cost_seconds,
+            row.started,
+            row.finished,
+            row.cached_from,
+            row.parent,
+            row.worker,
+            row.checkpoint,
+        ),
+        *(info.get(name) for name in facts),
+    )
+
+
+def _header(table: ResultTable) -> list[str]:
+    objective = table.objective
+    named = f"{objective.name} ({objective.unit})" if objective.unit else objective.name
+    return [column.format(objective=named) for column in COLUMNS]
+
+
+def _cells_of(row: Row, decimals: int) -> list[str]:
+    trials, cost = str(row.trials), format_duration(row.cost_seconds)
+    if row.comparison is None:
+        return [row.label, _mean_text(row, decimals), "", "", "", trials, cost]
+    c = row.comparison
+    low, high = c.interval
+    interval = "" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
+    improvement = "" if math.isnan(c.relative_improvement) else f"{c.relative_improvement:+.2f}"
+    test = "no test" if math.isnan(c.p) else format_p(c.p)
+    if not math.isnan(c.p) and not c.significant(ALPHA):
+        test = f"not significant ({test})"
+    return [row.label, _mean_text(row, decimals), improvement, interval, test, trials, cost]
+
+
+def _mean_text(row: Row, decimals: int) -> str:
+    """Mean ± standard deviation (n)."""
+    n = len(row.values)
+    if not n:
+        return "- (0)"
+    deviation = "" if n == 1 else f" ± {row.std:.{decimals}f}"
+    return f"{row.mean:.{decimals}f}{deviation} ({n})"
+
+
+def _decimals(rows: Sequence[Row]) -> int:
+    """As many as show two digits of the middle one of the standard deviations."""
+    spreads = sorted(row.std for row in rows if len(row.values) > 1 and row.std > 0)
+    if not spreads:
+        return 2
+    return min(6, max(0, 1 - math.floor(math.log10(spreads[(len(spreads) - 1) // 2]))))
+
+
+def _aligned(cell: str, width: int, column: int) -> str:
+    return cell.ljust(width) if column == 0 else cell.rjust(width)
+
+
+def _markdown_text(text: str) -> str:
+    """Text with what Markdown would read as markup escaped; an underscore inside a word is none."""
+    return re.sub(r"([\\|*`]|<(?=\S)|\b_|_\b(?!_))", r"\\\1", " ".join(text.split()))
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"$<$",
+    ">": r"$>$",
+    "±": r"$\pm$",
+    **{character: "\\" + character for character in "&%$#_{}"},
+}
+
+
+def _latex_text(text: str) -> str:
+    """Text with all characters that mean something to LaTeX escaped; minus signs are real ones."""
+    escaped = "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    return re.sub(r"(?<![\w}-])-(?=\d)", "$-$", escaped)
