@@ -1,15 +1,21 @@
-"""Where a task runs: the Executor protocol and what it gives back.
+"""Where a task runs: the Executor protocol, and the two executors that need nothing but this process.
 
-Executors differ only in where and on which clock; the study's loop knows this file alone.
+Executors differ only in where and on which clock; the study's loop knows the protocol alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
 from typing import Protocol
 
-from nas.evaluation import Evaluation, Evaluator, Task
+from nas.errors import ConfigError, ProtocolError
+from nas.evaluation import Evaluation, Evaluator, Status, Task, failure
+
+_OUT_OF_MEMORY_TEXTS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,10 @@ class Executor(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many tasks it wants in flight; more may be submitted but only wait in line."""
+        """How many tasks it wants in flight; more may be submitted but only wait in line.
+
+        Ask again before each submission: it may change as the length of the trials becomes known.
+        """
         ...
 
     def open(self, evaluator: Evaluator) -> None:
@@ -48,7 +57,11 @@ class Executor(Protocol):
         ...
 
     def wait(self, timeout: float | None = None) -> Sequence[Completed]:
-        """At least one ended task, in order of ending; none only after `timeout` seconds."""
+        """At least one ended task, in order of ending; none only after `timeout` seconds.
+
+        Raises:
+            ProtocolError: nothing is in flight.
+        """
         ...
 
     def now(self) -> float:
@@ -58,3 +71,148 @@ class Executor(Protocol):
     def close(self) -> None:
         """Stops all work, running tasks included; safe to call twice."""
         ...
+
+    def describe(self) -> Sequence[str]:
+        """Lines for the head of a run: where its trials run and how to look at them."""
+        ...
+
+
+def carry_out(
+    evaluate: Callable[[Task], Evaluation], task: Task, clock: Callable[[], float] = time.monotonic
+) -> Evaluation:
+    """Evaluates, with every exception turned into an evaluation that names it in one line.
+
+    Args:
+        evaluate: an evaluator; its own report of a failure is passed on as it is.
+        task: what to evaluate.
+        clock: seconds; measures the cost of an evaluation that raised.
+    """
+    started = clock()
+    try:
+        evaluation = evaluate(task)
+    except Exception as error:  # the one place where a candidate's fault becomes data
+        status = Status.OUT_OF_MEMORY if is_out_of_memory(error) else Status.ERROR
+        return failure(status, f"{type(error).__name__}: {error}", clock() - started)
+    if not isinstance(evaluation, Evaluation):
+        got = type(evaluation).__name__
+        return failure(Status.ERROR, f"the evaluator returned {got}, not an Evaluation", clock() - started)
+    return evaluation
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on the host or on a device (torch says it in words only)."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower() if isinstance(error, RuntimeError | OSError) else ""
+    return any(known in text for known in _OUT_OF_MEMORY_TEXTS)
+
+
+class InlineExecutor:
+    """Runs each task in this process, inside `wait`.
+
+    Time limits are cooperative (`Task.time_limit`), hangs and memory are not isolated, and `wait`
+    returns when its task ends, whatever its timeout.
+    """
+
+    capacity = 1
+
+    def __init__(self) -> None:
+        self._evaluator: Evaluator | None = None
+        self._tasks: deque[Task] = deque()
+        self._opened = 0.0
+
+    def open(self, evaluator: Evaluator) -> None:
+        self._evaluator, self._opened = evaluator, time.monotonic()
+
+    def submit(self, task: Task) -> None:
+        _require(self._evaluator)
+        self._tasks.append(task)
+
+    def wait(self, timeout: float | None = None) -> Sequence[Completed]:  # noqa: ARG002 - cannot interrupt
+        evaluator = _require(self._evaluator)
+        if not self._tasks:
+            raise nothing_in_flight()
+        task, started = self._tasks.popleft(), self.now()
+        evaluation = carry_out(evaluator, task)
+        return (Completed(task, evaluation, started, self.now(), "inline"),)
+
+    def now(self) -> float:
+        return time.monotonic() - self._opened
+
+    def close(self) -> None:
+        self._evaluator = None
+        self._tasks.clear()
+
+    def describe(self) -> Sequence[str]:
+        return ("inline: one trial at a time in this process; time limits are cooperative",)
+
+
+class SimulatedExecutor:
+    """A virtual clock: a task takes its `cost_seconds` on the first of `workers` that is free.
+
+    For evaluators that look results up, so that a study of days passes in seconds. Tasks start in
+    the order of submission; equal finishing times end in that order too. A task whose cost exceeds
+    its time limit ends as `TIMEOUT` at the limit.
+    """
+
+    def __init__(self, workers: int = 1) -> None:
+        if workers < 1:
+            raise ConfigError(f"executor.workers: expected a number >= 1, got {workers}")
+        self.capacity = workers
+        self._evaluator: Evaluator | None = None
+        self._free: list[tuple[float, int]] = []  # (time at which it is free, worker)
+        self._running: list[tuple[float, int, Completed]] = []  # (finish, order of submission, ..)
+        self._submitted = 0
+        self._now = 0.0
+
+    def open(self, evaluator: Evaluator) -> None:
+        self._evaluator, self._now, self._running = evaluator, 0.0, []
+        self._free = [(0.0, worker) for worker in range(self.capacity)]
+        heapify(self._free)
+
+    def submit(self, task: Task) -> None:
+        evaluation = _within_limit(carry_out(_require(self._evaluator), task, self.now), task.time_limit)
+        free, worker = heappop(self._free)
+        started = max(free, self._now)
+        finished = started + max(evaluation.cost_seconds, 0.0)
+        heappush(self._free, (finished, worker))
+        completed = Completed(task, evaluation, started, finished, f"simulated-{worker}")
+        heappush(self._running, (finished, self._submitted, completed))
+        self._submitted += 1
+
+    def wait(self, timeout: float | None = None) -> Sequence[Completed]:
+        if not self._running:
+            raise nothing_in_flight()
+        if timeout is not None and self._running[0][0] > self._now + timeout:
+            self._now += timeout
+            return ()
+        self._now, _, completed = heappop(self._running)
+        return (completed,)
+
+    def now(self) -> float:
+        return self._now
+
+    def close(self) -> None:
+        self._evaluator = None
+        self._running = []
+
+    def describe(self) -> Sequence[str]:
+        return (f"simulated: a virtual clock over {self.capacity} workers",)
+
+
+def nothing_in_flight() -> ProtocolError:
+    """The error of waiting for what was never submitted."""
+    return ProtocolError("Executor.wait: expected at least one task in flight, got none; submit a task first")
+
+
+def _require(evaluator: Evaluator | None) -> Evaluator:
+    if evaluator is None:
+        raise ProtocolError("Executor: expected to be open, got a call before open() or after close()")
+    return evaluator
+
+
+def _within_limit(evaluation: Evaluation, limit: float | None) -> Evaluation:
+    if limit is None or evaluation.cost_seconds <= limit:
+        return evaluation
+    reason = f"took {evaluation.cost_seconds:g} simulated seconds, over the limit of {limit:g}"
+    return replace(evaluation, status=Status.TIMEOUT, values={}, cost_seconds=limit, reason=reason)

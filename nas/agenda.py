@@ -1,0 +1,164 @@
+"""What comes next, and what the searcher is told: Agenda, the side of a study that faces the searcher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nas.cache import CacheKey, Hasher
+from nas.errors import ProtocolError
+from nas.evaluation import Stage
+from nas.journal import Journal
+from nas.ledger import Entry, Ledger, State
+from nas.operators import sample
+from nas.outlook import search_is_over, search_is_settled
+from nas.provenance import fidelity_to_json
+from nas.searcher import Searcher, SearchFinished, Suggestion
+from nas.stages import Plan, baseline_rng, trial_seed
+from nas.store import FIRST_TRIAL
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+
+@dataclass(eq=False, slots=True)
+class Agenda:
+    """Asks for search trials, looks them up in the cache, tells their ends; adds baseline and final trials.
+
+    Attributes:
+        hasher: what makes two search trials equal; None for no cache.
+        evaluator: its fingerprint.
+    """
+
+    space: SearchSpace
+    searcher: Searcher
+    plan: Plan
+    ledger: Ledger
+    journal: Journal
+    hasher: Hasher | None
+    evaluator: str
+
+    def next(self, capacity: int) -> Entry | None:
+        """The trial to start next, asked for if necessary; None while there is none.
+
+        Search trials come first, baseline trials fill what the searcher leaves, final trials begin when
+        every search trial was told.
+
+        Args:
+            capacity: of the executor; no more trials than that wait for equal ones, so that a searcher
+                that repeats itself does not use up its budget while the first copy is evaluated.
+        """
+        ledger = self.ledger
+        while not ledger.ready and self._may_ask(capacity):
+            asked = self._ask()
+            if asked is not None:
+                self._admit(asked)
+        if not ledger.ready:
+            self._add_baseline_or_final()
+        return ledger.ready[0] if ledger.ready else None
+
+    def confirm_miss(self, entry: Entry) -> None:
+        """Logs that a trial whose equal one failed is to be evaluated itself."""
+        if entry.state is State.PROMOTED:
+            assert entry.key is not None
+            self._write_cached(entry, "miss", None, entry.key)
+
+    def tell_all(self) -> None:
+        """Tells the searcher every trial that ended and was not told."""
+        while self.ledger.untold:
+            entry = self.ledger.untold[0]
+            clock = self.journal.clock()
+            event = self.journal.write("told", trial=entry.number, cached_from=entry.cached_from, clock=clock)
+            self.ledger.tell(entry, clock)
+            self.searcher.tell(entry.trial())
+            self.journal.show(event)
+
+    def catch_up(self) -> None:
+        """What an interrupted session had begun: tells, then the cache; its trials are ready again."""
+        not_admitted = self.ledger.recover()
+        self.tell_all()
+        for entry in not_admitted:
+            self._admit(entry)
+
+    def _may_ask(self, capacity: int) -> bool:
+        ledger = self.ledger
+        if ledger.starved or ledger.waiting >= capacity:
+            return False
+        return not search_is_over(ledger, self.plan.budget, self.journal.clock())
+
+    def _ask(self) -> Entry | None:
+        """One search trial; one suggestion at a time, so that each line of the log is one call."""
+        exhausted = False
+        given: Sequence[Suggestion] = ()
+        try:
+            given = self.searcher.ask(1)
+        except SearchFinished:
+            exhausted = True
+        if len(given) > 1:
+            raise ProtocolError(
+                f"{type(self.searcher).__name__}.ask: expected at most 1 suggestion; got {len(given)}; "
+                "return no more than `count`"
+            )
+        if given:
+            return self._enter(Stage.SEARCH, given[0])
+        event = self.journal.write("asked", trial=None, stage=Stage.SEARCH, exhausted=exhausted)
+        self.ledger.ask_nothing(exhausted=exhausted)
+        self.journal.show(event)
+        return None
+
+    def _enter(self, stage: Stage, suggestion: Suggestion) -> Entry:
+        """Gives a suggestion its number and its seed."""
+        architecture = suggestion.architecture
+        number = FIRST_TRIAL[stage] + self.ledger.asked[stage]
+        fidelity = (suggestion.fidelity or self.plan.search_fidelity) if stage is Stage.SEARCH else None
+        seed = trial_seed(self.plan.seed, number)
+        entry = Entry(number, suggestion, stage, architecture.digest(), fidelity, seed)
+        event = self.journal.write(
+            "asked",
+            trial=number,
+            stage=stage,
+            architecture=architecture.text,
+            digest=entry.digest,
+            decisions=architecture.to_json(),
+            fidelity=fidelity_to_json(fidelity),
+            seed=seed,
+            parent=suggestion.parent,
+            info=dict(suggestion.info),
+        )
+        self.ledger.ask(entry)
+        self.journal.show(event)
+        return entry
+
+    def _admit(self, entry: Entry) -> None:
+        """Looks a search trial up in the cache; afterwards it is ready, waits or is told."""
+        if self.hasher is None:
+            self.ledger.make_ready(entry)
+            return
+        digest = self.hasher.hash(entry.suggestion.architecture)
+        if digest is None:
+            self.ledger.make_ready(entry)
+            self._write_cached(entry, "miss", None, None)
+            return
+        key = CacheKey(digest, "", entry.fidelity, self.evaluator)
+        answer = self.ledger.admit(entry, key)
+        self._write_cached(entry, answer.outcome, answer.holder, key)
+        self.tell_all()
+
+    def _write_cached(self, entry: Entry, outcome: str, holder: int | None, key: CacheKey | None) -> None:
+        parts = None if key is None else [key.functional, key.settings]
+        self.journal.show(
+            self.journal.write("cached", trial=entry.number, outcome=outcome, holder=holder, key=parts)
+        )
+
+    def _add_baseline_or_final(self) -> None:
+        ledger, plan = self.ledger, self.plan
+        index = ledger.asked[Stage.BASELINE]
+        if index < plan.baseline:
+            self._enter(Stage.BASELINE, Suggestion(sample(self.space, baseline_rng(plan.seed, index))))
+            return
+        chosen = ledger.chosen
+        if chosen is None or ledger.finals_of[chosen.digest] >= plan.final:
+            return
+        if search_is_settled(ledger, plan.budget, self.journal.clock()):
+            self._enter(Stage.FINAL, Suggestion(chosen.suggestion.architecture, parent=chosen.number))

@@ -1,0 +1,180 @@
+"""The append-only event log of one study, `events.jsonl`.
+
+Each line is one JSON object with `event`, `time` (unix seconds) and, where there is one, `trial`:
+
+    opened     format, session, seed, space, evaluator, searcher, hashing, budget, baseline, final, fidelity,
+               time_limit, config, versions, commit; once for each session, the latest one counts
+    asked      stage, architecture, digest, decisions, fidelity, seed, parent, info; or trial null, stage and
+               exhausted: the searcher gave nothing now, or has nothing left
+    cached     outcome (hit | pending | miss), holder, key; a second time, as a miss, if the holder failed
+    started    clock
+    evaluated  evaluation, worker, started, finished
+    told       cached_from (the trial that was evaluated in its place), clock; search trials only
+    closed     reason (finished | interrupted | error), message
+
+Moments (clock, started, finished) are seconds on the executor's clock, all sessions together.
+
+Only the driver writes, without a lock. A line reaches the operating system before its event takes
+effect, so killing the driver loses nothing that was logged; `closed` alone is also forced to the disk,
+so a power failure may cost the last seconds. A torn last line is dropped.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.errors import StoreError
+
+FORMAT = 1
+FILE_NAME = "events.jsonl"
+
+
+class EventLog:
+    """Appends events to one study's file; each call writes one line."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens `path` for appending; use `create` or `open`."""
+        self.path = path
+        try:
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    @classmethod
+    def create(cls, directory: Path) -> EventLog:
+        """A new log; raises StoreError if there is one already or the folder cannot be written."""
+        path = Path(directory) / FILE_NAME
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(exist_ok=False)
+        except FileExistsError as error:
+            raise StoreError(
+                f"{path}: expected no log; one exists; continue it with resume={directory} or "
+                "choose another run.dir"
+            ) from error
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, directory: Path) -> EventLog:
+        """An existing log, to be continued; a torn last line is cut off first."""
+        path = Path(directory) / FILE_NAME
+        try:
+            complete = _complete_length(path.read_bytes())
+            if complete < path.stat().st_size:
+                os.truncate(path, complete)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return cls(path)
+
+    def append(self, event: str, **payload: Any) -> dict[str, Any]:
+        """Writes one event and returns it; JSON values only, numpy scalars are converted."""
+        data = {"event": event, "time": round(time.time(), 6), **payload}
+        line = encode(data).encode() + b"\n"
+        try:
+            written = self._file.write(line)
+            if written != len(line):  # a full disk; half a line must not stand before a later one
+                os.ftruncate(self._file.fileno(), self._file.tell() - (written or 0))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        return data
+
+    def close(self) -> None:
+        """Forces everything to the disk; safe to call twice."""
+        if not self._file.closed:
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
+def encode(data: Any) -> str:
+    """Compact JSON of one line; numbers that are not finite become "nan", "inf" or "-inf"."""
+    try:
+        return _ENCODER.encode(data)
+    except (TypeError, ValueError):
+        return _ENCODER.encode(plain(data))
+
+
+def plain(value: Any) -> Any:
+    """`value` in JSON types only: numpy converted, numbers that are not finite as strings.
+
+    Raises:
+        StoreError: a value that has no JSON form.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if value is None or isinstance(value, str | int):
+        return value
+    raise StoreError(
+        f"event log: expected numbers, strings, lists and mappings; got {type(value).__name__}; "
+        "return JSON values in `info`, `values` and `curve`"
+    )
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """All complete events of a log.
+
+    Raises:
+        StoreError: no file, or a damaged line other than the last.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise StoreError(
+            f"{path}: expected an event log; {error.strerror}; is it a study's folder?"
+        ) from error
+    complete = _complete_length(content)
+    if complete < len(content):
+        warnings.warn(
+            f"{path}: the last line is torn and is dropped ({len(content) - complete} bytes)", stacklevel=2
+        )
+    lines = content[:complete].splitlines()
+    return [_parse(line, path, number) for number, line in enumerate(lines, start=1)]
+
+
+def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict) or "event" not in event:
+        raise StoreError(
+            f"{path}, line {number}: expected a JSON object with an event; the line is damaged; restore the "
+            "file, or cut it off before this line and continue from there"
+        )
+    return event
+
+
+def _complete_length(content: bytes) -> int:
+    """Bytes up to the end of the last line that is whole."""
+    end = content.rfind(b"\n") + 1
+    last = content.rfind(b"\n", 0, max(end - 1, 0)) + 1
+    try:
+        json.loads(content[last:end] or b"{}")
+    except ValueError:
+        return last
+    return end
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path}: cannot write the log; {error.strerror}; free it or choose another run.dir")

@@ -1,0 +1,72 @@
+"""One session of a study: its log, the clock in its lines, and those who watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nas.eventlog import FILE_NAME, EventLog
+from nas.executor import Executor
+from nas.progress import Observer, Progress
+
+Event = Mapping[str, Any]
+
+
+class Journal:
+    """Writes events, then shows them.
+
+    Args:
+        executor: whose clock is logged.
+        observers: shown each event once it was written and took effect.
+        look: the progress at a moment of the clock.
+    """
+
+    def __init__(
+        self, executor: Executor, observers: Sequence[Observer], look: Callable[[float], Progress]
+    ) -> None:
+        self._executor = executor
+        self._observers = observers
+        self._look = look
+        self._log: EventLog | None = None
+        self._before = 0.0
+        self._running = False
+
+    def set_clock(self, seconds: float) -> None:
+        """Lets the clock stand at the end of the last session."""
+        self._before = seconds
+
+    def open(self, directory: Path) -> None:
+        """Opens or creates the log."""
+        exists = (directory / FILE_NAME).exists()
+        self._log = EventLog.open(directory) if exists else EventLog.create(directory)
+
+    def start_clock(self) -> None:
+        """From now on the executor's clock, just opened, runs."""
+        self._running = True
+
+    def moment(self, executor_seconds: float) -> float:
+        """A moment of the executor's clock, in seconds of all sessions together."""
+        return self._before + executor_seconds
+
+    def clock(self) -> float:
+        """Now, in seconds of all sessions together."""
+        return self.moment(self._executor.now()) if self._running else self._before
+
+    def write(self, event: str, **payload: Any) -> Event:
+        """Writes one event; to be called before it takes effect."""
+        assert self._log is not None
+        return self._log.append(event, **payload)
+
+    def show(self, event: Event) -> None:
+        """Shows an event that took effect."""
+        if self._observers:
+            now = self._look(self.clock())
+            for observer in self._observers:
+                observer.observe(event, now)
+
+    def close(self) -> None:
+        """Stops the clock and closes the log; safe to call twice."""
+        self._before, self._running = self.clock(), False
+        if self._log is not None:
+            self._log.close()

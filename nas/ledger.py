@@ -1,0 +1,201 @@
+"""The state of a running study, changed by its events alone: Ledger.
+
+The loop and the replay of a log make the same calls in the same order, so a continued study stands
+exactly where the interrupted one stood. Nothing here asks, evaluates or writes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from nas.cache import CacheKey, FunctionalCache, Hit, Miss, Pending
+from nas.evaluation import Evaluation, Fidelity, Objective, Stage
+from nas.searcher import Suggestion, Trial
+from nas.store import rank
+
+
+class State(Enum):
+    """Where a trial stands between its ask and its end."""
+
+    ASKED = auto()
+    WAITING = auto()  # for the result of an equal trial
+    PROMOTED = auto()  # that one failed; to be evaluated itself
+    READY = auto()  # to be evaluated
+    RUNNING = auto()
+    EVALUATED = auto()  # to be told
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A trial that is not over."""
+
+    number: int
+    suggestion: Suggestion
+    stage: Stage
+    digest: str
+    fidelity: Fidelity | None
+    seed: int
+    state: State = State.ASKED
+    key: CacheKey | None = None
+    evaluation: Evaluation | None = None
+    cached_from: int | None = None
+
+    def trial(self) -> Trial:
+        """As the searcher is told."""
+        return Trial(self.number, self.suggestion, self.stage, self.seed, self.evaluation, self.cached_from)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The best completed search trial: rank and number order candidates, ties go to the earlier one."""
+
+    order: tuple[tuple[float, float], int]
+    suggestion: Suggestion
+    digest: str
+    value: float
+
+    @property
+    def number(self) -> int:
+        return self.order[1]
+
+
+class Ledger:
+    """Counts, queues and the chosen trial of a study; memory grows with open trials and cache keys only.
+
+    Attributes:
+        open: trials that are not over, by number.
+        ready: trials to start, in order.
+        untold: search trials to tell, in order.
+        running: number of trials that an executor has.
+        waiting: number of trials that wait for an equal one.
+        asked: number of asked trials of each stage.
+        over: number of trials of each stage that are over.
+        starved: the searcher gave nothing since it was last told something.
+        exhausted: the searcher has nothing left, now and later.
+        hits_in_a_row: trials answered from the cache since the last evaluation.
+        clock: latest moment in the events, in seconds on the executor's clock.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self.cache = FunctionalCache()
+        self.open: dict[int, Entry] = {}
+        self.ready: deque[Entry] = deque()
+        self.untold: deque[Entry] = deque()
+        self.running = 0
+        self.waiting = 0
+        self.asked: Counter[Stage] = Counter()
+        self.over: Counter[Stage] = Counter()
+        self.finals_of: Counter[str] = Counter()
+        self.starved = False
+        self.exhausted = False
+        self.hits_in_a_row = 0
+        self.failed = 0
+        self.hits = 0
+        self.chosen: Chosen | None = None
+        self.clock = 0.0
+
+    def ask(self, entry: Entry) -> None:
+        """A new trial; baseline and final trials are ready at once, search trials once admitted."""
+        self.open[entry.number] = entry
+        self.asked[entry.stage] += 1
+        if entry.stage is Stage.FINAL:
+            self.finals_of[entry.digest] += 1
+        if entry.stage is not Stage.SEARCH:
+            self.make_ready(entry)
+
+    def ask_nothing(self, *, exhausted: bool) -> None:
+        """The searcher gave nothing."""
+        self.starved = True
+        self.exhausted = self.exhausted or exhausted
+
+    def make_ready(self, entry: Entry) -> None:
+        """To be evaluated without a look into the cache."""
+        entry.state = State.READY
+        self.ready.append(entry)
+
+    def admit(self, entry: Entry, key: CacheKey) -> Hit | Pending | Miss:
+        """Looks a search trial up in the cache."""
+        entry.key = key
+        answer = self.cache.reserve(key, entry.number)
+        match answer:
+            case Miss():
+                self.make_ready(entry)
+            case Pending():
+                entry.state = State.WAITING
+                self.waiting += 1
+            case Hit(holder, evaluation):
+                self._answer(entry, holder, evaluation)
+        return answer
+
+    def start(self, entry: Entry) -> None:
+        """Given to an executor; taken from the front of `ready`, where it stands."""
+        if self.ready and self.ready[0] is entry:
+            self.ready.popleft()
+        elif entry in self.ready:
+            self.ready.remove(entry)
+        entry.state = State.RUNNING
+        self.running += 1
+
+    def evaluate(self, entry: Entry, evaluation: Evaluation, clock: float) -> None:
+        """Its own evaluation ended: those that wait for it are answered, or the first of them promoted."""
+        self.clock = max(self.clock, clock)
+        self.running -= 1
+        self.failed += not evaluation.ok
+        self.hits_in_a_row = 0
+        if entry.stage is not Stage.SEARCH:
+            self._end(entry)
+            return
+        self._evaluated(entry, evaluation)
+        if entry.key is not None:
+            self._settle(entry, entry.key, evaluation)
+
+    def tell(self, entry: Entry, clock: float) -> None:
+        """Told to the searcher; the trial is over."""
+        self.clock = max(self.clock, clock)
+        self.untold.remove(entry)
+        self.starved = self.exhausted
+        self._end(entry)
+
+    def recover(self) -> list[Entry]:
+        """After a replay: running trials become the first ready ones; returns those not admitted yet."""
+        lost = [entry for entry in self.open.values() if entry.state is State.RUNNING]
+        for entry in lost:
+            entry.state = State.READY
+        self.ready.extendleft(reversed(lost))
+        self.running = 0
+        return [entry for entry in self.open.values() if entry.state is State.ASKED]
+
+    def _settle(self, entry: Entry, key: CacheKey, evaluation: Evaluation) -> None:
+        if evaluation.ok:
+            for number in self.cache.commit(key, evaluation):
+                self.waiting -= 1
+                self._answer(self.open[number], entry.number, evaluation)
+            return
+        promoted = self.cache.fail(key)
+        if promoted is not None:
+            self.waiting -= 1
+            self.make_ready(self.open[promoted])
+            self.open[promoted].state = State.PROMOTED
+
+    def _answer(self, entry: Entry, holder: int, evaluation: Evaluation) -> None:
+        entry.cached_from = holder
+        self.hits += 1
+        self.hits_in_a_row += 1
+        self._evaluated(entry, replace(evaluation, cost_seconds=0.0))
+
+    def _evaluated(self, entry: Entry, evaluation: Evaluation) -> None:
+        entry.state = State.EVALUATED
+        entry.evaluation = evaluation
+        self.untold.append(entry)
+        key = rank(self._objective, evaluation.values, entry.fidelity) if evaluation.ok else None
+        if key is None or (self.chosen is not None and self.chosen.order <= (key, entry.number)):
+            return
+        value = evaluation.values[self._objective.name]
+        self.chosen = Chosen((key, entry.number), entry.suggestion, entry.digest, value)
+
+    def _end(self, entry: Entry) -> None:
+        del self.open[entry.number]
+        self.over[entry.stage] += 1

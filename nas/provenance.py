@@ -1,0 +1,107 @@
+"""What the first event of a study says of it, and whether another run may continue its log."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.errors import StoreError
+from nas.evaluation import Evaluator, Fidelity
+from nas.eventlog import FORMAT
+from nas.stages import Plan
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+_PACKAGES = ("nas-platform", "numpy", "torch", "torchvision", "ray", "scikit-learn", "optuna")
+
+
+def opening(space: SearchSpace, evaluator: Evaluator, plan: Plan) -> dict[str, Any]:
+    """The part of an `opened` event that follows from the parts of a study."""
+    return {
+        "format": FORMAT,
+        "seed": plan.seed,
+        "space": {"name": space.name, "fingerprint": space.fingerprint(), "text": str(space)},
+        "evaluator": {
+            "name": type(evaluator).__name__,
+            "fingerprint": evaluator.fingerprint(),
+            "objectives": [asdict(objective) for objective in evaluator.objectives],
+            "reported": asdict(evaluator.reported),
+        },
+        "budget": {"trials": plan.budget.trials, "seconds": plan.budget.seconds},
+        "baseline": {"samples": plan.baseline, "sampler": "uniform over options"},
+        "final": {"seeds": plan.final},
+        "fidelity": fidelity_to_json(plan.search_fidelity),
+        "time_limit": plan.time_limit,
+        "versions": dict(versions()),
+        "commit": commit(),
+    }
+
+
+def check_same_study(logged: Mapping[str, Any], mine: Mapping[str, Any], path: Path) -> None:
+    """Raises StoreError unless `mine` may continue the log that `logged` opened."""
+    if logged.get("format") != FORMAT:
+        raise StoreError(
+            f"{path}: expected format {FORMAT}; got {logged.get('format')!r}; continue it with the version "
+            f"that wrote it: {logged.get('versions', {}).get('nas-platform', 'unknown')}"
+        )
+    then, now = _identity(logged), _identity(mine)
+    for name, was in then.items():
+        if now[name] != was:
+            raise StoreError(
+                f"{path}: {name}: expected {was!r}, as logged; got {now[name]!r}; continue with the logged "
+                "one, or start a new study in another run.dir"
+            )
+
+
+def fidelity_to_json(fidelity: Fidelity | None) -> dict[str, Any] | None:
+    return None if fidelity is None else {"name": fidelity.name, "value": fidelity.value}
+
+
+@cache
+def versions() -> Mapping[str, str]:
+    """Installed versions of what determines results; looked up without an import."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def commit() -> str | None:
+    """Commit of this code, with "+changes" if files differ from it; None outside a repository."""
+    folder = Path(__file__).resolve().parent.parent
+    if not (folder / ".git").exists():
+        return None
+    try:
+        head = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head + ("+changes" if changed else "")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+
+def _identity(opened: Mapping[str, Any]) -> dict[str, Any]:
+    """What must not change within a study; budget, baseline, final and time limit may."""
+    return {
+        "space": [opened["space"]["name"], opened["space"]["fingerprint"]],
+        "evaluator": [opened["evaluator"]["name"], opened["evaluator"]["fingerprint"]],
+        "searcher": [opened["searcher"]["name"], opened["searcher"]["options"]],
+        "seed": opened["seed"],
+        "fidelity": opened["fidelity"],
+        "hashing": opened["hashing"],
+    }

@@ -1,0 +1,167 @@
+"""Resume is replay: a fresh searcher is led through the log until it stands where the last one stood."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from nas.cache import CacheKey
+from nas.errors import SpaceError, StoreError
+from nas.evaluation import Fidelity, Stage
+from nas.eventlog import encode
+from nas.ledger import Entry, Ledger, State
+from nas.searcher import Searcher, SearchFinished, Suggestion
+from nas.store import evaluation_from_json, fidelity_from_json
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+Event = Mapping[str, Any]
+
+
+class Replay:
+    """Feeds logged events to a ledger and a searcher; asks and tells come in the logged order.
+
+    A suggestion that differs from the logged one, as after a change of versions, gives way to it, with
+    one warning. Where the searcher gives something and the log nothing, or the reverse, the numbering of
+    the trials would part, so that is an error.
+
+    Args:
+        searcher: fresh, with the options of the log.
+        evaluator: fingerprint of the evaluator, as in the log.
+        search_fidelity: of suggestions that name none.
+        path: of the log, for messages.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        searcher: Searcher,
+        ledger: Ledger,
+        *,
+        evaluator: str,
+        search_fidelity: Fidelity | None,
+        path: Path,
+    ) -> None:
+        self._space = space
+        self._searcher = searcher
+        self._ledger = ledger
+        self._evaluator = evaluator
+        self._search_fidelity = search_fidelity
+        self._path = path
+        self._line = 0
+        self._warned = False
+
+    def run(self, events: Iterable[Event]) -> None:
+        """Applies all events.
+
+        Raises:
+            StoreError: events that contradict each other, or that this searcher cannot have caused.
+        """
+        for self._line, event in enumerate(events, start=1):
+            self._apply(event)
+
+    def _apply(self, event: Event) -> None:
+        match event["event"]:
+            case "asked" if event["trial"] is None:
+                self._ask_nothing(event)
+            case "asked":
+                self._ledger.ask(self._asked(event))
+            case "cached":
+                self._cached(event)
+            case "started":
+                self._started(self._open(event), event)
+            case "evaluated":
+                entry = self._open(event)
+                self._ledger.evaluate(entry, evaluation_from_json(event["evaluation"]), event["finished"])
+            case "told":
+                self._told(self._open(event), event)
+
+    def _ask_nothing(self, event: Event) -> None:
+        given = self._ask()
+        if given is not None:
+            self._contradiction("a searcher that has nothing to suggest, as logged; it suggests something")
+        self._ledger.ask_nothing(exhausted=event["exhausted"])
+
+    def _asked(self, event: Event) -> Entry:
+        stage = Stage(event["stage"])
+        suggestion = self._suggestion(event) if stage is Stage.SEARCH else self._logged(event)
+        return Entry(
+            event["trial"],
+            suggestion,
+            stage,
+            event["digest"],
+            fidelity_from_json(event["fidelity"]),
+            event["seed"],
+        )
+
+    def _suggestion(self, event: Event) -> Suggestion:
+        given = self._ask()
+        if given is None:
+            self._contradiction("a suggestion, as logged; the searcher has nothing to suggest")
+        same_text = given.architecture.text == event["architecture"]
+        fidelity = given.fidelity or self._search_fidelity
+        if (
+            same_text
+            and encode(given.architecture.to_json()) == encode(event["decisions"])
+            and fidelity == fidelity_from_json(event["fidelity"])
+        ):
+            return given
+        logged = self._logged(event)
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self._path}, line {self._line}: trial {event['trial']}: the searcher suggests another "
+                "architecture than it did; the log is followed; were versions changed?",
+                stacklevel=2,
+            )
+        return logged
+
+    def _logged(self, event: Event) -> Suggestion:
+        try:
+            architecture = self._space.architecture_from_json(event["decisions"])
+        except SpaceError as error:
+            self._contradiction(f"decisions of space {self._space.name}; got {error}", error)
+        return Suggestion(architecture, fidelity_from_json(event["fidelity"]), event["parent"], event["info"])
+
+    def _cached(self, event: Event) -> None:
+        entry = self._open(event)
+        if entry.state is State.PROMOTED:
+            entry.state = State.READY
+        elif event["key"] is None:
+            self._ledger.make_ready(entry)
+        else:
+            functional, settings = event["key"]
+            key = CacheKey(functional, settings, entry.fidelity, self._evaluator)
+            outcome = self._ledger.admit(entry, key).outcome
+            if outcome != event["outcome"]:
+                self._contradiction(f"cache outcome {outcome}; got {event['outcome']}")
+
+    def _started(self, entry: Entry, event: Event) -> None:
+        self._ledger.start(entry)
+        self._ledger.clock = max(self._ledger.clock, event["clock"])
+
+    def _told(self, entry: Entry, event: Event) -> None:
+        self._ledger.tell(entry, event["clock"])
+        self._searcher.tell(entry.trial())
+
+    def _open(self, event: Event) -> Entry:
+        entry = self._ledger.open.get(event["trial"])
+        if entry is None:
+            self._contradiction(f"a trial that was asked and is not over; got {event['trial']}")
+        return entry
+
+    def _ask(self) -> Suggestion | None:
+        try:
+            given = self._searcher.ask(1)
+        except SearchFinished:
+            return None
+        return given[0] if given else None
+
+    def _contradiction(self, what: str, cause: Exception | None = None) -> NoReturn:
+        raise StoreError(
+            f"{self._path}, line {self._line}: expected {what}; restore the file, or start a new study in "
+            "another run.dir"
+        ) from cause

@@ -1,0 +1,73 @@
+"""What a study carries out and with which seeds: Budget, Plan and the streams of random numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nas.errors import ConfigError
+from nas.evaluation import Fidelity, Stage
+from nas.store import FIRST_TRIAL
+
+_MAX_TRIALS = FIRST_TRIAL[Stage.BASELINE]
+_BASELINE_STREAM = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """When the search stage ends: at whichever limit comes first.
+
+    Attributes:
+        trials: number of search trials, failed and cached ones included.
+        seconds: on the executor's clock; no search trial begins later, those in flight are finished.
+    """
+
+    trials: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.trials is None and self.seconds is None:
+            raise ConfigError("budget: expected trials, seconds or both; got neither; set budget.trials=100")
+        if self.trials is not None and not 1 <= self.trials <= _MAX_TRIALS:
+            raise ConfigError(f"budget.trials: expected 1 to {_MAX_TRIALS}; got {self.trials}; change it")
+        if self.seconds is not None and not self.seconds > 0:
+            raise ConfigError(f"budget.seconds: expected more than 0; got {self.seconds}; change it")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a study carries out.
+
+    Attributes:
+        seed: of the study; every trial's seed follows from it.
+        budget: of the search stage.
+        baseline: number of uniformly sampled architectures, evaluated fully.
+        final: number of retrainings of the chosen architecture, with fresh seeds, evaluated fully.
+        search_fidelity: of search trials whose suggestion names none; None for the full evaluation.
+        time_limit: seconds that one evaluation may take, or None.
+    """
+
+    seed: int
+    budget: Budget = field(default_factory=lambda: Budget(trials=100))
+    baseline: int = 0
+    final: int = 0
+    search_fidelity: Fidelity | None = None
+    time_limit: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("seed", self.seed), ("baseline", self.baseline), ("final", self.final)):
+            if value < 0:
+                raise ConfigError(f"{name}: expected 0 or more; got {value}; change it")
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise ConfigError(f"time_limit: expected more than 0 seconds; got {self.time_limit}; change it")
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """Seed of one trial, below 2^32, independent of the order in which trials run."""
+    return int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1)[0])
+
+
+def baseline_rng(seed: int, index: int) -> np.random.Generator:
+    """Draws the baseline's architecture `index`; its longer key keeps it apart from every trial's stream."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_BASELINE_STREAM, index)))

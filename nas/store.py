@@ -1,0 +1,277 @@
+"""A study read back from its event log: TrialRow, StudyRecord, read_study.
+
+`nas.eventlog` describes the lines.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.errors import StoreError
+from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status, failure
+from nas.eventlog import FILE_NAME, EventLog, encode, read_events
+
+__all__ = [
+    "FIRST_TRIAL",
+    "EventLog",
+    "StudyRecord",
+    "TrialRow",
+    "evaluation_from_json",
+    "evaluation_to_json",
+    "fidelity_from_json",
+    "rank",
+    "read_events",
+    "read_study",
+    "trial_label",
+]
+
+# The n-th suggestion of the searcher is trial n, whatever runs beside it and however often the study is
+# continued; the other stages count from their own first number, so their seeds depend on no timing.
+FIRST_TRIAL: Mapping[Stage, int] = {Stage.SEARCH: 0, Stage.BASELINE: 10_000_000, Stage.FINAL: 20_000_000}
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """One trial as the log knows it.
+
+    Attributes:
+        number: unique in its study; see `FIRST_TRIAL`.
+        architecture: its text.
+        decisions: `Architecture.to_json()`.
+        fidelity: at which it was evaluated, None for the full evaluation.
+        parent: trial that its suggestion builds on.
+        status: None while it is in flight.
+        values: objective and other measured names -> value.
+        cost_seconds: work spent; 0 for a trial answered from the cache.
+        started: seconds on the executor's clock, downtime between sessions not counted.
+        finished: likewise; for a cached trial the moment of its answer.
+        asked_time: unix seconds.
+        cached_from: trial whose evaluation answered this one, or None.
+        info: the searcher's facts about its suggestion.
+        evaluation_info: the evaluator's facts.
+    """
+
+    number: int
+    stage: Stage
+    architecture: str
+    digest: str
+    decisions: Any
+    seed: int
+    fidelity: Fidelity | None
+    parent: int | None
+    asked_time: float
+    info: Mapping[str, Any]
+    status: Status | None = None
+    reason: str | None = None
+    values: Mapping[str, float] | None = None
+    cost_seconds: float = 0.0
+    started: float | None = None
+    finished: float | None = None
+    cached_from: int | None = None
+    worker: str | None = None
+    curve: tuple[Mapping[str, float], ...] = ()
+    checkpoint: str | None = None
+    evaluation_info: Mapping[str, Any] | None = None
+
+    @property
+    def label(self) -> str:
+        """Stage and number within it, e.g. "baseline 3"."""
+        return trial_label(self.number)
+
+    @property
+    def ok(self) -> bool:
+        """Whether its evaluation completed."""
+        return self.status is Status.COMPLETED
+
+    def value(self, name: str) -> float | None:
+        """A measured value, None if there is none."""
+        return (self.values or {}).get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """A study as read from its log, finished or not.
+
+    Attributes:
+        opened: payload of the latest `opened` event; a continued study has one for each session.
+        trials: in the order in which they were asked.
+        closed: the `closed` event if it is the last one, else None.
+        sessions: number of `opened` events.
+    """
+
+    directory: Path
+    opened: Mapping[str, Any]
+    trials: tuple[TrialRow, ...]
+    closed: Mapping[str, Any] | None
+    sessions: int = 1
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether it runs at this moment or was killed: the log cannot tell them apart."""
+        return self.closed is None
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What the search saw; the first one chooses."""
+        return tuple(Objective(**data) for data in self.opened["evaluator"]["objectives"])
+
+    @property
+    def reported(self) -> Objective:
+        """What the report compares."""
+        return Objective(**self.opened["evaluator"]["reported"])
+
+    def stage(self, stage: Stage) -> tuple[TrialRow, ...]:
+        """The trials of one stage."""
+        return tuple(row for row in self.trials if row.stage is stage)
+
+    @property
+    def chosen(self) -> TrialRow | None:
+        """The best completed search trial so far, by `rank`; None if there is none."""
+        objective = self.objectives[0]
+        ranked = [(rank(objective, row.values or {}, row.fidelity), row) for row in self._completed_search()]
+        usable = [(key, row.number, row) for key, row in ranked if key is not None]
+        return min(usable, key=lambda item: item[:2])[2] if usable else None
+
+    @property
+    def final(self) -> tuple[TrialRow, ...]:
+        """The retrainings of the chosen architecture; those of earlier choices are left out."""
+        chosen = self.chosen
+        rows = self.stage(Stage.FINAL)
+        return tuple(row for row in rows if chosen is not None and row.digest == chosen.digest)
+
+    def _completed_search(self) -> Iterator[TrialRow]:
+        return (row for row in self.trials if row.stage is Stage.SEARCH and row.ok)
+
+
+def trial_label(number: int) -> str:
+    """A trial's stage and its number within it, e.g. "search 12"."""
+    stage = max((s for s in Stage if FIRST_TRIAL[s] <= number), key=FIRST_TRIAL.__getitem__)
+    return f"{stage.value} {number - FIRST_TRIAL[stage]}"
+
+
+def rank(
+    objective: Objective, values: Mapping[str, float], fidelity: Fidelity | None
+) -> tuple[float, float] | None:
+    """Sort key of a completed trial, best first: higher fidelity, then the objective; None if not usable.
+
+    Values of a lower fidelity do not compare with those of a higher one, so the highest that a search
+    reached decides.
+    """
+    loss = objective.loss(values.get(objective.name))
+    if loss == math.inf:
+        return None
+    return (-math.inf if fidelity is None else -fidelity.value, loss)
+
+
+def evaluation_to_json(evaluation: Evaluation, objectives: Sequence[Objective]) -> dict[str, Any]:
+    """The evaluation as it is logged; a failure in its place if it is not what an evaluator may return.
+
+    Searchers are told what this gives back through `evaluation_from_json`, live and in a replay alike.
+    """
+    try:
+        data = json.loads(encode(evaluation.to_json()))
+        logged = evaluation_from_json(data)
+    except (StoreError, TypeError, ValueError) as error:
+        return failure(Status.ERROR, f"the evaluator returned what cannot be logged: {error}").to_json()
+    missing = [objective.name for objective in objectives if objective.name not in logged.values]
+    if logged.ok and missing:
+        got = ", ".join(logged.values) or "none"
+        reason = f"the evaluator returned no value of {', '.join(missing)}; got {got}"
+        return failure(Status.ERROR, reason, logged.cost_seconds).to_json()
+    return data
+
+
+def evaluation_from_json(data: Mapping[str, Any]) -> Evaluation:
+    """The evaluation of an `evaluated` line; "nan", "inf" and "-inf" are numbers again where one is due."""
+    curve = [{name: float(value) for name, value in row.items()} for row in data["curve"]]
+    values = {name: float(value) for name, value in data["values"].items()}
+    cost = float(data["cost_seconds"])
+    return Evaluation.from_json({**data, "values": values, "curve": curve, "cost_seconds": cost})
+
+
+def read_study(directory: Path) -> StudyRecord:
+    """The study recorded in a folder, in progress or closed."""
+    directory = Path(directory)
+    events = read_events(directory / FILE_NAME)
+    opened = [event for event in events if event["event"] == "opened"]
+    if not opened:
+        raise StoreError(
+            f"{directory / FILE_NAME}: expected an opened event first; the log is empty; run again"
+        )
+    closed = events[-1] if events[-1]["event"] == "closed" else None
+    return StudyRecord(
+        directory, opened[-1], tuple(_rows(directory / FILE_NAME, events)), closed, len(opened)
+    )
+
+
+def _rows(path: Path, events: Iterable[Mapping[str, Any]]) -> Iterator[TrialRow]:
+    rows: dict[int, dict[str, Any]] = {}
+    for line, event in enumerate(events, start=1):
+        try:
+            _apply(rows, event)
+        except KeyError as error:
+            raise StoreError(
+                f"{path}, line {line}: expected a line about {error} before it; got none; restore the file"
+            ) from error
+    return (TrialRow(**fields) for fields in rows.values())
+
+
+def _apply(rows: dict[int, dict[str, Any]], event: Mapping[str, Any]) -> None:
+    number = event.get("trial")
+    if number is None:
+        return
+    match event["event"]:
+        case "asked":
+            rows[number] = _asked_fields(event)
+        case "started":
+            rows[number]["started"] = event["clock"]
+        case "evaluated":
+            rows[number].update(_evaluated_fields(event))
+        case "told" if event["cached_from"] is not None:
+            rows[number].update(_answered_fields(event, rows[event["cached_from"]]))
+
+
+def fidelity_from_json(data: Mapping[str, Any] | None) -> Fidelity | None:
+    return None if data is None else Fidelity(data["name"], data["value"])
+
+
+def _asked_fields(event: Mapping[str, Any]) -> dict[str, Any]:
+    same = ("architecture", "digest", "decisions", "seed", "parent", "info")
+    return {
+        "number": event["trial"],
+        "stage": Stage(event["stage"]),
+        "fidelity": fidelity_from_json(event["fidelity"]),
+        "asked_time": event["time"],
+        **{name: event[name] for name in same},
+    }
+
+
+def _evaluated_fields(event: Mapping[str, Any]) -> dict[str, Any]:
+    evaluation = evaluation_from_json(event["evaluation"])
+    return {
+        "status": evaluation.status,
+        "reason": evaluation.reason,
+        "values": evaluation.values,
+        "cost_seconds": evaluation.cost_seconds,
+        "curve": evaluation.curve,
+        "checkpoint": evaluation.checkpoint,
+        "evaluation_info": evaluation.info,
+        "worker": event["worker"],
+        "started": event["started"],
+        "finished": event["finished"],
+    }
+
+
+def _answered_fields(event: Mapping[str, Any], holder: Mapping[str, Any]) -> dict[str, Any]:
+    copied = ("status", "values", "curve", "checkpoint", "evaluation_info")
+    return {
+        **{name: holder[name] for name in copied},
+        "cached_from": event["cached_from"],
+        "started": event["clock"],
+        "finished": event["clock"],
+    }

@@ -1,0 +1,88 @@
+"""Every registered searcher on small spaces, driven by a fixed but tangled order of asks and tells.
+
+Run as a program it prints what each of them asks, for the test that compares processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from algorithms import SEARCHERS
+from nas.architecture import Architecture
+from nas.evaluation import Evaluation, Objective, Status, failure
+from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
+from nas.space import SearchSpace
+
+OBJECTIVES = (Objective("accuracy", "maximize", "%"), Objective("latency", "minimize", "ms"))
+
+# Small values, so that a few dozen trials pass through all phases of a method.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "random": {},
+    "regularized_evolution": {"population": 6, "sample": 3},
+}
+
+
+def no_three(architecture: Architecture) -> str | None:
+    return "kernel 3" if "kernel=3" in architecture.text else None
+
+
+def spaces() -> dict[str, SearchSpace]:
+    """One for each kind of decision; all small."""
+    return {
+        "choices": SearchSpace("choices", " >> ".join(["(relu() | gelu() | silu() | tanh())"] * 4)),
+        "repeat": SearchSpace("repeat", "repeat(conv(kernel=oneof(1, 3, 5)) | relu(), 1, 4)"),
+        "numbers": SearchSpace("numbers", "conv(width=integer(4, 64)) >> dropout(rate=real(0.0, 0.5))"),
+        "constrained": SearchSpace(
+            "constrained", "repeat(conv(kernel=oneof(1, 3, 5)) | relu(), 1, 3)", constraints=(no_three,)
+        ),
+    }
+
+
+def make(name: str, space: SearchSpace, seed: int = 7) -> Searcher:
+    return SEARCHERS.get(name)(space, OBJECTIVES, seed=seed, **OPTIONS.get(name, {}))
+
+
+def evaluate(architecture: Architecture) -> Evaluation:
+    """A fixed outcome of an architecture; one in eight fails."""
+    number = int.from_bytes(hashlib.blake2b(architecture.text.encode(), digest_size=4).digest(), "big")
+    if number % 8 == 0:
+        return failure(Status.DIVERGED, "loss is nan", 1.0)
+    return Evaluation(Status.COMPLETED, {"accuracy": number % 1000 / 10, "latency": number % 17}, 1.0)
+
+
+def drive(searcher: Searcher, *, trials: int = 40, order: int = 0) -> Iterator[Suggestion]:
+    """Asks and tells in an order drawn from `order`, up to five trials in flight; yields the suggestions."""
+    rng = np.random.default_rng(order)
+    flying: list[Trial] = []
+    asked, more = 0, True
+    while (more and asked < trials) or flying:
+        given = []
+        if more and asked < trials and len(flying) < 5 and (not flying or rng.random() < 0.6):
+            try:
+                given = list(searcher.ask(1))
+            except SearchFinished:
+                more = False
+        for suggestion in given:
+            yield suggestion
+            flying.append(Trial(asked, suggestion, evaluation=evaluate(suggestion.architecture)))
+            asked += 1
+        if flying and (not given or rng.random() < 0.4):
+            searcher.tell(flying.pop(int(rng.integers(len(flying)))))
+
+
+def asks(name: str, space: SearchSpace, seed: int = 7, order: int = 0) -> list[list[Any]]:
+    """What a fresh searcher asks, as JSON."""
+    driven = drive(make(name, space, seed), order=order)
+    return [[s.architecture.text, s.parent, s.architecture.to_json()["decisions"]] for s in driven]
+
+
+if __name__ == "__main__":
+    found = {
+        f"{name} {key}": asks(name, space) for name in SEARCHERS.names() for key, space in spaces().items()
+    }
+    print(json.dumps(found))

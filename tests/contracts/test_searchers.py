@@ -1,0 +1,202 @@
+"""What every registered searcher has to keep; see `nas.searcher.Searcher`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from algorithms import SEARCHERS
+from nas.cache import TextHasher
+from nas.errors import ProtocolError
+from nas.evaluation import Stage, Status, failure
+from nas.eventlog import FILE_NAME, read_events
+from nas.executor import SimulatedExecutor
+from nas.ledger import Ledger
+from nas.replay import Replay
+from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.stages import Budget, Plan
+from nas.store import read_study
+from nas.study import Study
+from tests.contracts import searcher_kit
+from tests.contracts.searcher_kit import OBJECTIVES, asks, drive, evaluate, make, spaces
+
+SPACES = spaces()
+NAMES = SEARCHERS.names()
+each_searcher = pytest.mark.parametrize("name", NAMES)
+each_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_other_processes_ask_the_same(hash_seed):
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(root)}
+    output = subprocess.run(
+        [sys.executable, searcher_kit.__file__], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    for key, asked in json.loads(output).items():
+        name, space = key.split()
+        assert asked == json.loads(json.dumps(asks(name, SPACES[space]))), key
+
+
+@each_searcher
+@each_space
+def test_seed_and_order_of_tells_determine_the_asks(name, space):
+    assert asks(name, space, order=1) == asks(name, space, order=1)
+    assert asks(name, space, seed=8) != asks(name, space, seed=7)
+
+
+@each_searcher
+@each_space
+def test_global_random_state_is_neither_read_nor_changed(name, space):
+    expected = asks(name, space)
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002 - the global state is what is tested
+    before = random.getstate(), repr(np.random.get_state())  # noqa: NPY002
+    assert asks(name, space) == expected
+    assert (random.getstate(), repr(np.random.get_state())) == before  # noqa: NPY002
+
+
+@each_searcher
+@each_space
+@pytest.mark.parametrize("order", range(3))
+def test_every_suggestion_is_in_the_space(name, space, order):
+    suggested = list(drive(make(name, space), order=order))
+    assert suggested
+    for suggestion in suggested:
+        assert space.check(suggestion.architecture) is None
+
+
+@each_searcher
+@each_space
+def test_information_is_json_and_parents_are_earlier_trials(name, space):
+    for number, suggestion in enumerate(drive(make(name, space))):
+        json.dumps(suggestion.info)
+        assert suggestion.parent is None or 0 <= suggestion.parent < number
+
+
+@each_searcher
+def test_at_most_count_suggestions_come(name):
+    searcher = make(name, SPACES["choices"])
+    assert len(searcher.ask(0)) == 0
+    assert 0 < len(searcher.ask(3)) <= 3
+
+
+@each_searcher
+@each_space
+def test_progress_comes_after_tells(name, space):
+    """Asked until it has nothing, told all of it, it has more or is finished."""
+    searcher = make(name, space)
+    open_trials: list[Trial] = []
+    for _ in range(200):
+        try:
+            given = searcher.ask(1)
+        except SearchFinished:
+            break
+        if not given:
+            break
+        open_trials.append(Trial(len(open_trials), given[0], evaluation=evaluate(given[0].architecture)))
+    assert open_trials
+    for trial in reversed(open_trials):
+        searcher.tell(trial)
+    with contextlib.suppress(SearchFinished):
+        assert searcher.ask(1)
+
+
+@each_searcher
+def test_failures_only_are_accepted(name):
+    searcher = make(name, SPACES["repeat"])
+    for number in range(30):
+        (suggestion,) = searcher.ask(1)
+        reason = failure(list(Status)[1 + number % 6], "bad luck")
+        searcher.tell(Trial(number, suggestion, evaluation=reason))
+
+
+@each_searcher
+def test_tell_twice_unknown_or_too_early_is_an_error(name):
+    space = SPACES["choices"]
+    searcher = make(name, space)
+    (suggestion,) = searcher.ask(1)
+    done = Trial(0, suggestion, evaluation=evaluate(suggestion.architecture))
+    with pytest.raises(ProtocolError, match=r"tell: trial 0: expected an evaluation; got none"):
+        searcher.tell(Trial(0, suggestion))
+    searcher.tell(done)
+    with pytest.raises(ProtocolError, match=r"tell: expected a trial in flight; trial 0 was told before"):
+        searcher.tell(done)
+    with pytest.raises(
+        ProtocolError, match=r"tell: expected a trial in flight; trial 99 was never asked for"
+    ):
+        searcher.tell(Trial(99, suggestion, evaluation=done.evaluation))
+
+
+@each_searcher
+def test_another_architecture_than_suggested_may_be_told(name):
+    """A replayed log may hold what an earlier version suggested."""
+    space = SPACES["choices"]
+    searcher = make(name, space)
+    other = space.parse("relu() >> relu() >> relu() >> relu()")
+    for number in range(20):
+        searcher.ask(1)
+        searcher.tell(Trial(number, Suggestion(other), evaluation=evaluate(other)))
+    assert searcher.ask(1)
+
+
+@each_searcher
+@each_space
+def test_a_pickled_searcher_goes_on_alike(name, space):
+    searcher = make(name, space)
+    for number in range(12):
+        (suggestion,) = searcher.ask(1)
+        searcher.tell(Trial(number, suggestion, evaluation=evaluate(suggestion.architecture)))
+    copy = pickle.loads(pickle.dumps(searcher))
+    for number in range(12, 24):
+        (one,), (other,) = searcher.ask(1), copy.ask(1)
+        assert one.architecture == other.architecture
+        for each in (searcher, copy):
+            each.tell(Trial(number, one, evaluation=evaluate(one.architecture)))
+
+
+class Hashed:
+    """An evaluator of the outcomes above."""
+
+    objectives = OBJECTIVES
+    reported = OBJECTIVES[0]
+    fidelity_range = None
+
+    def fingerprint(self) -> str:
+        return "hashed"
+
+    def __call__(self, task):
+        return evaluate(task.architecture)
+
+
+@each_searcher
+@each_space
+def test_replay_of_a_log_reproduces_the_asks(tmp_path, name, space):
+    plan = Plan(seed=1, budget=Budget(trials=40))
+    Study(
+        space,
+        make(name, space),
+        Hashed(),
+        SimulatedExecutor(4),
+        directory=tmp_path,
+        plan=plan,
+        hasher=TextHasher(),
+    ).run()
+    assert len(read_study(tmp_path).stage(Stage.SEARCH)) == 40
+    ledger = Ledger(OBJECTIVES[0])
+    replay = Replay(
+        space, make(name, space), ledger, evaluator="hashed", search_fidelity=None, path=tmp_path / FILE_NAME
+    )
+    replay.run(
+        read_events(tmp_path / FILE_NAME)
+    )  # a suggestion that differs would warn, which is an error here
+    assert ledger.over[Stage.SEARCH] == 40

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from nas.checkpoints import Checkpoints
+from nas.errors import ConfigError
+from nas.evaluation import Evaluation, Status, failure
+from tests.nas.study_kit import (
+    FakeEvaluator,
+    make_study,
+    short_plan,
+)
+
+
+class TestCheckpoints:
+    def evaluator(self, size: int = 10, fails=lambda task: False):
+        class Saving(FakeEvaluator):
+            def __call__(self, task):
+                evaluation = super().__call__(task)
+                if task.save_to is None:
+                    return evaluation
+                with open(task.save_to, "wb") as file:
+                    file.write(bytes(size))
+                if fails(task):
+                    return failure(Status.DIVERGED, "late")
+                values = {**evaluation.values, "accuracy": float(task.trial % 7)}
+                return Evaluation(Status.COMPLETED, values, 1.0, checkpoint=task.save_to)
+
+        return Saving()
+
+    @pytest.mark.parametrize(
+        ("keep", "max_bytes", "kept"),
+        [(2, None, [5, 4]), (9, 25, [5, 4]), (1, None, [5]), (0, None, []), (9, 5, [])],
+    )
+    def test_best_final_weights_stay_within_the_bounds(self, tmp_path, keep, max_bytes, kept):
+        folder = tmp_path / "checkpoints"
+        checkpoints = Checkpoints(folder, keep=keep, max_bytes=max_bytes)
+        # 20,000,000 % 7 is 5, so the first final trial is the best and the last one follows
+        make_study(
+            tmp_path, evaluator=self.evaluator(), checkpoints=checkpoints, plan=short_plan(3, final=7)
+        ).run()
+        left = {path.name for path in folder.glob("*")}
+        order = sorted(range(7), key=lambda index: -((20_000_000 + index) % 7))
+        assert left == {f"final-{index}.safetensors" for index in order[: len(kept)]}
+        assert [path.name for path in checkpoints.paths] == [
+            f"final-{i}.safetensors" for i in order[: len(kept)]
+        ]
+
+    def test_failed_trials_leave_nothing(self, tmp_path):
+        checkpoints = Checkpoints(tmp_path / "checkpoints", keep=3)
+        evaluator = self.evaluator(fails=lambda task: True)
+        make_study(tmp_path, evaluator=evaluator, checkpoints=checkpoints, plan=short_plan(3, final=2)).run()
+        assert list((tmp_path / "checkpoints").glob("*")) == []
+
+    @pytest.mark.parametrize(("option", "value"), [("keep", -1), ("max_bytes", 0)])
+    def test_bounds_are_checked(self, tmp_path, option, value):
+        with pytest.raises(ConfigError, match=f"checkpoints.{option}: expected .*; got {value}"):
+            Checkpoints(tmp_path, **{option: value})

@@ -1,0 +1,48 @@
+"""The driver is killed for good and started again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from nas.eventlog import FILE_NAME
+from tests.nas.study_kit import FakeEvaluator, events_of, make_study, story
+
+ROOT = Path(__file__).resolve().parents[2]
+DRIVER = """
+import sys, time
+from pathlib import Path
+from tests.nas import study_kit
+
+class FakeEvaluator(study_kit.FakeEvaluator):
+    def __call__(self, task):
+        time.sleep(0.02)
+        return super().__call__(task)
+
+study_kit.make_study(Path(sys.argv[1]), evaluator=FakeEvaluator()).run()
+"""
+
+
+def test_kill_9_of_the_driver_loses_and_repeats_no_finished_evaluation(tmp_path):
+    make_study(tmp_path / "whole").run()
+    directory = tmp_path / "killed"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(directory)], env=environment)
+    log = directory / FILE_NAME
+    deadline = time.monotonic() + 60
+    while not (log.exists() and log.read_bytes().count(b'"event":"evaluated"') >= 5):
+        assert driver.poll() is None, "the driver ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    driver.kill()
+    driver.wait()
+    finished = Counter(event["trial"] for event in events_of(directory) if event["event"] == "evaluated")
+    assert 5 <= len(finished) < 17
+    evaluator = FakeEvaluator()
+    make_study(directory, evaluator=evaluator).run()
+    assert not set(finished) & set(evaluator.calls)
+    assert story(directory) == story(tmp_path / "whole")

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from nas.cache import CacheKey
+from nas.evaluation import Evaluation, Stage, Status, failure
+from nas.ledger import Entry, Ledger, State
+from nas.searcher import Suggestion
+from tests.nas.study_kit import OBJECTIVE, tiny_space
+
+
+def entry(ledger: Ledger, number: int, text: str = "relu()", stage: Stage = Stage.SEARCH) -> Entry:
+    """An asked trial."""
+    architecture = tiny_space().parse(text)
+    made = Entry(number, Suggestion(architecture), stage, architecture.digest(), None, 0)
+    ledger.ask(made)
+    return made
+
+
+def done(accuracy: float) -> Evaluation:
+    return Evaluation(Status.COMPLETED, {"accuracy": accuracy}, 1.0)
+
+
+def start(ledger: Ledger, made: Entry) -> Entry:
+    if made.stage is Stage.SEARCH:
+        ledger.make_ready(made)
+    ledger.start(made)
+    return made
+
+
+def test_equal_values_choose_the_earlier_trial_whatever_ends_first():
+    ledger = Ledger(OBJECTIVE)
+    trials = [start(ledger, entry(ledger, number)) for number in range(3)]
+    for number in (2, 0, 1):
+        ledger.evaluate(trials[number], done(50.0), 1.0)
+    assert ledger.chosen is not None
+    assert ledger.chosen.number == 0
+
+
+def test_failed_and_unmeasured_trials_are_never_chosen():
+    ledger = Ledger(OBJECTIVE)
+    ledger.evaluate(start(ledger, entry(ledger, 0)), failure(Status.TIMEOUT, "late"), 1.0)
+    ledger.evaluate(start(ledger, entry(ledger, 1)), done(float("nan")), 1.0)
+    ledger.evaluate(start(ledger, entry(ledger, 10_000_000, stage=Stage.BASELINE)), done(99.0), 1.0)
+    assert ledger.chosen is None
+    assert ledger.failed == 1
+
+
+def test_recovered_trials_come_before_the_promoted_and_those_not_admitted_are_returned():
+    ledger = Ledger(OBJECTIVE)
+    holder, waiter, running, asked = (entry(ledger, number) for number in range(4))
+    key = CacheKey("d", "", None, "e")
+    ledger.admit(holder, key)
+    ledger.start(holder)
+    ledger.admit(waiter, key)
+    start(ledger, running)
+    ledger.evaluate(holder, failure(Status.DIVERGED, "nan"), 1.0)
+    assert waiter.state is State.PROMOTED
+    assert ledger.recover() == [asked]
+    assert list(ledger.ready) == [running, waiter]
+    assert list(ledger.untold) == [holder]
+    assert (ledger.running, ledger.waiting) == (0, 0)
+
+
+def test_memory_is_kept_for_open_trials_only():
+    ledger = Ledger(OBJECTIVE)
+    for number in range(5):
+        made = start(ledger, entry(ledger, number))
+        ledger.evaluate(made, done(1.0), float(number))
+        ledger.tell(made, float(number))
+    assert not ledger.open
+    assert not ledger.ready
+    assert not ledger.untold
+    assert ledger.over[Stage.SEARCH] == 5
+    assert ledger.clock == 4.0
