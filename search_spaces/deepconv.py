@@ -10,8 +10,8 @@ Order of the choices: the network from input to output, then the settings.
 
 The fixed settings of the released trainer stand beside the searched ones: batches of 64, momentum 0.99, no
 weight decay, plateau schedule with a floor of 1e-9 on the rate, stop after 64 epochs without progress,
-best epoch by validation restored. Its budget was 30 minutes a network and any number of epochs; here
-the evaluator sets both.
+best epoch by validation restored. Its budget was 30 minutes a network and any number of epochs, and it
+shifted images by up to 4 pixels and flipped them; here the evaluator sets these.
 
 Differs from the released code:
 - it decides the settings before the network;
@@ -90,6 +90,9 @@ def _settings() -> dict[str, object]:
         "lr_min": 1e-9,
         "stop_patience": 64,
         "restore_best": True,
+        "warmup_epochs": 0.0,
+        "label_smoothing": 0.0,
+        "grad_clip": 0.0,
     }
 
 

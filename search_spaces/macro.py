@@ -40,8 +40,8 @@ def space(
         width: middle choice of channels in the first stage, a multiple of 4; doubled with each stage.
         stages: resolutions; an image needs at least 2^(stages - 1) pixels a side.
         depth: most blocks in a stage; each has at least one.
-        max_parameters: bound on a network's parameters; of the defaults' networks about one in nine has
-            at most 50,000, one in four at most 77,000 and half at most 124,000 (on 8x8 grey digits).
+        max_parameters: bound on a network's parameters. Of random networks with the defaults, about one
+            in eight has at most 50,000 and half have at most 130,000 (grey images, ten classes).
         image: shape (C, H, W) of the task's images, for the count of parameters.
         classes: of the task, for the count of parameters.
 
