@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib import import_module
 from typing import Any, Optional
 
@@ -95,44 +96,55 @@ def resolved(config: Config) -> dict[str, Any]:
 
 
 def build(registry: Registry, section: Mapping[str, Any], *given: Any, **fixed: Any) -> Any:
-    """The component that a section names, called with `given`, `fixed` and the section's other entries.
+    """The component that a section names, called with `given`, `fixed` and the section's other entries."""
+    return prepare(registry, section, len(given), **fixed)(*given)
+
+
+def prepare(
+    registry: Registry, section: Mapping[str, Any], positional: int = 0, **fixed: Any
+) -> Callable[..., Any]:
+    """The component that a section names, its options checked, still to be called with `positional` values.
 
     A name with a colon is "module:attribute" of one's own and needs no registration. Something
-    registered that cannot be called, such as a finished space, is returned as it is.
+    that cannot be called, such as a finished space, is returned as it is.
 
     Raises:
         ConfigError: an unknown name or option, or a value of another type than the signature states.
     """
-    options = {key: value for key, value in section.items() if key != "name"}
+    options = {str(key): value for key, value in section.items() if key != "name"}
     name = section.get("name")
     if not isinstance(name, str) or not name:
         listed = ", ".join(registry.names())
         raise ConfigError(f"{registry.kind}.name: a name is expected, {name!r} came; registered: {listed}")
+    where = f'{registry.kind} "{name}"'
     factory = _own(registry.kind, name) if ":" in name else registry.get(name)
-    if not callable(factory):
-        if options:
-            raise ConfigError(f'{registry.kind} "{name}": takes no options, {", ".join(options)} came')
-        return factory
-    _check_options(f'{registry.kind} "{name}"', factory, options, given, fixed)
-    return factory(*given, **fixed, **options)
+    if callable(factory):
+        _check_options(where, factory, options, positional, fixed)
+        return partial(factory, **fixed, **options)
+    if options:
+        raise ConfigError(f"{where}: takes no options, {', '.join(options)} came")
+    return lambda *_: factory
 
 
 def _own(kind: str, name: str) -> Any:
     module, attribute = name.split(":", 1)
     try:
         return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f'{kind}.name: "{name}" is expected to be module:attribute; {error}') from None
 
 
 def _check_options(
-    where: str, factory: Any, options: Mapping[str, Any], given: tuple[Any, ...], fixed: Mapping[str, Any]
+    where: str, factory: Any, options: Mapping[str, Any], positional: int, fixed: Mapping[str, Any]
 ) -> None:
-    signature = inspect.signature(factory)
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:  # some built-in callables have none
+        return
     parameters = list(signature.parameters.values())
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
         return  # it checks its options itself
-    taken = {p.name for p in parameters[: len(given)]} | set(fixed)
+    taken = {p.name for p in parameters[:positional]} | set(fixed)
     known = [p.name for p in parameters if p.name not in taken]
     for option, value in options.items():
         if option not in known:
@@ -147,6 +159,15 @@ def _check_options(
     ]
     if missing:
         raise ConfigError(f"{where}: the option {missing[0]} is expected; give it a value")
+    try:
+        signature.bind(*[None] * positional, **fixed, **options)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {_signature_of(positional, fixed)} is expected; {error}") from None
+
+
+def _signature_of(positional: int, fixed: Mapping[str, Any]) -> str:
+    arguments = [f"{positional} positional arguments"] * bool(positional) + [f"{name}=..." for name in fixed]
+    return f"a callable of {' and '.join(arguments) or 'no arguments'}"
 
 
 def _fits(value: Any, annotation: Any) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral, Real
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.architecture import Architecture, Decision, Key
@@ -109,25 +111,44 @@ class Derivation:
             SpaceError: the option is not admissible here, or nothing is left to decide.
         """
         site = self.site
-        if site is None or not self._admits(site, option):
-            raise self._refusal(option)
+        if type(option) is not int or option not in self.options:
+            option = self._admitted(option)
+        assert site is not None, "a complete derivation admits nothing"
+        ids = self._checked(ids, option) if ids else ()
         log = (Decision(site.index, self._prefix, option, ids), self._log)
         stack = _open(site, option, ids, self._prefix, self._depths, self._rest)
         return settle(self._space, stack, self._bound, self._values, log)
 
-    def _admits(self, site: Site, option: int | float) -> bool:
-        if site.kind == NUMBER:
-            number: Number = site.term  # type: ignore[assignment]
-            whole = not number.integer or type(option) is int
-            return whole and number.low <= option <= number.high
-        return option in self.options
+    def _admitted(self, option: object) -> int | float:
+        """A real number, or an option of another integer type, as Python's own; raises if inadmissible."""
+        number = None if self.site is None else self.site.term
+        if isinstance(number, Number) and not number.integer:
+            real = isinstance(option, Real) and not isinstance(option, bool)
+            if real and number.low <= (value := float(option)) <= number.high:  # type: ignore[arg-type]
+                return value
+        elif isinstance(option, Integral) and not isinstance(option, bool) and int(option) in self.options:
+            return int(option)
+        raise self._refusal(option)
+
+    def _checked(self, ids: tuple[int, ...], option: int | float) -> tuple[int, ...]:
+        """Ids in their shortest form: none where they are 0, 1, ... or where copies have no decisions."""
+        site = self.site
+        assert site is not None
+        whole = all(type(element) is int and element >= 0 for element in ids)
+        if site.kind != REPEAT or not whole or len(ids) != option or len(set(ids)) != option:
+            place = f"{self._space.name} at {site.label}"
+            raise SpaceError(f"{place}: ids are expected of a repeat, one for each of its copies; got {ids}")
+        tied = site.term.tied  # type: ignore[attr-defined]
+        plain = tied or not site.active or tuple(ids) == tuple(range(len(ids)))
+        return () if plain else tuple(ids)
 
     def _refusal(self, option: object) -> SpaceError:
         if self.site is None:
             return SpaceError(f"{self._space.name}: nothing is left to decide; option {option!r} came")
-        allowed = ", ".join(map(str, self.options[:20])) or str(self.site.term)
+        hole = shorten(str(self.site.term), 80)
+        allowed = ", ".join(map(str, self.options[:20])) + ", ..." * (len(self.options) > 20) or hole
         place = f"{self._space.name} at {self.site.label}"
-        return SpaceError(f"{place}: option {option!r} is not one of {allowed} ({self.site.term})")
+        return SpaceError(f"{place}: option {shorten(repr(option), 40)} is not one of {allowed} ({hole})")
 
     def architecture(self) -> Architecture:
         """The finished architecture; raises SpaceError while a hole is left."""

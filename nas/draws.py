@@ -36,7 +36,10 @@ class Draws:
 def number_at(number: Number, share: float) -> int | float:
     """The number at a share in [0, 1] of the range, along its scale; reals to six significant digits."""
     low, high = number.low, number.high + (1 if number.integer else 0)
-    value = low * (high / low) ** share if number.log else low + share * (high - low)
+    if number.log:
+        value = math.exp((1 - share) * math.log(low) + share * math.log(high))
+    else:
+        value = low + share * (high - low)
     if number.integer:
         return min(int(number.high), max(int(number.low), math.floor(value)))
     return min(number.high, max(number.low, float(f"{value:.6g}")))
@@ -48,7 +51,9 @@ def share_of(number: Number, value: float) -> float:
     value = value + 0.5 if number.integer else value
     if high == low:
         return 0.0
-    return math.log(value / low) / math.log(high / low) if number.log else (value - low) / (high - low)
+    if number.log:
+        return (math.log(value) - math.log(low)) / (math.log(high) - math.log(low))
+    return (value - low) / (high - low)
 
 
 def stepped(number: Number, old: float, draw: Draws) -> int | float:

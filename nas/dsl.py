@@ -5,15 +5,18 @@
     net   = op.stem(width=16) >> repeat(block | residual(block), 1, 6) >> op.head()
 
 `>>` is sequence, `|` choice, `+` a sum of branches; `+` binds before `>>`, `>>` before `|`. In text the
-prefix `op.` is left out and a bare name is a part, a rule or a program's value: `parse` reads that text with
-`ast` and evaluates nothing.
+prefix `op.` may be left out and a bare name is a part, a rule or a program's value: `parse` reads that text
+with `ast` and evaluates nothing.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable
+import keyword
+import unicodedata
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Final
 
 from nas import parser
 from nas.errors import SpaceError
@@ -65,16 +68,24 @@ __all__ = [
 ]
 
 
+MAX_INTEGER: Final = 2**53  # bound of integer holes: floats, from which they are drawn, are exact up to it
+MAX_REAL: Final = 1e300  # bound of real holes: differences stay finite
+MAX_RULE_DEPTH: Final = 50  # expansions nest in Python's own stack
+MAX_COPIES: Final = 100_000
+
+
 class _Operations:
     """`op.NAME(*parts, **attributes)` applies the primitive NAME; the search space checks that it exists."""
 
     def __getattr__(self, name: str) -> Callable[..., Term]:
         if name.startswith("_"):
             raise AttributeError(name)
+        if name in _CONSTRUCTORS:
+            raise SpaceError(f"op.{name}: {name}(...) is a word of the language; write it without op")
+        _identifier("op", name)
 
         def apply(*parts: object, **attributes: object) -> Term:
-            given = tuple((key, as_term(value)) for key, value in attributes.items())
-            return Op(name, tuple(as_term(part) for part in parts), given)
+            return Op(name, tuple(as_term(part) for part in parts), _named(f"op.{name}", attributes))
 
         return apply
 
@@ -114,40 +125,49 @@ def choose(k: int, *items: object) -> Term:
     return Choice(tuple(as_term(combination) for combination in itertools.combinations(items, k)))
 
 
-def integer(low: int, high: int, log: bool = False) -> Term:
+def integer(low: int, high: int, *, log: bool = False) -> Term:
     """An integer in [low, high], both included; `log` makes steps proportional to the value."""
     return _number("integer", low, high, True, log)
 
 
-def real(low: float, high: float, log: bool = False) -> Term:
+def real(low: float, high: float, *, log: bool = False) -> Term:
     """A real number in [low, high]; `log` for uniform in the logarithm (needs low > 0)."""
     return _number("real", low, high, False, log)
 
 
 def _number(kind: str, low: float, high: float, whole: bool, log: bool) -> Term:
     for bound in (low, high):
-        if isinstance(bound, bool) or not isinstance(bound, int if whole else (int, float)):
+        if isinstance(bound, bool) or not isinstance(bound, Integral if whole else Real):
             expected = "integers" if whole else "numbers"
             raise SpaceError(f"{kind}: bounds are expected to be {expected}, {bound!r} came")
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high) or (log and low <= 0):
+        if not abs(bound) <= (MAX_INTEGER if whole else MAX_REAL):
+            limit = "2**53" if whole else f"{MAX_REAL:g}"
+            raise SpaceError(f"{kind}: finite bounds of at most {limit} are expected, another came")
+    if low > high or (log and low <= 0):
         rule_ = "0 < low <= high" if log else "low <= high"
-        raise SpaceError(f"{kind}: finite bounds with {rule_} are expected, ({low}, {high}) came")
-    return Number(low if whole else float(low), high if whole else float(high), whole, bool(log))
+        raise SpaceError(f"{kind}: bounds with {rule_} are expected, ({low}, {high}) came")
+    cast = int if whole else float
+    return Number(cast(low), cast(high), whole, _flag(f"{kind}: log", log))
 
 
-def repeat(body: object, low: int | tuple[int, ...], high: int | None = None, tied: bool = False) -> Term:
+def repeat(
+    body: object, low: int | tuple[int, ...] | list[int], high: int | None = None, *, tied: bool = False
+) -> Term:
     """`low` to `high` copies in sequence; exactly `low` without `high`; one of a tuple of counts.
 
     Each copy has its own decisions, or, if `tied`, all have the same; weights are never shared.
     """
+    listed = isinstance(low, tuple | list)
     counts = tuple(low) if isinstance(low, tuple | list) else (low, low if high is None else high)
     whole = all(isinstance(n, int) and not isinstance(n, bool) for n in counts)
     if not counts or not whole or list(counts) != sorted(counts) or counts[0] < 0:
         raise SpaceError(f"repeat: ascending integers of at least 0 are expected, {counts} came")
-    listed = isinstance(low, tuple | list) and counts != tuple(range(counts[0], counts[-1] + 1))
-    if listed and len(set(counts)) < len(counts):
-        raise SpaceError(f"repeat: different counts are expected, {counts} came")
-    return Repeat(as_term(body), counts[0], counts[-1], bool(tied), counts if listed else ())
+    if listed and (high is not None or len(set(counts)) < len(counts)):
+        raise SpaceError(f"repeat: different counts and no further bound are expected, {counts}, {high} came")
+    if counts[-1] > MAX_COPIES:
+        raise SpaceError(f"repeat: at most {MAX_COPIES} copies are expected, {counts[-1]} came")
+    gaps = listed and counts != tuple(range(counts[0], counts[-1] + 1))
+    return Repeat(as_term(body), counts[0], counts[-1], _flag("repeat: tied", tied), counts if gaps else ())
 
 
 def shared(name: str, body: object) -> Term:
@@ -155,17 +175,18 @@ def shared(name: str, body: object) -> Term:
     return Shared(_identifier("shared", name), as_term(body))
 
 
-def define(body: object, **parts: object) -> Term:
+def define(body: object, /, **parts: object) -> Term:
     """Named parts for `ref(name)` in the body; each is decided once, however often it is used."""
     if not parts:
         raise SpaceError("define: at least one named part is expected, e.g. define(net, normal=cell(...))")
-    return Define(as_term(body), tuple((key, as_term(value)) for key, value in parts.items()))
+    return Define(as_term(body), _named("define", parts))
 
 
 def rule(name: str, body: object, depth: int) -> Term:
-    """A recursive rule; `ref(name)` in the body expands it anew, nested at most `depth` deep."""
-    if not isinstance(depth, int) or depth < 1:
-        raise SpaceError(f'rule "{name}": depth is expected to be an integer of at least 1, {depth!r} came')
+    """A recursive rule; `ref(name)` in the body expands it anew, nested at most `depth` (1 to 50) deep."""
+    if isinstance(depth, bool) or not isinstance(depth, int) or not 1 <= depth <= MAX_RULE_DEPTH:
+        expected = f"an integer in 1..{MAX_RULE_DEPTH}"
+        raise SpaceError(f'rule "{name}": depth is expected to be {expected}, {depth!r} came')
     return Rule(_identifier("rule", name), as_term(body), depth)
 
 
@@ -189,7 +210,7 @@ def use(type: str) -> Term:  # noqa: A002 - the language's word
     return Use(_identifier("use", type))
 
 
-def program(inputs: Term, body: object, **outputs: object) -> Term:
+def program(inputs: Term, body: object, /, **outputs: object) -> Term:
     """Statements over typed inputs, and what they return.
 
     The body is a sequence or a repeat of `let(type, ...)`; the outputs are decided after it:
@@ -202,10 +223,10 @@ def program(inputs: Term, body: object, **outputs: object) -> Term:
         if not (isinstance(value, Literal) and isinstance(value.value, str)):
             raise SpaceError(f'program: the type of input "{key}" is expected to be a string, {value} came')
         typed.append((key, value.value))
-    return Program(tuple(typed), as_term(body), tuple((key, as_term(v)) for key, v in outputs.items()))
+    return Program(tuple(typed), as_term(body), _named("program", outputs))
 
 
-def train(network: object, **settings: object) -> Term:
+def train(network: object, /, **settings: object) -> Term:
     """The network and, beside it, the settings of its training."""
     return op.train(network, **settings)
 
@@ -226,9 +247,22 @@ def concat(*parts: object) -> Term:
 
 
 def _identifier(where: str, text: object) -> str:
-    if not (isinstance(text, str) and text.isidentifier()):
-        raise SpaceError(f"{where}: a name is expected (letters, digits and _), {text!r} came")
+    """A name that reads back: Python normalises unusual letters and keeps its keywords."""
+    if not (isinstance(text, str) and text.isidentifier() and not keyword.iskeyword(text)) or (
+        unicodedata.normalize("NFKC", text) != text
+    ):
+        raise SpaceError(f"{where}: a name is expected (letters, digits and _, no keyword), {text!r} came")
     return text
+
+
+def _named(where: str, given: Mapping[str, object]) -> tuple[tuple[str, Term], ...]:
+    return tuple((_identifier(where, key), as_term(value)) for key, value in given.items())
+
+
+def _flag(where: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise SpaceError(f"{where} is expected to be True or False, {value!r} came")
+    return value
 
 
 _CONSTRUCTORS: dict[str, Callable[..., Term]] = {
@@ -246,6 +280,8 @@ _CONSTRUCTORS: dict[str, Callable[..., Term]] = {
     "let": let,
     "use": use,
     "program": program,
+    "ref": ref,
+    "name": name,
 }
 
 

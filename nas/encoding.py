@@ -4,22 +4,27 @@ Four kinds of features, which an `Encoder` combines:
 - "one_hot": one per (hole, option); holes that an architecture does not have give zeros. A number
   gives its share of the range along its scale.
 - "numeric": the share in [0, 1] of numbers, of choices among numbers (by rank) and of repeats.
-- "path": sequences of operations from input to output of each cell (White et al. 2021, BANANAS,
-  section 3), and of each chain of the expression outside cells.
+- "path": how often each sequence of operations leads from an input to the output of a cell (White et al.
+  2021, BANANAS, section 3; there only whether it does, and "skip" is a step like others), and the steps of
+  each sequence of the expression outside cells. "zero" ends a path, "skip" adds nothing to it.
 - "ngram": runs of 1 to 4 primitive names in depth-first order (Negrinho and Gordon 2017, SMBO features),
-  plus the number of primitives.
+  plus the number of primitives, with repeats written out.
+
+Elements of a repeat are told apart by their position; the stable names of their decisions do not enter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas.architecture import Decision
 from nas.draws import share_of
 from nas.errors import SpaceError
-from nas.term import Choice, Literal, Name, Number, Op, Repeat, Term, children, unrolled, walk
+from nas.sites import EXPAND, LET, REPEAT, USE, Site
+from nas.term import Choice, Define, Literal, Name, Number, Op, Repeat, Seq, Term, children, unrolled
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture
@@ -69,23 +74,23 @@ class Encoder:
         return matrix
 
     def features(self, architecture: Architecture) -> Features:
-        """Feature name -> value, zeros left out."""
+        """Feature name -> value; what is not named is zero."""
         found: Features = {}
         if "one_hot" in self.kinds:
-            found.update(_one_hot(self.space, architecture))
+            found.update(_one_hot(self.space, _positional(self.space, architecture.decisions)))
         if "numeric" in self.kinds:
-            found.update(_numeric(self.space, architecture))
+            found.update(_numeric(self.space, _positional(self.space, architecture.decisions)))
         if "path" in self.kinds:
             for path in _paths(architecture.network):
-                _count(found, "path:" + ">".join(path))
+                _count(found, f"path:{path}")
         if "ngram" in self.kinds:
             found.update(_ngrams(architecture.network))
         return found
 
 
-def _one_hot(space: SearchSpace, architecture: Architecture) -> Features:
+def _one_hot(space: SearchSpace, decisions: Iterable[Decision]) -> Features:
     found: Features = {}
-    for decision in architecture.decisions:
+    for decision in decisions:
         term = space.layout.sites[decision.hole].term
         address = f"{decision.hole}{list(decision.prefix)}"
         if isinstance(term, Number):
@@ -96,14 +101,43 @@ def _one_hot(space: SearchSpace, architecture: Architecture) -> Features:
     return found
 
 
-def _numeric(space: SearchSpace, architecture: Architecture) -> Features:
+def _numeric(space: SearchSpace, decisions: Iterable[Decision]) -> Features:
     found: Features = {}
-    for decision in architecture.decisions:
-        term = space.layout.sites[decision.hole].term
-        share = _share(term, decision.option, space.layout.sites[decision.hole].options)
+    for decision in decisions:
+        site = space.layout.sites[decision.hole]
+        share = _share(site.term, decision.option, site.options)
         if share is not None:
             found[f"number:{decision.hole}{list(decision.prefix)}"] = share
     return found
+
+
+def _positional(space: SearchSpace, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+    """The decisions with positions of a repeat's elements for their names, so that order counts."""
+    positions = {(d.hole, d.prefix): {e: i for i, e in enumerate(d.ids)} for d in decisions if d.ids}
+    if not positions:
+        return decisions
+    inputs, lets = len(space.layout.inputs), len(space.layout.lets)
+    repeats = {s.slot: r.index for r in space.layout.sites if r.kind == REPEAT for s in _statements(r)}
+
+    def moved(decision: Decision) -> Decision:
+        hole, prefix, option, _ = decision
+        place: tuple[int, ...] = ()
+        for i in range(0, len(prefix), 2):
+            site, element = prefix[i : i + 2]
+            place += (site, positions.get((site, prefix[:i]), {}).get(element, element))
+        if space.layout.sites[hole].kind == USE and option >= inputs:
+            element, slot = divmod(int(option) - inputs, lets)
+            option = inputs + lets * positions.get((repeats[slot], ()), {}).get(element, element) + slot
+        return Decision(hole, place, option)
+
+    return tuple(map(moved, decisions))
+
+
+def _statements(site: Site) -> Iterator[Site]:
+    if site.kind == LET:
+        yield site
+    else:
+        yield from (found for child in site.children if site.kind != EXPAND for found in _statements(child))
 
 
 def _share(term: Term, option: int | float, options: Sequence[int]) -> float | None:
@@ -123,7 +157,7 @@ def _share(term: Term, option: int | float, options: Sequence[int]) -> float | N
 
 
 def _ngrams(network: Term) -> Features:
-    names = [term.name for term in walk(network) if isinstance(term, Op)]
+    names = list(_primitives(network))
     found: Features = {"primitives": float(len(names))}
     for n in range(1, MAX_NGRAM + 1):
         for start in range(len(names) - n + 1):
@@ -131,14 +165,30 @@ def _ngrams(network: Term) -> Features:
     return found
 
 
-def _paths(term: Term) -> Iterator[tuple[str, ...]]:
-    """Operation sequences: of every cell along its edges, of every other chain step by step."""
-    for part in walk(term):
-        if isinstance(part, Op) and part.name == "cell":
-            yield from _cell_paths(part)
-    chain = tuple(_word(step) for step in unrolled(term))
-    if len(chain) > 1:
-        yield chain
+def _primitives(term: Term) -> Iterator[str]:
+    if isinstance(term, Op):
+        yield term.name
+    parts = unrolled(term) if isinstance(term, Seq | Repeat) else children(term)
+    for part in parts:
+        yield from _primitives(part)
+
+
+def _paths(term: Term, part: str = "") -> Iterator[str]:
+    """Operation sequences: of every cell along its edges, of every other sequence step by step."""
+    match term:
+        case Define(body, bindings):
+            for name, value in bindings:
+                yield from _paths(value, f"{name}:")
+            yield from _paths(body, part)
+        case Op("cell"):
+            yield from (part + ">".join(path) for path in _cell_paths(term))
+        case Seq() | Repeat() if steps := unrolled(term):
+            yield part + ">".join(map(_word, steps))
+            for step in steps:
+                yield from _paths(step, part)
+        case _:
+            for child in children(term):
+                yield from _paths(child, part)
 
 
 def _cell_paths(cell: Op) -> Iterator[tuple[str, ...]]:
@@ -146,11 +196,10 @@ def _cell_paths(cell: Op) -> Iterator[tuple[str, ...]]:
     sources = int(attributes.get("inputs", 1))  # type: ignore[arg-type]
     reaching: list[list[tuple[str, ...]]] = [[(f"in{i}",)] for i in range(sources)]
     for node in cell.args:
-        inputs = _edge_sources(node)
         arriving = []
-        for source, edge in zip(inputs, children(node)[: len(inputs)], strict=False):
+        for source, edge in zip(_edge_sources(node), children(node), strict=False):
             step = _word(edge)
-            if step not in ("none", "zero"):
+            if step != "zero":
                 arriving += [path if step in ("", "skip") else (*path, step) for path in reaching[source]]
         if len(arriving) > MAX_PATHS:
             raise SpaceError(f"encoding: a cell with over {MAX_PATHS} paths; use another kind than path")
@@ -161,7 +210,7 @@ def _cell_paths(cell: Op) -> Iterator[tuple[str, ...]]:
 
 def _edge_sources(node: Term) -> tuple[int, ...]:
     given = dict(node.attributes).get("inputs") if isinstance(node, Op) else None
-    return given.value if isinstance(given, Literal) and isinstance(given.value, tuple) else ()  # type: ignore[return-value]
+    return given.value if isinstance(given, Literal) and isinstance(given.value, tuple) else (0,)  # type: ignore[return-value]
 
 
 def _word(term: Term) -> str:

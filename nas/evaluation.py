@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -125,10 +125,15 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only; `from_json` is its inverse."""
-        data = asdict(self)
-        data["status"] = self.status.value
-        data["curve"] = [dict(row) for row in self.curve]
-        return data
+        return {  # written out: a study of table look-ups spends a tenth of its time in dataclasses.asdict
+            "status": self.status.value,
+            "values": dict(self.values),
+            "cost_seconds": self.cost_seconds,
+            "reason": self.reason,
+            "curve": [dict(row) for row in self.curve],
+            "info": dict(self.info),
+            "checkpoint": self.checkpoint,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:

@@ -59,8 +59,8 @@ class Journal:
         return self._log.append(event, **payload)
 
     def show(self, event: Event) -> None:
-        """Shows an event that took effect."""
-        if self._observers:
+        """Shows an event that took effect; nothing of a session whose executor did not open."""
+        if self._observers and self._running:
             now = self._look(self.clock())
             for observer in self._observers:
                 observer.observe(event, now)

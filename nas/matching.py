@@ -1,309 +1,295 @@
 """Expression to decisions: finds how a space's holes must be filled to give a hole-free expression.
 
-Like a regular-expression matcher, with backtracking over choices, repeats and what they splice into
-a sequence; the first derivation in order wins.
+Like a parser for an ambiguous grammar: at each site it follows all ways to go on at once, and of those that
+lead to the same place it keeps the first in derivation order, so that its time stays polynomial.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import cycle
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
 
 from nas import sites
 from nas.architecture import Decision
 from nas.derivation import value_number
+from nas.errors import SpaceError
+from nas.notation import arguments, length, steps, written_out
 from nas.sites import Site
-from nas.term import Define, Literal, Name, Number, Op, Program, Repeat, Seq, Term, unrolled
-from nas.unfold import plain
+from nas.term import Literal, Name, Number, Program, Repeat, Seq, Term, Use
+from nas.trails import Both, Cursor, Ends, Inside, Place, Taken, decision_list
+from nas.unfold import fixed
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
-Prefix = tuple[int, ...]
+MAX_LENGTH = 100_000  # of an expression with its repeats written out
 
 
-class _State(NamedTuple):
-    log: Any = None  # linked list of decisions, last first
-    depth: int = 0  # its length
-    shared: tuple[tuple[int, tuple[Term, ...]], ...] = ()
-    values: tuple[tuple[int, str, str], ...] = ()  # number, type, name
-    depths: tuple[int, ...] = ()
+def match(space: SearchSpace, term: Term) -> list[Decision]:
+    """Decisions that unfold to the term, or to another notation of it: the first in derivation order.
 
-    def decided(self, site: Site, prefix: Prefix, option: int | float) -> _State:
-        decision = Decision(site.index, prefix, option)
-        return self._replace(log=(decision, self.log), depth=self.depth + 1)
+    Notations differ in the order of attributes and in which repeats are written out; the exact one comes first.
 
-
-def match(space: SearchSpace, term: Term) -> list[Decision] | None:
-    """Decisions that unfold to the term, in derivation order; None if it is not in the space."""
-    return _Matcher(space).run(term)
-
-
-def explain(space: SearchSpace, term: Term) -> str:
-    """Where the term leaves the space: the furthest place reached, what is expected and what came."""
-    matcher = _Matcher(space)
-    matcher.run(term)
-    if matcher.blame is None:
-        return "the expression is longer than the space allows"
-    site, item = matcher.blame
-    expected = str(site.term)
-    expected = expected if len(expected) <= 100 else expected[:97] + "..."
-    came = "the end" if item is None else str(item)[:100]
-    return f"at {site.label} {expected} is expected, {came} came"
+    Raises:
+        SpaceError: where the term leaves the space, what is expected there and what came.
+    """
+    found = _Matcher(space, out=False).run(term)
+    if found is None:
+        if length(term) > MAX_LENGTH:
+            raise SpaceError(f"{space.name}: at most {MAX_LENGTH} steps are expected; got {length(term)}")
+        matcher = _Matcher(space, out=True)
+        found = matcher.run(term)
+        if found is None:
+            raise SpaceError(f"{space.name} at {matcher.blame()}")
+    return found
 
 
 class _Matcher:
-    def __init__(self, space: SearchSpace) -> None:
-        self.space = space
-        self.blame: tuple[Site, Term | None] | None = None
-        self.reached = -1
+    """One attempt; `out` writes out the repeats of both sides first."""
+
+    def __init__(self, space: SearchSpace, *, out: bool) -> None:
+        self.layout = space.layout
+        self.admissible = space.counter.admissible
+        self.out = out
+        self.steps = written_out if out else steps
+        self.known: dict[tuple[Any, ...], Ends] = {}
+        self.blocks: dict[tuple[Term, ...], int] = {}
+        self.reached: tuple[int, ...] = ()
+        self.failure: tuple[Site, Term | str, Term | None] | None = None  # site, expected, came
 
     def run(self, term: Term) -> list[Decision] | None:
-        items = unrolled(term)
-        start = _State(depths=(0,) * len(self.space.layout.rules))
-        limit = sys.getrecursionlimit()
-        sys.setrecursionlimit(max(limit, 20_000))  # one level a step of the sequence, a few a nesting
-        try:
-            for end, state in self.match(self.space.layout.root, items, 0, (), start):
-                if end == len(items):
-                    return _unlinked(state.log)
-            return None
-        finally:
-            sys.setrecursionlimit(limit)
+        place = Place(self.steps(term), (), (), (0,) * len(self.layout.rules))
+        ends = self.whole(self.layout.root, place, Cursor())
+        return next((decision_list(trail) for trail in ends.values()), None)
 
-    def match(
-        self, site: Site, items: Sequence[Term], at: int, prefix: Prefix, state: _State
-    ) -> Iterator[tuple[int, _State]]:
-        """All (end, state) with which the site can stand for `items[at:end]`."""
-        found = False
-        for result in self._dispatch(site, items, at, prefix, state):
-            found = True
-            yield result
-        if not found and state.depth >= self.reached:
-            self.reached = state.depth
-            if site.kind in (sites.FIXED, sites.CHOICE, sites.NUMBER, sites.USE, sites.NODE):
-                self.blame = (site, items[at] if at < len(items) else None)
+    def whole(self, site: Site, place: Place, cursor: Cursor) -> Ends:
+        """The ends with which the site stands for all of the sequence."""
+        ends = self.match(site, place, cursor)
+        furthest = max((end.at for end in ends), default=0)
+        if ends and furthest < len(place.steps) and (*place.path, furthest) > self.reached:
+            self.failed(site, "the end", place, furthest)
+        return {end: trail for end, trail in ends.items() if end.at == len(place.steps)}
 
-    def _dispatch(
-        self, site: Site, items: Sequence[Term], at: int, prefix: Prefix, state: _State
-    ) -> Iterator[tuple[int, _State]]:
+    def match(self, site: Site, place: Place, cursor: Cursor) -> Ends:
+        """All ends with which the site can stand for the steps from the cursor on."""
         match site.kind:
             case sites.FIXED:
-                return self._fixed(plain(site.term), items, at, state)
+                return self._fixed(site, place, cursor)
             case sites.CHOICE:
-                return self._choice(site, items, at, prefix, state)
+                return self._choice(site, place, cursor)
             case sites.NUMBER:
-                return self._number(site, items, at, prefix, state)
-            case sites.REPEAT:
-                return self._repeat(site, items, at, prefix, state)
+                return self._number(site, place, cursor)
+            case sites.REPEAT | sites.RULE | sites.EXPAND:
+                return self._remembered(site, place, cursor)
             case sites.SHARED:
-                return self._shared(site, items, at, state)
-            case sites.RULE | sites.EXPAND:
-                return self._rule(site, items, at, prefix, state)
+                return self._shared(site, place, cursor)
             case sites.LET:
-                return self._let(site, items, at, prefix, state)
+                return self._let(site, place, cursor)
             case sites.USE:
-                return self._use(site, items, at, prefix, state)
+                return self._use(site, place, cursor)
+            case _ if isinstance(site.term, Seq):
+                ends: Ends = {cursor: None}
+                for part in site.children:
+                    ends = self._then(ends, part, place)
+                return ends
             case _:
-                return self._node(site, items, at, prefix, state)
+                return self._node(site, place, cursor)
 
-    def _fixed(
-        self, term: Term, items: Sequence[Term], at: int, state: _State
-    ) -> Iterator[tuple[int, _State]]:
-        wanted = unrolled(term)
-        end = at + len(wanted)
-        if all(_same(a, b) for a, b in zip(wanted, items[at:end], strict=False)) and end <= len(items):
-            yield end, state
+    def _then(self, ends: Ends, site: Site, place: Place, element: tuple[int, int] | None = None) -> Ends:
+        after: Ends = {}
+        for here, trail in ends.items():
+            for end, more in self.match(site, place, here).items():
+                after.setdefault(end, Both(trail, Inside(element, more) if element else more))
+        return after
 
-    def _choice(
-        self, site: Site, items: Sequence[Term], at: int, prefix: Prefix, state: _State
-    ) -> Iterator[tuple[int, _State]]:
-        options = self.space.counter.admissible(site, state.depths) if site.recursive else site.options
-        for option in options:
-            yield from self.match(
-                site.children[option], items, at, prefix, state.decided(site, prefix, option)
-            )
+    def _remembered(self, site: Site, place: Place, cursor: Cursor) -> Ends:
+        """Where the number of ways may explode, each question is answered once."""
+        prefix = place.prefix if self.layout.lets else ()  # the numbers of values depend on it
+        key = (site.index, place.path, prefix, place.depths, cursor)
+        if key not in self.known:
+            answer = self._repeat if site.kind == sites.REPEAT else self._expand
+            self.known[key] = answer(site, place, cursor)
+        return self.known[key]
 
-    def _number(
-        self, site: Site, items: Sequence[Term], at: int, prefix: Prefix, state: _State
-    ) -> Iterator[tuple[int, _State]]:
-        term = site.term
+    def failed(self, site: Site, expected: Term | str, place: Place, at: int) -> Ends:
+        """Notes the failure that is furthest in the expression, and the outermost of those there."""
+        position = (*place.path, at)
+        if position >= self.reached:
+            self.reached = position
+            self.failure = (site, expected, place.step(at))
+        return {}
+
+    def blame(self) -> str:
+        """The furthest failure: label, what is expected, what came."""
+        assert self.failure is not None, "asked for after a failure"
+        site, expected, came = self.failure
+        wanted, got = (shorten(str(part), 100, placeholder=" ...") for part in (expected, came or "the end"))
+        return f"{site.label}: {wanted} is expected; got {got}"
+
+    def _fixed(self, site: Site, place: Place, cursor: Cursor) -> Ends:
+        wanted = self.steps(fixed(site))
+        given = place.steps[cursor.at : cursor.at + len(wanted)]
+        if wanted == given:
+            return {cursor.moved(len(wanted)): None}
+        same = _agreement(wanted, given)
+        return self.failed(site, wanted[same], place, cursor.at + same)
+
+    def _choice(self, site: Site, place: Place, cursor: Cursor) -> Ends:
+        found: Ends = {}
+        for option in self._options(site, place):
+            for end, trail in self.match(site.children[option], place, cursor).items():
+                found.setdefault(end, Both(Taken(site.index, option), trail))
+        return found or self.failed(site, site.term, place, cursor.at)
+
+    def _options(self, site: Site, place: Place) -> Sequence[int]:
+        return self.admissible(site, place.depths) if site.recursive else site.options
+
+    def _number(self, site: Site, place: Place, cursor: Cursor) -> Ends:
+        term, item = site.term, place.step(cursor.at)
         assert isinstance(term, Number)
-        item = items[at] if at < len(items) else None
         value = item.value if isinstance(item, Literal) else None
-        fits = type(value) is int if term.integer else type(value) in (int, float)
+        fits = type(value) is int or (type(value) is float and not term.integer)
         if fits and term.low <= value <= term.high:  # type: ignore[operator]
             number = value if term.integer else float(value)  # type: ignore[arg-type]
-            yield at + 1, state.decided(site, prefix, number)  # type: ignore[arg-type]
+            return {cursor.moved(1): Taken(site.index, number)}  # type: ignore[arg-type]
+        return self.failed(site, term, place, cursor.at)
 
-    def _repeat(
-        self, site: Site, items: Sequence[Term], at: int, prefix: Prefix, state: _State
-    ) -> Iterator[tuple[int, _State]]:
+    def _repeat(self, site: Site, place: Place, cursor: Cursor) -> Ends:
         assert isinstance(site.term, Repeat)
-        options = self.space.counter.admissible(site, state.depths) if site.recursive else site.options
-        for number in options:
-            new = state.decided(site, prefix, number) if len(options) > 1 else state
-            if site.term.tied:
-                yield from self._tied(site, number, items, at, prefix, new)
-            else:
-                yield from self._copies(site, 0, number, items, at, prefix, new)
-
-    def _tied(
-        self, site: Site, number: int, items: Sequence[Term], at: int, prefix: Prefix, state: _State
-    ) -> Iterator[tuple[int, _State]]:
-        if number == 0:
-            yield at, state
-            return
-        for end, new in self.match(site.children[0], items, at, prefix, state):
-            block = items[at:end]
-            if tuple(items[at : at + len(block) * number]) == tuple(block) * number:
-                yield at + len(block) * number, new
+        options = self._options(site, place)
+        alike = site.term.tied or not site.active
+        ends_by_count = self._alike if alike else self._copies
+        found: Ends = {}
+        for number, ends in ends_by_count(site, options, place, cursor) if options else ():
+            decision = Taken(site.index, number) if len(options) > 1 else None
+            for end, trail in ends.items():
+                found.setdefault(end, Both(decision, trail))
+        return found
 
     def _copies(
-        self,
-        site: Site,
-        element: int,
-        number: int,
-        items: Sequence[Term],
-        at: int,
-        prefix: Prefix,
-        state: _State,
-    ) -> Iterator[tuple[int, _State]]:
-        if element == number:
-            yield at, state
-            return
-        inner = (*prefix, site.index, element)
-        for end, new in self.match(site.children[0], items, at, inner, state):
-            yield from self._copies(site, element + 1, number, items, end, prefix, new)
+        self, site: Site, options: Sequence[int], place: Place, cursor: Cursor
+    ) -> Iterator[tuple[int, Ends]]:
+        """Copies with decisions of their own."""
+        ends: Ends = {cursor: None}
+        for number in range(options[-1] + 1):
+            if number in options:
+                yield number, ends
+            if number == options[-1]:
+                return
+            element = (site.index, number)
+            inner = place._replace(prefix=place.prefix + element)
+            after = self._then(ends, site.children[0], inner, element)
+            if not after or (number in options and after.keys() == ends.keys()):
+                return  # further copies lead nowhere, or nowhere else
+            ends = after
 
-    def _shared(
-        self, site: Site, items: Sequence[Term], at: int, state: _State
-    ) -> Iterator[tuple[int, _State]]:
-        known = dict(state.shared).get(site.index)
+    def _alike(
+        self, site: Site, options: Sequence[int], place: Place, cursor: Cursor
+    ) -> Iterator[tuple[int, Ends]]:
+        """Copies with the same decisions."""
+        once = self.match(site.children[0], place, cursor) if options[-1] else {}
+        for number in options:
+            if number == 0:
+                yield number, {cursor: None}
+            elif number == 1:
+                yield number, once
+            elif self.out:
+                yield number, self._multiplied(site, once, number, place, cursor)
+            else:
+                empty = {end: trail for end, trail in once.items() if end.at == cursor.at}
+                found = empty | self._written_repeat(site, number, place, cursor)
+                yield number, dict(sorted(found.items(), key=lambda item: decision_list(item[1])))
+
+    def _multiplied(self, site: Site, once: Ends, number: int, place: Place, cursor: Cursor) -> Ends:
+        """The ends after `number` equal blocks, of which `once` has the first."""
+        found: Ends = {}
+        for end, trail in once.items():
+            block = place.steps[cursor.at : end.at]
+            more = len(block) * (number - 1)
+            following = place.steps[end.at : end.at + more]
+            same = _agreement(cycle(block), following)
+            if same == more:
+                found.setdefault(end.moved(more), trail)
+            else:
+                self.failed(site, block[same % len(block)], place, end.at + same)
+        return found
+
+    def _written_repeat(self, site: Site, number: int, place: Place, cursor: Cursor) -> Ends:
+        item = place.step(cursor.at)
+        if not (isinstance(item, Repeat) and item.low == item.high == number):
+            return {}
+        inner = self._inside(item.body, place, (cursor.at, 0))
+        ends = self.whole(site.children[0], inner, cursor._replace(at=0))
+        return {end._replace(at=cursor.at + 1): trail for end, trail in ends.items()}
+
+    def _inside(self, term: Term, place: Place, step: tuple[int, int]) -> Place:
+        return place._replace(steps=self.steps(term), path=place.path + step)
+
+    def _shared(self, site: Site, place: Place, cursor: Cursor) -> Ends:
+        known = dict(cursor.shared).get(site.index)
         if known is not None:
-            if tuple(items[at : at + len(known)]) == known:
-                yield at + len(known), state
-            return
-        for end, new in self.match(site.children[0], items, at, (), state):
-            yield end, new._replace(shared=(*new.shared, (site.index, tuple(items[at:end]))))
+            block = list(self.blocks)[known]
+            if place.steps[cursor.at : cursor.at + len(block)] == block:
+                return {cursor.moved(len(block)): None}
+            return self.failed(site, " >> ".join(map(str, block)) or "nothing", place, cursor.at)
+        found: Ends = {}
+        for end, trail in self.match(site.children[0], place._replace(prefix=()), cursor).items():
+            block = self.blocks.setdefault(place.steps[cursor.at : end.at], len(self.blocks))
+            decided = end._replace(shared=(*end.shared, (site.index, block)))
+            found.setdefault(decided, Inside(None, trail))
+        return found
 
-    def _rule(
-        self, site: Site, items: Sequence[Term], at: int, prefix: Prefix, state: _State
-    ) -> Iterator[tuple[int, _State]]:
+    def _expand(self, site: Site, place: Place, cursor: Cursor) -> Ends:
         rule = site if site.kind == sites.RULE else site.children[0]
-        left = self.space.layout.rules[site.slot] if site is rule else state.depths[site.slot]
-        if left < 1:
-            return
-        outer, inner = state.depths, list(state.depths)
-        inner[site.slot] = left - 1
-        path = prefix if site is rule else (*prefix, site.index, 0)
-        entered = state._replace(depths=tuple(inner))
-        for end, new in self.match(rule.children[0], items, at, path, entered):
-            yield end, new._replace(depths=outer)
+        left = list(place.depths)
+        left[site.slot] = (self.layout.rules if site is rule else left)[site.slot] - 1
+        if left[site.slot] < 0:
+            return {}
+        if site is rule:
+            return self.match(rule.children[0], place._replace(depths=tuple(left)), cursor)
+        step = (site.index, 0)
+        inner = place._replace(depths=tuple(left), prefix=place.prefix + step)
+        return self._then({cursor: None}, rule.children[0], inner, step)
 
-    def _let(
-        self, site: Site, items: Sequence[Term], at: int, prefix: Prefix, state: _State
-    ) -> Iterator[tuple[int, _State]]:
-        layout = self.space.layout
-        number = value_number(self.space.layout, site.slot, prefix)
-        for end, new in self.match(site.children[0], items, at, prefix, state):
-            name = f"x{len(new.values) - len(layout.inputs)}"
-            yield end, new._replace(values=(*new.values, (number, layout.lets[site.slot], name)))
+    def _let(self, site: Site, place: Place, cursor: Cursor) -> Ends:
+        number = value_number(self.layout, site.slot, place.prefix)
+        found: Ends = {}
+        for end, trail in self.match(site.children[0], place, cursor).items():
+            name = f"x{len(end.values) - len(self.layout.inputs)}"
+            value = (number, self.layout.lets[site.slot], name)
+            found[end._replace(values=(*end.values, value))] = trail
+        return found
 
-    def _use(
-        self, site: Site, items: Sequence[Term], at: int, prefix: Prefix, state: _State
-    ) -> Iterator[tuple[int, _State]]:
-        item = items[at] if at < len(items) else None
-        for number, type_, name in state.values:
-            if isinstance(item, Name) and item.name == name and type_ == site.term.type:  # type: ignore[attr-defined]
-                yield at + 1, state.decided(site, prefix, number)
+    def _use(self, site: Site, place: Place, cursor: Cursor) -> Ends:
+        item = place.step(cursor.at)
+        assert isinstance(site.term, Use)
+        for number, type_, name in cursor.values:
+            if item == Name(name) and type_ == site.term.type:
+                return {cursor.moved(1): Taken(site.index, number)}
+        return self.failed(site, site.term, place, cursor.at)
 
-    def _node(
-        self, site: Site, items: Sequence[Term], at: int, prefix: Prefix, state: _State
-    ) -> Iterator[tuple[int, _State]]:
-        if isinstance(site.term, Seq):
-            yield from self._parts(site.children, 0, items, at, prefix, state)
-            return
-        item = items[at] if at < len(items) else None
-        arguments = None if item is None else _arguments(site.term, item)
-        if arguments is None:
-            return
+    def _node(self, site: Site, place: Place, cursor: Cursor) -> Ends:
+        item = place.step(cursor.at)
+        parts = None if item is None else arguments(site.term, item)
+        if parts is None:
+            return self.failed(site, site.term, place, cursor.at)
         if isinstance(site.term, Program):
-            inputs = tuple((i, kind, name) for i, (name, kind) in enumerate(site.term.inputs))
-            state = state._replace(values=inputs)
-        for new in self._each(site.children, 0, arguments, prefix, state):
-            yield at + 1, new
-
-    def _parts(
-        self,
-        parts: Sequence[Site],
-        index: int,
-        items: Sequence[Term],
-        at: int,
-        prefix: Prefix,
-        state: _State,
-    ) -> Iterator[tuple[int, _State]]:
-        if index == len(parts):
-            yield at, state
-            return
-        for end, new in self.match(parts[index], items, at, prefix, state):
-            yield from self._parts(parts, index + 1, items, end, prefix, new)
-
-    def _each(
-        self, parts: Sequence[Site], index: int, arguments: Sequence[Term], prefix: Prefix, state: _State
-    ) -> Iterator[_State]:
-        """Every part stands for exactly its own argument."""
-        if index == len(parts):
-            yield state
-            return
-        items = unrolled(arguments[index])
-        for end, new in self.match(parts[index], items, 0, prefix, state):
-            if end == len(items):
-                yield from self._each(parts, index + 1, arguments, prefix, new)
+            values = tuple((i, kind, name) for i, (name, kind) in enumerate(site.term.inputs))
+            cursor = cursor._replace(values=values)
+        ends: Ends = {cursor: None}
+        for i, (child, part) in enumerate(zip(site.children, parts, strict=True)):
+            inner = self._inside(part, place, (cursor.at, i))
+            after: Ends = {}
+            for here, trail in ends.items():
+                for end, more in self.whole(child, inner, here._replace(at=0)).items():
+                    after.setdefault(end._replace(at=cursor.at), Both(trail, more))
+            ends = after
+        return {end.moved(1): trail for end, trail in ends.items()}
 
 
-def _arguments(wanted: Term, item: Term) -> list[Term] | None:
-    """The item's parts in the order of the wanted term's, if the two are alike at the top."""
-    match wanted, item:
-        case Op(name, args, attributes), Op(other, given, named) if name == other and len(args) == len(given):
-            return _ordered(attributes, named, list(given))
-        case Define(_, bindings), Define(body, named):
-            ordered = _ordered(bindings, named, [])
-            return None if ordered is None else [*ordered, body]
-        case Program(inputs, _, outputs), Program(others, body, named) if inputs == others:
-            return _ordered(outputs, named, [body])
-        case _:
-            return None
-
-
-def _ordered(
-    wanted: tuple[tuple[str, Term], ...], given: tuple[tuple[str, Term], ...], first: list[Term]
-) -> list[Term] | None:
-    values = dict(given)
-    if len(values) != len(wanted) or any(name not in values for name, _ in wanted):
-        return None
-    return first + [values[name] for name, _ in wanted]
-
-
-def _same(a: Term, b: Term) -> bool:
-    """Equality up to the order of attributes and the notation of fixed repeats."""
-    if a == b:
-        return True
-    if isinstance(a, Seq | Repeat) or isinstance(b, Seq | Repeat):
-        left, right = unrolled(a), unrolled(b)
-        alone = len(left) == 1 and left[0] is a
-        return not alone and len(left) == len(right) and all(map(_same, left, right))
-    theirs = _arguments(a, b)
-    if theirs is None:
-        return False
-    ours = _arguments(a, a)
-    return ours is not None and all(map(_same, ours, theirs))
-
-
-def _unlinked(log: Any) -> list[Decision]:
-    found = []
-    while log is not None:
-        found.append(log[0])
-        log = log[1]
-    return found[::-1]
+def _agreement(wanted: Iterable[Term], given: Sequence[Term]) -> int:
+    """Number of steps up to the first that differs."""
+    pairs = zip(wanted, given, strict=False)
+    return next((i for i, (one, other) in enumerate(pairs) if one != other), len(given))

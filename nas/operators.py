@@ -7,6 +7,7 @@ a `np.random.Generator`; nothing else is drawn from.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from nas.architecture import Architecture, Decision
@@ -14,7 +15,8 @@ from nas.derivation import Derivation
 from nas.draws import Draws, number_at
 from nas.errors import DeadEndError, SpaceError
 from nas.moves import Known, alternatives, mutations
-from nas.sites import USE
+from nas.sites import NUMBER, USE
+from nas.term import Number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +34,8 @@ def sample(space: SearchSpace, rng: np.random.Generator, *, by: str = "options")
     Args:
         space: to draw from.
         rng: source of all randomness.
-        by: "options" draws every decision uniformly over its admissible options, as most papers do;
+        by: "options" draws every decision uniformly over its admissible options, as most papers do,
+            and numbers uniformly along their scale;
             "derivations" weights options by how many architectures lie behind them, so that every
             derivation of a finite space is equally likely.
 
@@ -79,7 +82,10 @@ def replay(space: SearchSpace, decisions: Iterable[Decision], *, exact: bool = F
     Raises:
         SpaceError: with `exact`, naming the first decision that does not fit.
     """
+    decisions = list(decisions)
     known = _by_key(decisions)
+    if exact and len(known) < len(decisions):
+        raise SpaceError(f"{space.name}: one decision for each hole is expected; got two for the same")
     derivation = space.start()
     while derivation.site is not None:
         decision = known.get(derivation.key)
@@ -111,18 +117,19 @@ def mutate(space: SearchSpace, parent: Architecture, rng: np.random.Generator) -
     """
     draw = Draws(rng)
     known = _by_key(parent.decisions)
-    trace = _trace(space, known, draw)
+    trace = _trace(space, parent, known)
     if not trace:
         raise SpaceError(f"{space.name}: nothing to mutate; no hole of {parent.text} has an alternative")
     kinds = mutations(trace, known)
     fill = _uniform(draw)
 
-    def child() -> Architecture:
+    def child() -> Architecture | None:
         moves = kinds[draw.index(len(kinds))]
-        changed = moves[draw.index(len(moves))](draw)
-        return _complete(changed, lambda d: _follow(d, known.get(d.key)) or fill(d))
+        move = moves[draw.index(len(moves))]
+        found = _complete(move(draw), lambda d: _follow(d, known.get(d.key)) or fill(d))
+        return found if move.surely or found != parent else None
 
-    return _until_valid(space, child, lambda found: found != parent)
+    return _until_valid(space, child)
 
 
 def crossover(
@@ -141,7 +148,7 @@ def crossover(
         assert derivation.site is not None
         key = derivation.key
         one, other = (ours, theirs) if draw() < 0.5 else (theirs, ours)
-        return _follow(derivation, one.get(key) or other.get(key)) or fill(derivation)
+        return _follow(derivation, one.get(key)) or _follow(derivation, other.get(key)) or fill(derivation)
 
     return _until_valid(space, lambda: _complete(space.start(), inherit))
 
@@ -149,20 +156,25 @@ def crossover(
 def neighbours(
     space: SearchSpace, architecture: Architecture, rng: np.random.Generator
 ) -> Iterator[Architecture]:
-    """All architectures one decision away, in derivation order; each real number gives two steps.
+    """All architectures one decision away, in derivation order, each once; a real number gives two steps.
 
     New holes behind a changed decision are drawn from `rng`; those that break a constraint or have
     the text of the architecture itself are left out. Where nothing is behind any decision
     (NAS-Bench-201, say) the result is exactly the Hamming neighbourhood.
+
+    Raises:
+        SpaceError: the architecture is of another space.
     """
     draw = Draws(rng)
     known = _by_key(architecture.decisions)
     fill = _uniform(draw)
-    for derivation in _trace(space, known, draw):
+    seen = {architecture}
+    for derivation in _trace(space, architecture, known):
         for changed in alternatives(derivation, known, draw):
             found = _complete(changed, lambda d: _follow(d, known.get(d.key)) or fill(d))
-            if found != architecture and space.violation(found) is None:
+            if found not in seen and space.violation(found) is None:
                 yield found
+            seen.add(found)
 
 
 def changed_decisions(before: Architecture, after: Architecture) -> int:
@@ -182,15 +194,11 @@ def _complete(derivation: Derivation, fill: Fill) -> Architecture:
     return derivation.architecture()
 
 
-def _until_valid(
-    space: SearchSpace,
-    make: Callable[[], Architecture],
-    accept: Callable[[Architecture], bool] | None = None,
-) -> Architecture:
+def _until_valid(space: SearchSpace, make: Callable[[], Architecture | None]) -> Architecture:
     reason = None
     for _ in range(ATTEMPTS):
         architecture = make()
-        if accept is not None and not accept(architecture):
+        if architecture is None:
             continue
         reason = space.violation(architecture) if space.constraints else None
         if reason is None:
@@ -201,16 +209,20 @@ def _until_valid(
 
 def _uniform(draw: Draws) -> Fill:
     def fill(derivation: Derivation) -> Derivation:
+        number = derivation.choice
+        if isinstance(number, Number):
+            return derivation.take(number_at(number, draw()))
         options = derivation.options
-        if options:
-            return derivation.take(options[int(draw() * len(options))])
-        return derivation.take(number_at(derivation.choice, draw()))  # type: ignore[arg-type]
+        return derivation.take(options[int(draw() * len(options))])
 
     return fill
 
 
 def _weighted(draw: Draws) -> Fill:
     def fill(derivation: Derivation) -> Derivation:
+        assert derivation.site is not None
+        if derivation.site.kind in (NUMBER, USE):  # the same lies behind each option
+            return derivation.take(derivation.options[draw.index(len(derivation.options))])
         branches = [derivation.take(option) for option in derivation.options]
         weights = [branch.count() or 0 for branch in branches]
         remaining = int(draw() * 2**53) * sum(weights) // 2**53
@@ -235,18 +247,23 @@ def _follow(derivation: Derivation, decision: Decision | None) -> Derivation | N
         return None
     site, options = derivation.site, derivation.options
     assert site is not None
-    if not options or decision.option in options:
-        return derivation.take(decision.option, decision.ids)
-    return derivation.take(options[-1]) if site.kind == USE else None
+    if options:
+        if decision.option in options:
+            return derivation.take(decision.option, decision.ids)
+        return derivation.take(options[-1]) if site.kind == USE else None
+    inside = site.term.low <= decision.option <= site.term.high  # type: ignore[attr-defined]
+    return derivation.take(decision.option) if inside else None
 
 
-def _trace(space: SearchSpace, known: Known, draw: Draws) -> list[Derivation]:
+def _trace(space: SearchSpace, architecture: Architecture, known: Known) -> list[Derivation]:
     """The derivations along the way to an architecture, one for each hole with a real choice."""
-    fill = _uniform(draw)
     trace = []
     derivation = space.start()
     while derivation.site is not None:
         trace.append(derivation)
         decision = known.get(derivation.key)
-        derivation = _follow(derivation, decision) or fill(derivation)
+        if decision is None:
+            got = shorten(architecture.text, 80)
+            raise SpaceError(f"{space.name} at {derivation.label}: no decision for this hole; got {got}")
+        derivation = derivation.take(decision.option, decision.ids)
     return trace

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable, Mapping
 
 from nas.errors import SpaceError
-from nas.term import Literal, Name, Op, Ref, Term, Value, branches, choice, seq
+from nas.term import Literal, Name, Op, Ref, Term, Value, as_term, branches, choice, seq
 
 Constructors = Mapping[str, Callable[..., Term]]
 
@@ -22,15 +23,21 @@ def read(text: str, constructors: Constructors) -> Term:
     """
     if len(text) > MAX_TEXT:
         raise SpaceError(f"text of {len(text)} characters; at most {MAX_TEXT} are read")
+    skipped = text[: len(text) - len(text.lstrip())].count("\n")
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what Python only warns of, such as "\d", is refused as well
+            tree = ast.parse("\n" * skipped + text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line, column = getattr(error, "lineno", None) or 1, getattr(error, "offset", None) or 1
         message = getattr(error, "msg", None) or str(error) or type(error).__name__
         raise SpaceError(
             f"text, line {line}, column {column}: {message}; an expression is expected"
         ) from None
-    return _Reader(constructors).term(tree.body, frozenset(), 0)
+    try:
+        return _Reader(constructors).term(tree.body, frozenset(), 0)
+    except RecursionError:
+        raise _error(tree.body, "nested too deep to be read here; name parts with define(...)") from None
 
 
 class _Reader:
@@ -44,12 +51,12 @@ class _Reader:
         match node:
             case ast.BinOp(left, ast.RShift() | ast.BitOr() | ast.Add() as operator, right):
                 return self._operator(left, operator, right, parts, level)
-            case ast.Call(ast.Name(name), args, keywords):
+            case ast.Call(ast.Name(name) | ast.Attribute(ast.Name("op"), name), args, keywords):
                 return self._call(node, name, args, keywords, parts, level)
             case ast.Name(name):
                 return Ref(name) if name in parts else Name(name)
             case ast.Constant() | ast.Tuple() | ast.UnaryOp():
-                return Literal(_value(node))
+                return _literal(node)
             case _:
                 raise _error(
                     node, f"{_kind(node)} is not of the language; calls, names, values, >>, | and + are"
@@ -83,6 +90,9 @@ class _Reader:
     ) -> Term:
         if any(isinstance(arg, ast.Starred) for arg in args) or any(k.arg is None for k in keywords):
             raise _error(node, "* and ** are not of the language; write the arguments out")
+        twice = [k for i, k in enumerate(keywords) if k.arg in (other.arg for other in keywords[:i])]
+        if twice:
+            raise _error(twice[0], f"{twice[0].arg}= is given twice; once is expected")
         parts = parts | self._bound(node, name, args, keywords)
         positional = [self.term(arg, parts, level + 1) for arg in args]
         named = {str(k.arg): self.term(k.value, parts, level + 1) for k in keywords}
@@ -113,6 +123,14 @@ def _plain(term: Term) -> object:
     return term.value if isinstance(term, Literal) else term
 
 
+def _literal(node: ast.expr) -> Term:
+    value = _value(node)
+    try:
+        return as_term(value)
+    except SpaceError as error:
+        raise _error(node, str(error)) from None
+
+
 def _value(node: ast.expr) -> Value:
     match node:
         case ast.Constant(value) if value is None or isinstance(value, bool | int | float | str):
@@ -128,8 +146,12 @@ def _value(node: ast.expr) -> Value:
 
 
 def _kind(node: ast.AST) -> str:
-    return f'"{ast.unparse(node)[:40]}"'
+    try:
+        text = ast.unparse(node)
+    except (RecursionError, ValueError):  # nested too deep, or an integer of endless digits
+        return f"this {type(node).__name__}"
+    return '"' + " ".join(text.split())[:40] + '"'
 
 
-def _error(node: ast.expr, message: str) -> SpaceError:
+def _error(node: ast.expr | ast.keyword, message: str) -> SpaceError:
     return SpaceError(f"text, line {node.lineno}, column {node.col_offset + 1}: {message}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from nas.term import (
     Choice,
     Define,
@@ -19,6 +21,8 @@ from nas.term import (
     Term,
     Use,
 )
+
+MAX_BARS: Final = 500  # Python's reader nests operators one in another, arguments of oneof it does not
 
 
 def to_text(term: Term) -> str:
@@ -86,7 +90,7 @@ def _is_bar(term: Term) -> bool:
     """Whether a choice prints with `|`: parts, not plain values; nothing that `|` would flatten."""
     return (
         isinstance(term, Choice)
-        and len(term.options) > 1
+        and 1 < len(term.options) <= MAX_BARS
         and not (isinstance(term.options[0], Seq) and not term.options[0].parts and len(term.options) == 2)
         and not any(isinstance(option, Choice | Literal) for option in term.options)
     )

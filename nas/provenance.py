@@ -1,10 +1,12 @@
-"""What the first event of a study says of it, and whether another run may continue its log."""
+"""What the first event of a session says of its study, and whether another session may continue the log."""
 
 from __future__ import annotations
 
+import os
 import platform
+import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from importlib import metadata
@@ -27,12 +29,18 @@ def opening(space: SearchSpace, evaluator: Evaluator, plan: Plan) -> dict[str, A
     return {
         "format": FORMAT,
         "seed": plan.seed,
-        "space": {"name": space.name, "fingerprint": space.fingerprint(), "text": str(space)},
+        "space": {
+            "name": space.name,
+            "fingerprint": space.fingerprint(),
+            "text": str(space),
+            "vocabulary": space.vocabulary.home,
+        },
         "evaluator": {
             "name": type(evaluator).__name__,
             "fingerprint": evaluator.fingerprint(),
             "objectives": [asdict(objective) for objective in evaluator.objectives],
             "reported": asdict(evaluator.reported),
+            **_data(evaluator),
         },
         "budget": {"trials": plan.budget.trials, "seconds": plan.budget.seconds},
         "baseline": {"samples": plan.baseline, "sampler": "uniform over options"},
@@ -41,7 +49,16 @@ def opening(space: SearchSpace, evaluator: Evaluator, plan: Plan) -> dict[str, A
         "time_limit": plan.time_limit,
         "versions": dict(versions()),
         "commit": commit(),
+        "process": {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid())},
     }
+
+
+def _data(evaluator: Evaluator) -> dict[str, Any]:
+    """Shapes of the evaluator's data, if it has any: what a network needs besides its architecture."""
+    dataset = getattr(evaluator, "dataset", None)
+    if dataset is None:
+        return {}
+    return {"input_shape": list(dataset.input_shape), "num_classes": dataset.classes}
 
 
 def check_same_study(logged: Mapping[str, Any], mine: Mapping[str, Any], path: Path) -> None:
@@ -58,6 +75,32 @@ def check_same_study(logged: Mapping[str, Any], mine: Mapping[str, Any], path: P
                 f"{path}: {name}: expected {was!r}, as logged; got {now[name]!r}; continue with the logged "
                 "one, or start a new study in another run.dir"
             )
+
+
+def check_not_running(events: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Raises StoreError if the driver of the last session is alive, as far as this host can tell (Linux).
+
+    Two drivers would spoil the log. A lock would do the same after a crash, or on a network file system.
+    """
+    opened = next((event for event in reversed(events) if event["event"] == "opened"), {})
+    process = opened.get("process") or {}
+    pid, born = process.get("pid"), process.get("born")
+    elsewhere = process.get("host") != socket.gethostname() or pid == os.getpid()
+    if events[-1]["event"] == "closed" or elsewhere or born is None or _born(pid) != born:
+        return
+    raise StoreError(
+        f"{path}: expected a run that has ended; process {pid} is still at it; end that one first, or see "
+        "its state with python -m nas.report"
+    )
+
+
+def _born(pid: Any) -> int | None:
+    """When a process of this host started, in ticks since the boot; None if it ended or nothing tells."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state == "Z" else int(fields[18])
 
 
 def fidelity_to_json(fidelity: Fidelity | None) -> dict[str, Any] | None:

@@ -15,8 +15,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas import chosen
 from nas.display import format_duration, format_value
-from nas.errors import ConfigError, NasError, SpaceError, StoreError
+from nas.errors import ConfigError, NasError, StoreError
 from nas.evaluation import Stage
 from nas.eventlog import FILE_NAME, FORMAT
 from nas.records import Run, failures, method_names
@@ -224,39 +225,19 @@ def _contents(runs: Sequence[Run], tables: Sequence[ResultTable]) -> Iterator[tu
         ):
             yield f"{name}{suffix}.png", _image(figure, "png")
             yield f"{name}{suffix}.pdf", _image(figure, "pdf")
-    yield "chosen.txt", "\n\n".join(map(_listing, runs)).encode()
-    picture = _picture(runs[0]) if len(runs) == 1 else None
+    yield "chosen.txt", "\n\n".join(map(chosen.text, runs)).encode()
+    if len(runs) == 1:
+        yield from _shown(runs[0])
+
+
+def _shown(run: Run) -> Iterator[tuple[str, bytes]]:
+    """Modules and picture of a run's choice."""
+    modules, picture = chosen.torch_modules(run), chosen.picture(run)
+    if modules is not None:
+        yield "chosen_torch.txt", modules.encode()
     if picture is not None:
         yield "chosen.svg", _image(picture, "svg")
         yield "chosen.png", _image(picture, "png")
-
-
-def _picture(run: Run) -> Figure | None:
-    """The chosen architecture; None if there is none, or in a language that is not today's."""
-    from nas.dsl import parse
-    from nas.picture import architecture_figure
-
-    if run.chosen is None:
-        return None
-    try:
-        term = parse(run.chosen.architecture)
-    except SpaceError:
-        return None
-    return architecture_figure(
-        term, f"{run.opened['space']['name']} {run.chosen.digest[:8]}, {run.chosen.label}"
-    )
-
-
-def _listing(run: Run) -> str:
-    """The chosen architecture of a run: its text, which its space parses back, and what is known of it."""
-    name, chosen = run.record.directory.resolve().name, run.chosen
-    if chosen is None:
-        return f"# {name}: no completed search trial, so nothing is chosen\n"
-    lines = [f"# {name}: {chosen.label} of {method_names([run])[0]}, seed {run.opened['seed']}"]
-    lines += [f"# space {run.opened['space']['name']}, digest {chosen.digest}"]
-    facts = {**(chosen.values or {}), **(chosen.evaluation_info or {})}
-    lines += [f"# {key} = {value}" for key, value in facts.items()]
-    return "\n".join([*lines, chosen.architecture, ""])
 
 
 def _image(figure: Figure, kind: str) -> bytes:

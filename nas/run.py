@@ -5,19 +5,25 @@ The one place that reads Hydra's configuration and that knows all groups of comp
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import os
 import re
+import shutil
 import sys
-from dataclasses import is_dataclass
-from datetime import datetime
+import tempfile
+import traceback
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -33,8 +39,8 @@ EXPERIMENTS = "pkg://experiments"
 def _start(cfg: DictConfig) -> None:
     try:
         status = _carry_out(_to_config(cfg))
-    except NasError as error:  # here, because Hydra prints a banner before it passes an exception on
-        _fail(f"{type(error).__name__}: {error}")
+    except (NasError, OmegaConfBaseException) as error:  # here, as Hydra prints a banner and passes it on
+        _fail(error)
     if status:
         sys.exit(status)
 
@@ -49,11 +55,14 @@ def _carry_out(config: Config) -> int:
         )
     from nas.session import carry_out
 
-    return carry_out(config, run_directory(config))
+    settings = HydraConfig.get()
+    return carry_out(config, job=settings.job.num if settings.mode is RunMode.MULTIRUN else None)
 
 
 def _to_config(cfg: DictConfig) -> Config:
     """The composed configuration as the typed schema."""
+    for key in _unknown_keys(cfg, Config()):
+        raise ConfigError(_unknown_key(key))
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise ConfigError(f"{missing[0]}: a value is expected; add {missing[0]}=VALUE to the command")
@@ -82,24 +91,14 @@ def _logged_config(given: Config) -> Config:
     return OmegaConf.to_object(merged)  # type: ignore[return-value]
 
 
-def run_directory(config: Config) -> Path:
-    """The folder of the run: the one to resume, the one asked for, or runs/<experiment>/<time>."""
-    if config.resume is not None:
-        folder = Path(config.resume)
-        if not (folder / "events.jsonl").is_file():
-            raise ConfigError(f"resume: a run's folder with events.jsonl is expected, {folder} has none")
-        return folder
-    if config.run.dir is not None:
-        folder = Path(config.run.dir)
-        if (folder / "events.jsonl").exists():
-            raise ConfigError(f"run.dir: {folder} holds a run already; resume={folder} continues it")
-        return folder
-    base = Path("runs") / config.name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    folder, number = base, 1
-    while folder.exists():
-        number += 1
-        folder = base.with_name(f"{base.name}_{number}")
-    return folder
+def _unknown_keys(cfg: DictConfig, schema: Any, prefix: str = "") -> Iterator[str]:
+    """Keys that the schema does not have; "+key=value" adds them past the schema's own check."""
+    known = {field.name: getattr(schema, field.name) for field in fields(schema)}
+    for key in cfg:
+        if key not in known:
+            yield f"{prefix}{key}"
+        elif is_dataclass(known[key]):
+            yield from _unknown_keys(cfg[key], known[key], f"{prefix}{key}.")
 
 
 def _experiments() -> str:
@@ -110,15 +109,36 @@ def _experiments() -> str:
 
 
 def _line(error: BaseException) -> str:
-    """An error of the composition as one line, without the library's internal hints."""
-    unknown = re.match(r"Could not override '([^']+)'", str(error))
-    if unknown:
-        return _unknown_key(unknown[1])
-    internal = r"\s*(full_key:|object_type=|reference_type=|Config search path:).*"
-    text = re.sub(internal, "", str(error), flags=re.DOTALL)
+    """An error of the composition as one line, in this program's words where it is a frequent one."""
+    text = " ".join(str(error).split("Config search path:")[0].split())
     if isinstance(error.__cause__, OmegaConfBaseException):
-        text += f": {_line(error.__cause__)}"
-    return " ".join(text.split())
+        return _line(error.__cause__)
+    if key := re.match(r"Could not override '([^']+)'", text):
+        return _unknown_key(key[1])
+    if option := re.search(r"Could not find '([^']+)/([^'/]*)' Available options in '\1': (.*)", text):
+        return _unknown_option(option[1], option[2], option[3].split())
+    place = re.search(r"full_key: (\S+)", text)
+    text = re.sub(r" ?(full_key:|object_type=|reference_type=).*", "", text)
+    for pattern, meaning in _MEANINGS.items():
+        text = re.sub(pattern, meaning, text)
+    return f"{place[1]}: {text}" if place else text
+
+
+_MEANINGS = {
+    r"Value (.*) of type '\w+' could not be converted to Integer": r"a whole number is expected, \1 came",
+    r"Value (.*) of type '\w+' could not be converted to Float": r"a number is expected, \1 came",
+    r"Value (.*) is not a valid bool .*": r"true or false is expected, \1 came",
+    r"field .* is not Optional": "a value is expected, null came",
+    r"Invalid type assigned: (\w+) .* value: (.*)": r"a section of keys is expected, \2 came",
+    r"Config group override must be .* Got (\w+)": r"a group expects an option's name, a \1 came; see --help",
+    r" See https://hydra.cc\S* for details": "; write KEY=VALUE",
+}
+
+
+def _unknown_option(group: str, name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"{group}: one of {', '.join(known)} is expected, {name or 'none'} came{hint}"
 
 
 def _unknown_key(key: str) -> str:
@@ -142,16 +162,32 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets errors through to this function instead of printing them
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # components of one's own, given as module:attribute
+    OmegaConf.register_new_resolver("scratch", _scratch, replace=True)
     try:
         _start()
     except (HydraException, OmegaConfBaseException) as error:
-        _fail(f"ConfigError: {_line(error)}")
+        _fail(error)
+    except ValueError as error:
+        if f"{os.sep}hydra{os.sep}" not in traceback.extract_tb(error.__traceback__)[-1].filename:
+            raise
+        _fail(error)  # its way of refusing some commands
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _fail(message: str) -> NoReturn:
-    print(" ".join(message.split()), file=sys.stderr)
+@cache
+def _scratch() -> str:
+    """A folder for what Hydra writes of a multirun, as it cannot be kept from it; removed at the end."""
+    folder = tempfile.mkdtemp(prefix="nas-multirun-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _fail(error: Exception) -> NoReturn:
+    kind, text = (
+        ("ConfigError", _line(error)) if not isinstance(error, NasError) else (type(error).__name__, error)
+    )
+    print(" ".join(f"{kind}: {text}".split()), file=sys.stderr)
     sys.exit(2)
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
+import math
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.config import Config, build, resolved
-from nas.errors import ConfigError
-from nas.evaluation import Evaluator, Fidelity
+import numpy as np
+
+from nas.checkpoints import Checkpoints
+from nas.config import Config, build, prepare, resolved
+from nas.errors import ConfigError, NasError, StoreError
+from nas.evaluation import Evaluator, Fidelity, Task
+from nas.folder import run_folder
+from nas.operators import sample
 from nas.progress import Observer, Progress
 from nas.stages import Budget, Plan
 
@@ -20,6 +27,9 @@ if TYPE_CHECKING:
     from nas.executor import Executor
     from nas.searcher import Searcher
     from nas.space import SearchSpace
+    from nas.study import Study
+
+_SAMPLES = 16  # of a space that are tried before it is refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +56,60 @@ def compose(config: Config) -> Components:
     from nas.training import EVALUATORS
     from search_spaces import SPACES
 
-    space = build(SPACES, config.space)
-    evaluator = build(EVALUATORS, config.evaluator)
-    searcher = build(SEARCHERS, config.searcher, space, evaluator.objectives, seed=config.seed)
+    _check_ranges(config)
+    space = _checked(build(SPACES, config.space), config.space, "space", "start", "parse", "fingerprint")
     on_ray = config.executor.get("name") == "ray"
     executor = build(EXECUTORS, config.executor, **({"name": config.name} if on_ray else {}))
+    _checked(executor, config.executor, "executor", "capacity", "open", "submit", "wait")
     hasher = build(HASHERS, config.hashing)
-    return Components(space, searcher, evaluator, executor, hasher, _plan(config, evaluator))
+    make_searcher = prepare(SEARCHERS, config.searcher, 2, seed=config.seed)
+    evaluator = build(EVALUATORS, config.evaluator)  # reads its data, maybe downloads them: after the others
+    _checked(evaluator, config.evaluator, "evaluator", "objectives", "fingerprint", "__call__")
+    searcher = _checked(
+        make_searcher(space, evaluator.objectives), config.searcher, "searcher", "ask", "tell"
+    )
+    plan = _plan(config, evaluator)
+    _check_fit(space, evaluator, plan)
+    return Components(space, searcher, evaluator, executor, hasher, plan)
+
+
+def _check_fit(space: SearchSpace, evaluator: Evaluator, plan: Plan) -> None:
+    """Refuses a space none of whose samples fits the evaluator, e.g. because its images are too small.
+
+    An evaluator may have `check(task)`, which raises the reason; that some samples fail is nothing unusual.
+    """
+    check = getattr(evaluator, "check", None)
+    if check is None:
+        return
+    rng = np.random.default_rng(plan.seed)
+    reasons: list[NasError] = []
+    for number in range(_SAMPLES):
+        try:
+            check(Task(number, sample(space, rng), fidelity=plan.search_fidelity))
+        except NasError as error:
+            reasons.append(error)
+        else:
+            return
+    raise ConfigError(f"space {space.name}: none of {_SAMPLES} samples fits the evaluator; {reasons[0]}")
+
+
+def _checked(part: Any, section: Mapping[str, Any], kind: str, *needed: str) -> Any:
+    """The component itself; raises ConfigError if what a name of one's own gave is none of this kind."""
+    if not all(name in dir(part) for name in needed):
+        listed = ", ".join(needed)
+        got = type(part).__name__
+        raise ConfigError(f'{kind} "{section["name"]}": something with {listed} is expected, a {got} came')
+    return part
+
+
+def _check_ranges(config: Config) -> None:
+    """What no component checks before it is used."""
+    keep, max_mb = config.checkpoints.keep, config.checkpoints.max_mb
+    for name, value in (("seed", config.seed), ("checkpoints.keep", keep)):
+        if value < 0:
+            raise ConfigError(f"{name}: 0 or more is expected, {value} came")
+    if max_mb is not None and not 0 < max_mb < math.inf:
+        raise ConfigError(f"checkpoints.max_mb: a number above 0 is expected, {max_mb:g} came")
 
 
 def _plan(config: Config, evaluator: Evaluator) -> Plan:
@@ -78,62 +135,41 @@ def _fidelity(value: float | None, evaluator: Evaluator) -> Fidelity | None:
     return Fidelity(name, value)
 
 
-def carry_out(config: Config, directory: Path) -> int:
-    """Runs or previews what the configuration says; the exit status: 0, or 130 after a signal."""
-    components = compose(config)
-    if config.dry_run:
-        from nas.preview import preview
+def carry_out(config: Config, job: int | None = None) -> int:
+    """Runs or previews what the configuration says; the exit status: 0, or 130 after a signal.
 
-        print(preview(config, components))
-        return 0
-    created = _claim(directory)
-    try:
-        return _run(config, components, directory)
-    finally:
-        if created and not (directory / "events.jsonl").exists():
-            shutil.rmtree(directory, ignore_errors=True)  # stopped before anything happened: leave no trace
+    Args:
+        config: of the run.
+        job: number in a multirun.
+    """
+    with _noted_warnings():
+        components = compose(config)
+        if config.dry_run:
+            from nas.preview import preview
 
-
-def _claim(directory: Path) -> bool:
-    """Makes the folder and checks that it can be written to; whether it is new."""
-    created = not directory.exists()
-    probe = directory / ".writable"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        reason = error.strerror or error
-        raise ConfigError(f"run.dir: a writable folder is expected, {directory}: {reason}") from None
-    return created
+            print(preview(config, components))
+            return 0
+        with run_folder(config, job) as folder:
+            return _run(config, components, folder)
 
 
-def _run(config: Config, components: Components, directory: Path) -> int:
+@contextmanager
+def _noted_warnings() -> Iterator[None]:
+    """Shows each warning as one line, without the place in the source."""
+
+    def note(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"note: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = note
+        yield
+
+
+def _run(config: Config, components: Components, folder: Path) -> int:
     from nas.report import write_report
-
-    from nas.checkpoints import Checkpoints
     from nas.signals import stop_on_signals
-    from nas.study import Study
 
-    limit = config.checkpoints.max_mb
-    study = Study(
-        components.space,
-        components.searcher,
-        components.evaluator,
-        components.executor,
-        directory=directory,
-        plan=components.plan,
-        hasher=components.hasher,
-        observers=_observers(config, components),
-        checkpoints=Checkpoints(
-            directory / "checkpoints",
-            keep=config.checkpoints.keep,
-            max_bytes=None if limit is None else int(limit * 1e6),
-        ),
-        config=resolved(config),
-        searcher_name=str(config.searcher["name"]),
-        searcher_options={key: value for key, value in config.searcher.items() if key != "name"},
-    )
+    study = _study(config, components, folder)
     stopped = False
 
     def stop() -> None:
@@ -144,20 +180,44 @@ def _run(config: Config, components: Components, directory: Path) -> int:
 
     with stop_on_signals(stop):
         study.run()
-    _write_config(config, directory)
-    report = write_report([directory], directory)
+    report = write_report([folder], folder)
     print(report.text)
-    print(f"files: {directory}")
+    print(f"files: {folder}")
     if stopped:
-        print(f"stopped early; the same command with resume={directory} continues")
+        print(f"stopped early; the same command with resume={folder} continues")
     return 130 if stopped else 0
 
 
-def _observers(config: Config, components: Components) -> tuple[Observer, ...]:
+def _study(config: Config, components: Components, folder: Path) -> Study:
+    from nas.study import Study
+
+    limit = config.checkpoints.max_mb
+    checkpoints = Checkpoints(
+        folder / "checkpoints",
+        keep=config.checkpoints.keep,
+        max_bytes=None if limit is None else int(limit * 1e6),
+    )
+    return Study(
+        components.space,
+        components.searcher,
+        components.evaluator,
+        components.executor,
+        directory=folder,
+        plan=components.plan,
+        hasher=components.hasher,
+        observers=_observers(config, components, folder),
+        checkpoints=checkpoints,
+        config=resolved(config),
+        searcher_name=str(config.searcher["name"]),
+        searcher_options={key: value for key, value in config.searcher.items() if key != "name"},
+    )
+
+
+def _observers(config: Config, components: Components, folder: Path) -> tuple[Observer, ...]:
     from nas.display import open_display
 
     observers: list[Observer] = [
-        _Announcement(components.executor),
+        _Opening(components.executor, resolved(config), folder),
         open_display(components.evaluator.objectives[0]),
     ]
     if config.executor["name"] == "ray":
@@ -167,23 +227,30 @@ def _observers(config: Config, components: Components) -> tuple[Observer, ...]:
     return tuple(observers)
 
 
-class _Announcement:
-    """Prints where the trials run, once the executor is open."""
+class _Opening:
+    """Once the executor is open: prints where the trials run, and writes the configuration."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, config: Mapping[str, Any], folder: Path) -> None:
         self._executor = executor
+        self._config = config
+        self._folder = folder
 
     def observe(self, event: Mapping[str, Any], progress: Progress) -> None:  # noqa: ARG002 - the protocol's
-        if event["event"] == "opened":
-            for line in self._executor.describe():
-                print(line, flush=True)
+        if event["event"] != "opened":
+            return
+        for line in self._executor.describe():
+            print(line, flush=True)
+        path = self._folder / "config.yaml"
+        try:
+            path.write_text(to_yaml(self._config), encoding="utf-8")
+        except OSError as error:
+            raise StoreError(f"{path}: cannot write it; {error.strerror}; free the place") from error
 
     def close(self) -> None:
         return
 
 
-def _write_config(config: Config, directory: Path) -> None:
+def to_yaml(config: Mapping[str, Any]) -> str:
     from omegaconf import OmegaConf
 
-    text = OmegaConf.to_yaml(OmegaConf.create(asdict(config)))
-    (directory / "config.yaml").write_text(text, encoding="utf-8")
+    return OmegaConf.to_yaml(OmegaConf.create(dict(config)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from nas import counting, matching, vetting
@@ -12,8 +14,8 @@ from nas.architecture import Architecture, Decision
 from nas.derivation import Derivation, settle
 from nas.dsl import parse as parse_term
 from nas.errors import SpaceError
+from nas.layout import lay_out
 from nas.printer import to_text
-from nas.sites import lay_out
 from nas.term import Term
 
 if TYPE_CHECKING:
@@ -46,15 +48,25 @@ class SearchSpace:
     ) -> None:
         if vocabulary is None:
             from nas.layers import NETWORK as vocabulary  # noqa: N811 - standard vocabulary, on demand
-        self.name = name
+        self.name = _checked_name(name)
         self.expression = parse_term(expression) if isinstance(expression, str) else expression
         self.vocabulary = vocabulary
-        self.constraints = tuple(constraints)
-        vetting.check_expression(name, self.expression, vocabulary)
-        self.layout = lay_out(self.expression, name)
+        self.constraints = _checked_constraints(name, constraints)
+        try:
+            self._prepare()
+        except RecursionError:
+            remedy = "name parts with define(...), or lower the depth of rules inside rules"
+            raise SpaceError(f"{name}: nested too deep; {remedy}") from None
+
+    def _prepare(self) -> None:
+        if not isinstance(self.expression, Term):
+            got = type(self.expression).__name__
+            raise SpaceError(f"{self.name}: an expression or its text is expected; got {got}")
+        vetting.check_expression(self.name, self.expression, self.vocabulary)
+        self.layout = lay_out(self.expression, self.name)
         self.counter = counting.Counter(self.layout)
         if not self.counter.can_finish(self.layout.root, (0,) * len(self.layout.rules)):
-            raise SpaceError(f"{name}: a rule cannot end within its depth; give it an option without itself")
+            raise SpaceError(f"{self.name}: no end within a rule's depth; give it an option without itself")
 
     def __str__(self) -> str:
         return to_text(self.expression)
@@ -74,14 +86,15 @@ class SearchSpace:
     def parse(self, text: str) -> Architecture:
         """The architecture with that text; the first in derivation order where several have it.
 
+        Attributes may stand in any order, and repeats may be written out or not.
+
         Raises:
-            SpaceError: malformed text, or an expression that is not in the space.
+            SpaceError: malformed text, or an expression that is not in the space; with the place.
         """
-        decisions = matching.match(self, parse_term(text))
-        if decisions is None:
-            short = text if len(text) <= 120 else text[:117] + "..."
-            raise SpaceError(f"{self.name}: {matching.explain(self, parse_term(text))}; got {short}")
-        return self.architecture(decisions)
+        try:
+            return self.architecture(matching.match(self, parse_term(text)))
+        except RecursionError:
+            raise SpaceError(f"{self.name}: the text is nested too deep to be read here") from None
 
     def architecture(self, decisions: Sequence[Decision]) -> Architecture:
         """The architecture that these decisions describe; they are trusted, see `check`."""
@@ -95,6 +108,13 @@ class SearchSpace:
         """
         from nas.operators import replay
 
+        if not isinstance(data, dict) or not isinstance(data.get("decisions"), list):
+            got = shorten(repr(data), 80)
+            raise SpaceError(f'{self.name}: {{"space": ..., "decisions": [...]}} is expected; got {got}')
+        if data.get("space") != self.name:
+            raise SpaceError(
+                f"{self.name}: an architecture of this space is expected; got one of {data.get('space')}"
+            )
         return replay(self, [Decision.from_json(item) for item in data["decisions"]], exact=True)
 
     def check(self, architecture: Architecture) -> SpaceError | None:
@@ -113,10 +133,17 @@ class SearchSpace:
         return None if reason is None else SpaceError(f"{self.name}: {reason}")
 
     def violation(self, architecture: Architecture) -> str | None:
-        """The first constraint's reason against the architecture, or None."""
+        """The first constraint's reason against the architecture, or None.
+
+        Raises:
+            SpaceError: a constraint that answers with anything but None or a text, such as True.
+        """
         for constraint in self.constraints:
             reason = constraint(architecture)
             if reason is not None:
+                if not isinstance(reason, str):
+                    answer = f"got {shorten(repr(reason), 40)} from {_described(constraint)}"
+                    raise SpaceError(f"{self.name}: a constraint's answer is None or the reason; {answer}")
                 return reason
         return None
 
@@ -128,12 +155,32 @@ class SearchSpace:
         return self.counter.size()
 
     def fingerprint(self) -> str:
-        """Digest of name, expression and constraints; stored with every study."""
-        parts = [self.name, str(self), *map(repr, self.constraints)]
+        """Digest of name, expression and constraints; stored with every study.
+
+        A constraint enters by its `repr`, without the addresses that differ between processes.
+        """
+        parts = [self.name, str(self), *map(_described, self.constraints)]
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.name, self.expression, self.vocabulary, self.constraints)
+
+
+def _checked_name(name: object) -> str:
+    if not (isinstance(name, str) and name and name.isprintable()):
+        raise SpaceError(f"space: a name of one line is expected; got {shorten(repr(name), 40)}")
+    return name
+
+
+def _checked_constraints(name: str, constraints: Sequence[Constraint]) -> tuple[Constraint, ...]:
+    if callable(constraints) or not all(map(callable, constraints)):
+        got = shorten(repr(constraints), 60)
+        raise SpaceError(f"{name}: constraints are expected as a list of functions; got {got}")
+    return tuple(constraints)
+
+
+def _described(constraint: Constraint) -> str:
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(constraint))
 
 
 def _rebuild(name: str, expression: Term, vocabulary: Vocabulary, constraints: Any) -> SearchSpace:

@@ -21,7 +21,7 @@ from nas.journal import Journal
 from nas.ledger import Entry, Ledger
 from nas.outlook import is_complete, progress
 from nas.progress import Observer
-from nas.provenance import check_same_study, opening
+from nas.provenance import check_not_running, check_same_study, opening
 from nas.replay import Replay
 from nas.searcher import Searcher
 from nas.stages import Plan
@@ -184,6 +184,7 @@ class Study:
         events = read_events(path) if path.exists() else []
         if events:
             check_same_study(events[0], self._opening(), path)
+            check_not_running(events, path)
         replay = Replay(
             self.space,
             self.searcher,

@@ -10,6 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Final
+
+from nas.errors import SpaceError
+
+MAX_INTEGER: Final = 2**63  # what JSON and tables hold; also a guard against texts of endless digits
 
 Value = int | float | str | bool | None | tuple["Value", ...]
 
@@ -171,23 +177,37 @@ class Program(Term):
 
 
 def as_term(value: object) -> Term:
-    """The term itself, or a plain Python value as a literal."""
-    if isinstance(value, Term):
+    """The term itself, or a plain Python or numpy value as a literal.
+
+    Raises:
+        SpaceError: other values; infinite, undefined and very large numbers.
+    """
+    return value if isinstance(value, Term) else Literal(_plain(value))
+
+
+def _plain(value: object) -> Value:
+    """The value in Python's own types, whose text reads back: no subclasses."""
+    if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, float) and not math.isfinite(value):
-        raise TypeError(f"a finite number is expected here, not {value}")
-    if value is None or isinstance(value, bool | int | float | str):
-        return Literal(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Integral):
+        return _finite(int(value))
+    if isinstance(value, Real):
+        return _finite(float(value))
     if isinstance(value, tuple | list):
-        return Literal(tuple(_plain(item) for item in value))
-    raise TypeError(f"a term, number, string, bool or tuple is expected here, not {type(value).__name__}")
+        return tuple(map(_plain, value))
+    if isinstance(value, Term):
+        raise SpaceError("a tuple may hold plain values only; use oneof(...) of tuples for a choice")
+    raise SpaceError(f"a term, number, string, bool or tuple is expected here, not {type(value).__name__}")
 
 
-def _plain(item: object) -> Value:
-    literal = as_term(item)
-    if not isinstance(literal, Literal):
-        raise TypeError("a tuple may hold plain values only; use oneof(...) of tuples for a choice")
-    return literal.value
+def _finite(number: int | float) -> int | float:
+    if isinstance(number, int) and abs(number) > MAX_INTEGER:
+        raise SpaceError("an integer of at most 64 bits is expected here")
+    if not math.isfinite(number):
+        raise SpaceError(f"a finite number is expected here, not {number}")
+    return number
 
 
 def seq(*parts: Term) -> Term:

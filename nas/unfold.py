@@ -52,6 +52,13 @@ def plain(term: Term) -> Term:
             return term
 
 
+def fixed(site: Site) -> Term:
+    """The term of a FIXED site as architectures have it."""
+    if site.plain is None:
+        site.plain = plain(site.term)
+    return site.plain
+
+
 def copies(body: Term, number: int) -> Term:
     """`number` copies of a hole-free term in sequence, in the shortest form."""
     if number == 0 or body == Seq(()):
@@ -70,9 +77,7 @@ class _Unfolder:
     def build(self, site: Site, prefix: tuple[int, ...]) -> Term:
         match site.kind:
             case sites.FIXED:
-                if site.plain is None:
-                    site.plain = plain(site.term)
-                return site.plain
+                return fixed(site)
             case sites.CHOICE:
                 return self.build(site.children[int(self.option(site, prefix))], prefix)
             case sites.NUMBER:

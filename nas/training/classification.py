@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from nas.compile import infer_shape
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluation, Objective, Task
 from nas.training.checks import check_names, field_names, function_name, given, load_function
@@ -20,6 +21,7 @@ from nas.training.train import standard_optimizer
 from nas.training.trial import TEST, VALIDATION, Recipe, fingerprint, run_trial
 
 _NAME = 'evaluator "classification"'
+_COMPILER = "nas.compile:compile_network"
 
 
 class ClassificationEvaluator:
@@ -43,7 +45,7 @@ class ClassificationEvaluator:
         settings: TrainSettings,
         *,
         device: str = "auto",
-        compiler: str | Callable[..., nn.Module] = "nas.compile:compile_network",
+        compiler: str | Callable[..., nn.Module] = _COMPILER,
     ) -> None:
         self.dataset = dataset
         self.settings = settings
@@ -69,6 +71,13 @@ class ClassificationEvaluator:
     def fingerprint(self) -> str:
         """Digest of data, settings, compiler, device and protocol."""
         return self._fingerprint
+
+    def check(self, task: Task) -> None:
+        """Raises NasError if the task does not fit data or settings; trains nothing, needs no torch."""
+        requested_epochs(task.fidelity, self.settings.epochs)
+        self.settings.with_overrides(task.architecture.settings)
+        if self.compiler == _COMPILER:
+            infer_shape(task.architecture, self.dataset.input_shape, self.dataset.classes)
 
     def __call__(self, task: Task) -> Evaluation:
         """Trains the architecture of the task.
@@ -107,7 +116,7 @@ def create(**options: Any) -> ClassificationEvaluator:
     check_names(_NAME, options, (*data_names, *setting_names, *own), ConfigError)
     settings = settings_from(_NAME, given(options, setting_names))
     chosen = given(options, own)
-    load_function(f"{_NAME}: compiler", chosen.get("compiler", "nas.compile:compile_network"))
+    load_function(f"{_NAME}: compiler", chosen.get("compiler", _COMPILER))
     checked_device(chosen.get("device", "auto"))
     dataset = load(DataOptions(**given(options, data_names)))
     return ClassificationEvaluator(dataset, settings, **chosen)

@@ -86,6 +86,11 @@ class OptimizerEvaluator:
         """Digest of data, settings, network, compiler, device and protocol."""
         return self._fingerprint
 
+    def check(self, task: Task) -> None:
+        """Raises NasError if the task is none for this evaluator; trains nothing."""
+        requested_epochs(task.fidelity, self.settings.epochs)
+        load_function(_NAME, self.compiler)(task.architecture)
+
     def __call__(self, task: Task) -> Evaluation:
         """Trains the network with the program of the task.
 

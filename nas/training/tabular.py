@@ -105,6 +105,13 @@ class TableEvaluator:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def check(self, task: Task) -> None:
+        """Raises NasError if the table has no answer to the task."""
+        self._level(task.fidelity)
+        key = self._key(task.architecture)
+        if key not in self._rows:
+            raise EvaluationError(self._unlisted(key))
+
     def __call__(self, task: Task) -> Evaluation:
         """Looks the architecture of the task up.
 
@@ -115,9 +122,12 @@ class TableEvaluator:
         key = self._key(task.architecture)
         row = self._rows.get(key)
         if row is None:
-            return failure(Status.ERROR, f'{self.table.path}: no row with {self.table.key_column} = "{key}"')
+            return failure(Status.ERROR, self._unlisted(key))
         cost = row[-1] * level if self.table.cost_column else 0.0
         return Evaluation(Status.COMPLETED, {name: row[i] for name, i in self._layout[level]}, cost)
+
+    def _unlisted(self, key: str) -> str:
+        return f'{self.table.path}: no row with {self.table.key_column} = "{key}"'
 
     def _level(self, fidelity: Fidelity | None) -> float:
         if fidelity is None:

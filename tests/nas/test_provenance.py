@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+import os
 import platform
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
-from nas.provenance import commit, versions
+import pytest
+
+from nas.errors import StoreError
+from nas.provenance import check_not_running, commit, versions
 from tests.nas.study_kit import events_of, make_study, small_space
 
 
@@ -10,7 +18,12 @@ def test_the_first_event_says_what_determined_the_study(tmp_path):
     make_study(tmp_path, config={"name": "digits", "seed": 1}, searcher_name="evolution").run()
     opened = events_of(tmp_path)[0]
     space = small_space()
-    assert opened["space"] == {"name": "small", "fingerprint": space.fingerprint(), "text": str(space)}
+    assert opened["space"] == {
+        "name": "small",
+        "fingerprint": space.fingerprint(),
+        "text": str(space),
+        "vocabulary": "nas.layers:NETWORK",
+    }
     assert opened["evaluator"]["objectives"] == [{"name": "accuracy", "direction": "maximize", "unit": "%"}]
     assert opened["evaluator"]["reported"]["name"] == "test_accuracy"
     assert opened["searcher"] == {"name": "evolution", "options": {}}
@@ -30,3 +43,55 @@ def test_versions_are_those_installed():
 def test_commit_is_a_hash_or_unknown():
     found = commit()
     assert found is None or len(found.removesuffix("+changes")) == 40
+
+
+LOG = Path("run/events.jsonl")
+on_linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+
+
+def session(*later: str, **changes: object) -> list[dict]:
+    """Events of a session of this process, seen as another one's, and what came after it was opened."""
+    with Path("/proc/self/stat").open() as stat:
+        born = int(stat.read().rpartition(")")[2].split()[19])
+    process = {"host": socket.gethostname(), "pid": os.getpid(), "born": born, **changes}
+    return [{"event": "opened", "process": process}, *({"event": event} for event in later)]
+
+
+@on_linux
+def test_a_run_whose_driver_is_alive_is_not_continued(monkeypatch):
+    events = session("asked")
+    check_not_running(events, LOG)  # by itself it may be
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    with pytest.raises(
+        StoreError, match=rf"^run/events\.jsonl: .*; process {events[0]['process']['pid']} is"
+    ):
+        check_not_running(events, LOG)
+
+
+@on_linux
+@pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"born": 1}, {"pid": 2**22 + 1}, {"born": None}])
+def test_a_driver_that_is_gone_or_elsewhere_is_no_obstacle(monkeypatch, change):
+    events = session("asked", **change)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    check_not_running(events, LOG)
+
+
+@on_linux
+def test_an_ended_session_is_no_obstacle(monkeypatch):
+    events = session("asked", "closed")
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    check_not_running(events, LOG)
+    check_not_running([{"event": "opened"}, {"event": "asked"}], LOG)  # a log from before this was kept
+
+
+@on_linux
+def test_a_killed_process_that_nobody_has_waited_for_is_gone():
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    born = int(Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19])
+    events = session("asked", pid=child.pid, born=born)
+    with pytest.raises(StoreError, match="expected a run that has ended"):
+        check_not_running(events, LOG)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended and is kept as a zombie
+    check_not_running(events, LOG)
+    child.communicate()

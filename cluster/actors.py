@@ -1,0 +1,261 @@
+"""A pool of long-lived actors: each loads the evaluator once and runs one trial after another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.failures import death, explain, timed_out
+from cluster.pool import Job, Outcome, Setup, cannot_load, earliest, grace, ready_refs
+from cluster.worker import REFUSED, Greeting, Worker, decode_answer
+from nas.errors import EvaluationError
+
+_SHORT = 0.25  # seconds; below, a second trial is queued at each worker, which hides the dispatch
+_STARTS = 6  # failed starts in a row, with no worker answering in between, that end the run
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """One actor and the calls sent to it, which it answers in order."""
+
+    actor: Any
+    run: Any  # its method, kept since Ray makes a new object on each access
+    name: str = ""  # empty until it has answered the greeting
+    calls: dict[Any, Job] = field(default_factory=dict)  # by reference, in order
+    since: float = 0.0  # when the first of the calls began, as far as the driver can know
+    retiring: bool = False
+
+    def stuck(self, now: float) -> bool:
+        """Whether calls wait behind one that turned out to be long."""
+        return len(self.calls) > 1 and now - self.since > _SHORT
+
+    @property
+    def deadline(self) -> float | None:
+        job = next(iter(self.calls.values()), None)
+        if job is None or job.limit is None:
+            return None
+        return self.since + job.limit + grace(job.limit)
+
+
+class ActorPool:
+    """One actor per place; a new one takes the place of each that is lost, killed or retired.
+
+    Actors have `max_restarts=0`: Ray then reports a death within 10 ms, and a new actor answers
+    after 0.4 s. With restarts it reports after 1.7 s and answers after 2 s (Ray 2.60, 2 cores).
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        import ray
+
+        self._setup = setup
+        requirements = {**setup.requirements(), "max_restarts": 0, "max_task_retries": 0}
+        self._actor_class: Any = ray.remote(**requirements)(Worker)
+        self._task_name = f"evaluate/{setup.options.name}"
+        self._lanes: list[_Lane] = []
+        self._pending: dict[Any, _Lane] = {}  # reference of every unanswered call -> its lane
+        self._births: list[float] = []  # moments at which further actors are due
+        self._failed_starts = 0
+        self._proven = False  # whether any worker has loaded the evaluator
+        self._mean_seconds: float | None = None  # of recent trials
+        for _ in range(setup.workers):
+            self._spawn()
+
+    @property
+    def ready(self) -> bool:
+        return any(lane.name for lane in self._lanes)
+
+    @property
+    def capacity(self) -> int:
+        return self._setup.workers * self._depth
+
+    @property
+    def _depth(self) -> int:
+        return 2 if self._mean_seconds is not None and self._mean_seconds < _SHORT else 1
+
+    def put(self, job: Job) -> bool:
+        lane = self._least_busy()
+        if lane is None:
+            return False
+        if not lane.calls:
+            lane.since = time.monotonic()
+        ref = lane.run.remote(job.payload)
+        lane.calls[ref] = job
+        self._pending[ref] = lane
+        return True
+
+    def poll(self, timeout: float | None) -> Sequence[Outcome]:
+        self._spawn_due()
+        outcomes: list[Outcome] = []
+        for ref in ready_refs(list(self._pending), earliest(self._moments(), timeout)):
+            lane = self._pending.pop(ref, None)
+            if lane is not None:  # else the lane was buried in this pass
+                outcomes += self._answered(lane, ref)
+        return outcomes + self._recalled() + self._overdue()
+
+    def _moments(self) -> list[float]:
+        """When something is to be done though no call has been answered."""
+        moments = list(self._births)
+        for lane in self._lanes:
+            if (deadline := lane.deadline) is not None:
+                moments.append(deadline)
+            if len(lane.calls) > 1:
+                moments.append(lane.since + _SHORT)
+        return moments
+
+    def close(self) -> None:
+        from ray.exceptions import RayError
+
+        for lane in list(self._lanes):
+            with suppress(RayError):  # the connection may be what was lost
+                self._drop(lane)
+        self._births = []
+
+    def _least_busy(self) -> _Lane | None:
+        best, least = None, self._depth
+        long_ago = time.monotonic() - _SHORT
+        for lane in self._lanes:
+            if not lane.name or lane.retiring or (lane.calls and lane.since < long_ago):
+                continue
+            if len(lane.calls) < least:
+                best, least = lane, len(lane.calls)
+                if least == 0:
+                    break
+        return best
+
+    def _spawn(self) -> None:
+        actor = self._actor_class.remote(self._setup.box, self._setup.settings)
+        lane = _Lane(actor, actor.run.options(name=self._task_name))
+        self._lanes.append(lane)
+        self._pending[actor.greet.remote()] = lane
+
+    def _spawn_due(self) -> None:
+        now = time.monotonic()
+        for moment in [moment for moment in self._births if moment <= now]:
+            self._births.remove(moment)
+            self._spawn()
+
+    def _drop(self, lane: _Lane) -> None:
+        """Forgets a lane and kills its actor, be it only out of reach: nothing may run twice."""
+        import ray
+
+        self._lanes.remove(lane)
+        self._pending = {ref: other for ref, other in self._pending.items() if other is not lane}
+        ray.kill(lane.actor)
+
+    def _answered(self, lane: _Lane, ref: Any) -> list[Outcome]:
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+
+        try:
+            data = ray.get(ref)
+        except RayTaskError as error:  # the worker itself is well
+            return [self._ended(lane, ref, explain(error))]
+        except RayError as error:
+            return self._bury(lane, error)
+        if isinstance(data, Greeting):
+            self._greeted(lane, data)
+            return []
+        return [self._ended(lane, ref, data)]
+
+    def _greeted(self, lane: _Lane, greeting: Greeting) -> None:
+        if greeting.fault is None:
+            lane.name, self._failed_starts, self._proven = greeting.worker, 0, True
+            return
+        self._drop(lane)
+        if not self._proven:
+            raise cannot_load(greeting)
+        self._replace(lane, str(cannot_load(greeting)))
+
+    def _ended(self, lane: _Lane, ref: Any, data: Any) -> Outcome:
+        """Takes the result of a call out of its lane, and the lane out of service if it retires."""
+        job = lane.calls.pop(ref)
+        begun, lane.since = lane.since, time.monotonic()
+        outcome = self._outcome(lane, job, data, lane.since - begun)
+        if lane.retiring and not lane.calls and lane in self._lanes:
+            self._drop(lane)
+            self._spawn()
+        return outcome
+
+    def _outcome(self, lane: _Lane, job: Job, data: Any, seconds: float) -> Outcome:
+        if not isinstance(data, bytes):
+            return Outcome(job, data, seconds, lane.name)
+        if data == REFUSED:
+            return Outcome(job, None)
+        answer = decode_answer(data)
+        lane.retiring |= answer.retiring
+        mean = self._mean_seconds
+        self._mean_seconds = answer.seconds if mean is None else 0.8 * mean + 0.2 * answer.seconds
+        return Outcome(job, answer, answer.seconds, lane.name)
+
+    def _recalled(self) -> list[Outcome]:
+        """Takes back the calls that wait behind a long one.
+
+        Ray drops a cancelled call that has not begun, but says so only when its actor is free again.
+        Should it have begun in this very moment, it is carried out twice and its second answer counts.
+        """
+        import ray
+
+        outcomes: list[Outcome] = []
+        now = time.monotonic()
+        for lane in self._lanes:
+            if not lane.stuck(now) or _has_answered(lane):
+                continue
+            for ref in list(lane.calls)[1:]:
+                ray.cancel(ref)
+                del self._pending[ref]
+                outcomes.append(Outcome(lane.calls.pop(ref), None))
+        return outcomes
+
+    def _overdue(self) -> list[Outcome]:
+        """Kills the actors whose trial is past its time limit."""
+        outcomes: list[Outcome] = []
+        now = time.monotonic()
+        for lane in list(self._lanes):
+            deadline = lane.deadline
+            if deadline is None or now < deadline or _has_answered(lane):
+                continue
+            first, *others = lane.calls.values()
+            outcomes.append(Outcome(first, timed_out(first.limit or 0.0), now - lane.since, lane.name))
+            outcomes += [Outcome(job, None) for job in others]
+            self._drop(lane)
+            self._spawn()
+        return outcomes
+
+    def _bury(self, lane: _Lane, error: Exception) -> list[Outcome]:
+        """Settles the calls of a dead actor: some were answered, one is to blame, the rest never began."""
+        import ray
+        from ray.exceptions import RayError
+
+        self._drop(lane)
+        if lane.calls:  # a death ends all calls at once; the wait is a safeguard
+            ray.wait(list(lane.calls), num_returns=len(lane.calls), timeout=1.0)
+        outcomes: list[Outcome] = []
+        blamed = False
+        for ref in list(lane.calls):
+            try:
+                data = ray.get(ref, timeout=0)
+            except RayError as reason:
+                data, blamed = (None if blamed else explain(reason)), True
+            outcomes.append(self._ended(lane, ref, data))
+        self._replace(lane, death(error))
+        return outcomes
+
+    def _replace(self, lane: _Lane, reason: str) -> None:
+        """Starts another actor: at once, or with back-off after one that died before its first word."""
+        if lane.name:
+            self._spawn()
+            return
+        self._failed_starts += 1
+        if self._failed_starts == _STARTS:
+            raise EvaluationError(f"workers fail while they start, {_STARTS} in a row: {reason}")
+        self._births.append(time.monotonic() + 0.1 * 2**self._failed_starts)
+
+
+def _has_answered(lane: _Lane) -> bool:
+    """Whether the first call has its answer, not taken yet: the study may have been busy elsewhere."""
+    import ray
+
+    return bool(ray.wait([next(iter(lane.calls))], timeout=0)[0])

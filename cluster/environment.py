@@ -1,0 +1,90 @@
+"""The surroundings in which Ray starts: import path, interface, messages, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import site
+import sys
+import sysconfig
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+def import_paths() -> list[str]:
+    """Folders that this process imports from, apart from those that the same Python always has."""
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    own = {*(sysconfig.get_path(name) for name in names), *site.getsitepackages(), site.getusersitepackages()}
+    own = {os.path.realpath(path) for path in own}
+    folders = dict.fromkeys(os.path.abspath(path) for path in sys.path if os.path.isdir(path or "."))
+    return [path for path in folders if not _is_below(os.path.realpath(path), own)]
+
+
+def _is_below(path: str, folders: set[str]) -> bool:
+    return any(path == folder or path.startswith(folder + os.sep) for folder in folders)
+
+
+@contextmanager
+def inherited_import_path() -> Iterator[None]:
+    """Lets processes that are started meanwhile import what this one can."""
+    with _set(PYTHONPATH=os.pathsep.join(import_paths())):
+        yield
+
+
+@contextmanager
+def loopback_only() -> Iterator[None]:
+    """Lets a local Ray, all of its ports, listen on the loopback interface only, or joins such a one.
+
+    Ray does this by itself on macOS and Windows. Its switch is read when Ray is imported.
+    """
+    from ray._private import ray_constants
+
+    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        with _set(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0"):
+            yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def _set(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def quiet(log_to_driver: bool) -> Iterator[None]:
+    """Keeps Ray's advice, and its reports of dead workers, which are data here, out of the terminal."""
+    from ray._private import worker
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry unless the user wants it
+    if hasattr(worker, "_worker_logs_enabled"):
+        worker._worker_logs_enabled = log_to_driver
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+@contextmanager
+def kept_sigterm() -> Iterator[None]:
+    """Keeps the caller's handler of SIGTERM, which Ray replaces by its own."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        ours = handler not in (None, signal.SIG_DFL)
+        if ours and threading.current_thread() is threading.main_thread():
+            with suppress(ValueError):  # a handler that was not set from Python
+                signal.signal(signal.SIGTERM, handler)

@@ -1,0 +1,50 @@
+"""What Ray reports when a call fails, in the platform's words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nas.evaluation import Status
+
+_TELLING = ("Worker exit detail:", "The actor is dead because", "is unavailable:", "creation task,")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a trial got no answer.
+
+    Attributes:
+        status: how the trial ended, if no attempt is left.
+        reason: one line.
+        retry: whether its worker or node was lost, so that another attempt is fair.
+    """
+
+    status: Status
+    reason: str
+    retry: bool = False
+
+
+def explain(error: BaseException) -> Fault:
+    """Sorts an exception of `ray.get` into faults of the call itself, host memory and lost workers."""
+    from ray import exceptions
+
+    if isinstance(error, exceptions.RayTaskError):
+        return Fault(Status.ERROR, f"{type(error.cause).__name__}: {error.cause}")
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return Fault(Status.OUT_OF_MEMORY, "killed by Ray because its node ran low on memory")
+    return Fault(Status.WORKER_DIED, death(error), retry=True)
+
+
+def timed_out(limit: float) -> Fault:
+    return Fault(Status.TIMEOUT, f"did not stop at its time limit of {limit:g} s and was killed")
+
+
+def death(error: BaseException) -> str:
+    """The telling part of Ray's long report of a dead worker, in one line."""
+    text = " ".join(str(error).split())
+    for mark in _TELLING:
+        if mark in text:
+            text = text.split(mark, 1)[1]
+            break
+    first = text.split(". ")[0].strip(" .")
+    return f"{type(error).__name__}: {first[:200]}"

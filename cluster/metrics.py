@@ -1,0 +1,75 @@
+"""Progress of a study as Ray metrics, for Prometheus and Grafana beside Ray's dashboard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from nas.progress import Progress
+
+_INTERVAL = 1.0  # seconds between exports; Ray itself reports every few seconds
+
+# field of Progress -> name and description of the metric
+_COUNTERS = {
+    "done": ("nas_trials_done", "Finished trials"),
+    "failed": ("nas_trials_failed", "Finished trials without a result"),
+    "cache_hits": ("nas_cache_hits", "Trials answered from the functional cache"),
+}
+_GAUGES = {
+    "in_flight": ("nas_trials_in_flight", "Trials submitted and not finished"),
+    "best": ("nas_best_value", "Best value of the first objective"),
+    "elapsed": ("nas_elapsed_seconds", "Seconds on the executor's clock"),
+    "time_left": ("nas_time_left_seconds", "Estimated seconds to the end"),
+}
+
+
+class MetricsObserver:
+    """Exports done, failed, cached and in-flight trials and the best value, tagged by study only.
+
+    A tag per trial would make one time series of each trial.
+
+    Args:
+        study: value of the tag "study".
+    """
+
+    def __init__(self, study: str) -> None:
+        self._tags = {"study": study}
+        self._counted = dict.fromkeys(_COUNTERS, 0)
+        self._metrics: dict[str, Any] = {}  # made at the first export, when Ray is running
+        self._latest: Progress | None = None
+        self._due = 0.0
+
+    def observe(self, event: Mapping[str, Any], progress: Progress) -> None:  # noqa: ARG002
+        self._latest = progress
+        if time.monotonic() >= self._due:
+            self._export(progress)
+            self._due = time.monotonic() + _INTERVAL
+
+    def close(self) -> None:
+        """Exports the final state, if Ray is still running; safe to call twice."""
+        import ray
+
+        if self._latest is not None and ray.is_initialized():
+            self._export(self._latest)
+        self._latest = None
+
+    def _export(self, progress: Progress) -> None:
+        metrics = self._metrics = self._metrics or _metrics()
+        for name in _COUNTERS:
+            more = getattr(progress, name) - self._counted[name]
+            if more > 0:
+                metrics[name].inc(more, self._tags)
+                self._counted[name] += more
+        for name in _GAUGES:
+            value = getattr(progress, name)
+            if value is not None:
+                metrics[name].set(value, self._tags)
+
+
+def _metrics() -> dict[str, Any]:
+    from ray.util.metrics import Counter, Gauge
+
+    counters = {name: Counter(*texts, ("study",)) for name, texts in _COUNTERS.items()}
+    gauges = {name: Gauge(*texts, ("study",)) for name, texts in _GAUGES.items()}
+    return counters | gauges

@@ -1,0 +1,94 @@
+"""Settings of the Ray executor, checked before anything starts."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from nas.errors import ConfigError
+
+GIGABYTE = 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RayOptions:
+    """How and where trials run on Ray.
+
+    Attributes:
+        address: of a running cluster ("auto", "host:6379"); None starts a local Ray, unless the
+            environment names a cluster in RAY_ADDRESS, as `ray job submit` does.
+        num_cpus: cores of a local Ray; None for all of them.
+        num_gpus: GPUs of a local Ray; None for all of them.
+        dashboard: whether a local Ray serves its dashboard, on the loopback interface.
+        log_to_driver: whether what workers print appears in the driver's terminal too.
+        name: kind of work, in Ray's task names: "evaluate/<name>".
+        mode: "actors", long-lived processes for trials from milliseconds to a minute or so; "tasks",
+            one Ray task per trial, on GPUs one process per trial, for longer ones.
+        workers: number of trials that run at the same time; None for as many as fit the resources.
+        cpus_per_trial: cores of one trial, also its number of OpenMP threads.
+        gpus_per_trial: GPUs of one trial; a fraction shares one GPU and bounds CUDA memory to it.
+        memory_per_trial: GB (2**30 bytes) of host memory that a trial may allocate, enforced by the
+            kernel (RLIMIT_DATA) and reserved in Ray; None for no bound.
+        max_in_flight: bound on submitted and unfinished trials; None for the number of workers, and
+            twice that while trials are shorter than a quarter second.
+        time_limit: seconds of work per trial; `Task.time_limit` holds too, if it is shorter. A trial
+            that does not stop by itself is killed a little later and recorded as a timeout.
+        retries: further attempts of a trial whose worker or node died; nothing else is retried.
+        recycle_after: trials after which a worker process is replaced; None for never, except that
+            tasks on GPUs never share a process.
+    """
+
+    address: str | None = None
+    num_cpus: int | None = None
+    num_gpus: int | None = None
+    dashboard: bool = True
+    log_to_driver: bool = False
+    name: str = "trial"
+    mode: str = "actors"
+    workers: int | None = None
+    cpus_per_trial: float = 1
+    gpus_per_trial: float = 0
+    memory_per_trial: float | None = None
+    max_in_flight: int | None = None
+    time_limit: float | None = None
+    retries: int = 1
+    recycle_after: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("actors", "tasks"):
+            raise ConfigError(f'executor.mode: expected "actors" or "tasks", got {self.mode!r}')
+        for name in ("workers", "max_in_flight", "recycle_after", "num_cpus"):
+            _check(name, getattr(self, name), lowest=1)
+        for name in ("retries", "num_gpus", "cpus_per_trial", "gpus_per_trial"):
+            _check(name, getattr(self, name), lowest=0)
+        for name in ("time_limit", "memory_per_trial"):
+            _check(name, getattr(self, name), above=0)
+        if self.cpus_per_trial == 0 and self.gpus_per_trial == 0:
+            raise ConfigError("executor.cpus_per_trial: expected > 0 when gpus_per_trial is 0, got 0")
+        gpus = self.gpus_per_trial
+        if gpus > 1 and gpus != int(gpus):
+            raise ConfigError(f"executor.gpus_per_trial: expected at most 1 or a whole number, got {gpus}")
+        if self.memory_per_trial is not None and not sys.platform.startswith("linux"):
+            raise ConfigError(f"executor.memory_per_trial: enforced on Linux only, not on {sys.platform}")
+
+    @property
+    def demand(self) -> dict[str, float]:
+        """Resources of one trial by Ray's names, those not needed left out; memory in bytes."""
+        memory = (self.memory_per_trial or 0) * GIGABYTE
+        needs = {"CPU": self.cpus_per_trial, "GPU": self.gpus_per_trial, "memory": memory}
+        return {name: need for name, need in needs.items() if need}
+
+    @property
+    def memory_bytes(self) -> int | None:
+        return None if self.memory_per_trial is None else int(self.memory_per_trial * GIGABYTE)
+
+
+def _check(
+    name: str, value: float | None, *, lowest: float | None = None, above: float | None = None
+) -> None:
+    if value is None:
+        return
+    if lowest is not None and value < lowest:
+        raise ConfigError(f"executor.{name}: expected a number >= {lowest:g}, got {value}")
+    if above is not None and value <= above:
+        raise ConfigError(f"executor.{name}: expected a number > {above:g}, got {value}")

@@ -1,0 +1,128 @@
+"""Trials as Ray tasks: a fresh process for each one that has a GPU, memory given back in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.failures import Fault, explain, timed_out
+from cluster.pool import Job, Outcome, Setup, cannot_load, earliest, grace, ready_refs
+from cluster.worker import Greeting, decode_answer, run_as_task
+from nas.evaluation import Status
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """One running task."""
+
+    job: Job
+    worker: str = ""
+    since: float | None = None  # when the work began: after process start, imports and loading
+
+    @property
+    def deadline(self) -> float | None:
+        if self.since is None or self.job.limit is None:
+            return None
+        return self.since + self.job.limit + grace(self.job.limit)
+
+
+class TaskPool:
+    """As many tasks at a time as there are places.
+
+    Each task is a generator of two values, its greeting and its answer, so that time limits count
+    from the beginning of the work, and not from the start of a process or from a wait for resources.
+    """
+
+    ready = True
+
+    def __init__(self, setup: Setup) -> None:
+        import ray
+
+        options = setup.options
+        fresh_process = 1 if options.gpus_per_trial else 0
+        arguments = {
+            **setup.requirements(),
+            "max_calls": options.recycle_after or fresh_process,
+            "max_retries": 0,
+            "num_returns": "streaming",
+        }
+        function: Any = ray.remote(**arguments)(run_as_task)
+        self._function = function.options(name=f"evaluate/{options.name}")
+        self._setup = setup
+        self._proven = False  # whether any worker has loaded the evaluator
+        self._flights: dict[Any, _Flight] = {}  # by the generator of their values
+
+    @property
+    def capacity(self) -> int:
+        return self._setup.workers
+
+    def put(self, job: Job) -> bool:
+        if len(self._flights) >= self.capacity:
+            return False
+        values = self._function.remote(self._setup.box, self._setup.settings, job.payload)
+        self._flights[values] = _Flight(job)
+        return True
+
+    def poll(self, timeout: float | None) -> Sequence[Outcome]:
+        deadlines = [moment for flight in self._flights.values() if (moment := flight.deadline) is not None]
+        outcomes: list[Outcome] = []
+        for values in ready_refs(list(self._flights), earliest(deadlines, timeout)):
+            outcomes += self._advanced(values)
+        return outcomes + self._overdue()
+
+    def close(self) -> None:
+        import ray
+        from ray.exceptions import RayError
+
+        for values in self._flights:
+            with suppress(RayError):  # the connection may be what was lost
+                ray.cancel(values, force=True)
+        self._flights = {}
+
+    def _advanced(self, values: Any) -> list[Outcome]:
+        """Takes the next value of a task."""
+        import ray
+        from ray.exceptions import RayError
+
+        flight = self._flights[values]
+        try:
+            data: Any = ray.get(next(values))
+        except RayError as error:
+            return [self._ended(values, explain(error))]
+        except StopIteration:
+            lost = Fault(Status.WORKER_DIED, "the task ended without an answer", retry=True)
+            return [self._ended(values, lost)]
+        if isinstance(data, Greeting):
+            if data.fault is not None:
+                return [self._unable(values, data)]
+            flight.worker, flight.since, self._proven = data.worker, time.monotonic(), True
+            return []
+        return [self._ended(values, decode_answer(data))]
+
+    def _unable(self, values: Any, greeting: Greeting) -> Outcome:
+        """A worker that cannot load the evaluator: fatal, unless others can."""
+        error = cannot_load(greeting)
+        if not self._proven:
+            raise error
+        return self._ended(values, Fault(Status.WORKER_DIED, str(error), retry=True))
+
+    def _ended(self, values: Any, result: Any) -> Outcome:
+        flight = self._flights.pop(values)
+        seconds = 0.0 if flight.since is None else time.monotonic() - flight.since
+        return Outcome(flight.job, result, seconds, flight.worker)
+
+    def _overdue(self) -> list[Outcome]:
+        """Kills the tasks that are past their time limit."""
+        import ray
+
+        outcomes: list[Outcome] = []
+        for values, flight in list(self._flights.items()):
+            deadline = flight.deadline
+            if deadline is None or time.monotonic() < deadline or ray.wait([values], timeout=0)[0]:
+                continue
+            ray.cancel(values, force=True)
+            outcomes.append(self._ended(values, timed_out(flight.job.limit or 0.0)))
+        return outcomes

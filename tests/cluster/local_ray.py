@@ -1,0 +1,25 @@
+"""A local Ray of two CPUs that test modules share; import the fixture to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    import ray
+
+    from cluster.options import RayOptions
+    from cluster.session import connect
+
+    if ray.is_initialized():  # by another module that imports this fixture
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # all of its ports are on the loopback interface
+        patch.delenv("RAY_ADDRESS", raising=False)
+        session = connect(RayOptions(num_cpus=2, dashboard=False))
+        yield
+        session.close()

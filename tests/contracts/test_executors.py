@@ -1,0 +1,155 @@
+"""What every registered executor promises."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from cluster import EXECUTORS
+from nas.errors import ConfigError, ProtocolError
+from nas.evaluation import Status
+from nas.executor import Completed, Executor
+from tests.cluster.local_ray import local_ray  # noqa: F401
+from tests.cluster.stand_ins import Counted, Scripted, task
+
+# options of an executor that needs some to be tested; others are tested as they are
+OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "simulated": [{"workers": 1}, {"workers": 3}],
+    # half of the two CPUs each, for two of them are open at a time
+    "ray": [{"mode": mode, "workers": 2, "cpus_per_trial": 0.5} for mode in ("actors", "tasks")],
+}
+CASES = [(name, options) for name in EXECUTORS.names() for options in OPTIONS.get(name, [{}])]
+
+
+@pytest.fixture(
+    scope="module", params=CASES, ids=lambda case: "-".join(map(str, [case[0], *case[1].values()]))
+)
+def make(request: pytest.FixtureRequest) -> Callable[[], Executor]:
+    name, options = request.param
+    if name == "ray":
+        request.getfixturevalue("local_ray")
+    return lambda: EXECUTORS.get(name)(**options)
+
+
+@pytest.fixture(scope="module")
+def executor(make: Callable[[], Executor]) -> Iterator[Executor]:
+    """Open; shared by the tests that leave nothing in flight."""
+    with closing(make()) as executor:
+        executor.open(Scripted())
+        yield executor
+
+
+def run(executor: Executor, *architectures: tuple[Any, ...]) -> list[Completed]:
+    """Submits all at once and waits for all, in the order of ending."""
+    for trial, architecture in enumerate(architectures):
+        executor.submit(task(trial, *architecture))
+    ended: list[Completed] = []
+    while len(ended) < len(architectures):
+        ended += executor.wait()
+    return ended
+
+
+def test_every_task_comes_back_once_however_many_are_submitted(executor):
+    count = 4 * executor.capacity + 3
+    ended = run(executor, *[("value", float(trial)) for trial in range(count)])
+    assert sorted(completed.task.trial for completed in ended) == list(range(count))
+    assert all(c.evaluation.values == {"score": float(c.task.trial)} for c in ended)
+    with pytest.raises(ProtocolError, match="expected at least one task in flight"):
+        executor.wait()
+
+
+def test_tasks_come_back_as_submitted_in_order_of_ending(executor):
+    sent = [task(trial, "value", 1.0, seed=trial, save_to="x") for trial in range(5)]
+    before = executor.now()
+    for each in sent:
+        executor.submit(each)
+    ended: list[Completed] = []
+    while len(ended) < 5:
+        ended += executor.wait()
+    assert sorted((completed.task for completed in ended), key=lambda each: each.trial) == sent
+    finished = [completed.finished for completed in ended]
+    assert finished == sorted(finished)
+    assert all(0 <= c.started <= c.finished for c in ended)
+    assert before <= finished[0]
+    assert finished[-1] <= executor.now()
+    assert all(completed.worker for completed in ended)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "status", "reason"),
+    [
+        (("raise", ValueError("first\nsecond")), Status.ERROR, "ValueError: first second"),
+        (("raise", MemoryError("full")), Status.OUT_OF_MEMORY, "MemoryError: full"),
+        (
+            ("raise", RuntimeError("CUDA out of memory")),
+            Status.OUT_OF_MEMORY,
+            "RuntimeError: CUDA out of memory",
+        ),
+        (("unknown",), Status.ERROR, "AttributeError: 'Scripted' object has no attribute 'do_unknown'"),
+        (("nothing",), Status.ERROR, "the evaluator returned NoneType, not an Evaluation"),
+        (("fail", "diverged", "loss is nan"), Status.DIVERGED, "loss is nan"),
+    ],
+)
+def test_failures_are_evaluations(executor, architecture, status, reason):
+    bad, good = sorted(run(executor, architecture, ("value", 1.0)), key=lambda c: c.task.trial)
+    assert (bad.evaluation.status, bad.evaluation.reason) == (status, reason)
+    assert good.evaluation.ok
+
+
+def test_the_evaluators_own_cost_is_kept(executor):
+    (completed,) = run(executor, ("fail", "diverged", "loss is nan"))
+    assert completed.evaluation.cost_seconds == 1.5
+
+
+def test_data_travels_with_the_evaluator(make):
+    evaluator = Counted()
+    Counted.pickled = 0
+    with closing(make()) as executor:
+        executor.open(evaluator)
+        ended = run(executor, *[()] * 6)
+    expected = float(evaluator.data.sum())
+    assert all(c.evaluation.values["score"] in (expected, expected + 1) for c in ended)
+    assert Counted.pickled <= 1
+
+
+def test_close_abandons_work_and_may_be_repeated(make):
+    executor = make()
+    executor.close()
+    executor.open(Scripted())
+    executor.submit(task(0, "value", 1.0))
+    executor.close()
+    executor.close()
+    with pytest.raises(ProtocolError, match="before open\\(\\) or after close\\(\\)"):
+        executor.submit(task(1, "value", 1.0))
+
+
+def test_an_executor_opens_again_with_an_empty_line(make):
+    executor = make()
+    executor.open(Scripted())
+    executor.submit(task(0, "value", 1.0))
+    executor.close()
+    with closing(executor):
+        executor.open(Scripted())
+        (completed,) = run(executor, ("value", 2.0))
+    assert completed.evaluation.values == {"score": 2.0}
+
+
+def test_it_describes_itself(executor):
+    lines = executor.describe()
+    assert lines
+    assert all(line and "\n" not in line for line in lines)
+
+
+def test_outcomes_are_plain_values(executor):
+    (completed,) = run(executor, ("value", 1.0))
+    assert pickle.loads(pickle.dumps(completed)) == completed
+
+
+@pytest.mark.parametrize("name", EXECUTORS.names())
+def test_unknown_options_are_refused(name):
+    with pytest.raises((ConfigError, TypeError), match="wokers"):
+        EXECUTORS.get(name)(wokers=1)

@@ -1,0 +1,142 @@
+"""The command line for tests: in this process, where seconds count, or as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# The main job at a fiftieth of its size: tens of milliseconds a trial.
+TINY = (
+    "+experiment=digits executor=inline budget.trials=3 baseline.samples=2 final.seeds=2 "
+    "evaluator.epochs=1 +evaluator.limit_train=64 evaluator.warmup_epochs=0 space.depth=1"
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left: its exit status and what it wrote."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def message(self) -> str:
+        """The one line of a command that was refused."""
+        assert self.status == 2, f"status {self.status}\n{self.out}\n{self.err}"
+        assert self.out == ""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+def command(line: str, folder: Path, *, may_warn: str = "(?!)") -> Result:
+    """Runs `python -m nas.run LINE` in this process, with `folder` as the working directory.
+
+    Args:
+        line: quoted as for a shell.
+        folder: also the place of modules of one's own.
+        may_warn: pattern of warnings that are shown as usual; others are errors in tests.
+    """
+    from nas.run import main
+
+    out, err, status, before = StringIO(), StringIO(), 0, set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.filterwarnings("default", message=may_warn)
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["nas.run", *shlex.split(line)])
+        patch.setattr(sys, "path", list(sys.path))
+        patch.setenv("HYDRA_FULL_ERROR", "1")  # so that it is put back
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                main()
+            except SystemExit as end:
+                assert isinstance(end.code, int)
+                status = end.code
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(folder)):
+            del sys.modules[name]  # another test's module may have the same name
+    return Result(status, out.getvalue(), err.getvalue())
+
+
+def start(line: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
+    """Starts `python -m nas.run LINE` as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "nas.run", *shlex.split(line)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], seconds: float = 120) -> Result:
+    """Waits for a process; one that does not end in time is killed and fails the test."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        pytest.fail(f"no end after {seconds} s\n{out}\n{err}")
+    return Result(process.returncode, out, err)
+
+
+def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 60) -> Any:
+    """The first true value of a condition on what a process does."""
+    import time
+
+    until = time.monotonic() + seconds
+    while not (value := condition()):
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            out, err = process.communicate()
+            pytest.fail(f"it never happened; status {process.returncode}\n{out}\n{err}")
+        time.sleep(0.01)
+    return value
+
+
+def files(folder: Path) -> list[str]:
+    """Everything in a folder, to any depth; compiled modules of one's own aside."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return sorted(name for name in found if "__pycache__" not in name)
+
+
+def events(run: Path) -> list[dict[str, Any]]:
+    """The whole lines of a run's log."""
+    log = run / "events.jsonl"
+    content = log.read_bytes() if log.exists() else b""
+    return [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+
+
+def count(run: Path, event: str) -> Counter[int]:
+    """Trial -> number of its events of one kind."""
+    return Counter(entry["trial"] for entry in events(run) if entry["event"] == event)
+
+
+def outcomes(run: Path) -> dict[int, tuple[str, Any, Any]]:
+    """Trial -> (architecture, status, values): what a run found, whatever the time it took."""
+    texts = {entry["trial"]: entry["architecture"] for entry in events(run) if entry["event"] == "asked"}
+    return {
+        entry["trial"]: (
+            texts[entry["trial"]],
+            entry["evaluation"]["status"],
+            entry["evaluation"]["values"],
+        )
+        for entry in events(run)
+        if entry["event"] == "evaluated"
+    }

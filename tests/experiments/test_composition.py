@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.resources import files
+from urllib.error import URLError
+
+import pytest
+from hydra import compose as compose_yaml
+from hydra import initialize_config_module
+from omegaconf import OmegaConf
+
+from algorithms import SEARCHERS
+from cluster import EXECUTORS
+from hashing import HASHERS
+from nas.config import Config, build, prepare
+from nas.errors import ConfigError, EvaluationError
+from nas.run import _to_config
+from nas.session import compose
+from nas.training import EVALUATORS
+from search_spaces import SPACES
+
+REGISTRIES = {
+    "space": SPACES,
+    "searcher": SEARCHERS,
+    "evaluator": EVALUATORS,
+    "executor": EXECUTORS,
+    "hashing": HASHERS,
+}
+TREE = files("experiments")
+
+
+def names(group: str) -> list[str]:
+    listed = (item.name for item in TREE.joinpath(group).iterdir())
+    return sorted(name.removesuffix(".yaml") for name in listed if name.endswith(".yaml"))
+
+
+OPTIONS = [(group, name) for group in REGISTRIES for name in names(group)]
+EXPERIMENTS = names("experiment")
+REQUIRED = {
+    ("space", "file"): "space.path",
+    ("evaluator", "npz"): "evaluator.root",
+    ("evaluator", "folder"): "evaluator.root",
+    ("evaluator", "function"): "evaluator.function",
+}
+
+
+def composed(*overrides: str) -> Config:
+    with initialize_config_module("experiments", version_base="1.3"):
+        return _to_config(compose_yaml("config", list(overrides)))
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*_, **__):
+        raise URLError("no network in this test")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+
+
+def test_the_tree_holds_the_groups_and_what_is_registered():
+    assert {group for group, _ in OPTIONS} == set(REGISTRIES)
+    for group, registry in REGISTRIES.items():
+        used = {composed_section(group, name)["name"] for name in names(group)}
+        assert set(registry.names()) <= used
+        assert all(name in registry.names() or ":" in name for name in used)
+
+
+def composed_section(group: str, name: str) -> dict:
+    given = [f"{key}=x" for option, key in REQUIRED.items() if option == (group, name)]
+    return getattr(composed(f"{group}={name}", *given), group)
+
+
+def test_the_yaml_and_the_schema_have_the_same_keys_and_defaults():
+    written = asdict(composed())
+    for section in REGISTRIES:
+        del written[section]
+    schema = {key: value for key, value in asdict(Config()).items() if key not in REGISTRIES}
+    assert written == schema
+
+
+def test_every_key_is_explained_in_the_help():
+    with initialize_config_module("experiments", version_base="1.3"):
+        help_text = compose_yaml("config", return_hydra_config=True).hydra.help.template
+    for key, value in asdict(Config()).items():
+        for inner in value if key not in REGISTRIES and isinstance(value, dict) else [None]:
+            assert key in REGISTRIES or (f"{key}.{inner}" if inner else key) in help_text
+
+
+@pytest.mark.parametrize(("group", "name"), OPTIONS)
+def test_every_option_of_every_group_composes_with_every_experiment(group, name):
+    given = [f"{key}=x" for option, key in REQUIRED.items() if option == (group, name)]
+    for experiment in EXPERIMENTS:
+        config = composed(f"+experiment={experiment}", f"{group}={name}", *given)
+        alone = composed(f"{group}={name}", *given)
+        assert config.name == experiment
+        assert getattr(config, group) == getattr(alone, group)
+
+
+@pytest.mark.parametrize(("option", "key"), REQUIRED.items(), ids=str)
+def test_what_must_be_given_is_asked_for(option, key):
+    with pytest.raises(ConfigError, match=rf"^{key}: a value is expected; add {key}=VALUE to the command$"):
+        composed("=".join(option))
+
+
+@pytest.mark.parametrize(("group", "name"), [o for o in OPTIONS if o[0] != "evaluator" and o not in REQUIRED])
+def test_every_component_takes_its_options(group, name):
+    section = getattr(composed(f"{group}={name}"), group)
+    if group == "searcher":
+        prepare(SEARCHERS, section, 2, seed=0)
+    else:
+        build(REGISTRIES[group], section)
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("name", names("evaluator"))
+def test_every_evaluator_is_built_or_misses_nothing_but_its_data(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    required = {"npz": "evaluator.root=x", "folder": "evaluator.root=x"}
+    required["function"] = "evaluator.function=statistics:mean"
+    section = composed(f"evaluator={name}", *filter(None, [required.get(name)])).evaluator
+    if name in ("digits", "function", "optimizer_task"):
+        assert build(EVALUATORS, section).fingerprint()
+    else:
+        with pytest.raises(EvaluationError, match=r"^(data|table) \S+: expected .+, found none") as missing:
+            build(EVALUATORS, section)
+        assert "\n" not in str(missing.value)
+        assert "put " in str(missing.value) or "set root" in str(missing.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_is_built_or_misses_nothing_but_its_data(experiment, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = composed(f"+experiment={experiment}")
+    if experiment in ("digits", "update_rule"):
+        assert compose(config).plan.budget.trials == config.budget.trials
+    else:
+        with pytest.raises(EvaluationError, match=r": expected .+, found none"):
+            compose(config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_experiments_say_what_they_are():
+    for experiment in EXPERIMENTS:
+        package, comment, *_ = (
+            TREE.joinpath(f"experiment/{experiment}.yaml").read_text(encoding="utf-8").splitlines()
+        )
+        assert package == "# @package _global_"
+        assert comment.startswith("# ")
+        assert composed(f"+experiment={experiment}").name == experiment
+
+
+def test_a_composition_is_plain_data():
+    for experiment in EXPERIMENTS:
+        config = asdict(composed(f"+experiment={experiment}"))
+        assert OmegaConf.to_container(OmegaConf.create(config), resolve=True) == config

@@ -1,0 +1,283 @@
+"""The surface syntax: what the constructors build, what they refuse, and the text form."""
+
+from __future__ import annotations
+
+import enum
+import math
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from toy_terms import expressions, terms, values
+
+from nas.dsl import (
+    add,
+    choose,
+    concat,
+    define,
+    empty,
+    integer,
+    let,
+    name,
+    oneof,
+    op,
+    optional,
+    parse,
+    permutation,
+    program,
+    real,
+    ref,
+    repeat,
+    residual,
+    rule,
+    shared,
+    to_text,
+    train,
+    use,
+)
+from nas.errors import SpaceError
+from nas.term import Choice, Literal, Name, Number, Op, Ref, Repeat, Seq, children, unrolled, walk
+
+a, b, c, d = op.a(), op.b(), op.c(), op.d()
+fuzz = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+
+
+def test_operators_flatten():
+    assert a >> b >> c == Seq((a, b, c)) == a >> (b >> c)
+    assert a | b | c == Choice((a, b, c)) == a | (b | c)
+    assert a + b + c == Op("add", (a, b, c)) == a + (b + c) == add(a, b, c)
+
+
+def test_python_precedence_is_the_languages():
+    assert (a | b >> c + d) == Choice((a, Seq((b, Op("add", (c, d))))))
+
+
+def test_function_forms():
+    assert concat(a, b) == Op("concat", (a, b))
+    assert residual(a) == Op("residual", (a,))
+    assert train(a, lr=0.1) == Op("train", (a,), (("lr", Literal(0.1)),))
+
+
+def test_plain_values_take_part_in_operators():
+    assert (3 | a) == Choice((Literal(3), a))
+    assert (a | 3) == Choice((a, Literal(3)))
+    assert 3 + a == Op("add", (Literal(3), a))
+    assert (3 >> a) == Seq((Literal(3), a))
+
+
+def test_a_sequence_of_one_is_that_part_and_of_none_does_nothing():
+    assert a >> empty() == a
+    assert empty() >> empty() == empty() == Seq(())
+
+
+def test_oneof_keeps_a_nested_choice_and_bar_does_not():
+    assert oneof(a | b, c) == Choice((Choice((a, b)), c))
+    assert (oneof(a, b) | c) == Choice((a, b, c))
+
+
+def test_sugar_is_choices():
+    assert optional(a) == Choice((Seq(()), a))
+    assert permutation(a, b) == Choice((a >> b, b >> a))
+    assert len(children(permutation(a, b, c))) == 6
+    assert choose(2, 0, 1, 2) == oneof((0, 1), (0, 2), (1, 2))
+
+
+def test_repeat_forms():
+    assert repeat(a, 3) == Repeat(a, 3, 3)
+    assert repeat(a, 1, 3) == Repeat(a, 1, 3)
+    assert repeat(a, (1, 2, 3)) == Repeat(a, 1, 3)
+    assert repeat(a, (1, 4), tied=True) == Repeat(a, 1, 4, True, (1, 4))
+    assert repeat(a, [2]) == Repeat(a, 2, 2)
+
+
+def test_literals_are_of_pythons_own_types():
+    class Colour(enum.StrEnum):
+        RED = "red"
+
+    class Size(enum.IntEnum):
+        BIG = 3
+
+    built = op.a(
+        x=np.int64(3), y=np.float64(0.5), z=Colour.RED, u=Size.BIG, v=[1, (2, None)], w=np.float32(2)
+    )
+    assert str(built) == "a(x=3, y=0.5, z='red', u=3, v=(1, (2, None)), w=2.0)"
+    assert [type(value.value) for _, value in built.attributes] == [int, float, str, int, tuple, float]
+
+
+def test_literals_of_different_types_differ():
+    assert len({Literal(1), Literal(1.0), Literal(True), Literal("1"), Literal((1,)), Literal(None)}) == 6
+    assert Literal(0.0) != Literal(-0.0)
+
+
+def test_numbers_are_normalised():
+    assert real(1, 3) == Number(1.0, 3.0, False)
+    assert repr(real(1, 3).low) == "1.0"  # type: ignore[attr-defined]
+    assert integer(np.int64(1), np.int64(3), log=True) == Number(1, 3, True, True)
+
+
+def test_names_that_begin_with_an_underscore_are_no_primitives():
+    assert not hasattr(op, "__wrapped__")
+    assert not hasattr(op, "_private")
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: oneof(), "oneof: at least one option is expected, none was given"),
+        (lambda: permutation(a), "permutation: 2 to 5 parts are expected, 1 came"),
+        (lambda: permutation(*[a] * 6), "permutation: 2 to 5 parts are expected, 6 came"),
+        (lambda: choose(0, 1, 2), r"choose: k is expected in 1..2 \(the number of items\), 0 came"),
+        (lambda: choose(3, 1, 2), r"choose: k is expected in 1..2"),
+        (lambda: choose(1, a, b), "a tuple may hold plain values only; use oneof"),
+        (lambda: integer(1.0, 2), "integer: bounds are expected to be integers, 1.0 came"),  # type: ignore[arg-type]
+        (lambda: integer(False, 2), "integer: bounds are expected to be integers, False came"),
+        (lambda: integer(3, 2), r"integer: bounds with low <= high are expected, \(3, 2\) came"),
+        (
+            lambda: integer(0, 2, log=True),
+            r"integer: bounds with 0 < low <= high are expected, \(0, 2\) came",
+        ),
+        (lambda: integer(0, 2**53 + 1), r"integer: finite bounds of at most 2\*\*53 are expected"),
+        (lambda: real("1", 2), "real: bounds are expected to be numbers, '1' came"),  # type: ignore[arg-type]
+        (lambda: real(0, math.inf), r"real: finite bounds of at most 1e\+300 are expected"),
+        (lambda: real(math.nan, 1), "real: finite bounds"),
+        (lambda: real(0, 10**400), "real: finite bounds"),
+        (lambda: real(0.0, 1.0, log=True), "real: bounds with 0 < low"),
+        (lambda: real(1, 2, log=1), "real: log is expected to be True or False, 1 came"),  # type: ignore[arg-type]
+        (lambda: repeat(a, -1), r"repeat: ascending integers of at least 0 are expected, \(-1, -1\) came"),
+        (lambda: repeat(a, 3, 1), r"repeat: ascending integers of at least 0 are expected, \(3, 1\) came"),
+        (lambda: repeat(a, ()), r"repeat: ascending integers of at least 0 are expected, \(\) came"),
+        (lambda: repeat(a, b), "repeat: ascending integers"),  # type: ignore[arg-type]
+        (lambda: repeat(a, 1.5), "repeat: ascending integers"),  # type: ignore[arg-type]
+        (lambda: repeat(a, True), "repeat: ascending integers"),
+        (lambda: repeat(a, (1, 1)), "repeat: different counts and no further bound are expected"),
+        (lambda: repeat(a, (1, 3), 5), r"repeat: different counts and no further bound .* \(1, 3\), 5 came"),
+        (lambda: repeat(a, 10**6), "repeat: at most 100000 copies are expected, 1000000 came"),
+        (lambda: repeat(a, 1, 2, tied=2), "repeat: tied is expected to be True or False, 2 came"),  # type: ignore[arg-type]
+        (lambda: define(a), r"define: at least one named part is expected"),
+        (lambda: define(a, **{"if": b}), r"define: a name is expected .*, 'if' came"),
+        (lambda: rule("r", a, 0), 'rule "r": depth is expected to be an integer in 1..50, 0 came'),
+        (lambda: rule("r", a, 51), 'rule "r": depth is expected to be an integer in 1..50, 51 came'),
+        (lambda: rule("r", a, True), 'rule "r": depth is expected'),
+        (lambda: shared("two words", a), "shared: a name is expected .*, 'two words' came"),
+        (lambda: ref("lambda"), "ref: a name is expected .*, 'lambda' came"),
+        (lambda: name("ﬁx"), "name: a name is expected"),  # Python would read it as "fix"
+        (lambda: name(3), "name: a name is expected .*, 3 came"),  # type: ignore[arg-type]
+        (lambda: let("1", a), "let: a name is expected"),
+        (lambda: use(""), "use: a name is expected"),
+        (lambda: program(a, b), r'program: inputs\(name="type", ...\) is expected first'),
+        (
+            lambda: program(op.inputs(w=3), b),
+            'program: the type of input "w" is expected to be a string, 3 came',
+        ),
+        (lambda: op.repeat, r"op.repeat: repeat\(...\) is a word of the language; write it without op"),
+        (lambda: getattr(op, "class"), "op: a name is expected .*, 'class' came"),
+        (lambda: op.a(**{"is": 3}), "op.a: a name is expected .*, 'is' came"),
+        (lambda: op.a(k=math.inf), "a finite number is expected here, not inf"),
+        (lambda: op.a(k=10**30), "an integer of at most 64 bits is expected here"),
+        (lambda: op.a(k={1}), "a term, number, string, bool or tuple is expected here, not set"),
+        (lambda: a >> object(), "a term, number, string, bool or tuple is expected here, not object"),
+    ],
+)
+def test_refusals_say_what_was_expected(build, message):
+    with pytest.raises(SpaceError, match=message) as caught:
+        build()
+    assert "\n" not in str(caught.value)
+
+
+TEXTS = [
+    (a >> b, "a() >> b()"),
+    (a | b, "a() | b()"),
+    ((a | b) >> c, "(a() | b()) >> c()"),
+    (a >> b | c, "a() >> b() | c()"),
+    (a >> (b | c) >> optional(d), "a() >> (b() | c()) >> optional(d())"),
+    (oneof(a | b, c), "oneof(a() | b(), c())"),
+    (oneof(oneof(a), b), "oneof(oneof(a()), b())"),
+    (oneof(a, 3), "oneof(a(), 3)"),
+    (oneof(a), "oneof(a())"),
+    (optional(a) | b, "empty() | a() | b()"),
+    (oneof(empty(), empty()), "optional(empty())"),
+    (oneof(empty()), "oneof(empty())"),
+    (oneof(a, empty()), "a() | empty()"),
+    (a + (b | c) + (d >> a), "add(a(), b() | c(), d() >> a())"),
+    (op.x(3, k=(1,), m=-2.5, s="it's"), """x(3, k=(1,), m=-2.5, s="it's")"""),
+    (op.x(k=oneof(1, 2)), "x(k=oneof(1, 2))"),
+    (op.x(k=()), "x(k=())"),
+    (integer(1, 3), "integer(1, 3)"),
+    (real(1e-4, 1, log=True), "real(0.0001, 1.0, log=True)"),
+    (repeat(a | b, 2), "repeat(a() | b(), 2)"),
+    (repeat(a, 0, 2, tied=True), "repeat(a(), 0, 2, tied=True)"),
+    (repeat(a, (1, 4)), "repeat(a(), (1, 4))"),
+    (shared("w", oneof(1, 2)), "shared('w', oneof(1, 2))"),
+    (define(ref("x") >> a, x=b), "define(x >> a(), x=b())"),
+    (define(a, body=b, parts=c), "define(a(), body=b(), parts=c())"),
+    (rule("r", a | op.x(ref("r")), depth=2), "rule('r', a() | x(r), depth=2)"),
+    (
+        program(op.inputs(w="t"), let("t", op.x(use("t"), name("w"))), inputs=use("t")),
+        "program(inputs(w='t'), let('t', x(use('t'), w)), inputs=use('t'))",
+    ),
+]
+
+
+@pytest.mark.parametrize(("term", "text"), TEXTS, ids=[text for _, text in TEXTS])
+def test_text_form(term, text):
+    assert to_text(term) == str(term) == text
+    assert parse(text) == term
+
+
+def test_wide_choices_and_long_sequences_read_back():
+    wide = oneof(*[op.a(k=i) for i in range(3000)])
+    long = a
+    for i in range(1000):
+        long = long >> op.a(k=i)
+    assert parse(to_text(wide)) == wide
+    assert parse(to_text(long)) == long
+
+
+@fuzz
+@given(terms())
+def test_parse_inverts_text(term):
+    text = to_text(term)
+    assert parse(text) == term
+    assert to_text(parse(text)) == text
+
+
+@fuzz
+@given(expressions(reals=True))
+def test_parse_inverts_text_of_spaces(expression):
+    assert parse(to_text(expression)) == expression
+
+
+@given(values)
+def test_every_plain_value_reads_back_with_its_type(value):
+    literal = op.a(k=value)
+    assert parse(to_text(literal)) == literal
+
+
+@settings(fuzz, max_examples=30)
+@given(terms(), terms(), terms())
+def test_operators_associate(x, y, z):
+    assert (x >> y) >> z == x >> (y >> z)
+    assert (x | y) | z == x | (y | z)
+    assert (x + y) + z == x + (y + z)
+
+
+@given(st.text(max_size=8))
+def test_strings_keep_every_character(text):
+    assert parse(to_text(op.a(k=text))) == op.a(k=text)
+
+
+def test_walk_meets_every_part_depth_first():
+    found = [term.name for term in walk((a >> repeat(b, 2)) | op.x(c, k=oneof(d))) if isinstance(term, Op)]
+    assert found == ["a", "b", "x", "c", "d"]
+
+
+def test_unrolled_writes_fixed_repeats_out():
+    assert unrolled(a >> repeat(b >> repeat(c, 2), 2)) == (a, b, c, c, b, c, c)
+    assert unrolled(repeat(a, 1, 2)) == (repeat(a, 1, 2),)
+
+
+def test_names_and_references_are_told_apart_by_what_is_bound():
+    assert parse("x") == Name("x")
+    assert parse("define(x >> y, x=a())") == define(Ref("x") >> Name("y"), x=a)
+    assert parse("rule('x', a() | x, depth=2) >> x") == rule("x", a | Ref("x"), depth=2) >> Name("x")

@@ -1,0 +1,91 @@
+"""The built wheel holds the whole platform, and works away from the source tree."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("nas", "search_spaces", "algorithms", "hashing", "cluster", "experiments")
+GENERATED = shutil.ignore_patterns("__pycache__", "*.egg-info")
+
+pytestmark = pytest.mark.xdist_group("wheel")  # built once
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, so that no stale build folder has a say in it."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, source / room, ignore=GENERATED)
+    _run("-m", "build", "--wheel", "--no-isolation", str(source))
+    return next((source / "dist").glob("*.whl"))
+
+
+def test_the_wheel_holds_every_source_and_configuration_file(wheel: Path) -> None:
+    expected = {
+        path.relative_to(ROOT).as_posix()
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {name for name in names if ".dist-info/" not in name} == expected
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def test_the_wheel_states_what_it_needs(wheel: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    archive = zipfile.ZipFile(wheel)
+    name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    metadata = Parser().parsestr(archive.read(name).decode())
+    assert len(metadata.get_all("Requires-Dist", [])) == len(project["dependencies"])
+    assert metadata["License-Expression"] == "Apache-2.0"
+
+
+def test_everything_that_is_required_is_pinned() -> None:
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line[:1] != "#"]
+    pins = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    for text in (*project["project"]["dependencies"], *project["dependency-groups"]["dev"]):
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), text
+
+
+@pytest.mark.slow
+def test_the_installed_wheel_runs_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
+    target, folder = tmp_path / "site", tmp_path / "empty"
+    folder.mkdir()
+    _run("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target), str(wheel))
+    command = ("-m", "nas.run", "+experiment=digits", "executor=inline", "run.dir=out")
+    short = ("budget.trials=2", "baseline.samples=2", "final.seeds=2", "evaluator.epochs=1")
+    found = _run("-c", "import nas, experiments; print(nas.__file__)", folder=folder, path=target)
+    assert Path(found.strip()).is_relative_to(target)
+    _run(*command, *short, folder=folder, path=target)
+    assert (folder / "out" / "events.jsonl").read_text().count('"evaluated"') == 6
+    assert [path.name for path in folder.iterdir()] == ["out"]
+
+
+def _run(*arguments: str, folder: Path | None = None, path: Path | None = None) -> str:
+    """Standard output of this Python on the arguments, with `path` as the only extra place of modules."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    if path is not None:
+        environment["PYTHONPATH"] = str(path)
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
