@@ -67,14 +67,19 @@ def _set(**values: str) -> Iterator[None]:
 @contextmanager
 def quiet(log_to_driver: bool) -> Iterator[None]:
     """Keeps Ray's advice, and its reports of dead workers, which are data here, out of the terminal."""
-    from ray._private import worker
-
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry unless the user wants it
-    if hasattr(worker, "_worker_logs_enabled"):
-        worker._worker_logs_enabled = log_to_driver
+    show_worker_logs(log_to_driver)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         yield
+
+
+def show_worker_logs(show: bool) -> None:
+    """Whether messages of workers and of Ray itself appear here; `log_to_driver` rules the former only."""
+    from ray._private import worker
+
+    if hasattr(worker, "_worker_logs_enabled"):
+        worker._worker_logs_enabled = show
 
 
 @contextmanager

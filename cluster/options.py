@@ -34,8 +34,8 @@ class RayOptions:
         time_limit: seconds of work per trial; `Task.time_limit` holds too, if it is shorter. A trial
             that does not stop by itself is killed a little later and recorded as a timeout.
         retries: further attempts of a trial whose worker or node died; nothing else is retried.
-        recycle_after: trials after which a worker process is replaced; None for never, except that
-            tasks on GPUs never share a process.
+        recycle_after: trials after which a worker process is replaced; None for never. Tasks on GPUs
+            never share a process.
     """
 
     address: str | None = None

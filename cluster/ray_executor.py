@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -71,7 +72,9 @@ class RayExecutor:
             )
         self._session = connect(self.options)
         try:
-            self._workers = places(self.options, self._session)
+            self._workers = min(
+                places(self.options, self._session), self.options.max_in_flight or sys.maxsize
+            )
             runtime_env = self._session.runtime_env()
             setup = Setup(self.options, [_shared(ray, evaluator)], runtime_env, self._workers)
             self._pool = ActorPool(setup) if self.options.mode == "actors" else TaskPool(setup)

@@ -10,7 +10,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.environment import import_paths, inherited_import_path, kept_sigterm, loopback_only, quiet
+from cluster.environment import (
+    import_paths,
+    inherited_import_path,
+    kept_sigterm,
+    loopback_only,
+    quiet,
+    show_worker_logs,
+)
 from cluster.options import GIGABYTE, RayOptions
 from nas.errors import ConfigError
 
@@ -50,6 +57,7 @@ class Session:
 
         if self.ours and ray.is_initialized():
             ray.shutdown()
+            show_worker_logs(True)
 
 
 def connect(options: RayOptions) -> Session:

@@ -42,10 +42,10 @@ class TaskPool:
         import ray
 
         options = setup.options
-        fresh_process = 1 if options.gpus_per_trial else 0
+        trials_per_process = 1 if options.gpus_per_trial else options.recycle_after or 0  # 0: no end
         arguments = {
             **setup.requirements(),
-            "max_calls": options.recycle_after or fresh_process,
+            "max_calls": trials_per_process,
             "max_retries": 0,
             "num_returns": "streaming",
         }

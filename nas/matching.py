@@ -30,7 +30,7 @@ MAX_LENGTH = 100_000  # of an expression with its repeats written out
 def match(space: SearchSpace, term: Term) -> list[Decision]:
     """Decisions that unfold to the term, or to another notation of it: the first in derivation order.
 
-    Notations differ in the order of attributes and in which repeats are written out; the exact one comes first.
+    Notations differ in the order of attributes and in which repeats are written out; the exact one is first.
 
     Raises:
         SpaceError: where the term leaves the space, what is expected there and what came.

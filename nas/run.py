@@ -13,7 +13,9 @@ import shutil
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -38,11 +40,28 @@ EXPERIMENTS = "pkg://experiments"
 @hydra.main(version_base="1.3", config_path=EXPERIMENTS, config_name="config")
 def _start(cfg: DictConfig) -> None:
     try:
-        status = _carry_out(_to_config(cfg))
+        with _noted_warnings():
+            status = _carry_out(_to_config(cfg))
     except (NasError, OmegaConfBaseException) as error:  # here, as Hydra prints a banner and passes it on
         _fail(error)
     if status:
         sys.exit(status)
+
+
+@contextmanager
+def _noted_warnings() -> Iterator[None]:
+    """Shows each warning once, as one line without the place in the source."""
+    shown: set[str] = set()
+
+    def note(message: Warning | str, *_: Any, **__: Any) -> None:
+        line = " ".join(str(message).split())
+        if line not in shown:
+            shown.add(line)
+            print(f"note: {line}", file=sys.stderr, flush=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = note
+        yield
 
 
 def _carry_out(config: Config) -> int:
@@ -81,7 +100,11 @@ def _logged_config(given: Config) -> Config:
         raise ConfigError(
             f"resume: the folder alone or the run's whole command is expected; {overrides[0]} came with it"
         )
-    logged = read_study(Path(given.resume)).opened.get("config") or {}
+    logged = read_study(Path(given.resume)).opened.get("config")
+    if not logged:
+        raise StoreError(
+            f"{given.resume}: its log holds no configuration; give the whole command with resume"
+        )
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), logged, {"resume": given.resume})
     except OmegaConfBaseException as error:
@@ -111,10 +134,10 @@ def _experiments() -> str:
 def _line(error: BaseException) -> str:
     """An error of the composition as one line, in this program's words where it is a frequent one."""
     text = " ".join(str(error).split("Config search path:")[0].split())
-    if isinstance(error.__cause__, OmegaConfBaseException):
-        return _line(error.__cause__)
     if key := re.match(r"Could not override '([^']+)'", text):
         return _unknown_key(key[1])
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        return _line(error.__cause__)
     if option := re.search(r"Could not find '([^']+)/([^'/]*)' Available options in '\1': (.*)", text):
         return _unknown_option(option[1], option[2], option[3].split())
     place = re.search(r"full_key: (\S+)", text)
@@ -153,8 +176,8 @@ def _unknown_key(key: str) -> str:
         for inner in (vars(value) if is_dataclass(value) else ("",))
     ]
     close = difflib.get_close_matches(key, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"{key}: no such key; keys: {', '.join(known)}{hint}"
+    hint = f"did you mean {close[0]}?; " if close else ""
+    return f"{key}: no such key; {hint}keys: {', '.join(known)}"
 
 
 def main() -> None:

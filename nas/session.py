@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,27 +140,14 @@ def carry_out(config: Config, job: int | None = None) -> int:
         config: of the run.
         job: number in a multirun.
     """
-    with _noted_warnings():
-        components = compose(config)
-        if config.dry_run:
-            from nas.preview import preview
+    components = compose(config)
+    if config.dry_run:
+        from nas.preview import preview
 
-            print(preview(config, components))
-            return 0
-        with run_folder(config, job) as folder:
-            return _run(config, components, folder)
-
-
-@contextmanager
-def _noted_warnings() -> Iterator[None]:
-    """Shows each warning as one line, without the place in the source."""
-
-    def note(message: Warning | str, *_: Any, **__: Any) -> None:
-        print(f"note: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = note
-        yield
+        print(preview(config, components))
+        return 0
+    with run_folder(config, job) as folder:
+        return _run(config, components, folder)
 
 
 def _run(config: Config, components: Components, folder: Path) -> int:

@@ -4,7 +4,6 @@ import pytest
 from ray import exceptions
 
 from cluster.failures import death, explain
-from cluster.options import RayOptions
 from cluster.pool import earliest, grace
 from nas.evaluation import Status
 
@@ -52,12 +51,3 @@ def test_the_earliest_moment_bounds_a_wait(monkeypatch):
     assert earliest([103.0, 101.0], None) == 1.0
     assert earliest([103.0], 2.0) == 2.0
     assert earliest([99.0], 2.0) == 0.0
-
-
-def test_the_demand_of_a_trial_names_what_it_needs_only():
-    assert RayOptions().demand == {"CPU": 1}
-    assert RayOptions(gpus_per_trial=0.5, memory_per_trial=2).demand == {
-        "CPU": 1,
-        "GPU": 0.5,
-        "memory": 2 * 2**30,
-    }

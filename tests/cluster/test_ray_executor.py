@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cluster.ray_executor import RayExecutor
-from nas.errors import ConfigError, EvaluationError, ProtocolError
+from nas.errors import EvaluationError, ProtocolError
 from nas.evaluation import Evaluation, Status
 from nas.executor import Completed
 from tests.cluster.local_ray import local_ray  # noqa: F401
@@ -293,48 +293,6 @@ def alive(process: int) -> bool:
     return state != "Z"
 
 
-def test_it_opens_once():
-    with (
-        opened() as executor,
-        pytest.raises(ProtocolError, match=r"expected a closed executor, got an open one"),
-    ):
-        executor.open(Scripted())
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (
-            {"cpus_per_trial": 64},
-            r"one trial needs 64 CPUs, 0 GPUs, but the nodes have 2 CPUs, 0 GPUs and .+; lower",
-        ),
-        ({"gpus_per_trial": 0.5}, r"one trial needs 1 CPUs, 0\.5 GPUs, but the nodes have 2 CPUs"),
-        ({"memory_per_trial": 1e6}, r"needs 1 CPUs, 0 GPUs and 1e\+06 GB of memory, but the nodes have"),
-    ],
-)
-def test_what_no_node_has_is_said_before_the_run(options, message):
-    with (
-        pytest.raises(ConfigError, match=message),
-        opened(**{"workers": None, "cpus_per_trial": 1, **options}),
-    ):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"mode": "threads"}, r'^executor\.mode: expected "actors" or "tasks", got \'threads\'$'),
-        ({"retries": -1}, r"^executor\.retries: expected a number >= 0, got -1$"),
-        ({"max_in_flight": 0}, r"^executor\.max_in_flight: expected a number >= 1, got 0$"),
-        ({"time_limit": 0}, r"^executor\.time_limit: expected a number > 0, got 0$"),
-        ({"cpus_per_trial": 0}, r"^executor\.cpus_per_trial: expected > 0 when gpus_per_trial is 0, got 0$"),
-        (
-            {"gpus_per_trial": 1.5},
-            r"^executor\.gpus_per_trial: expected at most 1 or a whole number, got 1\.5$",
-        ),
-        ({"cpu_per_trial": 1}, r"^executor\.cpu_per_trial: unknown option of ray; known: address, .*retries"),
-    ],
-)
-def test_options_are_checked(options, message):
-    with pytest.raises(ConfigError, match=message):
-        RayExecutor(**options)
+def test_it_opens_once(shared):
+    with pytest.raises(ProtocolError, match=r"expected a closed executor, got an open one"):
+        shared.open(Scripted())

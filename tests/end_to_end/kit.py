@@ -5,25 +5,29 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 # The main job at a fiftieth of its size: tens of milliseconds a trial.
-TINY = (
+TINY_JOB = (
     "+experiment=digits executor=inline budget.trials=3 baseline.samples=2 final.seeds=2 "
-    "evaluator.epochs=1 +evaluator.limit_train=64 evaluator.warmup_epochs=0 space.depth=1"
+    "evaluator.epochs=1 +evaluator.limit_train=64 evaluator.warmup_epochs=0"
 )
+TINY = f"{TINY_JOB} space.depth=1"
 
 
 @dataclass(frozen=True)
@@ -65,23 +69,26 @@ def command(line: str, folder: Path, *, may_warn: str = "(?!)") -> Result:
             try:
                 main()
             except SystemExit as end:
-                assert isinstance(end.code, int)
                 status = end.code
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", None)).startswith(str(folder)):
             del sys.modules[name]  # another test's module may have the same name
+    assert isinstance(status, int)
     return Result(status, out.getvalue(), err.getvalue())
 
 
-def start(line: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
-    """Starts `python -m nas.run LINE` as a process of its own."""
+def start(
+    line: str, folder: Path, program: Sequence[str] = ("-m", "nas.run"), **environment: str
+) -> subprocess.Popen[str]:
+    """Starts `python -m nas.run LINE`, or another program, as a process that leads a process group."""
     return subprocess.Popen(
-        [sys.executable, "-m", "nas.run", *shlex.split(line)],
+        [sys.executable, *program, *shlex.split(line)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -90,24 +97,25 @@ def finish(process: subprocess.Popen[str], seconds: float = 120) -> Result:
     try:
         out, err = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        process.kill()
-        out, err = process.communicate()
-        pytest.fail(f"no end after {seconds} s\n{out}\n{err}")
+        _give_up(process, f"no end after {seconds} s")
     return Result(process.returncode, out, err)
 
 
-def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 60) -> Any:
+def wait_for(condition: Callable[[], T], process: subprocess.Popen[str], seconds: float = 60) -> T:
     """The first true value of a condition on what a process does."""
-    import time
-
     until = time.monotonic() + seconds
     while not (value := condition()):
         if process.poll() is not None or time.monotonic() > until:
-            process.kill()
-            out, err = process.communicate()
-            pytest.fail(f"it never happened; status {process.returncode}\n{out}\n{err}")
+            _give_up(process, "what was waited for did not happen")
         time.sleep(0.01)
     return value
+
+
+def _give_up(process: subprocess.Popen[str], why: str) -> NoReturn:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    out, err = process.communicate()
+    pytest.fail(f"{why}; status {process.returncode}\n{out}\n{err}")
 
 
 def files(folder: Path) -> list[str]:

@@ -7,7 +7,6 @@ from urllib.error import URLError
 import pytest
 from hydra import compose as compose_yaml
 from hydra import initialize_config_module
-from omegaconf import OmegaConf
 
 from algorithms import SEARCHERS
 from cluster import EXECUTORS
@@ -57,17 +56,25 @@ def no_network(monkeypatch):
     monkeypatch.setattr("urllib.request.urlopen", refuse)
 
 
+ROUNDS = [  # each option of each group at least once
+    {group: names(group)[number % len(names(group))] for group in REGISTRIES}
+    for number in range(max(len(names(group)) for group in REGISTRIES))
+]
+
+
+def choices(chosen: dict[str, str]) -> list[str]:
+    """The overrides of these options, with what they cannot do without."""
+    needed = [f"{key}=x" for option, key in REQUIRED.items() if option in chosen.items()]
+    return [*map("=".join, chosen.items()), *needed]
+
+
 def test_the_tree_holds_the_groups_and_what_is_registered():
     assert {group for group, _ in OPTIONS} == set(REGISTRIES)
+    rounds = [composed(*choices(chosen)) for chosen in ROUNDS]
     for group, registry in REGISTRIES.items():
-        used = {composed_section(group, name)["name"] for name in names(group)}
+        used = {getattr(config, group)["name"] for config in rounds}
         assert set(registry.names()) <= used
         assert all(name in registry.names() or ":" in name for name in used)
-
-
-def composed_section(group: str, name: str) -> dict:
-    given = [f"{key}=x" for option, key in REQUIRED.items() if option == (group, name)]
-    return getattr(composed(f"{group}={name}", *given), group)
 
 
 def test_the_yaml_and_the_schema_have_the_same_keys_and_defaults():
@@ -86,14 +93,15 @@ def test_every_key_is_explained_in_the_help():
             assert key in REGISTRIES or (f"{key}.{inner}" if inner else key) in help_text
 
 
-@pytest.mark.parametrize(("group", "name"), OPTIONS)
-def test_every_option_of_every_group_composes_with_every_experiment(group, name):
-    given = [f"{key}=x" for option, key in REQUIRED.items() if option == (group, name)]
+@pytest.mark.parametrize("chosen", ROUNDS)
+def test_every_option_of_every_group_composes_with_every_experiment(chosen):
+    """An experiment chooses options by name and leaves no option of its own behind when another is chosen."""
+    alone = composed(*choices(chosen))
     for experiment in EXPERIMENTS:
-        config = composed(f"+experiment={experiment}", f"{group}={name}", *given)
-        alone = composed(f"{group}={name}", *given)
+        config = composed(f"+experiment={experiment}", *choices(chosen))
         assert config.name == experiment
-        assert getattr(config, group) == getattr(alone, group)
+        for group in REGISTRIES:
+            assert getattr(config, group) == getattr(alone, group)
 
 
 @pytest.mark.parametrize(("option", "key"), REQUIRED.items(), ids=str)
@@ -143,15 +151,7 @@ def test_every_experiment_is_built_or_misses_nothing_but_its_data(experiment, tm
 
 def test_experiments_say_what_they_are():
     for experiment in EXPERIMENTS:
-        package, comment, *_ = (
-            TREE.joinpath(f"experiment/{experiment}.yaml").read_text(encoding="utf-8").splitlines()
-        )
+        text = TREE.joinpath(f"experiment/{experiment}.yaml").read_text(encoding="utf-8")
+        package, comment, *_ = text.splitlines()
         assert package == "# @package _global_"
         assert comment.startswith("# ")
-        assert composed(f"+experiment={experiment}").name == experiment
-
-
-def test_a_composition_is_plain_data():
-    for experiment in EXPERIMENTS:
-        config = asdict(composed(f"+experiment={experiment}"))
-        assert OmegaConf.to_container(OmegaConf.create(config), resolve=True) == config

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.end_to_end.kit import ROOT, TINY, command, events, files, finish, start
+
+EXPERIMENTS = "cifar10, cifar100, digits, fashion_mnist, nasbench201, update_rule"
+DIGITS = "+experiment=digits executor=inline"
+
+# arguments after those of DIGITS -> the beginning of the line that refuses them
+REFUSED_WITH_DIGITS = {
+    # names of components
+    "space.name=x": 'ConfigError: space "x" is not registered; registered: darts, deepconv, macro, ',
+    "searcher.name=x": 'ConfigError: searcher "x" is not registered; registered: random, ',
+    "evaluator.name=x": 'ConfigError: evaluator "x" is not registered; registered: classification, ',
+    "executor.name=x": 'ConfigError: executor "x" is not registered; registered: inline, ray, simulated',
+    "hashing.name=x": 'ConfigError: hashing "x" is not registered; registered: none, text',
+    "space.name=null": "ConfigError: space.name: a name is expected, None came; registered: darts, ",
+    "~searcher": "ConfigError: searcher.name: a name is expected, None came; registered: random, ",
+    # keys
+    "sed=1": "ConfigError: sed: no such key; did you mean seed?; keys: name, seed, space, ",
+    "+sed=1": "ConfigError: sed: no such key; did you mean seed?; keys: name, seed, space, ",
+    "budget.trails=1": "ConfigError: budget.trails: no such key; did you mean budget.trials?; keys: name, ",
+    "+budget.trails=1": "ConfigError: budget.trails: no such key; did you mean budget.trials?; keys: name, ",
+    "space.x=1": "ConfigError: space.x: not set by the chosen space; +space.x=VALUE adds it, if the",
+    "+space.x=1": 'ConfigError: space "macro": has no option "x"; options: width, stages, depth, ',
+    "+searcher.x=1": 'ConfigError: searcher "regularized_evolution": has no option "x"; options: population,',
+    "+evaluator.epoch=1": 'ConfigError: evaluator "classification": unknown option "epoch"; options: dataset',
+    "+executor.x=1": 'ConfigError: executor "inline": has no option "x"; options: none',
+    "+hashing.x=1": 'ConfigError: hashing "text": has no option "x"; options: none',
+    "seed": "ConfigError: Error parsing override 'seed' missing EQUAL at '<EOF>'; write KEY=VALUE",
+    "hydra.x=1": "ConfigError: hydra.x: no such key; keys: name, seed, ",
+    # types
+    "seed=x": "ConfigError: seed: a whole number is expected, 'x' came",
+    "seed=1.5": "ConfigError: seed: a whole number is expected, '1.5' came",
+    "seed=null": "ConfigError: seed: a value is expected, null came",
+    "budget=3": "ConfigError: budget: a section of keys is expected, 3 came",
+    "budget.trials=x": "ConfigError: budget.trials: a whole number is expected, 'x' came",
+    "budget.seconds=x": "ConfigError: budget.seconds: a number is expected, 'x' came",
+    "search.fidelity=x": "ConfigError: search.fidelity: a number is expected, 'x' came",
+    "dry_run=maybe": "ConfigError: dry_run: true or false is expected, 'maybe' came",
+    "run.dir=[a]": "ConfigError: run.dir: Cannot convert 'list' to string: '['a']'",
+    "run.dir=${x}": "ConfigError: run.dir: Interpolation key 'x' not found",
+    "space.width=big": "ConfigError: space \"macro\": width is expected to be int, 'big' came",
+    "searcher.population=x": 'ConfigError: searcher "regularized_evolution": population is expected to be in',
+    "evaluator.epochs=x": 'ConfigError: evaluator "classification": training setting "epochs": expected a',
+    # ranges
+    "seed=-1": "ConfigError: seed: 0 or more is expected, -1 came",
+    "budget.trials=0": "ConfigError: budget.trials: expected 1 to 10000000; got 0; change it",
+    "budget.trials=null": "ConfigError: budget: expected trials, seconds or both; got neither; set budget.tr",
+    "budget.seconds=0": "ConfigError: budget.seconds: expected more than 0; got 0.0; change it",
+    "baseline.samples=-1": "ConfigError: baseline: expected 0 or more; got -1; change it",
+    "final.seeds=-1": "ConfigError: final: expected 0 or more; got -1; change it",
+    "trial.time_limit=0": "ConfigError: time_limit: expected more than 0 seconds; got 0.0; change it",
+    "search.fidelity=9": "ConfigError: search.fidelity: 1 to 8 epochs are expected, 9 came",
+    "checkpoints.keep=-1": "ConfigError: checkpoints.keep: 0 or more is expected, -1 came",
+    "checkpoints.max_mb=0": "ConfigError: checkpoints.max_mb: a number above 0 is expected, 0 came",
+    "space.width=0": "SpaceError: macro: width a positive multiple of 4, stages and depth of at least 1 ",
+    "searcher.sample=100": 'ConfigError: searcher "regularized_evolution": sample: expected 1 to 10; got 100',
+    "evaluator.lr=-1": 'ConfigError: evaluator "classification": training setting "lr": expected a number ab',
+    "evaluator.device=x": 'ConfigError: evaluator "classification": device: expected auto, cpu, cuda or cuda',
+    # values that are missing
+    "space=file": "ConfigError: space.path: a value is expected; add space.path=VALUE to the command",
+    "evaluator=npz": "ConfigError: evaluator.root: a value is expected; add evaluator.root=VALUE to the comm",
+    "evaluator=function": "ConfigError: evaluator.function: a value is expected; add evaluator.function=VALU",
+    # files that are missing
+    "space=file space.path=x": "ConfigError: space.path: a text file is expected at 'x'; [Errno 2] No such",
+    "evaluator=npz evaluator.root=x": "EvaluationError: data x: expected an .npz file, found none; set root",
+    "evaluator=folder evaluator.root=x": "EvaluationError: data x: expected a folder, found none; set root",
+    "resume=x": "ConfigError: resume: a run's folder with events.jsonl is expected, x has none",
+    # components of one's own
+    "'~space' +space.name=x:y": 'ConfigError: space.name: "x:y" is expected to be module:attribute; No modul',
+    "'~space' +space.name=os:x": 'ConfigError: space.name: "os:x" is expected to be module:attribute; module',
+    "space.name=:": 'ConfigError: space.name: ":" is expected to be module:attribute; Empty module name',
+    "space.name=os:sep": 'ConfigError: space "os:sep": takes no options, width, stages, depth came',
+    "'~space' +space.name=os:sep": 'ConfigError: space "os:sep": something with start, parse, fingerprint is',
+    "'~searcher' +searcher.name=os:getcwd": 'ConfigError: searcher "os:getcwd": a callable of 2 positional ',
+    "'~evaluator' +evaluator.name=os:getcwd": 'ConfigError: evaluator "os:getcwd": something with objectives',
+    "evaluator=function evaluator.function=f": 'ConfigError: evaluator "function": function: expected "modul',
+    "evaluator=function evaluator.function=x:y": 'ConfigError: evaluator "function": function: cannot import',
+    # parts that do not fit together
+    "space.stages=9": "ConfigError: space macro: none of 16 samples fits the evaluator; root.parts[",
+    "space=update_rule": "ConfigError: space update_rule: none of 16 samples fits the evaluator; root: expec",
+}
+REFUSED = {
+    "": f"ConfigError: experiment: one is expected, none came; add +experiment=NAME, one of {EXPERIMENTS}",
+    "+experiment=digts": f"ConfigError: experiment: one of {EXPERIMENTS} is expected, digts came; did you me",
+    "experiment=digits": "ConfigError: experiment: an experiment is added with a plus: +experiment=NAME, one",
+    "+experiment=null": "ConfigError: a group expects an option's name, a NoneType came; see --help",
+    "+experiment=digits space=x": "ConfigError: space: one of darts, deepconv, file, macro, ",
+    "+experiment=digits space=": "ConfigError: space: one of darts, ",
+    "+experiment=digits searcher=randm": "ConfigError: searcher: one of random, regularized_evolution, ",
+    "+experiment=digits evaluator=x": "ConfigError: evaluator: one of cifar10, cifar100, digits, ",
+    "+experiment=digits executor=x": "ConfigError: executor: one of inline, ray, simulated is expected, x ",
+    "+experiment=digits hashing=x": "ConfigError: hashing: one of none, text is expected, x came",
+    "+experiment=digits executor.mode=x": 'ConfigError: executor.mode: expected "actors" or "tasks", got ',
+    "+experiment=digits executor.workers=0": "ConfigError: executor.workers: expected a number >= 1, got 0",
+    "+experiment=digits +executor.x=1": "ConfigError: executor.x: unknown option of ray; known: address, ",
+    "+experiment=update_rule space=macro": "ConfigError: space macro: none of 16 samples fits the evaluator",
+    "+experiment=nasbench201": "EvaluationError: table data/nasbench201_cifar10.csv.gz: expected a CSV file",
+    "resume=x": "StoreError: x/events.jsonl: expected an event log; No such file or directory; is it a ",
+    "resume=x seed=3": "ConfigError: resume: the folder alone or the run's whole command is expected; seed=3",
+    "-m +experiment=digits seed=0,x": "ConfigError: seed: a whole number is expected, 'x' came",
+    "-m +experiment=digits searcher=random,x": "ConfigError: searcher: one of random, ",
+    "-m +experiment=digits seed=0,1 space.width=0": "SpaceError: macro: width a positive multiple of 4, ",
+    "--config-dir x +experiment=digits": "ConfigError: Additional config directory '",
+    "--config-name x": "ConfigError: Cannot find primary config 'x'.",
+    **{f"{DIGITS} {arguments}": line for arguments, line in REFUSED_WITH_DIGITS.items()},
+}
+
+
+@pytest.mark.parametrize(("line", "beginning"), REFUSED.items(), ids=list(REFUSED))
+def test_a_mistake_is_one_line_and_leaves_nothing(line, beginning, tmp_path):
+    assert command(line, tmp_path).message.startswith(beginning)
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [("file", "File exists"), ("file/below", "File exists"), ("/proc/nowhere", "No such file")],
+)
+def test_a_folder_that_cannot_be_written_is_one_line(folder, reason, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    message = command(f"{TINY} run.dir={folder}", tmp_path).message
+    assert message.startswith(
+        f"ConfigError: run.dir: a writable folder is expected, {folder} is none ({reason}"
+    )
+    assert message.endswith("; choose another")
+    assert files(tmp_path) == ["file"]
+
+
+def test_malformed_expressions_in_a_file_are_one_line_with_the_place(tmp_path):
+    texts = {
+        "stem(width=16) >> ": "SpaceError: ",
+        "stem(width=16) >> conf(kernel=3) >> head()": "SpaceError: broken at con",
+        "stem(width=16) >> conv(kernal=3) >> head()": "SpaceError: broken at con",
+        "__import__('os')": "SpaceError: ",
+    }
+    for text, beginning in texts.items():
+        (tmp_path / "broken.txt").write_text(text)
+        assert command(f"{DIGITS} space=file space.path=broken.txt", tmp_path).message.startswith(beginning)
+    assert files(tmp_path) == ["broken.txt"]
+
+
+def test_a_run_is_not_written_over(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/events.jsonl").write_text("{}\n")
+    message = command(f"{TINY} run.dir=run", tmp_path).message
+    assert message == "ConfigError: run.dir: run holds a run already; resume=run continues it"
+    assert (tmp_path / "run/events.jsonl").read_text() == "{}\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "beginning"),
+    [
+        ("", "StoreError: run/events.jsonl: expected an opened event first; the log is empty"),
+        ("x\ny\n", "StoreError: run/events.jsonl, line 1: expected a JSON object with an event; the line is"),
+        ('{"event": "opened"}\n', "StoreError: run: its log holds no configuration; give the whole command"),
+        (
+            json.dumps({"event": "opened", "config": {"sed": 1}}) + "\n",
+            "StoreError: run: its log holds no configuration of this version; sed: Key 'sed' not in",
+        ),
+    ],
+)
+def test_a_log_that_cannot_be_resumed_is_one_line(content, beginning, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/events.jsonl").write_text(content)
+    result = command("resume=run", tmp_path, may_warn=".*torn")
+    assert result.err.splitlines()[-1].startswith(beginning)
+    assert result.status == 2
+    assert files(tmp_path) == ["run", "run/events.jsonl"]
+
+
+def test_the_help_names_groups_keys_and_examples(tmp_path):
+    result = command("--help", tmp_path)
+    assert result.status == 0
+    assert "experiment: cifar10, cifar100, digits, fashion_mnist, nasbench201, update_rule\n" in result.out
+    for expected in ("budget.trials", "resume", "Examples", "python -m nas.report"):
+        assert expected in result.out
+    assert files(tmp_path) == []
+
+
+def test_the_help_shows_the_chosen_composition(tmp_path):
+    shown = command("+experiment=digits searcher=random seed=7 --help", tmp_path).out
+    assert "searcher:\n  name: random\n" in shown
+    assert "seed: 7\n" in shown
+
+
+def test_configuration_alone_can_be_printed(tmp_path):
+    result = command("+experiment=cifar10 seed=7 --cfg job", tmp_path)
+    assert result.status == 0
+    assert "dataset: cifar10" in result.out
+    assert files(tmp_path) == []
+
+
+def test_experiments_of_ones_own(tmp_path):
+    (tmp_path / "own/experiment").mkdir(parents=True)
+    (tmp_path / "own/experiment/quick.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - digits\n  - override /searcher: random\nname: quick\nseed: 5\n"
+    )
+    result = command("--config-dir own +experiment=quick --cfg job", tmp_path)
+    assert result.status == 0, result.err
+    assert "name: quick\nseed: 5\n" in result.out
+    assert "searcher:\n  name: random\n" in result.out
+    assert "dataset: digits" in result.out
+
+
+def test_as_a_process_a_mistake_is_one_line_and_status_2(tmp_path):
+    message = finish(start("+experiment=digits seed=x", tmp_path)).message
+    assert message == "ConfigError: seed: a whole number is expected, 'x' came"
+    assert files(tmp_path) == []
+
+
+def test_missing_data_without_a_network_are_said_within_seconds(tmp_path):
+    # a proxy that refuses every connection stands for the missing network
+    process = start("+experiment=cifar10", tmp_path, https_proxy="http://127.0.0.1:9", no_proxy="")
+    message = finish(process, seconds=30).message
+    assert message.startswith(
+        f"EvaluationError: data {tmp_path}/data: expected cifar-10-python.tar.gz "
+        "(MD5 c58f30108f718f92721af3b95e74349a), found none, and the download from www.cs.toronto.edu failed"
+    )
+    assert message.endswith("); put the file there or set root")
+    assert files(tmp_path) == []
+
+
+def test_bugs_keep_their_traceback(tmp_path):
+    (tmp_path / "buggy.py").write_text("def space():\n    raise ValueError('a bug')\n")
+    with pytest.raises(ValueError, match=r"^a bug$"):
+        command(f"{DIGITS} '~space' +space.name=buggy:space", tmp_path)
+
+
+def test_the_first_words_come_without_torch():
+    code = "import sys, nas.run; print(*sorted({'torch', 'ray', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""
+
+
+def test_multirun_makes_a_folder_for_each_run_and_nothing_else(tmp_path):
+    line = f"-m {TINY} searcher=random budget.trials=1 baseline.samples=1 final.seeds=1 seed=3,4 run.dir=both"
+    assert command(line, tmp_path).status == 0
+    assert [name for name in files(tmp_path) if name.count("/") < 2] == ["both", "both/0", "both/1"]
+    assert [events(tmp_path / "both" / job)[0]["seed"] for job in "01"] == [3, 4]
+    shutil.rmtree(tmp_path / "both")
