@@ -13,7 +13,6 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from toy_spaces import SPACES as TOYS
 
 from nas.architecture import Architecture
 from nas.compile import compile_network
@@ -24,6 +23,7 @@ from nas.operators import crossover, enumerate_architectures, mutate, neighbours
 from nas.space import SearchSpace
 from search_spaces import SPACES
 from search_spaces.update_rule import compile_optimizer
+from tests.nas.toy_spaces import SPACES as TOYS
 
 SAMPLES = 12
 SMALL = 20_000  # derivations up to which a space is enumerated

@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from toy_spaces import SPACES, TOYS, VOCABULARY
-from toy_terms import spaces
 
 from nas.architecture import Architecture, Decision, Key
 from nas.dsl import define, oneof, op, ref, repeat, train
@@ -21,6 +19,8 @@ from nas.errors import SpaceError
 from nas.operators import mutate, sample
 from nas.space import SearchSpace
 from nas.term import Term
+from tests.nas.toy_spaces import SPACES, TOYS, VOCABULARY
+from tests.nas.toy_terms import spaces
 
 a, b = op.a(), op.b()
 fuzz = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=80)
@@ -115,8 +115,8 @@ def test_digest_is_of_space_and_text():
 
 def test_digest_is_the_same_in_another_process():
     code = (
-        "import numpy, toy_spaces, nas.operators;"
-        "print(nas.operators.sample(toy_spaces.SPACES['types'], numpy.random.default_rng(5)).digest())"
+        "import numpy; from nas.operators import sample; from tests.nas.toy_spaces import SPACES;"
+        "print(sample(SPACES['types'], numpy.random.default_rng(5)).digest())"
     )
     environment = {"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": "11"}
     command = [sys.executable, "-c", code]

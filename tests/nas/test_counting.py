@@ -7,8 +7,6 @@ from math import comb
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from toy_spaces import SPACES, TOYS, VOCABULARY
-from toy_terms import spaces
 
 from nas.dsl import (
     choose,
@@ -30,6 +28,8 @@ from nas.dsl import (
 )
 from nas.space import SearchSpace
 from nas.term import Term
+from tests.nas.toy_spaces import SPACES, TOYS, VOCABULARY
+from tests.nas.toy_terms import spaces
 
 a, b = op.a(), op.b()
 tensor = use("tensor")

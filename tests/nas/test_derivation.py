@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from toy_spaces import SPACES, TOYS, VOCABULARY
-from toy_terms import spaces
 
 from nas.architecture import Decision, Key
 from nas.derivation import Derivation
@@ -16,6 +14,8 @@ from nas.errors import SpaceError
 from nas.operators import enumerate_architectures, replay, sample
 from nas.space import SearchSpace
 from nas.term import Term
+from tests.nas.toy_spaces import SPACES, TOYS, VOCABULARY
+from tests.nas.toy_terms import spaces
 
 a, b = op.a(), op.b()
 fuzz = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=60)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from toy_terms import expressions, terms, values
 
 from nas.dsl import (
     add,
@@ -38,6 +37,7 @@ from nas.dsl import (
 )
 from nas.errors import SpaceError
 from nas.term import Choice, Literal, Name, Number, Op, Ref, Repeat, Seq, children, unrolled, walk
+from tests.nas.toy_terms import expressions, terms, values
 
 a, b, c, d = op.a(), op.b(), op.c(), op.d()
 fuzz = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from toy_spaces import FINITE, SPACES, TOYS, VOCABULARY
-from toy_terms import spaces
 
 from nas.dsl import define, integer, let, oneof, op, optional, program, real, ref, repeat, rule, train, use
 from nas.encoding import KINDS, Encoder
@@ -15,6 +13,8 @@ from nas.errors import SpaceError
 from nas.operators import enumerate_architectures, mutate, sample
 from nas.space import SearchSpace
 from nas.term import Term
+from tests.nas.toy_spaces import FINITE, SPACES, TOYS, VOCABULARY
+from tests.nas.toy_terms import spaces
 
 a, b = op.a(), op.b()
 fuzz = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=60)

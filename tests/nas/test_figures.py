@@ -4,12 +4,12 @@ import math
 import matplotlib as mpl
 import numpy as np
 import pytest
-from report_kit import Log, finished_run, pairs
 
 from nas.figures import COLOURS, comparison_figure, progress_figure
 from nas.records import Run
 from nas.results import result_tables
 from nas.store import read_study
+from tests.nas.report_kit import Log, finished_run, pairs
 
 
 def table_of(*directories):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from toy_spaces import SPACES, TOYS, VOCABULARY, Toy
 
 from nas.dsl import (
     define,
@@ -29,6 +28,7 @@ from nas.operators import enumerate_architectures
 from nas.sites import CHOICE, NUMBER, REPEAT, USE, Site
 from nas.space import SearchSpace
 from nas.term import Term
+from tests.nas.toy_spaces import SPACES, TOYS, VOCABULARY, Toy
 
 a, b = op.a(), op.b()
 inputs = op.inputs(w="tensor", lr="scalar")

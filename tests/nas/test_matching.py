@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from toy_spaces import FINITE, SPACES, TOYS, VOCABULARY
-from toy_terms import spaces
 
 from nas.dsl import define, integer, let, oneof, op, optional, program, real, ref, repeat, rule, shared, use
 from nas.errors import SpaceError
@@ -19,6 +17,8 @@ from nas.notation import written_out
 from nas.operators import enumerate_architectures, sample
 from nas.space import SearchSpace
 from nas.term import Term
+from tests.nas.toy_spaces import FINITE, SPACES, TOYS, VOCABULARY
+from tests.nas.toy_terms import spaces
 
 tensor = use("tensor")
 a, b, c = op.a(), op.b(), op.c()

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
-from toy_spaces import SPACES, TOYS, VOCABULARY
-from toy_terms import spaces
 
 from nas.architecture import Architecture
 from nas.dsl import empty, integer, let, oneof, op, program, real, repeat, shared, use
@@ -18,6 +16,8 @@ from nas.errors import DeadEndError, SpaceError
 from nas.operators import changed_decisions, enumerate_architectures, mutate, neighbours, sample
 from nas.space import SearchSpace
 from nas.term import Term
+from tests.nas.toy_spaces import SPACES, TOYS, VOCABULARY
+from tests.nas.toy_terms import spaces
 
 # chance that a right implementation fails one of the tests of uniformity below; the seeds are fixed
 ERROR_RATE = 1e-4

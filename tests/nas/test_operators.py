@@ -10,8 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
-from toy_spaces import FINITE, SPACES, TOYS, VOCABULARY
-from toy_terms import spaces
 
 from nas.architecture import Decision
 from nas.draws import share_of
@@ -27,6 +25,8 @@ from nas.operators import (
 )
 from nas.space import SearchSpace
 from nas.term import Term
+from tests.nas.toy_spaces import FINITE, SPACES, TOYS, VOCABULARY
+from tests.nas.toy_terms import spaces
 
 # chance that a right implementation fails one of the tests of uniformity below; the seeds are fixed
 ERROR_RATE = 1e-4

@@ -8,12 +8,12 @@ import warnings
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from toy_spaces import TOYS
 
 from nas.dsl import oneof, op, parse, ref, rule, to_text
 from nas.errors import SpaceError
 from nas.parser import MAX_NESTING, MAX_TEXT
 from nas.term import Literal, Term
+from tests.nas.toy_spaces import TOYS
 
 PLACE = re.compile(r"text, line \d+, column \d+: .")
 _TOKENS = [

@@ -6,13 +6,13 @@ import sys
 import time
 
 import pytest
-from report_kit import NETWORK, Log, finished_run, pairs
-from study_kit import make_study
 
 from nas.errors import ConfigError, StoreError
 from nas.records import Run
 from nas.report import main, state, write_report
 from nas.store import read_study
+from tests.nas.report_kit import NETWORK, Log, finished_run, pairs
+from tests.nas.study_kit import make_study
 
 FILES = {
     *("trials.csv", "results.md", "results.tex", "chosen.txt", "chosen.svg", "chosen.png"),

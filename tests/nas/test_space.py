@@ -11,9 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
-from reference import architectures
-from toy_spaces import FINITE, SPACES, TOYS, VOCABULARY, Toy
-from toy_terms import spaces
 
 from nas.architecture import Architecture, Decision
 from nas.dsl import oneof, op, real, train
@@ -21,6 +18,9 @@ from nas.errors import SpaceError
 from nas.operators import enumerate_architectures, sample
 from nas.space import SearchSpace
 from nas.term import Term
+from tests.nas.reference import architectures
+from tests.nas.toy_spaces import FINITE, SPACES, TOYS, VOCABULARY, Toy
+from tests.nas.toy_terms import spaces
 
 a, b = op.a(), op.b()
 
@@ -175,7 +175,7 @@ def test_fingerprint_depends_on_name_expression_and_constraints_only():
 
 
 def test_fingerprint_is_the_same_in_another_process():
-    code = "from toy_spaces import SPACES; print(SPACES['constrained'].fingerprint())"
+    code = "from tests.nas.toy_spaces import SPACES; print(SPACES['constrained'].fingerprint())"
     environment = {"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": "7"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True

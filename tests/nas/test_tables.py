@@ -5,13 +5,13 @@ import re
 
 import pandas as pd
 import pytest
-from report_kit import Log, finished_run, pairs
 
 from nas.records import Run
 from nas.results import result_tables
 from nas.statistics import relative_improvement
 from nas.store import read_study
 from nas.tables import latex, markdown, trials_csv, trials_table, verdicts
+from tests.nas.report_kit import Log, finished_run, pairs
 
 
 def tables_of(*directories):

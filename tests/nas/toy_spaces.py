@@ -68,7 +68,7 @@ VOCABULARY = Vocabulary(
         Primitive("less", arity=(2, 2), kind="program"),
         Primitive("select", arity=(3, 3), kind="program"),
     ),
-    home="toy_spaces:VOCABULARY",
+    home="tests.nas.toy_spaces:VOCABULARY",
 )
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from hypothesis import assume
 from hypothesis import strategies as st
-from toy_spaces import VOCABULARY
 
 from nas.dsl import (
     choose,
@@ -32,6 +31,7 @@ from nas.dsl import (
 from nas.errors import SpaceError
 from nas.space import SearchSpace
 from nas.term import Term, seq
+from tests.nas.toy_spaces import VOCABULARY
 
 Draw = Callable[[st.SearchStrategy], object]
 

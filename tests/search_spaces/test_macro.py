@@ -256,3 +256,11 @@ def test_a_bound_is_an_integer(limit: object) -> None:
         build(SPACES, {"name": "macro", "max_parameters": limit, **DIGITS})
     with pytest.raises(SpaceError, match="all positive integers"):
         space(max_parameters=0, image=(1, 8, 8), classes=10)
+
+
+def test_sizes_of_random_networks_are_as_documented():
+    rng, networks = np.random.default_rng(0), space()
+    counts = np.array([parameters(sample(networks, rng), (1, 8, 8), 10) for _ in range(200)])
+    # stated: one in eight up to 50,000, half up to 130,000; bounds 3 standard errors wide (n = 200)
+    assert abs(np.mean(counts <= 50_000) - 1 / 8) < 3 * np.sqrt(1 / 8 * 7 / 8 / 200)
+    assert abs(np.mean(counts <= 130_000) - 1 / 2) < 3 * np.sqrt(1 / 4 / 200)
