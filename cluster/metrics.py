@@ -37,22 +37,19 @@ class MetricsObserver:
         self._tags = {"study": study}
         self._counted = dict.fromkeys(_COUNTERS, 0)
         self._metrics: dict[str, Any] = {}  # made at the first export, when Ray is running
-        self._latest: Progress | None = None
         self._due = 0.0
 
-    def observe(self, event: Mapping[str, Any], progress: Progress) -> None:  # noqa: ARG002
-        self._latest = progress
-        if time.monotonic() >= self._due:
+    def observe(self, event: Mapping[str, Any], progress: Progress) -> None:
+        """Exports at intervals, and the final state with the event "closed", when Ray still runs."""
+        import ray
+
+        closed = event["event"] == "closed"
+        if (closed or time.monotonic() >= self._due) and ray.is_initialized():
             self._export(progress)
             self._due = time.monotonic() + _INTERVAL
 
     def close(self) -> None:
-        """Exports the final state, if Ray is still running; safe to call twice."""
-        import ray
-
-        if self._latest is not None and ray.is_initialized():
-            self._export(self._latest)
-        self._latest = None
+        """Does nothing: the study closes its executor, and Ray with it, before its observers."""
 
     def _export(self, progress: Progress) -> None:
         metrics = self._metrics = self._metrics or _metrics()

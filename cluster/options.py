@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from nas.errors import ConfigError
 
 GIGABYTE = 2**30
+
+_KINDS = {  # annotation -> the types of its values, what a message calls them
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "true or false"),
+    "str": ((str,), "a text"),
+}
+_LARGEST = 1e9  # of any number; as gigabytes it is what 64 bits hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +66,8 @@ class RayOptions:
     def __post_init__(self) -> None:
         if self.mode not in ("actors", "tasks"):
             raise ConfigError(f'executor.mode: expected "actors" or "tasks", got {self.mode!r}')
+        for option in fields(self):
+            _check_kind(option.name, str(option.type), getattr(self, option.name))
         for name in ("workers", "max_in_flight", "recycle_after", "num_cpus"):
             _check(name, getattr(self, name), lowest=1)
         for name in ("retries", "num_gpus", "cpus_per_trial", "gpus_per_trial"):
@@ -81,6 +92,18 @@ class RayOptions:
     @property
     def memory_bytes(self) -> int | None:
         return None if self.memory_per_trial is None else int(self.memory_per_trial * GIGABYTE)
+
+
+def _check_kind(name: str, annotation: str, value: Any) -> None:
+    """Refuses a value of another kind than the annotation, such as "float | None", states."""
+    kind, _, optional = annotation.partition(" | ")
+    types, expected = _KINDS[kind]
+    if value is None and optional:
+        return
+    if type(value) not in types:
+        raise ConfigError(f"executor.{name}: expected {expected}, got {value!r}")
+    if isinstance(value, int | float) and not value <= _LARGEST:  # nan is not either
+        raise ConfigError(f"executor.{name}: expected a number <= {_LARGEST:g}, got {value}")
 
 
 def _check(

@@ -107,7 +107,9 @@ class Architecture:
     def text(self) -> str:
         """The expression as text; `SearchSpace.parse` reads it back."""
         if self._text is None:
-            self._text = to_text(self.term)
+            term = self.term
+            known = {} if isinstance(self._source, Term) else self._source.layout.texts
+            self._text = to_text(term, known)
         return self._text
 
     @property

@@ -151,8 +151,8 @@ class SimulatedExecutor:
     """A virtual clock: a task takes its `cost_seconds` on the first of `workers` that is free.
 
     For evaluators that look results up, so that a study of days passes in seconds. Tasks start in
-    the order of submission; equal finishing times end in that order too. A task whose cost exceeds
-    its time limit ends as `TIMEOUT` at the limit.
+    the order of submission; equal finishing times end in that order too. `Task.time_limit` counts
+    simulated seconds: a task whose cost exceeds it ends as `TIMEOUT` at the limit.
     """
 
     def __init__(self, workers: int = 1) -> None:

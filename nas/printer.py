@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from nas.term import (
@@ -25,50 +28,62 @@ from nas.term import (
 MAX_BARS: Final = 500  # Python's reader nests operators one in another, arguments of oneof it does not
 
 
-def to_text(term: Term) -> str:
-    """The term in the language's text form; parses back to an equal term."""
+Known = Mapping[int, str]  # id of a term that lives on -> its text
+
+
+def to_text(term: Term, known: Known = MappingProxyType({})) -> str:
+    """The term in the language's text form; parses back to an equal term.
+
+    Args:
+        term: to print.
+        known: texts of terms that occur in many others, by `id`; they are not printed again.
+    """
+    found = known.get(id(term))
+    if found is not None:
+        return found
+    inner = partial(to_text, known=known)
     match term:
         case Literal(value):
             return repr(value)
         case Name(name) | Ref(name):
             return name
         case Op(name, args, attributes):
-            return _call(name, *map(to_text, args), *_keywords(attributes))
+            return _call(name, *map(inner, args), *_keywords(attributes, inner))
         case Seq(()):
             return "empty()"
         case Seq(parts):
             # only a choice binds more loosely than >>
-            return " >> ".join(f"({to_text(p)})" if _is_bar(p) else to_text(p) for p in parts)
+            return " >> ".join(f"({inner(p)})" if _is_bar(p) else inner(p) for p in parts)
         case Choice((Seq(()), option)):
-            return _call("optional", to_text(option))
+            return _call("optional", inner(option))
         case Choice(options) if _is_bar(term):
-            return " | ".join(map(to_text, options))
+            return " | ".join(map(inner, options))
         case Choice(options):
-            return _call("oneof", *map(to_text, options))
+            return _call("oneof", *map(inner, options))
         case Number():
             return _number(term)
         case Repeat(body, low, high, tied, counts):
             bounds = [repr(counts)] if counts else [str(low)] if low == high else [str(low), str(high)]
-            return _call("repeat", to_text(body), *bounds, *(["tied=True"] if tied else []))
+            return _call("repeat", inner(body), *bounds, *(["tied=True"] if tied else []))
         case _:
-            return _binder(term)
+            return _binder(term, inner)
 
 
-def _binder(term: Term) -> str:
+def _binder(term: Term, inner: Callable[[Term], str]) -> str:
     match term:
         case Shared(name, body):
-            return _call("shared", repr(name), to_text(body))
+            return _call("shared", repr(name), inner(body))
         case Define(body, bindings):
-            return _call("define", to_text(body), *_keywords(bindings))
+            return _call("define", inner(body), *_keywords(bindings, inner))
         case Rule(name, body, depth):
-            return _call("rule", repr(name), to_text(body), f"depth={depth}")
+            return _call("rule", repr(name), inner(body), f"depth={depth}")
         case Let(type_, body):
-            return _call("let", repr(type_), to_text(body))
+            return _call("let", repr(type_), inner(body))
         case Use(type_):
             return _call("use", repr(type_))
         case Program(inputs, body, outputs):
             typed = _call("inputs", *(f"{name}={kind!r}" for name, kind in inputs))
-            return _call("program", typed, to_text(body), *_keywords(outputs))
+            return _call("program", typed, inner(body), *_keywords(outputs, inner))
         case _:
             raise TypeError(f"{type(term).__name__} is no term")
 
@@ -82,8 +97,8 @@ def _call(name: str, *arguments: str) -> str:
     return f"{name}({', '.join(arguments)})"
 
 
-def _keywords(pairs: tuple[tuple[str, Term], ...]) -> list[str]:
-    return [f"{key}={to_text(value)}" for key, value in pairs]
+def _keywords(pairs: tuple[tuple[str, Term], ...], inner: Callable[[Term], str]) -> list[str]:
+    return [f"{key}={inner(value)}" for key, value in pairs]
 
 
 def _is_bar(term: Term) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from nas.term import Define, Let, Op, Program, Repeat, Rule, Term, children
@@ -83,6 +83,7 @@ class Layout:
         rules: depth bounds of the rules, by slot.
         inputs: (name, type) of the program's inputs; empty without a program.
         lets: types of the statements, by slot.
+        texts: of the hole-free parts that architectures share, by `id`; filled as they are met.
     """
 
     root: Site
@@ -90,6 +91,7 @@ class Layout:
     rules: list[int]
     inputs: tuple[tuple[str, str], ...]
     lets: list[str]
+    texts: dict[int, str] = field(default_factory=dict)
 
 
 def labels(term: Term, label: str) -> list[str]:

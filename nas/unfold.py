@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nas import sites
 from nas.architecture import Decision
 from nas.derivation import value_number
+from nas.printer import to_text
 from nas.sites import Site
 from nas.term import (
     Choice,
@@ -59,6 +60,12 @@ def fixed(site: Site) -> Term:
     return site.plain
 
 
+def _remember(term: Term, texts: dict[int, str]) -> None:
+    """Keeps the texts of a term that lives as long as its space, and of the steps it may be spliced into."""
+    for part in (term, *(term.parts if isinstance(term, Seq) else ())):
+        texts[id(part)] = to_text(part)
+
+
 def copies(body: Term, number: int) -> Term:
     """`number` copies of a hole-free term in sequence, in the shortest form."""
     if number == 0 or body == Seq(()):
@@ -77,7 +84,10 @@ class _Unfolder:
     def build(self, site: Site, prefix: tuple[int, ...]) -> Term:
         match site.kind:
             case sites.FIXED:
-                return fixed(site)
+                term = fixed(site)
+                if id(term) not in self.space.layout.texts:
+                    _remember(term, self.space.layout.texts)
+                return term
             case sites.CHOICE:
                 return self.build(site.children[int(self.option(site, prefix))], prefix)
             case sites.NUMBER:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import importlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+from nas.callables import load
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Objective
 
@@ -109,7 +109,7 @@ def load_function(where: str, reference: str | Callable[..., Any]) -> Callable[.
     if not colon or not module_name or not name:
         raise ConfigError(f'{where}: expected "module:function", got {reference!r}')
     try:
-        loaded = getattr(importlib.import_module(module_name), name)
+        loaded = load(str(reference))
     except ImportError as error:
         raise ConfigError(f'{where}: cannot import "{module_name}" of "{reference}": {error}') from error
     except AttributeError as error:
@@ -127,11 +127,35 @@ def function_name(function: Callable[..., Any]) -> str:
 
 
 def objectives_from(where: str, values: Any) -> tuple[Objective, ...]:
-    """Objectives from names or from mappings with name, direction and unit; one or a list of them."""
-    entries = [values] if isinstance(values, str | Mapping | Objective) else list(values)
+    """Objectives from names or from mappings with name, direction and unit; one or a list of them.
+
+    Raises:
+        ConfigError: none, one of another form, or two of one name.
+    """
+    entries = values if isinstance(values, list | tuple) else [values]
     if not entries:
         raise ConfigError(f"{where}: expected at least one objective, got none")
-    return tuple(_objective(where, entry) for entry in entries)
+    objectives = tuple(_objective(where, entry) for entry in entries)
+    names = [objective.name for objective in objectives]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f'{where}: expected each objective once, got "{twice}" {names.count(twice)} times')
+    return objectives
+
+
+def reported_from(where: str, value: Any, objectives: Sequence[Objective]) -> Objective:
+    """The one quantity of the report: the first objective for None; the name of an objective means that one.
+
+    Raises:
+        ConfigError: more than one, or one of another form.
+    """
+    if value is None:
+        return objectives[0]
+    chosen = objectives_from(where, value)
+    if len(chosen) > 1:
+        raise ConfigError(f"{where}: expected one quantity, got {', '.join(each.name for each in chosen)}")
+    named = [each for each in objectives if each.name == value]
+    return (*named, *chosen)[0]
 
 
 def _objective(where: str, value: Any) -> Objective:
@@ -139,10 +163,14 @@ def _objective(where: str, value: Any) -> Objective:
         return value
     options = {"name": value} if isinstance(value, str) else value
     names = ("name", "direction", "unit")
-    if not isinstance(options, Mapping) or "name" not in options:
+    if not isinstance(options, Mapping) or not options.get("name"):
         raise ConfigError(f"{where}: expected a name or a mapping with {', '.join(names)}, got {value!r}")
     check_names(where, options, names, ConfigError)
+    texts = given(options, names)
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise ConfigError(f"{where}: {name}: expected a text, got {text!r}")
     try:
-        return Objective(**{name: str(text) for name, text in options.items()})
+        return Objective(**texts)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error

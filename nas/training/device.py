@@ -58,7 +58,8 @@ def resolve(device: str) -> torch.device:
     index = torch.device(device).index
     if (index or 0) >= available:
         raise EvaluationError(
-            f'device "{device}": this process sees {available} CUDA devices; set device to cpu or auto'
+            f'device "{device}": this process sees {available} CUDA devices; set '
+            f"evaluator.device to cpu or auto"
         )
     return torch.device("cuda", torch.cuda.current_device() if index is None else index)
 

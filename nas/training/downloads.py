@@ -130,7 +130,8 @@ def _missing(kind: Any, root: Path, missing: list[str], reason: str) -> str:
     url = getattr(kind, "url", None) or kind.mirrors[0]
     return (
         f"data {root.absolute()}: expected {wanted}, {state}, and the download from "
-        f"{urlsplit(url).netloc} failed ({reason}); put the file{'s'[: len(missing) > 1]} there or set root"
+        f"{urlsplit(url).netloc} failed ({reason}); put the file{'s'[: len(missing) > 1]} there or "
+        f"set evaluator.root"
     )
 
 

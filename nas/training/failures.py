@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from nas.errors import CompileError, EvaluationError, SpaceError
 from nas.evaluation import Evaluation, Fidelity, Status, failure
-
-_MEMORY_TEXTS = ("out of memory", "can't allocate memory")  # torch's on a GPU and on the CPU
+from nas.executor import is_out_of_memory
 
 
 def failure_of(error: Exception, cost_seconds: float) -> Evaluation:
@@ -13,7 +12,7 @@ def failure_of(error: Exception, cost_seconds: float) -> Evaluation:
     text = str(error) or "no message"
     if isinstance(error, CompileError | SpaceError | EvaluationError):
         return failure(Status.INVALID, text, cost_seconds)
-    if isinstance(error, MemoryError) or any(known in text for known in _MEMORY_TEXTS):
+    if is_out_of_memory(error):
         return failure(Status.OUT_OF_MEMORY, f"{type(error).__name__}: {text}"[:500], cost_seconds)
     return failure(Status.ERROR, f"{type(error).__name__}: {text}"[:500], cost_seconds)
 

@@ -11,7 +11,14 @@ from typing import Any
 
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluation, Status, Task, failure
-from nas.training.checks import check_names, function_name, given, load_function, objectives_from
+from nas.training.checks import (
+    check_names,
+    function_name,
+    given,
+    load_function,
+    objectives_from,
+    reported_from,
+)
 from nas.training.failures import failure_of
 
 _NAME = 'evaluator "function"'
@@ -45,8 +52,7 @@ class FunctionEvaluator:
         called = load_function(f"{_NAME}: function", function)
         self.function = function
         self.objectives = objectives_from(f"{_NAME}: objectives", objectives)
-        chosen = self.objectives if reported is None else objectives_from(f"{_NAME}: reported", reported)
-        self.reported = chosen[0]
+        self.reported = reported_from(f"{_NAME}: reported", reported, self.objectives)
         self._takes_seed = _has_seed(called)
         self._fingerprint = _digest(called, repr((self.objectives, self.reported)))
 

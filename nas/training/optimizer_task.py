@@ -15,30 +15,30 @@ from torch import nn
 from torch.optim import Optimizer
 
 from nas.errors import ConfigError
-from nas.evaluation import Evaluation, Objective, Task
-from nas.training.checks import check_names, field_names, function_name, given, load_function
-from nas.training.classification import checked_device, settings_from
-from nas.training.data import DataOptions, Dataset, load
-from nas.training.device import resident, resolve
+from nas.evaluation import Evaluation, Task
+from nas.training.checks import check_names, field_names, given
+from nas.training.data import Dataset, load
 from nas.training.failures import requested_epochs
+from nas.training.image_evaluator import DATA_NAMES, ImageEvaluator, data_options, settings_from
 from nas.training.settings import TrainSettings
-from nas.training.trial import TEST, VALIDATION, Recipe, fingerprint, run_trial
+from nas.training.trial import Recipe, run_trial
 
 _NAME = 'evaluator "optimizer_task"'
 _COMPILER = "search_spaces.update_rule:compile_optimizer"
+_HEADS = 4
 _UNUSED = ("optimizer", "momentum", "weight_decay")  # what the program itself decides
 
 MakeProgrammed = Callable[[list[nn.Parameter], float], Optimizer]
 
 
-class OptimizerEvaluator:
+class OptimizerEvaluator(ImageEvaluator):
     """Trains a small network with the programmed optimizer; validation accuracy decides.
 
     Args:
         dataset: images, split.
         settings: learning rate, batch size, epochs and schedule for every program alike.
-        network: "mlp" (one hidden layer) or "conv" (two convolutions).
-        width: hidden units, or channels of the first convolution.
+        network: "mlp" (one hidden layer), "conv" (two convolutions) or "attention" (two transformer blocks).
+        width: hidden units, channels of the first convolution, or size of a token, a multiple of 4.
         device: "auto", "cpu", "cuda" or "cuda:N", found on the worker.
         compiler: `(architecture) -> (parameters, lr) -> torch.optim.Optimizer`, or its
             "module:function"; the optimizer reads its rate from `param_groups` at each step.
@@ -56,40 +56,19 @@ class OptimizerEvaluator:
     ) -> None:
         if network not in _NETWORKS:
             raise ConfigError(f'{_NAME}: network: expected one of {", ".join(_NETWORKS)}, got "{network}"')
-        if not isinstance(width, int) or width < 1:
+        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
             raise ConfigError(f"{_NAME}: width: expected a whole number of at least 1, got {width!r}")
-        self.dataset = dataset
-        self.settings = settings
+        if network == "attention" and width % _HEADS:
+            raise ConfigError(f"{_NAME}: width: expected a multiple of {_HEADS} heads, got {width}")
         self.network = network
         self.width = width
-        self.device = checked_device(device)
-        self.compiler = compiler
-        self._digest = dataset.digest()
-        compiler_name = function_name(load_function(f"{_NAME}: compiler", compiler))
-        self._fingerprint = fingerprint(
-            self._digest, settings, network, str(width), compiler_name, device, "optimizer_task"
-        )
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        return (VALIDATION,)
-
-    @property
-    def reported(self) -> Objective:
-        return TEST
-
-    @property
-    def fidelity_range(self) -> tuple[str, float, float] | None:
-        return ("epochs", 1, self.settings.epochs)
-
-    def fingerprint(self) -> str:
-        """Digest of data, settings, network, compiler, device and protocol."""
-        return self._fingerprint
+        identity = ("optimizer_task", network, str(width))
+        super().__init__(_NAME, dataset, settings, device=device, compiler=compiler, identity=identity)
 
     def check(self, task: Task) -> None:
         """Raises NasError if the task is none for this evaluator; trains nothing."""
         requested_epochs(task.fidelity, self.settings.epochs)
-        load_function(_NAME, self.compiler)(task.architecture)
+        self._compiler()(task.architecture)
 
     def __call__(self, task: Task) -> Evaluation:
         """Trains the network with the program of the task.
@@ -98,9 +77,9 @@ class OptimizerEvaluator:
             EvaluationError: a fidelity, device or checkpoint that is not to be had.
         """
         epochs = requested_epochs(task.fidelity, self.settings.epochs)
-        data = resident(self.dataset, self._digest, resolve(self.device))
+        data = self._data()
         started = time.perf_counter()  # after what a process does once
-        compile_optimizer = load_function(_NAME, self.compiler)
+        compile_optimizer = self._compiler()
 
         def build(_: int) -> nn.Module:  # the weights come from torch's generators, seeded by run_trial
             return _NETWORKS[self.network](self.dataset.input_shape, self.dataset.classes, self.width)
@@ -119,13 +98,11 @@ def create(**options: Any) -> OptimizerEvaluator:
         ConfigError: an unknown option or a bad value, in one line.
         EvaluationError: data that are missing or cannot be read.
     """
-    data_names = field_names(DataOptions)
     setting_names = tuple(name for name in field_names(TrainSettings) if name not in _UNUSED)
     own = ("network", "width", "device", "compiler")
-    check_names(_NAME, options, (*data_names, *setting_names, *own), ConfigError)
+    check_names(_NAME, options, (*DATA_NAMES, *setting_names, *own), ConfigError)
     settings = settings_from(_NAME, {"schedule": "constant", "lr": 1e-3, **given(options, setting_names)})
-    dataset = load(DataOptions(**given(options, data_names)))
-    return OptimizerEvaluator(dataset, settings, **given(options, own))
+    return OptimizerEvaluator(load(data_options(options)), settings, **given(options, own))
 
 
 def mlp(input_shape: tuple[int, int, int], classes: int, width: int) -> nn.Module:
@@ -147,4 +124,34 @@ def conv(input_shape: tuple[int, int, int], classes: int, width: int) -> nn.Modu
     )
 
 
-_NETWORKS = {"mlp": mlp, "conv": conv}
+class RowTransformer(nn.Module):
+    """Rows of pixels as tokens: two pre-norm transformer blocks, mean over the rows, classes.
+
+    One learning rate does not suit all of its layers, so that plain gradient descent stays behind
+    adaptive methods, on small images too.
+    """
+
+    def __init__(self, input_shape: tuple[int, int, int], classes: int, width: int) -> None:
+        super().__init__()
+        channels, rows, columns = input_shape
+        self.embedding = nn.Linear(channels * columns, width)
+        self.positions = nn.Parameter(0.02 * torch.randn(rows, width))
+        blocks = [
+            nn.TransformerEncoderLayer(
+                width, _HEADS, 2 * width, dropout=0.0, batch_first=True, norm_first=True
+            )
+            for _ in range(2)
+        ]
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        tokens = self.embedding(images.transpose(1, 2).flatten(2)) + self.positions
+        return self.head(self.blocks(tokens).mean(1))
+
+
+_NETWORKS: dict[str, Callable[[tuple[int, int, int], int, int], nn.Module]] = {
+    "mlp": mlp,
+    "conv": conv,
+    "attention": RowTransformer,
+}

@@ -69,20 +69,33 @@ def npz(path: str) -> Source:
     if len({images.shape[1:] for images, _ in parts}) > 1:
         shapes = " and ".join(str(images.shape[1:]) for images, _ in parts)
         raise EvaluationError(f"data {path}: expected images and test_images of one shape, got {shapes}")
-    labels = np.concatenate([labels for _, labels in parts])
-    classes = int(labels.max()) + 1
-    absent = np.setdiff1d(np.arange(classes), parts[0][1])
-    if len(absent):
+    return joined(parts, _classes_of(path, [labels for _, labels in parts]))
+
+
+def _classes_of(path: str, labels: Sequence[np.ndarray]) -> int:
+    """The number of classes; each of them occurs in the first array."""
+    classes = int(max(array.max() for array in labels)) + 1
+    present = np.unique(labels[0])
+    if len(present) < classes:
+        gaps = np.flatnonzero(present != np.arange(len(present)))
         raise EvaluationError(
             f"data {path}: expected labels 0..{classes - 1}, each at least once among the labels; "
-            f"class {absent[0]} has no image; number the classes without gaps"
+            f"class {gaps[0] if len(gaps) else len(present)} has no image; number the classes without gaps"
         )
-    return joined(parts, classes)
+    return _at_least_two(path, classes)
+
+
+def _at_least_two(path: str, classes: int) -> int:
+    if classes < 2:
+        raise EvaluationError(f"data {path}: expected images of at least 2 classes, got {classes}")
+    return classes
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
-        raise EvaluationError(f"data {path}: expected an .npz file, found none; set root to its path")
+        raise EvaluationError(
+            f"data {path}: expected an .npz file, found none; set evaluator.root to its path"
+        )
     try:
         with path.open("rb") as file:  # numpy leaves a file that it opened and cannot read to the collector
             archive = np.load(file, allow_pickle=False)
@@ -109,12 +122,14 @@ def _images(path: str, name: str, array: np.ndarray) -> np.ndarray:
 
 
 def _labels(path: str, name: str, array: np.ndarray, images: np.ndarray) -> np.ndarray:
-    if not np.issubdtype(array.dtype, np.integer) or array.shape != (len(images),) or array.min() < 0:
+    whole = np.issubdtype(array.dtype, np.integer) and array.shape == (len(images),)
+    labels = array.astype(np.int64) if whole else array  # unsigned ones beyond int64 turn negative
+    if not whole or labels.min() < 0:
         raise EvaluationError(
             f"data {path}: expected {name} of whole numbers from 0 and shape ({len(images)},), "
             f"got {array.dtype} of shape {array.shape}; convert them first"
         )
-    return array.astype(np.int64)
+    return labels
 
 
 def folder(path: str, image_size: int) -> Source:
@@ -131,7 +146,7 @@ def folder(path: str, image_size: int) -> Source:
     """
     root = Path(path).expanduser()
     if not root.is_dir():
-        raise EvaluationError(f"data {path}: expected a folder, found none; set root to its path")
+        raise EvaluationError(f"data {path}: expected a folder, found none; set evaluator.root to its path")
     has_test = (root / "train").is_dir() and (root / "test").is_dir()
     indexed = [_index(root / part) for part in (("train", "test") if has_test else ("",))]
     names = indexed[0].classes
@@ -139,11 +154,12 @@ def folder(path: str, image_size: int) -> Source:
         raise EvaluationError(
             f"data {path}: expected the same classes in train and test, got {_classes(indexed)}"
         )
+    classes = _at_least_two(path, len(names))
     files = [Path(file) for part in indexed for file, _ in part.samples]
     images = _stack(path, [_pixels(file, image_size) for file in files], files)
     labels = np.array([label for part in indexed for _, label in part.samples], np.int64)
     first = len(indexed[0].samples)
-    return Source(images, labels, np.arange(first, len(files)) if has_test else np.arange(0), len(names))
+    return Source(images, labels, np.arange(first, len(files)) if has_test else np.arange(0), classes)
 
 
 def _index(path: Path) -> Any:
@@ -183,7 +199,8 @@ def _stack(path: str, pixels: list[np.ndarray], files: list[Path]) -> np.ndarray
         if array.shape[:2] != (height, width):
             raise EvaluationError(
                 f"data {path}: expected images of one size, got {width}x{height} for {files[0].name} and "
-                f"{array.shape[1]}x{array.shape[0]} for {file.name}; set image_size"
+                f"{array.shape[1]}x{array.shape[0]} for {file.name}; set "
+                f"evaluator.image_size"
             )
     if all(array.ndim == 2 for array in pixels):
         return np.stack(pixels)[:, None]

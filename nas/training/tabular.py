@@ -19,7 +19,14 @@ from typing import Any
 
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluation, Fidelity, Status, Task, failure
-from nas.training.checks import check_names, function_name, given, load_function, objectives_from
+from nas.training.checks import (
+    check_names,
+    function_name,
+    given,
+    load_function,
+    objectives_from,
+    reported_from,
+)
 
 _NAME = 'evaluator "table"'
 
@@ -47,7 +54,8 @@ class Table:
 class TableEvaluator:
     """Looks each architecture up by its key; the cost is what the table says, not the time it takes.
 
-    The time limit of a task is one of real seconds, of which a look-up takes none.
+    Time limits are the executor's: on a simulated clock they bound this cost. Where the table has several
+    fidelities, the curve holds a row of values at each, up to the one asked for.
 
     Args:
         table: the file and its columns.
@@ -71,8 +79,7 @@ class TableEvaluator:
     ) -> None:
         self.table = table
         self.objectives = objectives_from(f"{_NAME}: objectives", objectives)
-        chosen = self.objectives if reported is None else objectives_from(f"{_NAME}: reported", reported)
-        self.reported = chosen[0]
+        self.reported = reported_from(f"{_NAME}: reported", reported, self.objectives)
         for objective in (*self.objectives, self.reported):
             for level, columns in table.levels.items():
                 check_names(f"{_NAME}: columns of {level:g}", [objective.name], columns, ConfigError)
@@ -84,6 +91,10 @@ class TableEvaluator:
         self._layout = {
             level: tuple((name, wanted.index(column)) for name, column in columns.items())
             for level, columns in table.levels.items()
+        }
+        self._curves = {
+            level: tuple((lower, self._layout[lower]) for lower in sorted(self._layout) if lower <= level)
+            for level in self._layout
         }
         described = repr((table.key_column, sorted(self._layout.items()), table.cost_column, table.fidelity))
         self._fingerprint = hashlib.sha256(
@@ -124,7 +135,15 @@ class TableEvaluator:
         if row is None:
             return failure(Status.ERROR, self._unlisted(key))
         cost = row[-1] * level if self.table.cost_column else 0.0
-        return Evaluation(Status.COMPLETED, {name: row[i] for name, i in self._layout[level]}, cost)
+        values = {name: row[i] for name, i in self._layout[level]}
+        return Evaluation(Status.COMPLETED, values, cost, curve=self._curve(level, row))
+
+    def _curve(self, level: float, row: tuple[float, ...]) -> tuple[dict[str, float], ...]:
+        """Nothing where it would only repeat the values: a study of look-ups logs each of them."""
+        levels = self._curves[level]
+        if len(levels) == 1:
+            return ()
+        return tuple([{"epoch": lower} | {name: row[i] for name, i in layout} for lower, layout in levels])
 
     def _unlisted(self, key: str) -> str:
         return f'{self.table.path}: no row with {self.table.key_column} = "{key}"'

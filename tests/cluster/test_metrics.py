@@ -4,10 +4,17 @@ from typing import Any
 
 import pytest
 
+from algorithms.random_search import RandomSearch
 from cluster import metrics
 from cluster.metrics import MetricsObserver
+from nas.evaluation import Evaluator
+from nas.executor import InlineExecutor
 from nas.progress import Progress
+from nas.stages import Budget, Plan
+from nas.study import Study
+from search_spaces.nasbench201 import space as nasbench201
 from tests.cluster.local_ray import local_ray  # noqa: F401
+from tests.cluster.stand_ins import Counted
 
 
 class Recorder:
@@ -40,9 +47,7 @@ def recorders(monkeypatch: pytest.MonkeyPatch) -> dict[str, Recorder]:
 
 
 def test_progress_is_exported_as_totals_and_levels(recorders):
-    observer = MetricsObserver("digits")
-    observer.observe({}, progress(3))
-    observer.close()
+    MetricsObserver("digits").observe({"event": "opened"}, progress(3))
     assert {name: each.total for name, each in recorders.items()} == {
         "done": 3,
         "failed": 1,
@@ -59,19 +64,58 @@ def test_exports_are_rare_and_the_last_state_is_exported(recorders, monkeypatch)
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     observer = MetricsObserver("digits")
-    observer.observe({}, progress(1))
-    observer.observe({}, progress(2, best=0.5))
+    observer.observe({"event": "opened"}, progress(1))
+    observer.observe({"event": "evaluated"}, progress(2, best=0.5))
     assert recorders["done"].total == 1
     now[0] += 1.0
-    observer.observe({}, progress(5, best=0.75))
+    observer.observe({"event": "evaluated"}, progress(5, best=0.75))
     assert (recorders["done"].total, recorders["best"].total) == (5, 0.75)
-    observer.observe({}, progress(6, best=0.8))
-    observer.close()
+    observer.observe({"event": "evaluated"}, progress(6, best=0.8))
+    observer.observe({"event": "closed"}, progress(6, best=0.8))
     observer.close()
     assert (recorders["done"].total, recorders["best"].total) == (6, 0.8)
 
 
+class WithRay(InlineExecutor):
+    """Says of Ray what the Ray executor does to it: up while open, gone after."""
+
+    up = False
+
+    def open(self, evaluator: Evaluator) -> None:
+        super().open(evaluator)
+        WithRay.up = True
+
+    def close(self) -> None:
+        super().close()
+        WithRay.up = False
+
+
+def test_a_study_exports_its_final_state_before_ray_is_gone(recorders, monkeypatch, tmp_path):
+    monkeypatch.setattr("ray.is_initialized", lambda: WithRay.up)
+    space, evaluator = nasbench201(), Counted()
+    searcher = RandomSearch(space, evaluator.objectives, seed=0)
+    plan = Plan(0, Budget(trials=5), baseline=1, final=2)
+    study = Study(
+        space,
+        searcher,
+        evaluator,
+        WithRay(),
+        directory=tmp_path,
+        plan=plan,
+        observers=[MetricsObserver("digits")],
+    )
+    study.run()
+    assert not WithRay.up
+    assert (recorders["done"].total, recorders["in_flight"].total) == (8, 0)
+
+
+def test_nothing_is_exported_without_ray(recorders, monkeypatch):
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    MetricsObserver("digits").observe({"event": "closed"}, progress(3))
+    assert recorders["done"].total is None
+
+
 def test_ray_takes_the_metrics(local_ray):  # noqa: F811
     observer = MetricsObserver("digits")
-    observer.observe({}, progress(3, best=0.5, cache_hits=2))
+    observer.observe({"event": "closed"}, progress(3, best=0.5, cache_hits=2))
     observer.close()

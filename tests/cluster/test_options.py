@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+import re
 from contextlib import closing
 
 import pytest
@@ -45,6 +47,42 @@ def test_what_no_node_has_is_said_before_the_run(options, message, local_ray):  
 def test_options_are_checked(options, message):
     with pytest.raises(ConfigError, match=message):
         RayExecutor(**options)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("workers", "abc", "a whole number"),
+        ("workers", 1.5, "a whole number"),
+        ("workers", True, "a whole number"),
+        ("retries", 0.5, "a whole number"),
+        ("retries", None, "a whole number"),
+        ("recycle_after", 2.5, "a whole number"),
+        ("num_cpus", [2], "a whole number"),
+        ("cpus_per_trial", "x", "a number"),
+        ("cpus_per_trial", math.nan, "a number <= 1e+09"),
+        ("gpus_per_trial", math.inf, "a number <= 1e+09"),
+        ("memory_per_trial", "4GB", "a number"),
+        ("time_limit", math.nan, "a number <= 1e+09"),
+        ("memory_per_trial", 10**400, "a number <= 1e+09"),
+        ("num_cpus", 10**30, "a number <= 1e+09"),
+        ("time_limit", True, "a number"),
+        ("dashboard", "no", "true or false"),
+        ("log_to_driver", 1, "true or false"),
+        ("address", 5, "a text"),
+        ("name", None, "a text"),
+    ],
+)
+def test_options_of_another_kind_are_refused(name, value, expected):
+    message = f"executor.{name}: expected {expected}, got {value!r}"
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        RayExecutor(**{name: value})
+
+
+def test_options_of_each_kind_are_taken():
+    options = RayOptions(workers=3, cpus_per_trial=2, time_limit=0.5, address="auto", dashboard=False)
+    assert (options.workers, options.cpus_per_trial, options.time_limit) == (3, 2, 0.5)
+    assert RayOptions(memory_per_trial=1e9).memory_bytes == 10**9 * 2**30 < 2**63
 
 
 def test_the_demand_of_a_trial_names_what_it_needs_only():

@@ -13,6 +13,7 @@ from cluster import EXECUTORS
 from nas.errors import ConfigError, ProtocolError
 from nas.evaluation import Status
 from nas.executor import Completed, Executor
+from tests.cluster.kit import run
 from tests.cluster.local_ray import local_ray  # noqa: F401
 from tests.cluster.stand_ins import Counted, Scripted, task
 
@@ -41,16 +42,6 @@ def executor(make: Callable[[], Executor]) -> Iterator[Executor]:
     with closing(make()) as executor:
         executor.open(Scripted())
         yield executor
-
-
-def run(executor: Executor, *architectures: tuple[Any, ...]) -> list[Completed]:
-    """Submits all at once and waits for all, in the order of ending."""
-    for trial, architecture in enumerate(architectures):
-        executor.submit(task(trial, *architecture))
-    ended: list[Completed] = []
-    while len(ended) < len(architectures):
-        ended += executor.wait()
-    return ended
 
 
 def test_every_task_comes_back_once_however_many_are_submitted(executor):

@@ -7,6 +7,7 @@ import pytest
 from nas.errors import ConfigError, ProtocolError
 from nas.evaluation import Status
 from nas.executor import InlineExecutor, SimulatedExecutor, is_out_of_memory
+from nas.training.failures import failure_of
 from tests.cluster.stand_ins import Scripted, task
 
 
@@ -99,6 +100,13 @@ def test_simulated_cost_over_the_limit_is_a_timeout_at_the_limit():
     assert completed.evaluation.values == {}
 
 
+def test_simulated_limits_count_simulated_seconds_only():
+    executor = simulated(1)
+    executor.submit(task(0, "sleep", 0.05, time_limit=0.01))  # costs 0.001 simulated seconds
+    (completed,) = executor.wait()
+    assert completed.evaluation.ok
+
+
 def test_simulated_exceptions_take_no_time_so_that_the_clock_stays_deterministic():
     executor = simulated(1)
     executor.submit(task(0, "raise", ValueError("wrong")))
@@ -125,7 +133,7 @@ def test_simulated_bookkeeping_is_linear_in_the_number_of_tasks():
     assert seconds(8000) < 30 * max(seconds(1000), 1e-3)
 
 
-@pytest.mark.parametrize(
+OUT_OF_MEMORY = pytest.mark.parametrize(
     ("error", "expected"),
     [
         (MemoryError(), True),
@@ -137,5 +145,13 @@ def test_simulated_bookkeeping_is_linear_in_the_number_of_tasks():
         (RuntimeError("shape mismatch"), False),
     ],
 )
+
+
+@OUT_OF_MEMORY
 def test_out_of_memory_is_told_from_other_errors(error, expected):
     assert is_out_of_memory(error) is expected
+
+
+@OUT_OF_MEMORY
+def test_training_tells_it_in_the_same_way(error, expected):
+    assert failure_of(error, 0.0).status is (Status.OUT_OF_MEMORY if expected else Status.ERROR)

@@ -6,7 +6,7 @@ import pytest
 from nas.errors import ConfigError
 from nas.evaluation import Objective
 from nas.registry import Entry
-from nas.training.checks import check_names, function_name, load_function, objectives_from
+from nas.training.checks import check_names, function_name, load_function, objectives_from, reported_from
 
 
 def test_check_names_lists_the_options_and_the_closest_one() -> None:
@@ -48,11 +48,9 @@ def test_objectives_from_takes_names_mappings_and_objectives() -> None:
     as_mapping = {"name": "latency", "direction": "minimize", "unit": "ms"}
     assert objectives_from("here", "accuracy") == (Objective("accuracy"),)
     assert objectives_from("here", as_mapping) == (latency,)
-    assert objectives_from("here", ["accuracy", as_mapping, latency]) == (
-        Objective("accuracy"),
-        latency,
-        latency,
-    )
+    assert objectives_from("here", ["accuracy", as_mapping]) == (Objective("accuracy"), latency)
+    assert objectives_from("here", (latency, "accuracy")) == (latency, Objective("accuracy"))
+    assert objectives_from("here", {"name": "accuracy", "unit": None}) == (Objective("accuracy"),)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +58,13 @@ def test_objectives_from_takes_names_mappings_and_objectives() -> None:
     [
         ([], "^here: expected at least one objective, got none$"),
         ([3], "^here: expected a name or a mapping with name, direction, unit, got 3$"),
+        (3, "^here: expected a name or a mapping with name, direction, unit, got 3$"),
+        (None, "^here: expected a name or a mapping with name, direction, unit, got None$"),
+        (True, "^here: expected a name or a mapping with name, direction, unit, got True$"),
+        ("", "^here: expected a name or a mapping with name, direction, unit, got ''$"),
+        ({"name": 3}, "^here: name: expected a text, got 3$"),
+        ({"name": "x", "unit": 1}, "^here: unit: expected a text, got 1$"),
+        (["x", "y", {"name": "x"}], '^here: expected each objective once, got "x" 2 times$'),
         ({"unit": "ms"}, "^here: expected a name or a mapping"),
         ({"name": "x", "sign": 1}, 'unknown option "sign"'),
         ({"name": "x", "direction": "up"}, '^here: Objective x: direction is "maximize" or "minimize"'),
@@ -68,3 +73,17 @@ def test_objectives_from_takes_names_mappings_and_objectives() -> None:
 def test_objectives_from_names_the_fault(values: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         objectives_from("here", values)
+
+
+def test_reported_from_is_one_quantity() -> None:
+    objectives = (Objective("accuracy"), Objective("latency", "minimize", "ms"))
+    assert reported_from("here", None, objectives) == Objective("accuracy")
+    assert reported_from("here", "test", objectives) == Objective("test")
+    assert reported_from("here", {"name": "size", "direction": "minimize"}, objectives) == Objective(
+        "size", "minimize"
+    )
+    assert reported_from("here", "latency", objectives) == objectives[1]  # its direction and unit as well
+    with pytest.raises(ConfigError, match=r"^here: expected one quantity, got accuracy, test$"):
+        reported_from("here", ["accuracy", "test"], objectives)
+    with pytest.raises(ConfigError, match=r"^here: expected a name or a mapping .* got 3$"):
+        reported_from("here", 3, objectives)

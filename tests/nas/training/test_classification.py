@@ -4,69 +4,25 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_model
-from torch import nn
 
-from nas.errors import CompileError, ConfigError, EvaluationError
+from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task
 from nas.training.classification import ClassificationEvaluator, create
 from nas.training.data import DataOptions, Dataset, load
-from nas.training.device import resident
 from nas.training.settings import TrainSettings
-from nas.training.train import measure
+from tests.nas.training.candidates import SETTINGS, Broken, compiled, same
 
-SETTINGS = TrainSettings(epochs=4, batch_size=16, lr=0.05, flip=True, crop_padding=1)
 MakeTask = Callable[..., Task]
-
-
-class Broken(nn.Module):
-    """Raises in the forward pass what its candidate asks for."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text = text
-        self.linear = nn.Linear(32, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.text == "memory":
-            torch.empty(2**60, dtype=torch.uint8)
-        raise ValueError("no forward\npass")
-
-
-def compiled(candidate: Any, input_shape: tuple[int, int, int], num_classes: int, *, seed: int) -> nn.Module:
-    """The network that a test's candidate names."""
-    assert seed >= 0
-    if candidate.text == "impossible":
-        raise CompileError("root: expected a network; got nothing")
-    if candidate.text in ("memory", "broken"):
-        return Broken(candidate.text)
-    channels, height, width = input_shape
-    return nn.Sequential(
-        nn.Conv2d(channels, 8, 3, padding=1),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Dropout(0.3),
-        nn.Linear(8 * height * width, num_classes),
-    )
 
 
 @pytest.fixture
 def evaluator(stripes: Dataset) -> ClassificationEvaluator:
     return ClassificationEvaluator(stripes, SETTINGS, device="cpu", compiler=compiled)
-
-
-def same(a: Evaluation, b: Evaluation) -> bool:
-    """Equal in everything but the seconds."""
-    rows = [[{**row, "seconds": 0} for row in e.curve] for e in (a, b)]
-    return (a.status, a.values, a.info, rows[0]) == (b.status, b.values, b.info, rows[1])
 
 
 def test_it_answers_with_values_facts_and_a_curve(
@@ -146,6 +102,17 @@ def test_a_candidate_that_fails_is_recorded_with_its_reason(
     assert evaluation.cost_seconds > 0
 
 
+def test_a_device_that_is_not_there_is_no_fault_of_the_candidate(
+    stripes: Dataset, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    evaluator = ClassificationEvaluator(stripes, SETTINGS, device="cuda", compiler=compiled)
+    expected = '^device "cuda": this process sees 0 CUDA devices; set evaluator.device to cpu or auto$'
+    for text in ("linear", "impossible"):
+        with pytest.raises(EvaluationError, match=expected):
+            evaluator(make_task(text))
+
+
 def test_divergence_and_time_limit_are_recorded(
     evaluator: ClassificationEvaluator, make_task: MakeTask
 ) -> None:
@@ -182,68 +149,6 @@ def test_the_fingerprint_is_that_of_data_settings_and_compiler(stripes: Dataset)
     )
     assert len({fingerprint(), *others}) == 5
     assert fingerprint() == fingerprint()
-
-
-def test_the_weights_that_are_saved_are_those_that_were_measured(
-    evaluator: ClassificationEvaluator, make_task: MakeTask, stripes: Dataset, tmp_path: Path
-) -> None:
-    path = str(tmp_path / "weights" / "0.safetensors")
-    settings = {"lr": 1.0, "restore_best": True, "epochs": 8, "momentum": 0.5}
-    evaluation = evaluator(make_task(settings=settings, save_to=path, seed=3))
-    network = compiled(make_task().architecture, stripes.input_shape, 3, seed=0)
-    load_model(network, path)
-    data = resident(stripes, stripes.digest(), torch.device("cpu"))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    assert evaluation.checkpoint == path
-    assert measure(network, data, data.test)[0] == evaluation.values["test_accuracy"]
-    assert measure(network, data, data.validation)[0] == evaluation.values["validation_accuracy"]
-    assert evaluation.values["validation_accuracy"] == evaluation.info["best_validation_accuracy"]
-    with safe_open(path, "pt") as file:
-        assert file.metadata()["architecture"] == "linear"
-    assert [file.name for file in (tmp_path / "weights").iterdir()] == ["0.safetensors"]
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"optimizer": "adamw", "restore_best": True},
-        {"schedule": "plateau", "rate_patience": 1, "stop_patience": 3, "cutout": 2},
-    ],
-)
-def test_two_and_two_epochs_equal_four(
-    evaluator: ClassificationEvaluator, make_task: MakeTask, tmp_path: Path, settings: dict[str, Any]
-) -> None:
-    whole = evaluator(make_task(settings=settings, seed=1))
-    part = evaluator(
-        make_task(settings=settings, seed=1, fidelity=Fidelity("epochs", 2), save_to=str(tmp_path / "a"))
-    )
-    rest = evaluator(make_task(settings=settings, seed=99, checkpoint=part.checkpoint))
-    assert part.info["epochs"] == 2
-    assert same(whole, rest)
-
-
-def test_a_checkpoint_of_another_training_is_refused(
-    evaluator: ClassificationEvaluator, make_task: MakeTask, tmp_path: Path
-) -> None:
-    path = str(tmp_path / "a")
-    evaluator(make_task(fidelity=Fidelity("epochs", 1), save_to=path))
-    with pytest.raises(EvaluationError, match=r"a: expected a training of 00000.*, got one of 00000"):
-        evaluator(make_task("other", checkpoint=path))
-    with pytest.raises(EvaluationError, match=r"a: expected lr = 0\.5, got 0\.05; a training is continued"):
-        evaluator(make_task(settings={"lr": 0.5}, checkpoint=path))
-    with pytest.raises(EvaluationError, match=r"expected b.state beside it to continue from, found none"):
-        evaluator(make_task(checkpoint=str(tmp_path / "b")))
-
-
-def test_a_place_that_cannot_be_written_is_an_error(
-    evaluator: ClassificationEvaluator, make_task: MakeTask, tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(
-        EvaluationError, match=r"^cannot write .*file/0: .*; check the folder and its free space$"
-    ):
-        evaluator(make_task(save_to=str(tmp_path / "file" / "0")))
 
 
 def test_real_digits_are_learnt_in_a_few_epochs(make_task: MakeTask) -> None:

@@ -101,6 +101,8 @@ def test_the_fingerprint_is_that_of_source_and_objectives() -> None:
         ({}, '^evaluator "function": expected the option function = "module:function", got none$'),
         ({"function": "no_colon"}, '^evaluator "function": function: expected "module:function"'),
         ({"function": "math:sqrt", "objectives": []}, "objectives: expected at least one objective"),
+        ({"function": "math:sqrt", "objectives": 3}, "objectives: expected a name or a mapping .* got 3$"),
+        ({"function": "math:sqrt", "reported": ["a", "b"]}, "reported: expected one quantity, got a, b$"),
     ],
 )
 def test_bad_options_are_errors_in_one_line(options: dict[str, Any], message: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from nas.errors import CompileError, ConfigError
+from nas.errors import CompileError, ConfigError, EvaluationError
 from nas.evaluation import Fidelity, Status, Task
 from nas.training.data import Dataset
 from nas.training.device import derived_seed, forked_seed, resident
@@ -102,11 +102,36 @@ def test_programs_that_fail_are_recorded(evaluator: OptimizerEvaluator, make_tas
     assert (invalid.status, invalid.reason) == (Status.INVALID, "root: expected a program; got nothing")
 
 
+def test_a_device_that_is_not_there_is_no_fault_of_the_program(
+    stripes: Dataset, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    evaluator = OptimizerEvaluator(stripes, SETTINGS, device="cuda:1", compiler=compiled)
+    with pytest.raises(EvaluationError, match=r'^device "cuda:1": this process sees 0 CUDA devices; set'):
+        evaluator(make_task("signed"))
+
+
 def test_the_conv_network_trains_too(stripes: Dataset, make_task: MakeTask) -> None:
     evaluator = OptimizerEvaluator(stripes, SETTINGS, network="conv", width=4, compiler=compiled)
     evaluation = evaluator(make_task("momentum"))
     assert evaluation.info["parameters"] == (2 * 9 + 1) * 4 + (4 * 9 + 1) * 8 + 9 * 3
     assert evaluation.status is Status.COMPLETED
+
+
+def test_the_attention_network_trains_too(stripes: Dataset, make_task: MakeTask) -> None:
+    evaluator = OptimizerEvaluator(stripes, SETTINGS, network="attention", width=8, compiler=compiled)
+    evaluation = evaluator(make_task("signed"))
+    block = (8 * 24 + 24) + (8 * 8 + 8) + (8 * 16 + 16) + (16 * 8 + 8) + 4 * 8
+    assert evaluation.info["parameters"] == (8 * 8 + 8) + 4 * 8 + 2 * block + 2 * 8 + (8 * 3 + 3)
+    assert evaluation.curve[-1]["train_loss"] < evaluation.curve[0]["train_loss"]
+
+
+def test_a_task_is_checked_without_training(evaluator: OptimizerEvaluator, make_task: MakeTask) -> None:
+    evaluator.check(make_task("signed"))
+    with pytest.raises(CompileError, match=r"^root: expected a program; got nothing$"):
+        evaluator.check(make_task("impossible"))
+    with pytest.raises(EvaluationError, match='expected "epochs" from 1 to 4'):
+        evaluator.check(make_task("signed", fidelity=Fidelity("epochs", 5)))
 
 
 def test_it_travels_by_pickle_and_its_fingerprint_covers_the_network(
@@ -125,8 +150,14 @@ def test_it_travels_by_pickle_and_its_fingerprint_covers_the_network(
     ("options", "message"),
     [
         ({"momentum": 0.9}, '^evaluator "optimizer_task": unknown option "momentum"; options: dataset,'),
-        ({"network": "vit"}, '^evaluator "optimizer_task": network: expected one of mlp, conv, got "vit"$'),
+        (
+            {"network": "vit"},
+            '^evaluator "optimizer_task": network: expected one of mlp, conv, attention, got "vit"$',
+        ),
         ({"width": 0}, "width: expected a whole number of at least 1, got 0$"),
+        ({"width": True}, "width: expected a whole number of at least 1, got True$"),
+        ({"device": "gpu"}, '^evaluator "optimizer_task": device: expected auto, cpu, cuda or cuda:N, got'),
+        ({"network": "attention", "width": 6}, "width: expected a multiple of 4 heads, got 6$"),
         ({"lr": -1}, '^evaluator "optimizer_task": training setting "lr": expected a number above 0, got -1'),
     ],
 )

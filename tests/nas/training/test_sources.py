@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,16 @@ def test_npz_keeps_its_test_images_apart(tmp_path: Path) -> None:
         ({"images": IMAGES, "labels": LABELS - 1}, "expected labels of whole numbers from 0"),
         ({"images": IMAGES, "labels": LABELS * 2}, r"expected labels 0\.\.4, .* class 1 has no image"),
         (
+            {"images": IMAGES, "labels": LABELS * 5 * 10**13},
+            r"expected labels 0\.\.10{14}, .* class 1 has no image; number the classes without gaps$",
+        ),
+        ({"images": IMAGES, "labels": np.full(6, 2**64 - 1, np.uint64)}, "expected labels of whole numbers"),
+        ({"images": IMAGES, "labels": LABELS * 0}, "expected images of at least 2 classes, got 1$"),
+        (
+            {"images": IMAGES, "labels": LABELS, "test_images": IMAGES[:2], "test_labels": LABELS[:2] + 3},
+            r"expected labels 0\.\.4, .* class 3 has no image",
+        ),
+        (
             {"images": IMAGES, "labels": LABELS, "test_images": IMAGES[:2]},
             'expected an array "test_labels"',
         ),
@@ -82,7 +93,9 @@ def test_npz_that_is_one_array_is_an_error(tmp_path: Path) -> None:
 
 
 def test_missing_npz_is_an_error_with_its_remedy(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match=r"expected an .npz file, found none; set root to its path$"):
+    with pytest.raises(
+        EvaluationError, match=r"expected an .npz file, found none; set evaluator.root to its path$"
+    ):
         npz(str(tmp_path / "none.npz"))
 
 
@@ -120,7 +133,9 @@ def test_folder_with_train_and_test_keeps_them_apart(tmp_path: Path) -> None:
 
 
 def test_folder_names_the_fault_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match=r"expected a folder, found none; set root to its path$"):
+    with pytest.raises(
+        EvaluationError, match=r"expected a folder, found none; set evaluator.root to its path$"
+    ):
         folder(str(tmp_path / "none"), 0)
     (tmp_path / "empty").mkdir()
     with pytest.raises(
@@ -129,7 +144,7 @@ def test_folder_names_the_fault_in_one_line(tmp_path: Path) -> None:
         folder(str(tmp_path / "empty"), 0)
     write_images(tmp_path / "sizes")
     Image.new("L", (9, 8)).save(tmp_path / "sizes" / "cat" / "9.png")
-    expected = "expected images of one size, got 4x5 for 0.png and 9x8 for 9.png; set image_size$"
+    expected = "expected images of one size, got 4x5 for 0.png and 9x8 for 9.png; set evaluator.image_size$"
     with pytest.raises(EvaluationError, match=expected):
         folder(str(tmp_path / "sizes"), 0)
     (tmp_path / "sizes" / "cat" / "9.png").write_bytes(b"no image")
@@ -137,6 +152,13 @@ def test_folder_names_the_fault_in_one_line(tmp_path: Path) -> None:
         EvaluationError, match=r"9.png: expected an image; cannot read it: .*; remove or replace"
     ):
         folder(str(tmp_path / "sizes"), 0)
+
+
+def test_a_folder_of_one_class_is_an_error(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    shutil.rmtree(tmp_path / "cat")
+    with pytest.raises(EvaluationError, match=r"expected images of at least 2 classes, got 1$"):
+        folder(str(tmp_path), 0)
 
 
 def test_folder_with_other_classes_in_test_is_an_error(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nas.errors import ConfigError, EvaluationError
-from nas.evaluation import Fidelity, Objective, Status, Task
+from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task
 from nas.training.tabular import TableEvaluator, create, levels_from
 
 MakeTask = Callable[..., Task]
@@ -56,6 +56,26 @@ def test_a_lower_fidelity_has_its_own_columns_and_cost(path: str, make_task: Mak
     assert evaluator.fidelity_range == ("epochs", 12, 200)
 
 
+def test_the_curve_has_a_row_of_each_level_up_to_the_fidelity(path: str, make_task: MakeTask) -> None:
+    evaluation = table(path)(make_task("a"))
+    assert evaluation.curve == (
+        {"epoch": 12, "validation_accuracy": 50.0, "latency": 7.0},
+        {"epoch": 200, "validation_accuracy": 90.0, "test_accuracy": 89.0, "latency": 7.0},
+    )
+    assert Evaluation.from_json(evaluation.to_json()) == evaluation
+    levels = {level: {"validation_accuracy": f"valid_{min(level, 200)}"} for level in (200, 12, 300)}
+    middle = table(path, columns=levels)(make_task("b", fidelity=Fidelity("epochs", 200)))
+    assert middle.curve == (
+        {"epoch": 12, "validation_accuracy": 60.0},
+        {"epoch": 200, "validation_accuracy": 80.5},
+    )
+
+
+def test_no_curve_where_it_would_repeat_the_values(path: str, make_task: MakeTask) -> None:
+    assert table(path)(make_task("a", fidelity=Fidelity("epochs", 12))).curve == ()
+    assert table(path, columns={"validation_accuracy": "valid_200"})(make_task("a")).curve == ()
+
+
 @pytest.mark.parametrize("fidelity", [Fidelity("epochs", 100), Fidelity("samples", 12)])
 def test_a_fidelity_that_the_table_lacks_is_an_error(
     path: str, make_task: MakeTask, fidelity: Fidelity
@@ -63,6 +83,14 @@ def test_a_fidelity_that_the_table_lacks_is_an_error(
     expected = f'expected "epochs" of 12, 200, got "{fidelity.name}" of {fidelity.value}; .* has no others$'
     with pytest.raises(EvaluationError, match=expected):
         table(path)(make_task("a", fidelity=fidelity))
+
+
+def test_a_task_is_checked_against_the_table(path: str, make_task: MakeTask) -> None:
+    table(path).check(make_task("a", fidelity=Fidelity("epochs", 12)))
+    with pytest.raises(EvaluationError, match=r"table\.csv: no row with name = \"c\"$"):
+        table(path).check(make_task("c"))
+    with pytest.raises(EvaluationError, match='expected "epochs" of 12, 200'):
+        table(path).check(make_task("a", fidelity=Fidelity("epochs", 13)))
 
 
 def test_a_table_of_one_fidelity_costs_what_its_column_says(path: str, make_task: MakeTask) -> None:
@@ -76,7 +104,7 @@ def test_objectives_have_directions_and_a_report(path: str) -> None:
     latency = {"name": "latency", "direction": "minimize", "unit": "ms"}
     evaluator = table(path, objectives=["validation_accuracy", latency], reported="latency")
     assert evaluator.objectives == (Objective("validation_accuracy"), Objective("latency", "minimize", "ms"))
-    assert evaluator.reported == Objective("latency")
+    assert evaluator.reported == Objective("latency", "minimize", "ms")
     assert table(path).reported == Objective("validation_accuracy")
 
 
@@ -146,6 +174,12 @@ def test_a_damaged_archive_is_an_error_in_one_line(tmp_path: Path, content: byte
         ({"columns": {"x": {"validation_accuracy": "valid_12"}}}, "columns: expected a mapping .* got 'x'"),
         ({"columns": {"validation_accuracy": 12}}, "columns: expected a mapping"),
         ({"key": "nas.no_such:key"}, '^evaluator "table": key: cannot import "nas.no_such"'),
+        ({"objectives": 3}, '^evaluator "table": objectives: expected a name or a mapping .* got 3$'),
+        ({"reported": 3}, '^evaluator "table": reported: expected a name or a mapping .* got 3$'),
+        (
+            {"reported": ["latency", "validation_accuracy"]},
+            "reported: expected one quantity, got latency, val",
+        ),
         ({"key": None}, '^evaluator "table": expected the options path, .*; missing: key$'),
     ],
 )
@@ -202,7 +236,7 @@ def test_a_look_up_is_fast_and_the_evaluator_travels_by_pickle(
     started = time.process_time()
     for _ in range(10_000):
         benchmark(task)
-    assert (time.process_time() - started) / 10_000 < 50e-6
+    assert (time.process_time() - started) / 10_000 < 20e-6  # 3e-6 on an idle core
     arrived = pickle.loads(pickle.dumps(benchmark))
     assert arrived(task) == benchmark(task)
     assert arrived.fingerprint() == benchmark.fingerprint()

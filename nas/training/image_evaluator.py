@@ -1,0 +1,96 @@
+"""What the evaluators that train on images share: their options, identity, objectives and data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nas.errors import ConfigError, EvaluationError
+from nas.evaluation import Objective
+from nas.training.checks import field_names, function_name, given, load_function
+from nas.training.data import DataOptions, Dataset
+from nas.training.device import DeviceData, resident, resolve
+from nas.training.settings import TrainSettings
+from nas.training.trial import TEST, VALIDATION, fingerprint
+
+DATA_NAMES = field_names(DataOptions)
+
+
+class ImageEvaluator:
+    """Validation accuracy decides, test accuracy reports; what is trained is for the subclass to say.
+
+    Args:
+        where: begins its messages.
+        dataset: images, split.
+        settings: of the training; `settings.epochs` is the full fidelity.
+        device: "auto", "cpu", "cuda" or "cuda:N", found on the worker.
+        compiler: a function, or its "module:function".
+        identity: whatever else determines a result.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        dataset: Dataset,
+        settings: TrainSettings,
+        *,
+        device: str,
+        compiler: str | Callable[..., Any],
+        identity: tuple[str, ...] = (),
+    ) -> None:
+        self.dataset = dataset
+        self.settings = settings
+        self.device = checked_device(where, device)
+        self.compiler = compiler
+        self._where = where
+        self._digest = dataset.digest()
+        name = function_name(load_function(f"{where}: compiler", compiler))
+        self._fingerprint = fingerprint(self._digest, settings, name, device, *identity)
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        return (VALIDATION,)
+
+    @property
+    def reported(self) -> Objective:
+        return TEST
+
+    @property
+    def fidelity_range(self) -> tuple[str, float, float] | None:
+        return ("epochs", 1, self.settings.epochs)
+
+    def fingerprint(self) -> str:
+        """Digest of data, settings, compiler, device, protocol and the subclass's own options."""
+        return self._fingerprint
+
+    def _compiler(self) -> Callable[..., Any]:
+        return load_function(self._where, self.compiler)
+
+    def _data(self) -> DeviceData:
+        """The data on the device.
+
+        Raises:
+            EvaluationError: this process does not see the device.
+        """
+        return resident(self.dataset, self._digest, resolve(self.device))
+
+
+def settings_from(where: str, options: Mapping[str, Any]) -> TrainSettings:
+    """Training settings of a configuration; a bad value is a ConfigError."""
+    try:
+        return TrainSettings(**options)
+    except EvaluationError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def data_options(options: Mapping[str, Any]) -> DataOptions:
+    """Those of the options that say which data; a bad value is a ConfigError."""
+    return DataOptions(**given(options, DATA_NAMES))
+
+
+def checked_device(where: str, device: str) -> str:
+    """The name, if it has the form of a device; whether it exists is for the worker to say."""
+    if not isinstance(device, str) or not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise ConfigError(f'{where}: device: expected auto, cpu, cuda or cuda:N, got "{device}"')
+    return device
