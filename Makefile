@@ -6,7 +6,7 @@ PIP_ARGS ?=
 
 VENV  := .venv
 PY    := $(VENV)/bin/python
-PIP   := $(PY) -m pip --disable-pip-version-check --quiet
+PIP   := $(PY) -m pip --disable-pip-version-check -qq
 STAMP := $(VENV)/.setup-stamp
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 # One thread for each test process: the tests run side by side, and small networks gain nothing from more.

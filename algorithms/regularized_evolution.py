@@ -9,8 +9,8 @@ Differs from the paper:
 - age counts from the result, not from the suggestion, as workers may overtake each other;
 - failed trials are members too, with loss +inf, so that they age like the others;
 - a mutation is one of `nas.operators.mutate`, which redraws a child equal to its parent (the paper's
-  identity mutation, probability 0.05, is left out); where the constraints leave a parent no child, a
-  random architecture takes its place;
+  identity mutation, probability 0.05, is left out); where the space or its constraints leave a parent
+  no child, a random architecture takes its place;
 - given architectures may stand in for the first random ones (`initial`).
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from algorithms.asked import Asked
 from nas.architecture import Architecture
-from nas.errors import ConfigError, DeadEndError
+from nas.errors import ConfigError, SpaceError
 from nas.evaluation import Objective
 from nas.operators import mutate
 from nas.operators import sample as sample_architecture
@@ -108,7 +108,7 @@ class RegularizedEvolution:
         parent = self._parent()
         try:
             child = mutate(self._space, parent.architecture, self._rng)
-        except DeadEndError:
+        except SpaceError:  # no alternative, or none that the constraints admit
             return self._random()
         return Suggestion(child, parent=parent.trial, info={"origin": "mutation"})
 

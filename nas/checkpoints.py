@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +33,10 @@ class _Kept:
 class Checkpoints:
     """Keeps the weights of the best evaluations; removes the worst when they are too many or too large.
 
+    Every path follows from the directory and the trial's number, so a folder of a run may be moved.
+
     Args:
-        directory: where they go; made when the first one is written.
+        directory: where they go; made for the first trial that may leave some.
         keep: number to keep; 0 keeps none, and none are written.
         max_bytes: bound on their sum, None for no bound. Evaluations in flight add theirs for a moment.
     """
@@ -43,31 +46,38 @@ class Checkpoints:
             raise ConfigError(f"checkpoints.keep: expected 0 or more; got {keep}; change it")
         if max_bytes is not None and max_bytes <= 0:
             raise ConfigError(f"checkpoints.max_bytes: expected more than 0; got {max_bytes}; change it")
-        self.directory = directory
+        self.directory = Path(directory).absolute()  # workers may stand in another folder
         self.keep = keep
         self.max_bytes = max_bytes
         self._kept: list[_Kept] = []
 
     def path(self, trial: int) -> str | None:
-        """Where a trial shall leave its weights; None if none are kept."""
+        """Where a trial shall leave its weights, the folder made; None if none are kept."""
         if self.keep == 0:
             return None
         self.directory.mkdir(parents=True, exist_ok=True)
-        return str(self.directory / f"{trial_label(trial).replace(' ', '-')}.safetensors")
+        return str(self._file(trial))
 
     def add(self, trial: int, evaluation: Evaluation, objective: Objective) -> None:
         """Takes what a trial left and prunes; nothing stays of a failed one."""
-        path = evaluation.checkpoint or self.path(trial)
-        if path is None:
+        if self.keep == 0:
             return
         loss = objective.loss(evaluation.values.get(objective.name)) if evaluation.ok else math.inf
-        kept = _Kept(loss, trial, Path(path))
+        kept = _Kept(loss, trial, self._file(trial))
         if math.isinf(loss):
             kept.remove()
         elif kept.path.is_file():
             self._kept = sorted([*self._kept, kept], key=lambda one: (one.loss, one.trial))
         while len(self._kept) > self.keep or (self._kept and self._too_large()):
             self._kept.pop().remove()
+
+    def tidy(self) -> None:
+        """Removes the folder if no evaluator left anything in it."""
+        with contextlib.suppress(OSError):
+            self.directory.rmdir()
+
+    def _file(self, trial: int) -> Path:
+        return self.directory / f"{trial_label(trial).replace(' ', '-')}.safetensors"
 
     def _too_large(self) -> bool:
         return self.max_bytes is not None and sum(kept.size() for kept in self._kept) > self.max_bytes

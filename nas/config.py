@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from importlib import import_module
 from typing import Any, Optional
 
+from nas.callables import load
 from nas.errors import ConfigError
 from nas.registry import Registry
 
@@ -127,9 +127,8 @@ def prepare(
 
 
 def _own(kind: str, name: str) -> Any:
-    module, attribute = name.split(":", 1)
     try:
-        return getattr(import_module(module), attribute)
+        return load(name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f'{kind}.name: "{name}" is expected to be module:attribute; {error}') from None
 
@@ -145,7 +144,7 @@ def _check_options(
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
         return  # it checks its options itself
     taken = {p.name for p in parameters[:positional]} | set(fixed)
-    known = [p.name for p in parameters if p.name not in taken]
+    known = [p.name for p in parameters if p.name not in taken and p.kind is not p.VAR_POSITIONAL]
     for option, value in options.items():
         if option not in known:
             listed = ", ".join(known) or "none"

@@ -14,13 +14,14 @@ Each line is one JSON object with `event`, `time` (unix seconds) and, where ther
 
 Moments (clock, started, finished) are seconds on the executor's clock, all sessions together.
 
-Only the driver writes, without a lock. A line reaches the operating system before its event takes
-effect, so killing the driver loses nothing that was logged; `closed` alone is also forced to the disk,
-so a power failure may cost the last seconds. A torn last line is dropped.
+Only the driver writes, under a lock where there are such. A line reaches the operating system before its
+event takes effect, so killing the driver loses nothing that was logged; `closed` alone is also forced to
+the disk, so a power failure may cost the last seconds. A torn last line is dropped.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import math
@@ -28,12 +29,18 @@ import os
 import time
 import warnings
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from nas.errors import StoreError
+
+try:
+    import fcntl
+except ImportError:  # there is none on Windows
+    fcntl = None
 
 FORMAT = 1
 FILE_NAME = "events.jsonl"
@@ -96,6 +103,47 @@ class EventLog:
         if not self._file.closed:
             os.fsync(self._file.fileno())
             self._file.close()
+
+
+class Lock:
+    """Keeps a second driver on this host away from a log; the kernel lets go however the process ends."""
+
+    _held: ClassVar[set[FileIO]] = set()
+
+    def __init__(self) -> None:
+        self._file: FileIO | None = None
+
+    def take(self, path: Path) -> bool:
+        """False if another has it; True as well where the file cannot be opened or locked."""
+        if self._file is not None or fcntl is None:
+            return True
+        with contextlib.suppress(OSError):
+            file = path.open("ab", buffering=0)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.close()
+                return not isinstance(error, BlockingIOError)
+            self._file = file
+            Lock._held.add(file)
+        return True
+
+    def release(self) -> None:
+        """Safe to call twice."""
+        if self._file is not None:
+            Lock._held.discard(self._file)
+            self._file.close()
+            self._file = None
+
+    @staticmethod
+    def _leave_to_parent() -> None:
+        for file in Lock._held:
+            file.close()  # of this copy alone
+        Lock._held.clear()
+
+
+if hasattr(os, "register_at_fork"):  # a forked child that outlives a killed driver must not block a resume
+    os.register_at_fork(after_in_child=Lock._leave_to_parent)
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
@@ -174,6 +222,14 @@ def _complete_length(content: bytes) -> int:
     except ValueError:
         return last
     return end
+
+
+def taken(path: Path) -> StoreError:
+    """The error of continuing what another driver on this host writes."""
+    return StoreError(
+        f"{path}: expected a run that has ended; another process is still at it; end that one first, or see "
+        "its state with python -m nas.report"
+    )
 
 
 def _unwritable(path: Path, error: OSError) -> StoreError:

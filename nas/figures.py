@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.evaluation import Objective, Stage
-from nas.records import Run, measured, method_names, random_sample
+from nas.evaluation import Fidelity, Objective, Stage
+from nas.records import Draws, Run, method_names, random_draws, random_sample
 from nas.results import ResultTable, Row, summary_rows
 from nas.statistics import best_so_far, expected_best, mean_interval
-from nas.store import TrialRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,12 +34,13 @@ def progress_figure(table: ResultTable) -> Figure:
 
     One line per run; the single trials as dots; the random baseline as a band (range and quartiles)
     with the expected best of 1, 2, .. random architectures. Search trials of a lower fidelity than
-    the run's highest add cost only, and the baseline is left out where no search trial was full.
+    the run's highest add cost only. Where no search trial was full, the baseline is that of its curves
+    at the highest fidelity of the search; the legend says so, or that the curves do not have it.
     """
     objective = table.runs[0].objective
     figure, axes = _axes(_quantity(objective), 4.2)
     curves = [_curve(run) for run in table.runs]
-    sample = random_sample(table.runs) if any(curve.full for curve in curves) else ()
+    sample = random_draws(random_sample(table.runs), objective, _highest(table.runs))
     end = max((curve.cost[-1] for curve in curves if curve.cost.size), default=0.0)
     unit, scale = _unit(end)
     limits = _draw_random(axes, sample, objective, scale, end)
@@ -77,7 +77,6 @@ class _Curve:
     objective: Objective
     cost: Floats
     value: Floats
-    full: bool
 
     @property
     def best(self) -> Floats:
@@ -87,16 +86,17 @@ class _Curve:
 def _curve(run: Run) -> _Curve:
     objective = run.objective
     rows = sorted(run.ended(Stage.SEARCH), key=lambda row: (row.finished or 0.0, row.number))
-    levels = [_level(row) for row in rows if row.ok]
-    highest = max(levels, default=math.inf)
-    counted = [row.value(objective.name) if row.ok and _level(row) == highest else None for row in rows]
+    highest = _highest([run])
+    counted = [row.value(objective.name) if row.ok and row.fidelity == highest else None for row in rows]
     value = np.array([math.nan if v is None or not math.isfinite(v) else v for v in counted], float)
     cost = np.cumsum([row.cost_seconds for row in rows], dtype=float)
-    return _Curve(objective, cost, value, bool(levels) and highest == math.inf)
+    return _Curve(objective, cost, value)
 
 
-def _level(row: TrialRow) -> float:
-    return math.inf if row.fidelity is None else row.fidelity.value
+def _highest(runs: Sequence[Run]) -> Fidelity | None:
+    """The highest fidelity of their completed search trials; None for the full one, or without any."""
+    found = (row.fidelity for run in runs for row in run.stages[Stage.SEARCH] if row.ok)
+    return max(found, key=lambda fidelity: fidelity.value if fidelity else math.inf, default=None)
 
 
 def _draw_method(axes: Axes, runs: Sequence[_Curve], index: int, method: str, scale: float) -> list[float]:
@@ -150,20 +150,22 @@ def _visible(runs: Sequence[_Curve]) -> list[float]:
     return [float(inside.min()), float(inside.max()), *(float(_steps(run)[1][-1]) for run in runs)]
 
 
-def _draw_random(
-    axes: Axes, sample: Sequence[TrialRow], objective: Objective, scale: float, end: float
-) -> list[float]:
+def _draw_random(axes: Axes, sample: Draws, objective: Objective, scale: float, end: float) -> list[float]:
     """Draws the baseline's validation values; returns the values that must be visible."""
-    values = np.array(measured(sample, objective.name))
+    values, fidelity = np.array(sample.values), sample.fidelity
+    at = f" at {fidelity.name} = {fidelity.value:g}" if fidelity else ""
     if not values.size:
+        if at and sample.completed:
+            axes.plot([], [], ls="none", label=f"random sampling: not drawn, no values{at}")
         return []
     low, quarter, median, three, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
     n = values.size
-    axes.axhspan(low, high, color=RANDOM_COLOUR, alpha=0.10, lw=0, label=f"random sampling: range (n = {n})")
+    label = f"random sampling{at}: range (n = {n})"
+    axes.axhspan(low, high, color=RANDOM_COLOUR, alpha=0.10, lw=0, label=label)
     axes.axhspan(quarter, three, color=RANDOM_COLOUR, alpha=0.22, lw=0, label="random sampling: quartiles")
     axes.axhline(median, color=RANDOM_COLOUR, lw=1, ls=":", label="random sampling: median")
     best = expected_best(values, direction=objective.direction)
-    cost = np.arange(1, n + 1) * sum(row.cost_seconds for row in sample) / n
+    cost = np.arange(1, n + 1) * sample.cost_seconds / n
     seen = cost <= end if end > 0 else cost >= 0
     label = "random sampling: expected best"
     axes.plot(cost[seen] / scale, best[seen], color=RANDOM_COLOUR, lw=1.6, ls="--", label=label)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.eventlog import FILE_NAME, EventLog
+from nas.eventlog import FILE_NAME, EventLog, Lock, taken
 from nas.executor import Executor
 from nas.progress import Observer, Progress
 
@@ -29,6 +29,7 @@ class Journal:
         self._observers = observers
         self._look = look
         self._log: EventLog | None = None
+        self._lock = Lock()
         self._before = 0.0
         self._running = False
 
@@ -36,10 +37,16 @@ class Journal:
         """Lets the clock stand at the end of the last session."""
         self._before = seconds
 
+    def hold(self, directory: Path) -> bool:
+        """Keeps other drivers away from the log until `close`; False if one has it."""
+        return self._lock.take(directory / FILE_NAME)
+
     def open(self, directory: Path) -> None:
         """Opens or creates the log."""
         exists = (directory / FILE_NAME).exists()
         self._log = EventLog.open(directory) if exists else EventLog.create(directory)
+        if not self.hold(directory):
+            raise taken(directory / FILE_NAME)
 
     def start_clock(self) -> None:
         """From now on the executor's clock, just opened, runs."""
@@ -66,7 +73,8 @@ class Journal:
                 observer.observe(event, now)
 
     def close(self) -> None:
-        """Stops the clock and closes the log; safe to call twice."""
+        """Stops the clock, closes the log and lets go of it; safe to call twice."""
         self._before, self._running = self.clock(), False
         if self._log is not None:
             self._log.close()
+        self._lock.release()

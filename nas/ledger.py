@@ -11,9 +11,13 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from nas.cache import CacheKey, FunctionalCache, Hit, Miss, Pending
+from nas.errors import EvaluationError
 from nas.evaluation import Evaluation, Fidelity, Objective, Stage
 from nas.searcher import Suggestion, Trial
 from nas.store import rank
+
+# How executors word what an evaluator raised on purpose: the set-up is at fault, not the candidate.
+_FAULT = f"{EvaluationError.__name__}: "
 
 
 class State(Enum):
@@ -74,7 +78,12 @@ class Ledger:
         over: number of trials of each stage that are over.
         starved: the searcher gave nothing since it was last told something.
         exhausted: the searcher has nothing left, now and later.
-        hits_in_a_row: trials answered from the cache since the last evaluation.
+        completed: number of evaluations that did.
+        failed: number of evaluations that did not.
+        faults: those among them that the evaluator could not carry out, whatever the candidate.
+        last_failure: reason of the latest one.
+        hits_in_a_row: search trials answered from the cache since the last evaluation of one.
+        most_hits_in_a_row: never falls, so that a search that it ended does not begin again.
         clock: latest moment in the events, in seconds on the executor's clock.
     """
 
@@ -92,7 +101,11 @@ class Ledger:
         self.starved = False
         self.exhausted = False
         self.hits_in_a_row = 0
+        self.most_hits_in_a_row = 0
+        self.completed = 0
         self.failed = 0
+        self.faults = 0
+        self.last_failure = ""
         self.hits = 0
         self.chosen: Chosen | None = None
         self.clock = 0.0
@@ -143,11 +156,11 @@ class Ledger:
         """Its own evaluation ended: those that wait for it are answered, or the first of them promoted."""
         self.clock = max(self.clock, clock)
         self.running -= 1
-        self.failed += not evaluation.ok
-        self.hits_in_a_row = 0
+        self._count(evaluation)
         if entry.stage is not Stage.SEARCH:
             self._end(entry)
             return
+        self.hits_in_a_row = 0
         self._evaluated(entry, evaluation)
         if entry.key is not None:
             self._settle(entry, entry.key, evaluation)
@@ -168,6 +181,14 @@ class Ledger:
         self.running = 0
         return [entry for entry in self.open.values() if entry.state is State.ASKED]
 
+    def _count(self, evaluation: Evaluation) -> None:
+        if evaluation.ok:
+            self.completed += 1
+            return
+        self.failed += 1
+        self.last_failure = evaluation.reason or evaluation.status.value
+        self.faults += self.last_failure.startswith(_FAULT)
+
     def _settle(self, entry: Entry, key: CacheKey, evaluation: Evaluation) -> None:
         if evaluation.ok:
             for number in self.cache.commit(key, evaluation):
@@ -184,6 +205,7 @@ class Ledger:
         entry.cached_from = holder
         self.hits += 1
         self.hits_in_a_row += 1
+        self.most_hits_in_a_row = max(self.most_hits_in_a_row, self.hits_in_a_row)
         self._evaluated(entry, replace(evaluation, cost_seconds=0.0))
 
     def _evaluated(self, entry: Entry, evaluation: Evaluation) -> None:

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from nas.evaluation import Objective, Stage
-from nas.records import Run, failures, measured, method_names, study_names
+from nas.records import Run, failures, final_values, measured, method_names, study_names
+from nas.statistics import sign_is_unclear
 from nas.store import TrialRow
 
 
@@ -19,17 +20,20 @@ def notes(runs: Sequence[Run], sample: Sequence[TrialRow], *, over_runs: bool) -
         over_runs: whether some row is about several runs of a method.
     """
     found = [_baseline_note(runs, sample), _protocol_note(runs[0]), _scope_note(over_runs=over_runs)]
-    found += [_method_note(runs[0].record.reported), *_fidelity_notes(runs), *_failure_notes(runs)]
-    return (*found, *_code_notes(runs), *_seed_notes(runs), *_state_notes(runs))
+    found += [*_repeat_notes(runs), _method_note(runs[0].record.reported), *_ratio_notes(runs, sample)]
+    found += [*_fidelity_notes(runs), *_failure_notes(runs)]
+    return (*found, *_code_notes(runs), *_session_notes(runs), *_seed_notes(runs), *_state_notes(runs))
 
 
 def _baseline_note(runs: Sequence[Run], sample: Sequence[TrialRow]) -> str:
+    if not sample:
+        return "Random sampling: no architecture has been evaluated, so nothing is compared."
     sampler = runs[0].opened["baseline"]["sampler"]
     ended = [row for run in runs for row in run.ended(Stage.BASELINE)]
     pooled = f" of {len(runs)} runs" if len(runs) > 1 else ""
     same = f"; {len(ended) - len(sample)} drawn again by another run count once" * (len(ended) > len(sample))
     return (
-        f"Random sampling: {len(sample)} architectures{pooled}, drawn at random ({sampler}), each "
+        f"Random sampling: {_number(len(sample), 'architecture')}{pooled}, drawn at random ({sampler}), each "
         f"evaluated once with the protocol of the final trials, never from a cache{same}."
     )
 
@@ -59,10 +63,32 @@ def _scope_note(*, over_runs: bool) -> str:
 def _method_note(objective: Objective) -> str:
     sign = "; the sign is turned, so that positive is better" if objective.direction == "minimize" else ""
     return (
-        f"Mean ± sample standard deviation (n). RI = 100 (mean - mean of random sampling) / mean of random "
-        f"sampling (Yang et al. 2020){sign}, with a bootstrap 95 % interval (percentiles; too narrow at "
+        "Mean ± sample standard deviation (n). RI = 100 (mean - mean of random sampling) / |mean of random "
+        f"sampling| (Yang et al. 2020){sign}, with a bootstrap 95 % interval (percentiles; too narrow at "
         "small n). Two-sided Mann-Whitney rank test. Bold: better than all others at p < 0.05."
     )
+
+
+def _repeat_notes(runs: Sequence[Run]) -> list[str]:
+    """Final trials that all gave one number, so that their test has n = 1."""
+    repeats = [
+        _number(len(values), "final trial") + f" of {study}"
+        for run, study in zip(runs, study_names(run.record.directory for run in runs), strict=True)
+        if len(values := measured(run.stages[Stage.FINAL], run.record.reported.name)) > 1
+        and len(final_values(run)) == 1
+    ]
+    said = "gave the same value each time, as without randomness, so they count as one value"
+    return [f"The {'; the '.join(repeats)} {said}."] if repeats else []
+
+
+def _ratio_notes(runs: Sequence[Run], sample: Sequence[TrialRow]) -> list[str]:
+    """Why there is no relative improvement, where random sampling lies around 0."""
+    if not sign_is_unclear(measured(sample, runs[0].record.reported.name)):
+        return []
+    return [
+        "No RI: the mean of random sampling is 0 or its sign differs between resamples, so a ratio to it "
+        "means nothing."
+    ]
 
 
 def _fidelity_notes(runs: Sequence[Run]) -> list[str]:
@@ -87,20 +113,40 @@ def _failure_notes(runs: Sequence[Run]) -> list[str]:
         for run in runs
         for row in (*run.stages[Stage.BASELINE], *run.stages[Stage.FINAL])
     )
-    found = [f"Failed: {'; '.join(parts)}; they count as trials and as cost."] if parts else []
+    found = (
+        [f"Failed: {'; '.join(parts)}; they count as trials and as cost, and enter no mean."] if parts else []
+    )
     if unmeasured:
-        found.append(f"{unmeasured} completed trials have no finite value and are left out.")
+        said = "has no finite value and enters" if unmeasured == 1 else "have no finite value and enter"
+        found.append(f"{_number(unmeasured, 'completed trial')} {said} no mean.")
     return found
 
 
 def _code_notes(runs: Sequence[Run]) -> list[str]:
-    """What the runs were made with, as far as their logs say."""
-    commits = dict.fromkeys(run.opened.get("commit") for run in runs)
+    """What the runs were made with in all their sessions, as far as their logs say."""
+    openings = [opened for run in runs for opened in run.record.openings]
+    commits = dict.fromkeys(opened.get("commit") for opened in openings)
     parts = [f"commit {commit}" for commit in commits if commit]
     for name in ("python", "torch"):
-        found = dict.fromkeys(run.opened.get("versions", {}).get(name) for run in runs)
+        found = dict.fromkeys((opened.get("versions") or {}).get(name) for opened in openings)
         parts += [f"{name} {version}" for version in found if version]
     return [f"Made with {', '.join(parts)}."] if parts else []
+
+
+def _session_notes(runs: Sequence[Run]) -> list[str]:
+    """Time limits and devices that are not the same for all trials of a run."""
+    found = []
+    for run, study in zip(runs, study_names(run.record.directory for run in runs), strict=True):
+        limits = list(dict.fromkeys(opened.get("time_limit") for opened in run.record.openings))
+        if len(limits) > 1:
+            listed = ", then ".join("none" if limit is None else f"{limit:g} s" for limit in limits)
+            found.append(f"The time limit of a trial changed between sessions of {study}: {listed}.")
+        devices = Counter((row.evaluation_info or {}).get("device") for row in run.record.trials)
+        del devices[None]
+        if len(devices) > 1:
+            listed = ", ".join(f"{number} on {device}" for device, number in devices.items())
+            found.append(f"Trials of {study} ran on different devices: {listed}.")
+    return found
 
 
 def _seed_notes(runs: Sequence[Run]) -> list[str]:
@@ -109,6 +155,10 @@ def _seed_notes(runs: Sequence[Run]) -> list[str]:
     again = [f"{method}, seed {seed}" for (method, seed), number in count.items() if number > 1]
     said = f"Several runs of {'; '.join(again)}: they are not independent; the first one counts."
     return [said] if again else []
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _state_notes(runs: Sequence[Run]) -> list[str]:

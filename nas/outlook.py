@@ -14,7 +14,7 @@ _MAX_HITS_IN_A_ROW = 10_000
 
 def search_is_over(ledger: Ledger, budget: Budget, clock: float) -> bool:
     """Whether no search trial will be asked any more; some may still be in flight."""
-    if budget.trials is None and ledger.hits_in_a_row >= _MAX_HITS_IN_A_ROW:
+    if budget.trials is None and ledger.most_hits_in_a_row >= _MAX_HITS_IN_A_ROW:
         return True
     return (
         ledger.exhausted

@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
+from nas.callables import load
 from nas.errors import SpaceError
 
 if TYPE_CHECKING:
@@ -108,12 +108,6 @@ class Lazy:
 
     def __call__(self, *args: Any) -> Any:
         return load(self.target)(*self.leading, *args)
-
-
-def load(target: str) -> Any:
-    """The object that "module:attribute" names."""
-    module, attribute = target.split(":")
-    return getattr(import_module(module), attribute)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,8 @@ def check_same_study(logged: Mapping[str, Any], mine: Mapping[str, Any], path: P
 def check_not_running(events: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Raises StoreError if the driver of the last session is alive, as far as this host can tell (Linux).
 
-    Two drivers would spoil the log. A lock would do the same after a crash, or on a network file system.
+    It names the process, and works where files cannot be locked; `nas.eventlog.Lock` closes the gap
+    between two that start together.
     """
     opened = next((event for event in reversed(events) if event["event"] == "opened"), {})
     process = opened.get("process") or {}
@@ -122,12 +123,17 @@ def versions() -> Mapping[str, str]:
 @cache
 def commit() -> str | None:
     """Commit of this code, with "+changes" if files differ from it; None outside a repository."""
-    folder = Path(__file__).resolve().parent.parent
+    return commit_of(Path(__file__).resolve().parent.parent)
+
+
+def commit_of(folder: Path) -> str | None:
+    """Commit of a repository, with "+changes" if tracked files differ or Python files are not in it."""
     if not (folder / ".git").exists():
         return None
     try:
         head = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+        changed = changed or _git(folder, "ls-files", "--others", "--exclude-standard", "--", "*.py")
     except (OSError, subprocess.SubprocessError):
         return None
     return head + ("+changes" if changed else "")
@@ -143,6 +149,8 @@ def _identity(opened: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "space": [opened["space"]["name"], opened["space"]["fingerprint"]],
         "evaluator": [opened["evaluator"]["name"], opened["evaluator"]["fingerprint"]],
+        "evaluator.objectives": opened["evaluator"]["objectives"],
+        "evaluator.reported": opened["evaluator"]["reported"],
         "searcher": [opened["searcher"]["name"], opened["searcher"]["options"]],
         "seed": opened["seed"],
         "fidelity": opened["fidelity"],

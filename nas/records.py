@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas.evaluation import Objective, Stage, Status
+from nas.evaluation import Fidelity, Objective, Stage, Status
 from nas.store import StudyRecord, TrialRow
 
 
@@ -77,6 +77,78 @@ def random_sample(runs: Iterable[Run]) -> tuple[TrialRow, ...]:
     """Ended baseline trials of all runs; the same architecture with the same seed counts once."""
     rows = [row for run in runs for row in run.ended(Stage.BASELINE)]
     return tuple({(row.digest, row.seed): row for row in rows}.values())
+
+
+def final_values(run: Run) -> tuple[float, ...]:
+    """The reported quantity of the final trials; one value where all are equal.
+
+    An evaluator without randomness repeats its number, which is one measurement however often it is asked.
+    """
+    values = measured(run.stages[Stage.FINAL], run.record.reported.name)
+    return values[:1] if len(set(values)) == 1 else values
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """What random architectures give at one fidelity.
+
+    Attributes:
+        values: finite ones.
+        cost_seconds: of all of them, failures included.
+        fidelity: None for the full one.
+        completed: trials that completed, with or without a value at this fidelity.
+    """
+
+    values: tuple[float, ...]
+    cost_seconds: float
+    fidelity: Fidelity | None
+    completed: int
+
+
+def random_draws(sample: Sequence[TrialRow], objective: Objective, fidelity: Fidelity | None) -> Draws:
+    """The baseline's values at a fidelity, those of a lower one from its curves.
+
+    Epoch k of a curve is what a search with k epochs sees, since a shorter training follows the schedule
+    of the full one, cut off. The value is that of the last epoch or, if that is how all these trials
+    came to theirs, the best one up to there; trials that follow neither rule give no values. The cost is
+    a share in proportion to the epochs.
+    """
+    rows = [row for row in sample if row.ok]
+    if fidelity is None:
+        cost = sum(row.cost_seconds for row in sample)
+        return Draws(measured(rows, objective.name), cost, None, len(rows))
+    cost = sum(row.cost_seconds * _share(row, fidelity.value) for row in sample)
+    curves = [(row.value(objective.name), _points(row, objective.name)) for row in rows]
+    curves = [(value, points) for value, points in curves if points]
+    rules: tuple[Callable[[list[float]], float], ...] = (_last, lambda part: min(part, key=objective.loss))
+    for rule in rules:
+        if all(rule([point for _, point in points]) == value for value, points in curves):
+            parts = (_until(points, fidelity.value) for _, points in curves)
+            return Draws(tuple(rule(part) for part in parts if part), cost, fidelity, len(rows))
+    return Draws((), cost, fidelity, len(rows))
+
+
+def _last(values: Sequence[float]) -> float:
+    return values[-1]
+
+
+def _points(row: TrialRow, name: str) -> list[tuple[float, float]]:
+    """(epoch, finite value) along a trial's curve."""
+    found = ((point.get("epoch"), point.get(name)) for point in row.curve)
+    return [(epoch, value) for epoch, value in found if epoch and value is not None and math.isfinite(value)]
+
+
+def _until(points: Sequence[tuple[float, float]], epoch: float) -> list[float]:
+    """The values up to an epoch of a curve that has it or stopped before; none of another."""
+    part = [point for point in points if point[0] <= epoch]
+    whole = part and (part[-1][0] == epoch or len(part) == len(points))
+    return [value for _, value in part] if whole else []
+
+
+def _share(row: TrialRow, epoch: float) -> float:
+    """The part of a trial that is over at an epoch."""
+    last = row.curve[-1].get("epoch") if row.curve else None
+    return min(1.0, epoch / last) if last else 1.0
 
 
 def failures(rows: Iterable[TrialRow]) -> Counter[Status]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
+from nas.callables import load
 from nas.errors import ConfigError
 
 
@@ -27,8 +27,7 @@ class Entry:
 
     def load(self) -> Any:
         """The registered object itself."""
-        module, attribute = self.target.split(":")
-        return getattr(import_module(module), attribute)
+        return load(self.target)
 
 
 class Registry:

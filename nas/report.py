@@ -23,7 +23,7 @@ from nas.eventlog import FILE_NAME, FORMAT
 from nas.records import Run, failures, method_names
 from nas.results import ResultTable, result_tables
 from nas.store import StudyRecord, read_study
-from nas.tables import latex, markdown, trials_csv
+from nas.tables import latex, markdown, trials_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -129,8 +129,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for warning in caught:
         print(f"note: {warning.message}", file=sys.stderr)
-    print(report.text)
-    print(f"files: {report.output}")
+    try:
+        print(f"{report.text}\nfiles: {report.output}", flush=True)
+    except BrokenPipeError:  # the reader, e.g. head, has enough; the files are written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the exit
     return 0
 
 
@@ -199,7 +201,10 @@ def _stage_state(run: Run, stage: Stage) -> str:
     rows, ended, planned = run.stages[stage], run.ended(stage), _planned(run, stage)
     failed = failures(ended)
     kinds = ", ".join(f"{number} {kind}" for kind, number in failed.most_common())
-    parts = [f"{stage}: {len(ended)}{'' if planned is None else f'/{planned}'} done"]
+    if planned is not None and len(ended) > planned:  # continued with less
+        parts = [f"{stage}: {len(ended)} done, {planned} planned by now"]
+    else:
+        parts = [f"{stage}: {len(ended)}{'' if planned is None else f'/{planned}'} done"]
     if len(rows) > len(ended):
         parts.append(f"{len(rows) - len(ended)} {'in flight' if run.record.in_progress else 'not finished'}")
     parts.append(f"{failed.total()} failed" + f" ({kinds})" * bool(kinds))
@@ -214,7 +219,8 @@ def _contents(runs: Sequence[Run], tables: Sequence[ResultTable]) -> Iterator[tu
     """Names and contents of all files."""
     from nas.figures import comparison_figure, progress_figure
 
-    yield "trials.csv", trials_csv([run.record for run in runs]).encode()
+    trials = trials_table([run.record for run in runs])
+    yield "trials.csv", trials.to_csv(index=False, lineterminator="\r\n").encode()  # RFC 4180
     yield "results.md", "\n".join(map(markdown, tables)).encode()
     yield "results.tex", "\n".join(map(latex, tables)).encode()
     for number, table in enumerate(tables, start=1):
@@ -231,7 +237,12 @@ def _contents(runs: Sequence[Run], tables: Sequence[ResultTable]) -> Iterator[tu
 
 
 def _shown(run: Run) -> Iterator[tuple[str, bytes]]:
-    """Modules and picture of a run's choice."""
+    """The run's configuration, modules and picture of its choice."""
+    config = run.opened.get("config")
+    if config:
+        from nas.session import to_yaml
+
+        yield "config.yaml", to_yaml(config).encode()
     modules, picture = chosen.torch_modules(run), chosen.picture(run)
     if modules is not None:
         yield "chosen_torch.txt", modules.encode()

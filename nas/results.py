@@ -14,7 +14,7 @@ from typing import Literal
 
 from nas.evaluation import Objective, Stage
 from nas.notes import notes
-from nas.records import Run, measured, method_names, random_sample, study_names
+from nas.records import Run, final_values, measured, method_names, random_sample, study_names
 from nas.statistics import Comparison, compare, rank_test
 
 ALPHA = 0.05
@@ -29,7 +29,7 @@ class Row:
         run: which of several runs, e.g. "seed 3" or "5 runs"; empty for the only one.
         kind: "random" sampling, one "run", or the mean over several "runs" of a searcher.
         values: the reported quantity: one for each architecture of random sampling, for each final
-            seed of a run, for each run of several.
+            seed of a run (one if all are equal), for each run of several.
         comparison: with random sampling; None for random sampling itself.
         trials: search trials of the run or runs; trials of random sampling.
         cost_seconds: work spent on these trials, failures included.
@@ -137,7 +137,7 @@ def _method_rows(method: str, runs: Sequence[Run], random: Row) -> list[Row]:
     for run, name in zip(runs, names, strict=True):
         seed = run.opened["seed"]
         which = f"seed {seed}" + (f" ({name})" if seeds[seed] > 1 else "")
-        values = measured(run.stages[Stage.FINAL], run.record.reported.name)
+        values = final_values(run)
         rows.append(_row((method, which if len(runs) > 1 else ""), "run", values, [run], random))
     distinct: dict[int, tuple[Run, float]] = {}
     for run, row in zip(runs, rows, strict=True):

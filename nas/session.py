@@ -13,7 +13,7 @@ import numpy as np
 
 from nas.checkpoints import Checkpoints
 from nas.config import Config, build, prepare, resolved
-from nas.errors import ConfigError, NasError, StoreError
+from nas.errors import ConfigError, NasError
 from nas.evaluation import Evaluator, Fidelity, Task
 from nas.folder import run_folder
 from nas.operators import sample
@@ -190,7 +190,7 @@ def _study(config: Config, components: Components, folder: Path) -> Study:
         directory=folder,
         plan=components.plan,
         hasher=components.hasher,
-        observers=_observers(config, components, folder),
+        observers=_observers(config, components),
         checkpoints=checkpoints,
         config=resolved(config),
         searcher_name=str(config.searcher["name"]),
@@ -198,11 +198,11 @@ def _study(config: Config, components: Components, folder: Path) -> Study:
     )
 
 
-def _observers(config: Config, components: Components, folder: Path) -> tuple[Observer, ...]:
+def _observers(config: Config, components: Components) -> tuple[Observer, ...]:
     from nas.display import open_display
 
     observers: list[Observer] = [
-        _Opening(components.executor, resolved(config), folder),
+        _Opening(components.executor),
         open_display(components.evaluator.objectives[0]),
     ]
     if config.executor["name"] == "ray":
@@ -213,23 +213,16 @@ def _observers(config: Config, components: Components, folder: Path) -> tuple[Ob
 
 
 class _Opening:
-    """Once the executor is open: prints where the trials run, and writes the configuration."""
+    """Prints where the trials run, once the executor is open."""
 
-    def __init__(self, executor: Executor, config: Mapping[str, Any], folder: Path) -> None:
+    def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        self._config = config
-        self._folder = folder
 
     def observe(self, event: Mapping[str, Any], progress: Progress) -> None:  # noqa: ARG002 - the protocol's
         if event["event"] != "opened":
             return
         for line in self._executor.describe():
             print(line, flush=True)
-        path = self._folder / "config.yaml"
-        try:
-            path.write_text(to_yaml(self._config), encoding="utf-8")
-        except OSError as error:
-            raise StoreError(f"{path}: cannot write it; {error.strerror}; free the place") from error
 
     def close(self) -> None:
         return

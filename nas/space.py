@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from textwrap import shorten
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas import counting, matching, vetting
 from nas.architecture import Architecture, Decision
+from nas.callables import describe, stable
 from nas.derivation import Derivation, settle
 from nas.dsl import parse as parse_term
 from nas.errors import SpaceError
@@ -142,7 +142,7 @@ class SearchSpace:
             reason = constraint(architecture)
             if reason is not None:
                 if not isinstance(reason, str):
-                    answer = f"got {shorten(repr(reason), 40)} from {_described(constraint)}"
+                    answer = f"got {shorten(repr(reason), 40)} from {stable(constraint)}"
                     raise SpaceError(f"{self.name}: a constraint's answer is None or the reason; {answer}")
                 return reason
         return None
@@ -155,11 +155,12 @@ class SearchSpace:
         return self.counter.size()
 
     def fingerprint(self) -> str:
-        """Digest of name, expression and constraints; stored with every study.
+        """Digest of name, expression, vocabulary and constraints; stored with every study.
 
-        A constraint enters by its `repr`, without the addresses that differ between processes.
+        A vocabulary enters by its home, or else its primitives' names, a constraint by its state and code.
         """
-        parts = [self.name, str(self), *map(_described, self.constraints)]
+        words = self.vocabulary.home or ", ".join(self.vocabulary.names())
+        parts = [self.name, str(self), words, *map(describe, self.constraints)]
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -177,10 +178,6 @@ def _checked_constraints(name: str, constraints: Sequence[Constraint]) -> tuple[
         got = shorten(repr(constraints), 60)
         raise SpaceError(f"{name}: constraints are expected as a list of functions; got {got}")
     return tuple(constraints)
-
-
-def _described(constraint: Constraint) -> str:
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(constraint))
 
 
 def _rebuild(name: str, expression: Term, vocabulary: Vocabulary, constraints: Any) -> SearchSpace:

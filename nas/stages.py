@@ -10,7 +10,7 @@ from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Stage
 from nas.store import FIRST_TRIAL
 
-_MAX_TRIALS = FIRST_TRIAL[Stage.BASELINE]
+_MAX_TRIALS = FIRST_TRIAL[Stage.BASELINE]  # of each stage, so that their numbers stay apart
 _BASELINE_STREAM = 1
 
 
@@ -56,11 +56,15 @@ class Plan:
     time_limit: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("seed", self.seed), ("baseline", self.baseline), ("final", self.final)):
-            if value < 0:
-                raise ConfigError(f"{name}: expected 0 or more; got {value}; change it")
+        if self.seed < 0:
+            raise ConfigError(f"seed: expected 0 or more; got {self.seed}; change it")
+        for name, value in (("baseline.samples", self.baseline), ("final.seeds", self.final)):
+            if not 0 <= value <= _MAX_TRIALS:
+                raise ConfigError(f"{name}: expected 0 to {_MAX_TRIALS}; got {value}; change it")
         if self.time_limit is not None and not self.time_limit > 0:
-            raise ConfigError(f"time_limit: expected more than 0 seconds; got {self.time_limit}; change it")
+            raise ConfigError(
+                f"trial.time_limit: expected more than 0 seconds; got {self.time_limit}; change it"
+            )
 
 
 def trial_seed(seed: int, number: int) -> int:

@@ -102,6 +102,7 @@ class StudyRecord:
         trials: in the order in which they were asked.
         closed: the `closed` event if it is the last one, else None.
         sessions: number of `opened` events.
+        openings: payloads of all of them, in order; commit, versions, limits and device may differ.
     """
 
     directory: Path
@@ -109,6 +110,7 @@ class StudyRecord:
     trials: tuple[TrialRow, ...]
     closed: Mapping[str, Any] | None
     sessions: int = 1
+    openings: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def in_progress(self) -> bool:
@@ -204,9 +206,8 @@ def read_study(directory: Path) -> StudyRecord:
             f"{directory / FILE_NAME}: expected an opened event first; the log is empty; run again"
         )
     closed = events[-1] if events[-1]["event"] == "closed" else None
-    return StudyRecord(
-        directory, opened[-1], tuple(_rows(directory / FILE_NAME, events)), closed, len(opened)
-    )
+    trials = tuple(_rows(directory / FILE_NAME, events))
+    return StudyRecord(directory, opened[-1], trials, closed, len(opened), tuple(opened))
 
 
 def _rows(path: Path, events: Iterable[Mapping[str, Any]]) -> Iterator[TrialRow]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from nas.agenda import Agenda
 from nas.cache import Hasher
 from nas.checkpoints import Checkpoints
-from nas.errors import ProtocolError, StoreError
+from nas.errors import EvaluationError, ProtocolError, StoreError
 from nas.evaluation import Evaluation, Evaluator, Stage, Task
-from nas.eventlog import FILE_NAME, plain, read_events
+from nas.eventlog import FILE_NAME, plain, read_events, taken
 from nas.executor import Completed, Executor
 from nas.journal import Journal
 from nas.ledger import Entry, Ledger
@@ -30,6 +30,7 @@ from nas.store import FIRST_TRIAL, evaluation_from_json, evaluation_to_json
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
+_FAULTS = 3  # evaluations from the first one on that the set-up lets fail until the run is given up
 _WAKE_SECONDS = 1.0  # the longest that a call of `stop` goes unnoticed while nothing ends
 
 
@@ -94,16 +95,21 @@ class Study:
         Raises:
             StoreError: the log belongs to another study, is damaged or cannot be written.
             ProtocolError: the searcher gives nothing and waits for nothing.
+            EvaluationError: the evaluator could carry out none of the first evaluations, or, once
+                everything is done, none completed.
         """
         with contextlib.ExitStack() as stack:
             for observer in self.observers:
                 stack.callback(observer.close)
+            stack.callback(self._journal.close)
+            if self.checkpoints is not None:
+                stack.callback(self.checkpoints.tidy)
             events = self._replay()
-            if events and events[-1].get("reason") == "finished" and self._is_complete():
-                return
-            with self._session(events):
-                self._agenda.catch_up()
-                self._loop()
+            if not events or events[-1].get("reason") != "finished" or not self._is_complete():
+                with self._session(events):
+                    self._agenda.catch_up()
+                    self._loop()
+            self._check_worth()
 
     def _loop(self) -> None:
         while not self._stopping and self._fill():
@@ -157,6 +163,25 @@ class Study:
         self._keep_weights(entry.number, evaluation)
         self._journal.show(event)
         self._agenda.tell_all()
+        self._check_setup()
+
+    def _check_setup(self) -> None:
+        """Gives a run up whose evaluator raises whatever the candidate, before its budget is gone."""
+        ledger = self._ledger
+        if not ledger.completed and ledger.failed == ledger.faults >= _FAULTS:
+            raise EvaluationError(
+                f"{self.directory}: expected trials that can be evaluated; each of the first {ledger.faults} "
+                f"ended with {ledger.last_failure}; change what the evaluator asks for and run again"
+            )
+
+    def _check_worth(self) -> None:
+        """Says so if a study that is done has no result at all."""
+        ledger = self._ledger
+        if ledger.failed and not ledger.completed and self._is_complete():
+            raise EvaluationError(
+                f"{self.directory}: nothing completed; all {ledger.failed} evaluations failed, the last "
+                f"with {ledger.last_failure}; python -m nas.report {self.directory} lists how they ended"
+            )
 
     def _task(self, entry: Entry) -> Task:
         final = entry.stage is Stage.FINAL
@@ -181,10 +206,7 @@ class Study:
     def _replay(self) -> list[dict[str, Any]]:
         """Leads ledger and searcher through the log, if there is one; returns its events."""
         path = self.directory / FILE_NAME
-        events = read_events(path) if path.exists() else []
-        if events:
-            check_same_study(events[0], self._opening(), path)
-            check_not_running(events, path)
+        events = self._read(path) if path.exists() else []
         replay = Replay(
             self.space,
             self.searcher,
@@ -198,6 +220,17 @@ class Study:
         for event in events:
             if event["event"] == "evaluated":
                 self._keep_weights(event["trial"], evaluation_from_json(event["evaluation"]))
+        return events
+
+    def _read(self, path: Path) -> list[dict[str, Any]]:
+        """The events of a log that this study may continue; no other driver writes it from now on."""
+        held = self._journal.hold(self.directory)  # first, so that nothing is written after the reading
+        events = read_events(path)
+        if events:
+            check_same_study(events[0], self._opening(), path)
+            check_not_running(events, path)
+        if not held:
+            raise taken(path)
         return events
 
     def _opening(self) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nas.display import format_duration
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
 FIRST_COLUMNS = ("study", "trial", "stage", "architecture", "digest", "seed", "fidelity", "status", "reason")
 LAST_COLUMNS = ("cost_seconds", "started", "finished", "cached_from", "parent", "worker", "checkpoint")
-WHOLE_NUMBERS = ("trial", "seed", "cached_from", "parent")
 TEXT_WIDTH = 110
 COLUMNS = ("method", "{objective}", "RI (%)", "95 % interval", "rank test", "trials", "cost")
 
@@ -31,31 +28,31 @@ def trials_table(records: Sequence[StudyRecord]) -> pd.DataFrame:
 
     Columns: those of `FIRST_COLUMNS`, one for each measured value (objectives, the reported one, others
     by name), those of `LAST_COLUMNS`, then the evaluator's facts that are plain values, by name.
-    Times are seconds on the executor's clock; empty where there is none.
+    Times are seconds on the executor's clock; empty where there is none. `nas.report` writes it as CSV.
     """
     import pandas as pd
 
-    columns, rows = _long_table(records)
-    table = pd.DataFrame(list(rows), columns=pd.Index(columns))
-    whole = [column for column in WHOLE_NUMBERS if column in columns]
-    return table.astype(dict.fromkeys(whole, "Int64"))
-
-
-def trials_csv(records: Sequence[StudyRecord]) -> str:
-    """The same table as CSV (RFC 4180: CRLF, fields quoted where needed), without a detour through pandas."""
-    columns, rows = _long_table(records)
-    content = io.StringIO()
-    writer = csv.writer(content)
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return content.getvalue()
+    values, facts = _value_names(records), _fact_names(records)
+    names = study_names(record.directory for record in records)
+    rows = [
+        _cells(name, row, values, facts)
+        for record, name in zip(records, names, strict=True)
+        for row in record.trials
+    ]
+    columns = [*FIRST_COLUMNS, *values, *LAST_COLUMNS, *facts]
+    by_column = list(zip(*rows, strict=True)) or [()] * len(columns)
+    return pd.DataFrame(
+        {
+            column: pd.Series(cells, dtype=_kind(cells))
+            for column, cells in zip(columns, by_column, strict=True)
+        }
+    )
 
 
 def markdown(table: ResultTable) -> str:
     """The results as a Markdown table, aligned for a terminal too, with verdicts and notes."""
-    decimals = _decimals(table.rows)
-    head, rows = _header(table), [_cells_of(row, decimals) for row in table.rows]
-    cells = [[_markdown_text(cell) for cell in line] for line in (head, *rows)]
+    head, rows = _header(table), [_cells_of(row, _decimals(row, table)) for row in table.rows]
+    cells = [[_markdown_text(cell).replace("|", r"\|") for cell in line] for line in (head, *rows)]
     for line, row in zip(cells[1:], table.rows, strict=True):
         if row.bold:
             line[1] = f"**{line[1]}**"
@@ -78,7 +75,7 @@ def latex(table: ResultTable) -> str:
     r"""The results as a LaTeX table; needs \usepackage{booktabs} only."""
     lines = []
     for row in table.rows:
-        cells = [_latex_text(cell) for cell in _cells_of(row, _decimals(table.rows))]
+        cells = [_latex_text(cell) for cell in _cells_of(row, _decimals(row, table))]
         if row.bold:
             cells[1] = rf"\textbf{{{cells[1]}}}"
         lines.append(" & ".join(cells) + r" \\")
@@ -116,16 +113,12 @@ def _subject(row: Row) -> str:
     return f"{row.label}, the choice of this run" if row.kind == "run" else row.label
 
 
-def _long_table(records: Sequence[StudyRecord]) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
-    """Columns and rows."""
-    values, facts = _value_names(records), _fact_names(records)
-    names = study_names(record.directory for record in records)
-    rows = (
-        _cells(name, row, values, facts)
-        for record, name in zip(records, names, strict=True)
-        for row in record.trials
-    )
-    return [*FIRST_COLUMNS, *values, *LAST_COLUMNS, *facts], rows
+def _kind(cells: Sequence[Any]) -> str | None:
+    """The dtype of a column: whole numbers stay whole where some are missing; None for pandas' own choice."""
+    kinds = {type(cell) for cell in cells} - {type(None)}
+    if kinds == {int} and all(abs(cell) < 2**63 for cell in cells if cell is not None):
+        return "Int64"
+    return "object" if kinds <= {int} else None
 
 
 def _value_names(records: Sequence[StudyRecord]) -> list[str]:
@@ -180,7 +173,7 @@ def _cells_of(row: Row, decimals: int) -> list[str]:
     low, high = c.interval
     interval = "" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
     improvement = "" if math.isnan(c.relative_improvement) else f"{c.relative_improvement:+.2f}"
-    test = "no test" if math.isnan(c.p) else format_p(c.p)
+    test = "not compared" if math.isnan(c.p) else format_p(c.p)
     if not math.isnan(c.p) and not c.significant(ALPHA):
         test = f"not significant ({test})"
     return [row.label, _mean_text(row, decimals), improvement, interval, test, trials, cost]
@@ -195,12 +188,17 @@ def _mean_text(row: Row, decimals: int) -> str:
     return f"{row.mean:.{decimals}f}{deviation} ({n})"
 
 
-def _decimals(rows: Sequence[Row]) -> int:
-    """As many as show two digits of the middle one of the standard deviations."""
-    spreads = sorted(row.std for row in rows if len(row.values) > 1 and row.std > 0)
+def _decimals(row: Row, table: ResultTable) -> int:
+    """As many as show two digits of the row's standard deviation, of a percentage at least two.
+
+    A row without one takes the middle one of the table.
+    """
+    spreads = sorted(other.std for other in table.rows if other.std > 0)
     if not spreads:
         return 2
-    return min(6, max(0, 1 - math.floor(math.log10(spreads[(len(spreads) - 1) // 2]))))
+    spread = row.std if row.std > 0 else spreads[(len(spreads) - 1) // 2]
+    least = 2 if table.objective.unit == "%" else 0
+    return min(6, max(least, 1 - math.floor(math.log10(spread))))
 
 
 def _aligned(cell: str, width: int, column: int) -> str:
@@ -209,7 +207,7 @@ def _aligned(cell: str, width: int, column: int) -> str:
 
 def _markdown_text(text: str) -> str:
     """Text with what Markdown would read as markup escaped; an underscore inside a word is none."""
-    return re.sub(r"([\\|*`]|<(?=\S)|\b_|_\b(?!_))", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\*`]|<(?=\S)|\b_|_\b(?!_))", r"\\\1", " ".join(text.split()))
 
 
 _LATEX = {

@@ -119,6 +119,12 @@ def test_parents_without_a_child_are_replaced_by_random_architectures():
     assert searcher.ask(1)[0].info["origin"] == "random"
 
 
+def test_where_nothing_can_be_mutated_architectures_are_random():
+    searcher = RegularizedEvolution(SearchSpace("one", "relu()"), (MAXIMIZE,), seed=0, population=2, sample=1)
+    run(searcher, 5, lambda architecture: outcome(1.0))
+    assert searcher.ask(1)[0].info["origin"] == "random"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

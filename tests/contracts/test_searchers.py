@@ -23,6 +23,7 @@ from nas.executor import SimulatedExecutor
 from nas.ledger import Ledger
 from nas.replay import Replay
 from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.space import SearchSpace
 from nas.stages import Budget, Plan
 from nas.store import read_study
 from nas.study import Study
@@ -135,6 +136,19 @@ def test_tell_twice_unknown_or_too_early_is_an_error(name):
         ProtocolError, match=r"tell: expected a trial in flight; trial 99 was never asked for"
     ):
         searcher.tell(Trial(99, suggestion, evaluation=done.evaluation))
+
+
+@each_searcher
+def test_a_space_with_one_architecture_is_searched_to_the_end(name):
+    searcher = make(name, SearchSpace("one", "relu() >> gelu()"))
+    for number in range(150):
+        try:
+            (suggestion,) = searcher.ask(1)
+        except SearchFinished:
+            break
+        assert suggestion.architecture.text == "relu() >> gelu()"
+        evaluation = evaluate(suggestion.architecture)
+        searcher.tell(Trial(number, suggestion, evaluation=evaluation))
 
 
 @each_searcher

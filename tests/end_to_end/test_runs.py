@@ -304,7 +304,7 @@ def test_reporting_again_gives_the_same_files(finished, tmp_path):
 
     run, _ = finished
     assert main([str(run), "--output", str(tmp_path)]) == 0
-    written = set(FILES.split()) - {"checkpoints", "events.jsonl", "config.yaml"}
+    written = set(FILES.split()) - {"checkpoints", "events.jsonl"}
     assert set(os.listdir(tmp_path)) == written
     for name in sorted(written):
         assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name

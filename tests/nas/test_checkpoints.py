@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from nas.checkpoints import Checkpoints
@@ -51,6 +53,33 @@ class TestCheckpoints:
         evaluator = self.evaluator(fails=lambda task: True)
         make_study(tmp_path, evaluator=evaluator, checkpoints=checkpoints, plan=short_plan(3, final=2)).run()
         assert list((tmp_path / "checkpoints").glob("*")) == []
+
+    def test_a_run_whose_evaluator_saves_nothing_has_no_folder_of_them(self, tmp_path):
+        checkpoints = Checkpoints(tmp_path / "checkpoints", keep=3)
+        evaluator = FakeEvaluator()
+        make_study(tmp_path, evaluator=evaluator, checkpoints=checkpoints, plan=short_plan(3, final=2)).run()
+        assert evaluator.tasks[20_000_000].save_to is not None
+        assert not checkpoints.directory.exists()
+
+    def test_bounds_hold_in_a_run_that_was_moved_and_continued_from_elsewhere(self, tmp_path, monkeypatch):
+        for name, finals in (("old", 2), ("new", 4)):
+            (tmp_path / "cwd" / name).mkdir(parents=True)
+            monkeypatch.chdir(tmp_path / "cwd" / name)
+            if name == "new":
+                (tmp_path / "run").rename(tmp_path / "moved")
+            run = Path("../..") / ("run" if name == "old" else "moved")
+            evaluator = self.evaluator()
+            make_study(
+                run,
+                evaluator=evaluator,
+                checkpoints=Checkpoints(run / "checkpoints", keep=2),
+                plan=short_plan(3, final=finals),
+            ).run()
+            paths = [task.save_to for task in evaluator.tasks.values() if task.save_to is not None]
+            assert paths
+            assert all(Path(path).is_absolute() for path in paths)
+        left = {path.name for path in (tmp_path / "moved" / "checkpoints").iterdir()}
+        assert left == {"final-0.safetensors", "final-3.safetensors"}  # values 6, 0, 1 and 2
 
     @pytest.mark.parametrize(("option", "value"), [("keep", -1), ("max_bytes", 0)])
     def test_bounds_are_checked(self, tmp_path, option, value):

@@ -77,7 +77,67 @@ def test_progress_counts_values_of_the_highest_fidelity_only(tmp_path):
     x, y = line(figure, "regularized_evolution")
     np.testing.assert_allclose(x, [2, 2])
     np.testing.assert_allclose(y, [91, 91])
-    assert not any(label.startswith("random sampling") for label in labels(figure))  # at full fidelity
+    # the baseline ran fully and has no curve
+    assert labels(figure) == [
+        "random sampling: not drawn, no values at epochs = 9",
+        "regularized_evolution",
+    ]
+
+
+def at_epoch(epoch):
+    return {"name": "epochs", "value": epoch}
+
+
+def curve_of(*values):
+    return [{"epoch": epoch, "validation_accuracy": value} for epoch, value in enumerate(values, start=1)]
+
+
+def low_fidelity_search(directory, *curves, last=lambda curve: curve[-1]):
+    """Two search trials of two epochs beside random architectures with these full curves."""
+    log = Log(directory).opened()
+    for index in range(2):
+        log.trial("search", index, (91.0, 90.0), fidelity=at_epoch(2))
+    for index, curve in enumerate(curves):
+        log.evaluated(log.asked("baseline", index, f"a{index}"), (last(curve), 0.0), curve=curve_of(*curve))
+    return progress_figure(table_of(log.write()))
+
+
+def test_random_sampling_beside_a_search_at_a_lower_fidelity_is_that_of_its_curves(tmp_path):
+    figure = low_fidelity_search(tmp_path, (70.0, 80.0, 85.0, 95.0), (60.0, 84.0, 90.0, 96.0))
+    assert labels(figure)[0] == "random sampling at epochs = 2: range (n = 2)"
+    x, y = line(figure, "random sampling: expected best")
+    np.testing.assert_allclose(y, [82, 84])
+    np.testing.assert_allclose(x, [0.5, 1])  # two of four epochs that took a minute
+
+
+def test_random_sampling_at_a_lower_fidelity_is_the_best_so_far_where_the_best_epoch_counts(tmp_path):
+    figure = low_fidelity_search(tmp_path, (80.0, 70.0, 85.0, 83.0), (60.0, 84.0, 90.0, 96.0), last=max)
+    np.testing.assert_allclose(line(figure, "random sampling: expected best")[1], [82, 84])
+
+
+def test_random_sampling_that_stopped_early_has_its_last_value_at_every_later_epoch(tmp_path):
+    figure = low_fidelity_search(tmp_path, (70.0,), (60.0, 84.0, 90.0, 96.0))
+    np.testing.assert_allclose(line(figure, "random sampling: expected best")[1], [77, 84])
+
+
+@pytest.mark.parametrize(
+    "curves",
+    [
+        [[{"epoch": 1, "validation_accuracy": 70.0}, {"epoch": 4, "validation_accuracy": 94.0}]],
+        [[{"epoch": 2, "validation_accuracy": 70.0}, {"epoch": 4, "validation_accuracy": 93.0}]],
+        [[{"epoch": 2, "train_loss": 1.0}]],
+        [[{"step": 2, "validation_accuracy": 94.0}]],
+    ],
+    ids=["not at this epoch", "the value is none of the curve", "another quantity", "no epochs"],
+)
+def test_random_sampling_without_values_at_the_fidelity_is_said_to_be_left_out(tmp_path, curves):
+    log = Log(tmp_path).opened()
+    log.trial("search", 0, (91.0, 90.0), fidelity=at_epoch(2))
+    for index, curve in enumerate(curves):
+        log.evaluated(log.asked("baseline", index), (94.0, 93.0), curve=curve)
+    figure = progress_figure(table_of(log.write()))
+    assert labels(figure)[0] == "random sampling: not drawn, no values at epochs = 2"
+    draw(figure)
 
 
 def test_progress_of_several_runs_shows_their_median(tmp_path):

@@ -60,6 +60,31 @@ def test_recovered_trials_come_before_the_promoted_and_those_not_admitted_are_re
     assert (ledger.running, ledger.waiting) == (0, 0)
 
 
+def test_only_a_search_evaluation_ends_a_row_of_cached_answers_and_the_longest_row_is_kept():
+    ledger = Ledger(OBJECTIVE)
+    key = CacheKey("d", "", None, "e")
+    first = entry(ledger, 0)
+    ledger.admit(first, key)
+    ledger.start(first)
+    ledger.evaluate(first, done(1.0), 1.0)
+    for number in range(1, 4):
+        ledger.admit(entry(ledger, number), key)
+    ledger.evaluate(start(ledger, entry(ledger, 10_000_000, stage=Stage.BASELINE)), done(1.0), 2.0)
+    assert (ledger.hits_in_a_row, ledger.most_hits_in_a_row) == (3, 3)
+    ledger.evaluate(start(ledger, entry(ledger, 4)), done(1.0), 3.0)
+    assert (ledger.hits_in_a_row, ledger.most_hits_in_a_row) == (0, 3)
+
+
+def test_faults_of_the_set_up_are_counted_apart_from_failed_candidates():
+    ledger = Ledger(OBJECTIVE)
+    for number, status_and_reason in enumerate(
+        [(Status.ERROR, "EvaluationError: no GPU"), (Status.DIVERGED, "nan"), (Status.TIMEOUT, "late")]
+    ):
+        ledger.evaluate(start(ledger, entry(ledger, number)), failure(*status_and_reason), 1.0)
+    ledger.evaluate(start(ledger, entry(ledger, 3)), done(1.0), 1.0)
+    assert (ledger.completed, ledger.failed, ledger.faults, ledger.last_failure) == (1, 3, 1, "late")
+
+
 def test_memory_is_kept_for_open_trials_only():
     ledger = Ledger(OBJECTIVE)
     for number in range(5):

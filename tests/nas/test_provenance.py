@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nas.errors import StoreError
-from nas.provenance import check_not_running, commit, versions
+from nas.provenance import check_not_running, commit, commit_of, versions
 from tests.nas.study_kit import events_of, make_study, small_space
 
 
@@ -43,6 +43,35 @@ def test_versions_are_those_installed():
 def test_commit_is_a_hash_or_unknown():
     found = commit()
     assert found is None or len(found.removesuffix("+changes")) == 40
+
+
+def test_changed_and_untracked_sources_count_as_changes(tmp_path):
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True, capture_output=True)
+
+    def changed() -> bool:
+        found = commit_of(tmp_path)
+        assert found is not None
+        return found.endswith("+changes")
+
+    assert commit_of(tmp_path) is None
+    git("init")
+    (tmp_path / "tracked.py").write_text("")
+    (tmp_path / ".gitignore").write_text("runs/\n")
+    git("add", ".")
+    git("commit", "-m", "first")
+    (tmp_path / "results.csv").write_text("")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "ignored.py").write_text("")
+    assert not changed()
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "new.py").write_text("")
+    assert changed()
+    (tmp_path / "package" / "new.py").unlink()
+    assert not changed()
+    (tmp_path / "tracked.py").write_text("changed = True\n")
+    assert changed()
 
 
 LOG = Path("run/events.jsonl")

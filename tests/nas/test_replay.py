@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from algorithms.random_search import RandomSearch
 from algorithms.regularized_evolution import RegularizedEvolution
 from nas.errors import StoreError
-from nas.evaluation import Fidelity, Stage
+from nas.evaluation import Fidelity, Objective, Stage
 from nas.eventlog import FILE_NAME
 from nas.executor import InlineExecutor, SimulatedExecutor
 from nas.space import SearchSpace
@@ -220,6 +220,18 @@ def test_another_evaluator_is_refused(tmp_path):
     evaluator.fingerprint = lambda: "fake-2"  # type: ignore[method-assign]
     with pytest.raises(StoreError, match=r"evaluator: expected .*fake-1.* got .*fake-2.*another run\.dir"):
         make_study(tmp_path, evaluator=evaluator).run()
+
+
+@pytest.mark.parametrize("attribute", ["objectives", "reported"])
+def test_other_objectives_are_refused(tmp_path, attribute):
+    make_study(tmp_path).run()
+    evaluator = FakeEvaluator()
+    other = Objective("accuracy", "minimize", "%")
+    setattr(evaluator, attribute, (other,) if attribute == "objectives" else other)
+    with pytest.raises(
+        StoreError, match=rf"evaluator\.{attribute}: expected .*'maximize'.* got .*'minimize'"
+    ):
+        make_study(tmp_path, evaluator=evaluator, executor=Unopened()).run()
 
 
 def test_a_log_of_another_format_is_refused(tmp_path):

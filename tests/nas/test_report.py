@@ -1,21 +1,21 @@
+import csv
 import gc
+import io
 import os
-import re
-import subprocess
-import sys
 import time
 
 import pytest
+import yaml
 
 from nas.errors import ConfigError, StoreError
 from nas.records import Run
-from nas.report import main, state, write_report
+from nas.report import state, write_report
 from nas.store import read_study
 from tests.nas.report_kit import NETWORK, Log, finished_run, pairs
 from tests.nas.study_kit import make_study
 
 FILES = {
-    *("trials.csv", "results.md", "results.tex", "chosen.txt", "chosen.svg", "chosen.png"),
+    *("trials.csv", "results.md", "results.tex", "chosen.txt", "chosen.svg", "chosen.png", "config.yaml"),
     *("best_so_far.png", "best_so_far.pdf", "final_comparison.png", "final_comparison.pdf"),
 }
 
@@ -41,6 +41,39 @@ def test_the_listing_parses_back_to_the_chosen_architecture(tmp_path):
     ]
     assert "# validation_accuracy = 95.0" in lines
     assert "# parameters = 1234" in lines
+
+
+def test_the_configuration_is_rebuilt_from_the_log(tmp_path):
+    config = {"name": "digits", "searcher": {"name": "random", "note": "1e3"}, "budget": {"seconds": None}}
+    log = Log(tmp_path).opened(config={"name": "of an earlier session"}).opened(config=config)
+    write_report([log.closed().write()], tmp_path)
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text()) == config
+
+
+def test_several_runs_have_no_one_configuration(tmp_path):
+    runs = [finished_run(tmp_path / str(seed), seed=seed) for seed in range(2)]
+    assert "config.yaml" not in {path.name for path in write_report(runs, tmp_path / "out").files}
+
+
+def test_trials_csv_follows_rfc_4180(tmp_path):
+    log = Log(tmp_path).opened()
+    log.asked("search", 0, 'conv(note="a, b")')
+    log.evaluated(0, None, reason='said "no",\nthen stopped')
+    write_report([log.write()], tmp_path)
+    text = (tmp_path / "trials.csv").read_bytes().decode()
+    assert text.count("\r\n") == 2
+    (row,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert row["architecture"] == 'conv(note="a, b")'
+    assert row["reason"] == 'said "no",\nthen stopped'
+    assert (row["trial"], row["parent"], row["validation_accuracy"]) == ("0", "", "")
+
+
+def test_trials_csv_of_numbers_reads_back_exactly(tmp_path):
+    log = Log(tmp_path).opened().search((0.1 + 0.2, 90.0), None)
+    write_report([log.write()], tmp_path)
+    first, failed = csv.DictReader((tmp_path / "trials.csv").read_text().splitlines())
+    assert float(first["validation_accuracy"]) == 0.1 + 0.2
+    assert (first["parameters"], failed["parameters"]) == ("1234", "")
 
 
 def test_writing_a_report_again_changes_nothing(tmp_path):
@@ -94,7 +127,7 @@ def test_the_log_of_a_real_study_has_a_report(tmp_path):
     assert "search: 12/12 done" in text
     assert "baseline: 3/3 done" in text
     assert "final: 2/2 done" in text
-    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "study"}
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "study"} - {"config.yaml"}  # it has none
 
 
 # the state of a run
@@ -129,6 +162,11 @@ def test_state_counts_answers_from_the_cache(tmp_path):
     assert "search: 2/4 done, 0 failed, 1 from cache, cost 1 min 00 s" in state_of(log)
 
 
+def test_state_of_a_run_that_was_continued_with_a_smaller_budget(tmp_path):
+    log = Log(tmp_path, trials=1).opened().search(*pairs((90.0, 91.0)))
+    assert "search: 2 done, 1 planned by now, 0 failed" in state_of(log)
+
+
 @pytest.mark.parametrize(
     ("trials", "fill", "stage"),
     [
@@ -161,90 +199,6 @@ def test_state_of_an_interrupted_or_broken_run_says_how_to_continue(tmp_path):
     assert f"error (StoreError: disk full); resume={tmp_path} continues it" in state_of(broken)
 
 
-# the command line
-
-
-def test_the_command_prints_the_table_and_writes_into_the_run(tmp_path, capsys):
-    directory = finished_run(tmp_path / "run")
-    assert main([str(directory)]) == 0
-    out = capsys.readouterr().out
-    assert "regularized_evolution, seed 0: finished" in out
-    assert "| random sampling" in out
-    assert out.endswith(f"files: {directory}\n")
-    assert {path.name for path in directory.iterdir()} == {*FILES, "events.jsonl"}
-
-
-def test_the_command_takes_a_folder_of_runs_and_an_output(tmp_path, capsys):
-    for seed in range(2):
-        finished_run(tmp_path / "runs" / str(seed), seed=seed)
-    assert main([str(tmp_path / "runs"), "--output", str(tmp_path / "out")]) == 0
-    assert "regularized_evolution, 2 runs" in capsys.readouterr().out
-    assert (tmp_path / "out/results.md").exists()
-
-
-def test_several_runs_go_to_a_folder_named_report(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    runs = [str(finished_run(tmp_path / str(seed), seed=seed)) for seed in range(2)]
-    assert main(runs) == 0
-    assert capsys.readouterr().out.endswith("files: report\n")
-    assert (tmp_path / "report/results.md").exists()
-
-
-def test_a_torn_last_line_is_noted(tmp_path, capsys):
-    directory = finished_run(tmp_path)
-    with (directory / "events.jsonl").open("a") as file:
-        file.write('{"event": "as')
-    assert main([str(directory)]) == 0
-    assert "note: " in capsys.readouterr().err
-
-
-def absent(tmp_path):
-    return [tmp_path / "absent"], r"StoreError: .*absent: expected the folder of a run; there is none"
-
-
-def without_log(tmp_path):
-    return [tmp_path], r"StoreError: .*events.jsonl: expected an event log"
-
-
-def foreign_json(tmp_path):
-    (tmp_path / "events.jsonl").write_text('{"event": "opened", "study": 1}\n')
-    return [tmp_path], r"StoreError: .*expected a log of format 1 of this platform; .*another program"
-
-
-def foreign_text(tmp_path):
-    (tmp_path / "events.jsonl").write_text("hello\nworld\n")
-    return [tmp_path], r"StoreError: .*events.jsonl.* expected"
-
-
-def foreign_bytes(tmp_path):
-    (tmp_path / "events.jsonl").write_bytes(bytes(range(256)) * 3)
-    return [tmp_path], r"StoreError: .*events.jsonl.* expected"
-
-
-def damaged_trial(tmp_path):
-    log = Log(tmp_path).opened()
-    log.asked("search", 0, seed=None, fidelity=7)
-    log.write()
-    return [tmp_path], r"StoreError: .*reading failed with TypeError"
-
-
-def unwritable(tmp_path):
-    directory = finished_run(tmp_path / "run")
-    return [directory, "--output", directory / "events.jsonl"], r"ConfigError: .*cannot write the report; "
-
-
-@pytest.mark.parametrize(
-    "case", [absent, without_log, foreign_json, foreign_text, foreign_bytes, damaged_trial, unwritable]
-)
-def test_bad_input_gives_one_line_and_status_2(tmp_path, capsys, case):
-    arguments, message = case(tmp_path)
-    assert main([str(argument) for argument in arguments]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
-    assert re.match(message, err)
-
-
 def test_nothing_is_half_written_where_the_log_cannot_be_read(tmp_path):
     with pytest.raises(StoreError):
         write_report([finished_run(tmp_path / "good"), tmp_path / "absent"], tmp_path / "out")
@@ -257,14 +211,6 @@ def test_a_file_that_cannot_be_replaced_leaves_the_old_one_and_no_temporary(tmp_
     with pytest.raises(ConfigError, match=r"results.md: cannot write the report"):
         write_report([directory], directory)
     assert not [path for path in directory.iterdir() if path.name.startswith(".")]
-
-
-def test_the_module_runs_as_a_command(tmp_path):
-    command = [sys.executable, "-m", "nas.report", str(tmp_path / "absent")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("StoreError: ")
-    assert done.stderr.count("\n") == 1
 
 
 def test_reading_a_long_log_takes_seconds(tmp_path):

@@ -55,9 +55,9 @@ REFUSED_WITH_DIGITS = {
     "budget.trials=0": "ConfigError: budget.trials: expected 1 to 10000000; got 0; change it",
     "budget.trials=null": "ConfigError: budget: expected trials, seconds or both; got neither; set budget.tr",
     "budget.seconds=0": "ConfigError: budget.seconds: expected more than 0; got 0.0; change it",
-    "baseline.samples=-1": "ConfigError: baseline: expected 0 or more; got -1; change it",
-    "final.seeds=-1": "ConfigError: final: expected 0 or more; got -1; change it",
-    "trial.time_limit=0": "ConfigError: time_limit: expected more than 0 seconds; got 0.0; change it",
+    "baseline.samples=-1": "ConfigError: baseline.samples: expected 0 to 10000000; got -1; change it",
+    "final.seeds=-1": "ConfigError: final.seeds: expected 0 to 10000000; got -1; change it",
+    "trial.time_limit=0": "ConfigError: trial.time_limit: expected more than 0 seconds; got 0.0; change it",
     "search.fidelity=9": "ConfigError: search.fidelity: 1 to 8 epochs are expected, 9 came",
     "checkpoints.keep=-1": "ConfigError: checkpoints.keep: 0 or more is expected, -1 came",
     "checkpoints.max_mb=0": "ConfigError: checkpoints.max_mb: a number above 0 is expected, 0 came",
@@ -71,8 +71,8 @@ REFUSED_WITH_DIGITS = {
     "evaluator=function": "ConfigError: evaluator.function: a value is expected; add evaluator.function=VALU",
     # files that are missing
     "space=file space.path=x": "ConfigError: space.path: a text file is expected at 'x'; [Errno 2] No such",
-    "evaluator=npz evaluator.root=x": "EvaluationError: data x: expected an .npz file, found none; set root",
-    "evaluator=folder evaluator.root=x": "EvaluationError: data x: expected a folder, found none; set root",
+    "evaluator=npz evaluator.root=x": "EvaluationError: data x: expected an .npz file, found none; set ",
+    "evaluator=folder evaluator.root=x": "EvaluationError: data x: expected a folder, found none; set ",
     "resume=x": "ConfigError: resume: a run's folder with events.jsonl is expected, x has none",
     # components of one's own
     "'~space' +space.name=x:y": 'ConfigError: space.name: "x:y" is expected to be module:attribute; No modul',
@@ -225,7 +225,7 @@ def test_missing_data_without_a_network_are_said_within_seconds(tmp_path):
         f"EvaluationError: data {tmp_path}/data: expected cifar-10-python.tar.gz "
         "(MD5 c58f30108f718f92721af3b95e74349a), found none, and the download from www.cs.toronto.edu failed"
     )
-    assert message.endswith("); put the file there or set root")
+    assert message.endswith("); put the file there or set evaluator.root")
     assert files(tmp_path) == []
 
 

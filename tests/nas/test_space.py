@@ -16,6 +16,7 @@ from nas.architecture import Architecture, Decision
 from nas.dsl import oneof, op, real, train
 from nas.errors import SpaceError
 from nas.operators import enumerate_architectures, sample
+from nas.primitives import Primitive
 from nas.space import SearchSpace
 from nas.term import Term
 from tests.nas.reference import architectures
@@ -154,7 +155,22 @@ def test_damaged_json_is_refused_with_the_reason(damage, message):
         toy.architecture_from_json(damage(data))
 
 
-def test_fingerprint_depends_on_name_expression_and_constraints_only():
+def test_fingerprint_tells_the_code_of_constraints_and_vocabularies_apart():
+    def limit(least: int):
+        def check(architecture: Architecture) -> str | None:
+            return None if len(architecture.text) >= least else "too short"
+
+        return check
+
+    constraints = [lambda x: None, lambda x: "never", limit(3), limit(4)]
+    larger = VOCABULARY.extended("larger", Primitive("unused"))
+    others = [space(a | b), *(space(a | b, one) for one in constraints)]
+    others.append(SearchSpace("toy", a | b, vocabulary=larger))
+    assert len({one.fingerprint() for one in others}) == 6
+    assert space(a | b, limit(3)).fingerprint() == space(a | b, limit(3)).fingerprint()
+
+
+def test_fingerprint_depends_on_name_expression_and_constraints():
     @dataclasses.dataclass(frozen=True)
     class AtMost:
         limit: int

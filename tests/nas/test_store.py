@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import math
 import warnings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from nas.errors import StoreError
 from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status
-from nas.eventlog import FILE_NAME, EventLog, encode, plain, read_events
+from nas.eventlog import FILE_NAME, EventLog, Lock, encode, plain, read_events
 from nas.stages import Budget, Plan
 from nas.store import evaluation_from_json, evaluation_to_json, rank, read_study, trial_label
 from tests.nas.study_kit import FakeEvaluator, make_study, score
@@ -84,6 +85,33 @@ class TestEventLog:
             log.append("asked", trial=1)
         assert log.path.read_bytes() == whole
         log.close()
+
+
+class TestLock:
+    def test_is_one_at_a_time_and_free_again_after_release(self, tmp_path):
+        path = log_with(tmp_path, GOOD)
+        first, second = Lock(), Lock()
+        assert first.take(path)
+        assert first.take(path)
+        assert not second.take(path)
+        first.release()
+        first.release()
+        assert second.take(path)
+        second.release()
+        assert path.read_bytes() == GOOD
+
+    @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+    def test_a_file_system_without_locks_is_no_obstacle(self, tmp_path, monkeypatch, code):
+        def unsupported(file, operation):
+            raise OSError(code, "not here")
+
+        monkeypatch.setattr("fcntl.flock", unsupported)
+        lock = Lock()
+        assert lock.take(log_with(tmp_path, GOOD))
+        lock.release()
+
+    def test_a_place_that_cannot_be_opened_is_for_the_writer_to_name(self, tmp_path):
+        assert Lock().take(tmp_path / "none" / FILE_NAME)
 
 
 class TestReadEvents:
@@ -202,11 +230,14 @@ class TestReadStudy:
         cached = [row for row in rows.values() if row.cached_from is not None]
         assert cached
         for row in cached:
+            assert row.cached_from is not None
             source = rows[row.cached_from]
             assert row.values == source.values
             assert row.digest == source.digest
             assert (row.cost_seconds, row.worker, row.ok) == (0.0, None, True)
             assert row.started == row.finished
+            assert row.finished is not None
+            assert source.finished is not None
             assert row.finished >= source.finished
 
     def test_chosen_is_the_best_search_trial_and_ties_go_to_the_earlier(self, tmp_path):
@@ -216,6 +247,13 @@ class TestReadStudy:
         first = next(row for row in record.trials if score(row.architecture) == best)
         assert record.chosen == first
         assert {row.digest for row in record.final} == {first.digest}
+
+    def test_the_openings_of_all_sessions_are_kept(self, tmp_path):
+        make_study(tmp_path).run()
+        make_study(tmp_path, plan=Plan(seed=1, budget=Budget(trials=13), time_limit=9.0)).run()
+        record = read_study(tmp_path)
+        assert [opened["time_limit"] for opened in record.openings] == [None, 9.0]
+        assert (record.sessions, record.opened) == (2, record.openings[-1])
 
     def test_a_study_cut_short_is_in_progress(self, tmp_path):
         make_study(tmp_path).run()

@@ -5,10 +5,11 @@ import pytest
 
 from algorithms.random_search import RandomSearch
 from nas import outlook
-from nas.errors import ConfigError
+from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Fidelity, Stage
 from nas.executor import InlineExecutor, SimulatedExecutor
 from nas.searcher import Suggestion
+from nas.space import SearchSpace
 from nas.stages import Budget, Plan
 from nas.store import read_study
 from tests.nas.study_kit import (
@@ -112,6 +113,58 @@ class TestStages:
         assert executor.most == workers
 
 
+class Unusable(FakeEvaluator):
+    """Raises, up to a trial, as evaluators do whose device is not there."""
+
+    def __init__(self, until: int) -> None:
+        super().__init__()
+        self._until = until
+
+    def __call__(self, task):
+        evaluation = super().__call__(task)
+        if task.trial < self._until:
+            raise EvaluationError("device: expected a GPU, found none")
+        return evaluation
+
+
+class TestFaultsOfTheSetUp:
+    @pytest.mark.parametrize("workers", [1, 4])
+    def test_a_run_whose_first_evaluations_could_not_be_carried_out_is_given_up(self, tmp_path, workers):
+        executor = SimulatedExecutor(workers)
+        message = "each of the first 3 ended with EvaluationError: device: expected a GPU, found none; change"
+        study = make_study(tmp_path, evaluator=Unusable(10**9), executor=executor, plan=short_plan(100))
+        with pytest.raises(EvaluationError, match=message):
+            study.run()
+        events = events_of(tmp_path)
+        assert sum(event["event"] == "evaluated" for event in events) == 3
+        assert events[-1]["reason"] == "error"
+        assert message in events[-1]["message"]
+
+    def test_it_goes_on_once_the_fault_is_mended(self, tmp_path):
+        with pytest.raises(EvaluationError):
+            make_study(tmp_path, evaluator=Unusable(10**9)).run()
+        make_study(tmp_path, evaluator=Unusable(0)).run()
+        closed = read_study(tmp_path).closed
+        assert closed is not None
+        assert closed["reason"] == "finished"
+
+    def test_a_single_candidate_that_it_refuses_ends_nothing(self, tmp_path):
+        make_study(tmp_path, evaluator=Unusable(2)).run()
+        assert sum(not row.ok for row in read_study(tmp_path).stage(Stage.SEARCH)) == 2
+
+    def test_failures_of_candidates_give_nothing_up_but_a_run_without_any_result_says_so(self, tmp_path):
+        message = r"nothing completed; all 6 evaluations failed, the last with loss is nan; .*nas\.report"
+        for _ in range(2):  # also when it is continued
+            study = make_study(
+                tmp_path, evaluator=FakeEvaluator(fails=lambda task: True), plan=short_plan(6), hasher=None
+            )
+            with pytest.raises(EvaluationError, match=message):
+                study.run()
+        assert [event["reason"] for event in events_of(tmp_path) if event["event"] == "closed"] == [
+            "finished"
+        ]
+
+
 class TestEnds:
     def test_seconds_bound_the_search_and_let_it_finish(self, tmp_path):
         executor = SimulatedExecutor(2)
@@ -138,6 +191,25 @@ class TestEnds:
         record = read_study(tmp_path)
         assert 20 < len(record.stage(Stage.SEARCH)) < 60
         assert len(record.final) == 1
+
+    @pytest.mark.parametrize("workers", [1, 4])
+    def test_a_search_that_ended_by_repeating_itself_does_not_begin_again(
+        self, tmp_path, monkeypatch, workers
+    ):
+        monkeypatch.setattr(outlook, "_MAX_HITS_IN_A_ROW", 20)
+        space = SearchSpace("two", "relu() | gelu()")
+        make_study(
+            tmp_path,
+            space=space,
+            searcher=RandomSearch(space, (OBJECTIVE,), seed=0),
+            executor=SimulatedExecutor(workers),
+            plan=short_plan(None, seconds=1000.0, baseline=8, final=8),
+        ).run()
+        record = read_study(tmp_path)
+        stages = [event["stage"] for event in events_of(tmp_path) if event["event"] == "asked"]
+        assert "search" not in stages[stages.index("final") :]
+        assert len(record.stage(Stage.SEARCH)) < 60
+        assert (len(record.stage(Stage.BASELINE)), len(record.final)) == (8, 8)
 
     def test_stop_ends_in_good_order(self, tmp_path):
         watcher = Watcher(
@@ -191,11 +263,7 @@ def test_suggestions_with_their_own_fidelity_are_evaluated_at_it(tmp_path):
     space = tiny_space()
     searcher = Scripted(space, [])
     low, high = Fidelity("epochs", 1), Fidelity("epochs", 12)
-    searcher._script = [
-        Suggestion(space.parse("relu()"), fidelity=low),
-        Suggestion(space.parse("relu()"), fidelity=high),
-        Suggestion(space.parse("relu()"), fidelity=low),
-    ]
+    searcher._script.extend(Suggestion(space.parse("relu()"), fidelity=each) for each in (low, high, low))
     evaluator = FakeEvaluator()
     make_study(tmp_path, space=space, searcher=searcher, evaluator=evaluator, plan=short_plan()).run()
     assert {n: task.fidelity for n, task in evaluator.tasks.items()} == {0: low, 1: high}

@@ -1,0 +1,79 @@
+"""Callables that a user names or hands over: loaded from "module:attribute", and told apart by their code."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from types import CodeType
+from typing import Any
+
+
+def load(target: str) -> Any:
+    """The object that "module:attribute" names.
+
+    Raises:
+        ImportError, AttributeError, ValueError: there is none.
+    """
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def describe(function: Callable[..., Any]) -> str:
+    """Text that tells a callable from others, the same in every process: its state and its code.
+
+    The code is the source, or the bytecode of lambdas and of what has no source; the state are values
+    of the closure, defaults and attributes, by their `repr`. What it calls is not followed.
+    """
+    if isinstance(function, partial):
+        return f"partial({describe(function.func)}, {stable(function.args)}, {stable(function.keywords)})"
+    if inspect.ismethod(function):
+        return f"{stable(function.__self__)}.{describe(function.__func__)}"
+    if inspect.isfunction(function):
+        return f"{function.__module__}:{function.__qualname__} {_function_state(function)} {_code(function)}"
+    call = inspect.getattr_static(type(function), "__call__", None)
+    own = describe(call) if inspect.isfunction(call) else ""
+    return f"{stable(function)} {own}".rstrip()
+
+
+def stable(value: Any) -> str:
+    """`repr` without what differs between processes: addresses, and the order of sets."""
+    match value:
+        case CodeType():
+            code = (value.co_code.hex(), value.co_names, value.co_varnames, value.co_freevars)
+            return f"code({code}, {stable(value.co_consts)})"
+        case set() | frozenset():
+            return f"{{{', '.join(sorted(map(stable, value)))}}}"
+        case list() | tuple():
+            return f"({', '.join(map(stable, value))})"
+        case dict():
+            return f"{{{', '.join(f'{stable(key)}: {stable(item)}' for key, item in value.items())}}}"
+    attributes = vars(value) if type(value).__repr__ is object.__repr__ and hasattr(value, "__dict__") else ""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", f"{value!r}{attributes}")
+
+
+def _function_state(function: Any) -> str:
+    names = function.__code__.co_freevars
+    cells = function.__closure__ or ()
+    closure = {name: _content(cell) for name, cell in zip(names, cells, strict=True)}
+    return stable((closure, function.__defaults__, function.__kwdefaults__))
+
+
+def _content(cell: Any) -> Any:
+    """The value of a variable of the closure; functions by their names, as they may hold themselves."""
+    try:
+        value = cell.cell_contents
+    except ValueError:  # not set yet
+        return None
+    return getattr(value, "__qualname__", value)
+
+
+def _code(function: Any) -> str:
+    if function.__name__ == "<lambda>":  # several may share a line, and so their source
+        return stable(function.__code__)
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):  # typed at a prompt
+        return stable(function.__code__)
