@@ -32,7 +32,7 @@ def run_folder(config: Config, job: int | None = None) -> Iterator[Path]:
         _check_writable(folder)
         yield folder
     except BaseException:
-        if made and not _has_trials(folder):
+        if made and not has_trials(folder):
             _remove(made)
         raise
 
@@ -85,7 +85,8 @@ def _unwritable(folder: Path, error: OSError) -> ConfigError:
     )
 
 
-def _has_trials(folder: Path) -> bool:
+def has_trials(folder: Path) -> bool:
+    """Whether the log in the folder holds a trial."""
     with suppress(OSError), (folder / FILE_NAME).open("rb") as log:
         return any(b'"event":"asked"' in line for line in log)
     return False

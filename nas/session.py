@@ -13,9 +13,9 @@ import numpy as np
 
 from nas.checkpoints import Checkpoints
 from nas.config import Config, build, prepare, resolved
-from nas.errors import ConfigError, NasError
+from nas.errors import ConfigError, EvaluationError, NasError
 from nas.evaluation import Evaluator, Fidelity, Task
-from nas.folder import run_folder
+from nas.folder import has_trials, run_folder
 from nas.operators import sample
 from nas.progress import Observer, Progress
 from nas.stages import Budget, Plan
@@ -151,7 +151,6 @@ def carry_out(config: Config, job: int | None = None) -> int:
 
 
 def _run(config: Config, components: Components, folder: Path) -> int:
-    from nas.report import write_report
     from nas.signals import stop_on_signals
 
     study = _study(config, components, folder)
@@ -164,13 +163,23 @@ def _run(config: Config, components: Components, folder: Path) -> int:
         study.stop()
 
     with stop_on_signals(stop):
-        study.run()
-    report = write_report([folder], folder)
-    print(report.text)
-    print(f"files: {folder}")
+        try:
+            study.run()
+        except EvaluationError:  # of the set-up, found out by trials: they are reported before it is said
+            if has_trials(folder):
+                _report(folder)
+            raise
+    _report(folder)
     if stopped:
         print(f"stopped early; the same command with resume={folder} continues")
     return 130 if stopped else 0
+
+
+def _report(folder: Path) -> None:
+    from nas.report import write_report
+
+    print(write_report([folder], folder).text)
+    print(f"files: {folder}")
 
 
 def _study(config: Config, components: Components, folder: Path) -> Study:

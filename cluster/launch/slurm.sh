@@ -25,8 +25,8 @@ umask 077
 ray get-auth-token --generate > /dev/null
 
 # Ports of our own, and Ray's sockets on a local disk (its default, /tmp/ray), never on NFS.
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-address="$head:$((20000 + SLURM_JOB_ID % 20000))"
+nodes=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+address="${nodes%%$'\n'*}:$((20000 + SLURM_JOB_ID % 20000))"
 
 run="runs/slurm-$SLURM_JOB_ID"
 if [ -e "$run/events.jsonl" ]; then where="resume=$run"; else where="run.dir=$run"; fi

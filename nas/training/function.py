@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nas.callables import describe
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluation, Status, Task, failure
 from nas.training.checks import (
@@ -54,14 +55,15 @@ class FunctionEvaluator:
         self.objectives = objectives_from(f"{_NAME}: objectives", objectives)
         self.reported = reported_from(f"{_NAME}: reported", reported, self.objectives)
         self._takes_seed = _has_seed(called)
-        self._fingerprint = _digest(called, repr((self.objectives, self.reported)))
+        described = f"{describe(called)}\n{(self.objectives, self.reported)!r}"
+        self._fingerprint = hashlib.sha256(described.encode()).hexdigest()
 
     @property
     def fidelity_range(self) -> tuple[str, float, float] | None:
         return None
 
     def fingerprint(self) -> str:
-        """Digest of the function's name and source; what the function calls is not followed."""
+        """Digest of the function's name, code and state; what the function calls is not followed."""
         return self._fingerprint
 
     def __call__(self, task: Task) -> Evaluation:
@@ -119,12 +121,3 @@ def _has_seed(function: Callable[..., Any]) -> bool:
         return "seed" in inspect.signature(function).parameters
     except ValueError:  # some built-in functions have no signature
         return False
-
-
-def _digest(function: Callable[..., Any], objectives: str) -> str:
-    named = function if inspect.isroutine(function) else type(function)
-    try:
-        source = inspect.getsource(named)
-    except (OSError, TypeError):  # typed at a prompt, or built in
-        source = ""
-    return hashlib.sha256("\n".join((function_name(function), source, objectives)).encode()).hexdigest()
