@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.end_to_end.kit import command, events, files, outcomes
+from tests.end_to_end.kit import command, events, outcomes
 
 LITTLE = (
     "executor=inline budget.trials=2 baseline.samples=1 final.seeds=1 run.dir=run evaluator.epochs=1 "
@@ -16,18 +16,6 @@ def accuracies(folder) -> list[float]:
     found = outcomes(folder / "run").values()
     assert {status for _, status, _ in found} == {"completed"}
     return [values["test_accuracy"] for _, _, values in found]
-
-
-@pytest.mark.slow
-def test_fashion_mnist(tmp_path, shared_data):
-    line = (
-        f"+experiment=fashion_mnist evaluator.root={shared_data} evaluator.limit_train=2000 search.fidelity=1"
-    )
-    result = command(f"{line} {LITTLE}", tmp_path)
-    assert result.status == 0, result.err
-    assert events(tmp_path / "run")[0]["evaluator"]["input_shape"] == [1, 28, 28]
-    assert max(accuracies(tmp_path)) > 40  # chance is 10
-    assert {name.split("/")[0] for name in files(tmp_path)} == {"run"}
 
 
 @pytest.mark.slow

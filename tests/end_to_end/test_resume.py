@@ -140,6 +140,7 @@ def test_a_log_of_another_study_is_not_continued(change, beginning, uninterrupte
     assert (tmp_path / "run/events.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_grow_ends_the_run_in_one_line(uninterrupted, tmp_path, unreported):
     (tmp_path / "small.py").write_text(
         "import resource, runpy, signal, sys\n"
