@@ -65,9 +65,9 @@ from nas.eventlog import Lock
 lock = Lock()
 assert lock.take(Path(sys.argv[1]))
 if os.fork() == 0:
+    print("child", flush=True)  # it runs, so what follows a fork is done
     sys.stdin.read()
 else:
-    print("taken", flush=True)
     time.sleep(60)
 """
 
@@ -81,7 +81,7 @@ def test_a_forked_child_that_outlives_a_killed_driver_does_not_keep_its_lock(tmp
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as driver:
         assert driver.stdout is not None
-        assert driver.stdout.readline() == "taken\n"
+        assert driver.stdout.readline() == "child\n"
         assert not Lock().take(path)
         driver.kill()
         driver.wait()
