@@ -79,6 +79,7 @@ _NAMES = {
     "nas.study": "Study",
     "nas.training.function": "FunctionEvaluator",
 }
+__all__ = [name for names in _NAMES.values() for name in names.split()]  # pyright: ignore
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 

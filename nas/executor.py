@@ -157,7 +157,7 @@ class SimulatedExecutor:
 
     def __init__(self, workers: int = 1) -> None:
         if workers < 1:
-            raise ConfigError(f"executor.workers: expected a number >= 1, got {workers}")
+            raise ConfigError(f"executor.workers: expected at least 1, got {workers}; raise it")
         self.capacity = workers
         self._evaluator: Evaluator | None = None
         self._free: list[tuple[float, int]] = []  # (time at which it is free, worker)
@@ -197,7 +197,8 @@ class SimulatedExecutor:
         self._running = []
 
     def describe(self) -> Sequence[str]:
-        return (f"simulated: a virtual clock over {self.capacity} workers",)
+        workers = "1 worker" if self.capacity == 1 else f"{self.capacity} workers"
+        return (f"simulated: a virtual clock over {workers}",)
 
 
 def nothing_in_flight() -> ProtocolError:

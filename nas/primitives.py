@@ -153,7 +153,8 @@ class Attribute:
 
     def _admits(self, value: Any) -> bool:
         if self.kind == "ints":
-            return isinstance(value, tuple) and all(self._is_number(item, int) for item in value)
+            fits = isinstance(value, tuple) and all(self._is_number(item, int) for item in value)
+            return fits and (self.choices is None or value in self.choices)
         if self.kind == "int":
             fits = self._is_number(value, int)
         elif self.kind == "float":

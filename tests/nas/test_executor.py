@@ -115,7 +115,7 @@ def test_simulated_exceptions_take_no_time_so_that_the_clock_stays_deterministic
 
 
 def test_simulated_needs_a_worker():
-    with pytest.raises(ConfigError, match=r"^executor\.workers: expected a number >= 1, got 0$"):
+    with pytest.raises(ConfigError, match=r"^executor\.workers: expected at least 1, got 0; raise it$"):
         SimulatedExecutor(0)
 
 
