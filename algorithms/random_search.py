@@ -4,7 +4,7 @@ Li and Talwalkar 2019 (https://arxiv.org/abs/1902.07638) and Yang et al. 2020
 (https://arxiv.org/abs/1912.12522) show how strong it is. Results do not influence it, so it never waits.
 
 Uniform means uniform over the options of each decision; `by="derivations"` weights them so that all
-derivations of a finite space are equally likely.
+derivations of a finite space are equally likely. `algorithms.no_repeats` around it draws without repeats.
 """
 
 from __future__ import annotations
@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from algorithms.asked import Asked
-from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.evaluation import Objective
 from nas.operators import sample
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.searcher import Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
-
-_REDRAWS = 1000
 
 
 class RandomSearch:
@@ -34,8 +31,6 @@ class RandomSearch:
         space: to sample from.
         objectives: not used.
         seed: of all randomness.
-        unique: no text twice; the search is finished once 1000 draws in a row were known, which leaves
-            architectures of a small space unseen that are far less likely than the others.
         by: "options" or "derivations", as for `nas.operators.sample`.
 
     Raises:
@@ -48,7 +43,6 @@ class RandomSearch:
         objectives: Sequence[Objective],  # noqa: ARG002 - the signature of all searchers
         *,
         seed: int,
-        unique: bool = False,
         by: Literal["options", "derivations"] = "options",
     ) -> None:
         if by not in ("options", "derivations"):
@@ -63,32 +57,14 @@ class RandomSearch:
         self._space = space
         self._rng = np.random.default_rng(seed)
         self._by = by
-        self._seen: set[str] | None = set() if unique else None
         self._asked = Asked(type(self).__name__)
 
     def ask(self, count: int = 1) -> list[Suggestion]:
-        suggestions: list[Suggestion] = []
-        for _ in range(count):
-            architecture = self._draw()
-            if architecture is None:
-                break
-            self._asked.add()
-            suggestions.append(Suggestion(architecture, info={"origin": "random"}))
-        if count > 0 and not suggestions:
-            raise SearchFinished
-        return suggestions
+        return [self._suggest() for _ in range(count)]
 
     def tell(self, trial: Trial) -> None:
         self._asked.close(trial)
 
-    def _draw(self) -> Architecture | None:
-        """A sample, a new one if it has to be; None if none was found."""
-        for _ in range(_REDRAWS):
-            architecture = sample(self._space, self._rng, by=self._by)
-            if self._seen is None:
-                return architecture
-            digest = architecture.digest()
-            if digest not in self._seen:
-                self._seen.add(digest)
-                return architecture
-        return None
+    def _suggest(self) -> Suggestion:
+        self._asked.add()
+        return Suggestion(sample(self._space, self._rng, by=self._by), info={"origin": "random"})

@@ -10,35 +10,30 @@ Differs from the paper:
 - failed trials are members too, with loss +inf, so that they age like the others;
 - a mutation is one of `nas.operators.mutate`, which redraws a child equal to its parent (the paper's
   identity mutation, probability 0.05, is left out); where the space or its constraints leave a parent
-  no child, a random architecture takes its place;
-- given architectures may stand in for the first random ones (`initial`).
+  no child, a random architecture takes its place (`algorithms.population.Breeder`);
+- given architectures may stand in for the first random ones (`initial`);
+- with `crossover`, a child may begin as the uniform crossover of the winners of two tournaments and is then
+  mutated like the others, as in NSGA-Net (Lu et al. 2019, https://arxiv.org/abs/1810.03522); the
+  paper has none, nor has the default.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from algorithms.asked import Asked
-from nas.architecture import Architecture
-from nas.errors import ConfigError, SpaceError
+from algorithms.population import Breeder, Member, check_range
 from nas.evaluation import Objective
-from nas.operators import mutate
-from nas.operators import sample as sample_architecture
 from nas.searcher import Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 
-class Member(NamedTuple):
-    """One of the population."""
-
-    loss: float
-    architecture: Architecture
-    trial: int
+_NAME = "regularized_evolution"
 
 
 class RegularizedEvolution:
@@ -51,6 +46,7 @@ class RegularizedEvolution:
         population: members, 2 or more; the defaults are the paper's.
         sample: members drawn for one tournament, 1 to `population`.
         initial: texts of architectures to begin with, such as published ones.
+        crossover: probability that a child has two parents, 0 to 1.
 
     Raises:
         ConfigError: an option out of range.
@@ -66,13 +62,15 @@ class RegularizedEvolution:
         population: int = 100,
         sample: int = 25,
         initial: Sequence[str] = (),
+        crossover: float = 0.0,
     ) -> None:
-        _check("population", population, 2, None)
-        _check("sample", sample, 1, population)
-        _check("initial", len(initial), 0, population)
-        self._space = space
+        check_range(_NAME, "population", population, 2, None)
+        check_range(_NAME, "sample", sample, 1, population)
+        check_range(_NAME, "initial", len(initial), 0, population, "architectures")
+        check_range(_NAME, "crossover", crossover, 0, 1)
         self._objective = objectives[0]
         self._rng = np.random.default_rng(seed)
+        self._breeder = Breeder(space, self._rng, crossover)
         self._size = population
         self._tournament = sample
         self._initial = [space.parse(text) for text in initial]
@@ -104,16 +102,8 @@ class RegularizedEvolution:
         if number < len(self._initial):
             return Suggestion(self._initial[number], info={"origin": "initial"})
         if number < self._size or not self._population:
-            return self._random()
-        parent = self._parent()
-        try:
-            child = mutate(self._space, parent.architecture, self._rng)
-        except SpaceError:  # no alternative, or none that the constraints admit
-            return self._random()
-        return Suggestion(child, parent=parent.trial, info={"origin": "mutation"})
-
-    def _random(self) -> Suggestion:
-        return Suggestion(sample_architecture(self._space, self._rng), info={"origin": "random"})
+            return self._breeder.random()
+        return self._breeder.child(self._parent)
 
     def _parent(self) -> Member:
         """The best of a tournament; the first drawn of equals."""
@@ -123,10 +113,3 @@ class RegularizedEvolution:
 
 def _loss(member: Member) -> float:
     return member.loss
-
-
-def _check(option: str, value: int, low: int, high: int | None) -> None:
-    if value < low or (high is not None and value > high):
-        bounds = f"{low} or more" if high is None else f"{low} to {high}"
-        what = f"{option}: expected {bounds}" + (" architectures" if option == "initial" else "")
-        raise ConfigError(f'searcher "regularized_evolution": {what}; got {value}; change it')

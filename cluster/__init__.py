@@ -1,4 +1,4 @@
-"""Where trials run: the registry of executors, and the one that runs them on Ray."""
+"""Where trials and whole studies run: the registries of executors and launchers, and those on Ray."""
 
 from nas.registry import Registry
 
@@ -10,3 +10,9 @@ EXECUTORS.register(
     "simulated", "nas.executor:SimulatedExecutor", "a virtual clock, for evaluators that look results up"
 )
 EXECUTORS.register("ray", "cluster.ray_executor:RayExecutor", "Ray, from a laptop's cores to a cluster")
+
+LAUNCHERS = Registry("launcher")
+LAUNCHERS.register(
+    "inline", "nas.launcher:InlineLauncher", "one study at a time in this process, without Ray"
+)
+LAUNCHERS.register("ray", "cluster.batch:RayLauncher", "studies side by side on Ray")

@@ -34,6 +34,13 @@ def inherited_import_path() -> Iterator[None]:
 
 
 @contextmanager
+def threads_of_workers(number: int) -> Iterator[None]:
+    """Lets processes that are started meanwhile compute with so many threads (OpenMP, BLAS, torch)."""
+    with _set(OMP_NUM_THREADS=str(number)):
+        yield
+
+
+@contextmanager
 def loopback_only() -> Iterator[None]:
     """Lets a local Ray, all of its ports, listen on the loopback interface only, or joins such a one.
 

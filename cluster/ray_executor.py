@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any
 
@@ -129,22 +129,25 @@ class RayExecutor:
             if session is not None:
                 session.close()
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps Ray up meanwhile, for executors of these options that open and close in turn."""
+        session = connect(self.options)
+        try:
+            yield
+        finally:
+            session.close()
+
     def describe(self) -> Sequence[str]:
         session = self._session
         if session is None:
             return (f"ray: {self.options.mode}, {amounts(self.options.demand)} per trial",)
         where = "started here" if session.local else "joined"
-        lines = [
+        return (
             f"ray: {where}; {self._workers} trials at a time ({self.options.mode}), "
-            f"{amounts(self.options.demand)} each"
-        ]
-        if session.dashboard:
-            lines.append(f"dashboard: http://{session.dashboard}")
-            if os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
-                lines.append("it asks for a token, which `ray get-auth-token` prints (~/.ray/auth_token)")
-        if session.logs:
-            lines.append(f"what the workers print: {session.logs}")
-        return tuple(lines)
+            f"{amounts(self.options.demand)} each",
+            *session.describe(),
+        )
 
     def _open_pool(self) -> Pool:
         if self._pool is None:

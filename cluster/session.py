@@ -51,6 +51,17 @@ class Session:
             return {}
         return {"env_vars": {"PYTHONPATH": os.pathsep.join([*paths, "${PYTHONPATH}"])}}
 
+    def describe(self) -> list[str]:
+        """Lines on where to look: the dashboard, how to open it, what workers print."""
+        lines = []
+        if self.dashboard:
+            lines.append(f"dashboard: http://{self.dashboard}")
+            if os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
+                lines.append("it asks for a token, which `ray get-auth-token` prints (~/.ray/auth_token)")
+        if self.logs:
+            lines.append(f"what the workers print: {self.logs}")
+        return lines
+
     def close(self) -> None:
         """Ends the connection, and with it a local Ray; safe to call twice."""
         import ray

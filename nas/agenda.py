@@ -112,8 +112,9 @@ class Agenda:
         architecture = suggestion.architecture
         number = FIRST_TRIAL[stage] + self.ledger.asked[stage]
         fidelity = (suggestion.fidelity or self.plan.search_fidelity) if stage is Stage.SEARCH else None
-        seed = trial_seed(self.plan.seed, number)
-        entry = Entry(number, suggestion, stage, architecture.digest(), fidelity, seed)
+        entry = Entry(number, suggestion, stage, architecture.digest(), fidelity)
+        entry.origin = self.ledger.origin_of(entry)
+        entry.seed = entry.origin.seed if entry.origin else trial_seed(self.plan.seed, number)
         event = self.journal.write(
             "asked",
             trial=number,
@@ -122,9 +123,10 @@ class Agenda:
             digest=entry.digest,
             decisions=architecture.to_json(),
             fidelity=fidelity_to_json(fidelity),
-            seed=seed,
+            seed=entry.seed,
             parent=suggestion.parent,
             info=dict(suggestion.info),
+            resumable=suggestion.resumable,
         )
         self.ledger.ask(entry)
         self.journal.show(event)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective
+from nas.states import States
 from nas.store import trial_label
 
 
@@ -39,6 +40,10 @@ class Checkpoints:
         directory: where they go; made for the first trial that may leave some.
         keep: number to keep; 0 keeps none, and none are written.
         max_bytes: bound on their sum, None for no bound. Evaluations in flight add theirs for a moment.
+
+    Attributes:
+        states: of search trials that others may continue, within the same bound, whatever `keep` says;
+            they are gone when the final trials begin.
     """
 
     def __init__(self, directory: Path, *, keep: int = 1, max_bytes: int | None = None) -> None:
@@ -50,6 +55,7 @@ class Checkpoints:
         self.keep = keep
         self.max_bytes = max_bytes
         self._kept: list[_Kept] = []
+        self.states = States(self.directory, max_bytes)
 
     def path(self, trial: int) -> str | None:
         """Where a trial shall leave its weights, the folder made; None if none are kept."""

@@ -107,12 +107,16 @@ def _seeded(seed: int) -> Iterator[None]:
 def listing(architecture: Architecture | Term, input_shape: Shape, num_classes: int | None) -> str:
     """The module tree as text: layer, output shape without the batch dimension, parameters.
 
-    Nothing is computed: the network is laid out on torch's meta device.
+    Nothing is computed: the network is laid out on torch's meta device. What only training switches on
+    (drop-path) is left out.
     """
+    from nas.layers.paths import DropPath
+
     network = compile_on_meta(architecture, input_shape, num_classes)
     shapes: dict[int, str] = {}
     run_on_meta(network, input_shape, lambda m, out: shapes.setdefault(id(m), str(tuple(out.shape[1:]))))
-    rows = [_row(name, module, shapes) for name, module in network.named_modules()]
+    shown = ((name, module) for name, module in network.named_modules() if not isinstance(module, DropPath))
+    rows = [_row(name, module, shapes) for name, module in shown]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     lines = [f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {count:>12}" for name, shape, count in rows]
     return "\n".join(line.rstrip() for line in lines) + "\n"

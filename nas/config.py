@@ -61,6 +61,38 @@ class CheckpointSection:
 
 
 @dataclass
+class CompareSection:
+    """Several searchers on equal terms; with any listed, a run is their comparison."""
+
+    searchers: dict[str, Any] = field(default_factory=dict)  # label -> section of a searcher
+    only: list[str] = field(default_factory=list)  # labels to run, slow ones too; empty: all
+    skip: list[str] = field(default_factory=list)  # labels to leave out
+    slow: list[str] = field(default_factory=list)  # labels left out without `with_slow`
+    with_slow: bool = False
+    seeds: int = 30  # studies of each searcher
+    first_seed: int = 0
+    budgets: list[int] = field(default_factory=lambda: [10, 25, 50, 100, 200])  # of the report's tables
+    default: Optional[str] = None  # label of the method that the others are held against
+    reference: dict[str, float] = field(default_factory=dict)  # objective -> its worst value that counts
+    launcher: str = "ray"  # or inline: in this process, one study after the other
+    workers: Optional[int] = None  # studies at the same time; null: as many as the resources hold
+    cpus_per_study: float = 1.0
+    gpus_per_study: float = 0.0
+    address: Optional[str] = None  # of a running Ray cluster; null starts a local Ray
+    dashboard: bool = True
+
+
+@dataclass
+class ProtocolSection:
+    """The same architectures under several protocols; with any variant, a run is their study."""
+
+    variants: dict[str, Any] = field(default_factory=dict)  # name -> sections that it changes
+    samples: int = 8  # random architectures of the space
+    architectures: Optional[list[str]] = None  # texts of the space, in place of samples
+    variant: Optional[str] = None  # the only one to run; null: all
+
+
+@dataclass
 class RunSection:
     """Where a run leaves its files."""
 
@@ -84,6 +116,8 @@ class Config:
     final: FinalSection = field(default_factory=FinalSection)
     trial: TrialSection = field(default_factory=TrialSection)
     checkpoints: CheckpointSection = field(default_factory=CheckpointSection)
+    compare: CompareSection = field(default_factory=CompareSection)
+    protocol: ProtocolSection = field(default_factory=ProtocolSection)
     run: RunSection = field(default_factory=RunSection)
     resume: Optional[str] = None  # folder of a run to continue
     dry_run: bool = False  # show what would be done and what it would cost
@@ -124,6 +158,22 @@ def prepare(
     if options:
         raise ConfigError(f"{where}: takes no options, {', '.join(options)} came")
     return lambda *_: factory
+
+
+def accepts(registry: Registry, section: Mapping[str, Any], parameter: str) -> bool:
+    """Whether the component that a section names can be given a parameter of this name.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    name = section.get("name")
+    if not isinstance(name, str) or not name:
+        return False  # `prepare` says so
+    factory = _own(registry.kind, name) if ":" in name else registry.get(name)
+    try:
+        return parameter in inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # not callable, or one without a signature
+        return False
 
 
 def _own(kind: str, name: str) -> Any:

@@ -82,7 +82,10 @@ class Task:
         fidelity: None for the full evaluation.
         seed: seed of all randomness of this evaluation.
         time_limit: seconds after which a cooperative evaluator stops and reports `TIMEOUT`.
-        checkpoint: path of a checkpoint to continue from, or None.
+        done: fidelity that an earlier trial of this architecture reached and this one continues, or None;
+            its seed is then that one's, so that training from the start has the same result.
+        checkpoint: path of a checkpoint to continue from, or None. With `done`, one that cannot be used is
+            no fault: the work is done from the start, and the info of the evaluation says so.
         save_to: path at which to leave the final weights, or None for not saving.
     """
 
@@ -94,6 +97,7 @@ class Task:
     time_limit: float | None = None
     checkpoint: str | None = None
     save_to: str | None = None
+    done: Fidelity | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ Each line is one JSON object with `event`, `time` (unix seconds) and, where ther
 
     opened     format, session, seed, space, evaluator, searcher, hashing, budget, baseline, final, fidelity,
                time_limit, config, versions, commit, process; once a session, the latest one counts
-    asked      stage, architecture, digest, decisions, fidelity, seed, parent, info; or trial null, stage and
-               exhausted: the searcher gave nothing now, or has nothing left
+    asked      stage, architecture, digest, decisions, fidelity, seed, parent, info, resumable; or trial null,
+               stage and exhausted: the searcher gave nothing now, or has nothing left
     cached     outcome (hit | pending | miss), holder, key; a second time, as a miss, if the holder failed
     started    clock
     evaluated  evaluation, worker, started, finished

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from nas.config import Config
 from nas.errors import ConfigError
 from nas.eventlog import FILE_NAME
+
+COMPARISON = "comparison.json"  # in the folder of a comparison of searchers, in place of a log
+PROTOCOL = "protocol.json"  # in the folder of a study of protocols
 
 
 @contextmanager
@@ -39,7 +44,7 @@ def run_folder(config: Config, job: int | None = None) -> Iterator[Path]:
 
 def _resumed(resume: str) -> tuple[Path, list[Path]]:
     folder = Path(resume).expanduser()
-    if not (folder / FILE_NAME).is_file():
+    if not holds_run(folder):
         raise ConfigError(f"resume: a run's folder with {FILE_NAME} is expected, {folder} has none")
     return folder, []
 
@@ -52,7 +57,7 @@ def _new(config: Config, job: int | None) -> tuple[Path, list[Path]]:
     given = Path(config.run.dir).expanduser()
     folder = given if job is None else given / str(job)
     made = _make(folder)
-    if (folder / FILE_NAME).exists():
+    if holds_run(folder):
         raise ConfigError(f"run.dir: {folder} holds a run already; resume={folder} continues it")
     return folder, made
 
@@ -85,10 +90,30 @@ def _unwritable(folder: Path, error: OSError) -> ConfigError:
     )
 
 
+def holds_run(folder: Path) -> bool:
+    """Whether a run, a comparison or a study of protocols has settled in the folder."""
+    return any((folder / name).exists() for name in (FILE_NAME, COMPARISON, PROTOCOL))
+
+
+def manifest_of(folder: Path) -> Path | None:
+    """The file of a comparison or a study of protocols that says what its studies are, if there is one."""
+    return next((folder / name for name in (COMPARISON, PROTOCOL) if (folder / name).is_file()), None)
+
+
+def compared(folder: Path) -> Mapping[str, Any] | None:
+    """The configuration in the folder's manifest; None if that is damaged."""
+    try:
+        return json.loads((manifest_of(folder) or folder).read_text(encoding="utf-8"))["config"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def has_trials(folder: Path) -> bool:
-    """Whether the log in the folder holds a trial."""
-    with suppress(OSError), (folder / FILE_NAME).open("rb") as log:
-        return any(b'"event":"asked"' in line for line in log)
+    """Whether a log in the folder, or in those of a comparison's studies, holds a trial."""
+    for path in (folder / FILE_NAME, *folder.glob(f"*/{FILE_NAME}"), *folder.glob(f"*/*/*/{FILE_NAME}")):
+        with suppress(OSError), path.open("rb") as log:
+            if any(b'"event":"asked"' in line for line in log):
+                return True
     return False
 
 

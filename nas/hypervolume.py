@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas.pareto import non_dominated
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
     """Exact volume that the points dominate up to the reference, all objectives minimised.
 
-    Slices along the last objective (Zitzler 2001), O(n^(d-1) log n): for small fronts or d <= 3.
+    Exact for any d. Slices along the last objective (Zitzler 2001), O(f^(d-1) log f) for a front of f points:
+    for small fronts or d <= 3. What is dominated is left out first.
 
     Args:
         points: shape (n, d).
@@ -23,7 +26,8 @@ def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
     """
     reference = np.asarray(reference, float)
     points = np.asarray(points, float).reshape(-1, reference.size)
-    return _volume(points[(points < reference).all(axis=1)], reference)
+    points = np.unique(points[(points < reference).all(axis=1)], axis=0)
+    return _volume(points[non_dominated(points)], reference)
 
 
 def _volume(points: Floats, reference: Floats) -> float:

@@ -31,20 +31,40 @@ class State(Enum):
     EVALUATED = auto()  # to be told
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A completed trial whose state another one may continue.
+
+    Attributes:
+        trial: the one that was evaluated.
+        seed: of its evaluation, and of those that continue it.
+    """
+
+    trial: int
+    digest: str
+    fidelity: Fidelity | None
+    seed: int
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A trial that is not over."""
+    """A trial that is not over.
+
+    Attributes:
+        origin: what it continues; None if it begins at the start.
+    """
 
     number: int
     suggestion: Suggestion
     stage: Stage
     digest: str
     fidelity: Fidelity | None
-    seed: int
+    seed: int = 0
     state: State = State.ASKED
     key: CacheKey | None = None
     evaluation: Evaluation | None = None
     cached_from: int | None = None
+    origin: Origin | None = None
 
     def trial(self) -> Trial:
         """As the searcher is told."""
@@ -66,7 +86,9 @@ class Chosen:
 
 
 class Ledger:
-    """Counts, queues and the chosen trial of a study; memory grows with open trials and cache keys only.
+    """Counts, queues and the chosen trial of a study.
+
+    Memory grows with open trials, resumable ones and cache keys only.
 
     Attributes:
         open: trials that are not over, by number.
@@ -85,6 +107,7 @@ class Ledger:
         hits_in_a_row: search trials answered from the cache since the last evaluation of one.
         most_hits_in_a_row: never falls, so that a search that it ended does not begin again.
         clock: latest moment in the events, in seconds on the executor's clock.
+        useful: evaluated trials whose state may still be continued, with their ranks.
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -109,9 +132,22 @@ class Ledger:
         self.hits = 0
         self.chosen: Chosen | None = None
         self.clock = 0.0
+        self._origins: dict[int, Origin] = {}  # by trial, one answered from the cache included
+        self.useful: dict[int, tuple[float, float]] = {}
+
+    def origin_of(self, entry: Entry) -> Origin | None:
+        """What a trial continues: a resumable parent with its architecture, at a lower fidelity."""
+        parent = entry.suggestion.parent
+        if entry.stage is not Stage.SEARCH or parent is None:
+            return None
+        origin = self._origins.get(parent)
+        if origin is None or origin.digest != entry.digest:
+            return None
+        return origin if _is_lower(origin.fidelity, entry.fidelity) else None
 
     def ask(self, entry: Entry) -> None:
         """A new trial; baseline and final trials are ready at once, search trials once admitted."""
+        entry.origin = self.origin_of(entry)
         self.open[entry.number] = entry
         self.asked[entry.stage] += 1
         if entry.stage is Stage.FINAL:
@@ -213,11 +249,30 @@ class Ledger:
         entry.evaluation = evaluation
         self.untold.append(entry)
         key = rank(self._objective, evaluation.values, entry.fidelity) if evaluation.ok else None
+        self._note_origin(entry, key)
         if key is None or (self.chosen is not None and self.chosen.order <= (key, entry.number)):
             return
         value = evaluation.values[self._objective.name]
         self.chosen = Chosen((key, entry.number), entry.suggestion, entry.digest, value)
 
+    def _note_origin(self, entry: Entry, order: tuple[float, float] | None) -> None:
+        """Keeps in mind what others may continue; what this one continued is used up."""
+        if entry.origin is not None:
+            self.useful.pop(entry.origin.trial, None)
+        if not entry.suggestion.resumable or order is None:
+            return
+        if entry.cached_from is None:
+            self._origins[entry.number] = Origin(entry.number, entry.digest, entry.fidelity, entry.seed)
+            self.useful[entry.number] = order
+        elif entry.cached_from in self._origins:
+            self._origins[entry.number] = self._origins[entry.cached_from]
+
     def _end(self, entry: Entry) -> None:
         del self.open[entry.number]
         self.over[entry.stage] += 1
+
+
+def _is_lower(one: Fidelity | None, other: Fidelity | None) -> bool:
+    if one is None or other is None:
+        return one is not None
+    return one.name == other.name and one.value < other.value

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,10 +20,13 @@ from nas.operators import sample
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture
+    from nas.campaign import Campaign
     from nas.session import Components
 
 SAMPLES = 3
 PROBE_LIMIT = 30.0  # seconds that a trial evaluation may take
+_QUICK = 0.05  # seconds of an evaluation below which the rest of a study costs more
+_SHORT = 50  # evaluations of a study that is run for the estimate
 
 
 def preview(config: Config, components: Components) -> str:
@@ -35,6 +44,85 @@ def preview(config: Config, components: Components) -> str:
         *_estimate(components, samples),
     ]
     return "\n".join(lines)
+
+
+def preview_comparison(config: Config, campaign: Campaign) -> str:
+    """The text that `dry_run=true` prints of a comparison: methods, numbers of studies, their cost."""
+    lineup, trials, baseline = campaign.lineup, config.budget.trials, config.baseline.samples
+    studies = len(lineup.methods) * len(lineup.seeds)
+    return "\n".join(
+        [
+            OmegaConf.to_yaml(OmegaConf.create(resolved(config))).rstrip(),
+            "",
+            f"{len(lineup.methods)} methods: {', '.join(lineup.methods)}",
+            f"{studies} studies of {trials or 'any number of'} evaluations, seeds {lineup.seeds[0]} to "
+            f"{lineup.seeds[-1]}, and {baseline} random architectures",
+            *(_cost_of_studies(config, campaign, trials) if trials else ["cost: no estimate without trials"]),
+        ]
+    )
+
+
+def preview_protocol(config: Config, variants: Mapping[str, Components]) -> str:
+    """The text that `dry_run=true` prints of a study of protocols: what each variant costs."""
+    lines = [OmegaConf.to_yaml(OmegaConf.create(resolved(config))).rstrip(), ""]
+    total = 0.0
+    for name, components in variants.items():
+        unit, trials = _seconds(components, config.seed), components.plan.budget.trials or 0
+        if unit is None:
+            lines.append(f"variant {name}: {trials} evaluations, but no sample of them completed")
+            continue
+        total += trials * unit
+        lines.append(f"variant {name}: {trials} evaluations of {_duration(unit)}")
+    return "\n".join([*lines, f"cost: {_duration(total)} of work in all, shared among the workers"])
+
+
+def _cost_of_studies(config: Config, campaign: Campaign, trials: int) -> list[str]:
+    """An estimate from short studies where an evaluation takes no time, else from a few evaluations."""
+    unit = _seconds(campaign.components, config.seed)
+    if unit is None:
+        return ["cost: no sample could be evaluated, so there is no estimate"]
+    lineup, baseline = campaign.lineup, unit * config.baseline.samples
+    if unit > _QUICK:
+        work = unit * trials * len(lineup.methods) * len(lineup.seeds) + baseline
+        return [
+            f"cost: {_duration(unit)} an evaluation (mean of {SAMPLES} samples, one worker of this machine)",
+            f"  {_duration(work)} of work in all, shared among the workers; the methods' own time on top",
+        ]
+    short = replace(config, budget=replace(config.budget, trials=min(trials, _SHORT)))
+    per_study = {label: _short_study(short, label) * trials for label in lineup.methods}
+    return [
+        f"cost: {_duration(sum(per_study.values()) * len(lineup.seeds) + baseline)} of work in all, shared "
+        f"among the workers; by studies of {short.budget.trials} evaluations, one worker of this machine",
+        *(f"  {label}: {_duration(seconds)} a study" for label, seconds in per_study.items()),
+    ]
+
+
+def _short_study(config: Config, label: str) -> float:
+    """Seconds of a trial, the method's own time included."""
+    from nas.jobs import study_job
+
+    with TemporaryDirectory() as folder:
+        outcome = study_job(config, label, config.compare.first_seed, Path(folder))()
+    return outcome.seconds / (config.budget.trials or 1)
+
+
+def _seconds(components: Components, seed: int) -> float | None:
+    """Seconds of this machine for one evaluation at the search's fidelity; None if no sample completes.
+
+    Measured at the lowest fidelity and taken in proportion, within the training's own bound.
+    """
+    limits, plan = components.evaluator.fidelity_range, components.plan
+    lowest = None if limits is None else Fidelity(limits[0], limits[1])
+    share = 1.0 if limits is None else limits[2] / limits[1]
+    if plan.search_fidelity is not None and lowest is not None:
+        share = plan.search_fidelity.value / lowest.value
+    rng, seconds = np.random.default_rng(seed), []
+    for _ in range(SAMPLES):
+        architecture, started = sample(components.space, rng), time.perf_counter()
+        if _probe(components, architecture, lowest).ok:
+            seconds.append(time.perf_counter() - started)
+    bound = getattr(getattr(components.evaluator, "settings", None), "max_seconds", 0.0) or math.inf
+    return min(float(np.mean(seconds)) * share, bound) if seconds else None
 
 
 def _estimate(components: Components, samples: list[Architecture]) -> list[str]:

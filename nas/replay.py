@@ -107,6 +107,7 @@ class Replay:
             same_text
             and encode(given.architecture.to_json()) == encode(event["decisions"])
             and fidelity == fidelity_from_json(event["fidelity"])
+            and (given.parent, given.resumable) == (event["parent"], event.get("resumable", False))
         ):
             return given
         logged = self._logged(event)
@@ -124,7 +125,10 @@ class Replay:
             architecture = self._space.architecture_from_json(event["decisions"])
         except SpaceError as error:
             self._contradiction(f"decisions of space {self._space.name}; got {error}", error)
-        return Suggestion(architecture, fidelity_from_json(event["fidelity"]), event["parent"], event["info"])
+        fidelity = fidelity_from_json(event["fidelity"])
+        return Suggestion(
+            architecture, fidelity, event["parent"], event["info"], event.get("resumable", False)
+        )
 
     def _cached(self, event: Event) -> None:
         entry = self._open(event)

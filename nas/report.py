@@ -11,29 +11,28 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nas import chosen
+from nas import chosen, overview
+from nas.comparison import is_comparison, write_comparison
 from nas.display import format_duration, format_value
-from nas.errors import ConfigError, NasError, StoreError
+from nas.errors import NasError, StoreError
 from nas.evaluation import Stage
 from nas.eventlog import FILE_NAME, FORMAT
+from nas.folder import manifest_of
+from nas.output import image, replace
+from nas.protocol import report as protocol
+from nas.protocol.results import variant_of, variant_tables
 from nas.records import Run, failures, method_names
 from nas.results import ResultTable, result_tables
 from nas.store import StudyRecord, read_study
 from nas.tables import latex, markdown, trials_table
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-FIGURE_DPI = 200
 _NEEDED = (
     *("seed", "space.name", "space.fingerprint", "evaluator.name", "searcher.name", "searcher.options"),
     *("baseline.samples", "baseline.sampler", "budget.trials", "final.seeds"),
 )
-MAX_PIXELS = 6000  # a side, of a bitmap
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,8 @@ class Report:
         output: the folder of the files.
         files: their paths.
         tables: one for each setting.
-        text: state of each run, then the tables as Markdown.
+        text: state of each run, then the tables as Markdown; methods by data sets first, where there are
+            several data sets; studies of protocols last.
     """
 
     output: Path
@@ -66,12 +66,15 @@ def write_report(directories: Sequence[Path | str], output: Path | str) -> Repor
     output = Path(output)
     with _uncollected():
         runs = [Run.of(_read(folder)) for folder in folders.values()]
-        tables = result_tables(runs)
+        tables = result_tables([run for run in runs if variant_of(run) is None])
+        studies = variant_tables([run for run in runs if variant_of(run) is not None])
+        view = overview.overview(tables)
         files = []
-        for name, content in _contents(runs, tables):
-            _replace(output / name, content)
+        for name, content in (*_contents(runs, tables), *_overview(view), *protocol.contents(studies)):
+            replace(output / name, content)
             files.append(output / name)
-    text = "\n".join([*_states(runs), "", *map(markdown, tables)])
+    parts = [*map(markdown, tables), *map(protocol.markdown, studies)]
+    text = "\n".join([*_states(runs), "", *([overview.markdown(view)] if view else []), *parts])
     return Report(output, tuple(files), tables, text)
 
 
@@ -115,28 +118,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m nas.report", description="Rebuilds a report from event logs."
     )
     parser.add_argument(
-        "directories", nargs="+", type=Path, metavar="DIR", help="a run's folder, or one of runs"
+        "directories", nargs="+", type=Path, metavar="DIR", help="folder of a run, of runs or of a comparison"
     )
     parser.add_argument("--output", type=Path, help="default: DIR itself, for several runs ./report")
     given = parser.parse_args(arguments)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
-            runs = [run for folder in given.directories for run in _runs(folder)]
-            report = write_report(runs, given.output or (runs[0] if len(runs) == 1 else Path("report")))
+            text, output = _written(given.directories, given.output)
     except NasError as error:
         print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     for warning in caught:
         print(f"note: {warning.message}", file=sys.stderr)
     try:
-        print(f"{report.text}\nfiles: {report.output}", flush=True)
+        print(f"{text}\nfiles: {output}", flush=True)
     except BrokenPipeError:  # the reader, e.g. head, has enough; the files are written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the exit
     return 0
 
 
-def _runs(folder: Path) -> list[Path]:
+def _written(folders: Sequence[Path], output: Path | None) -> tuple[str, Path]:
+    """What to print, and where the files are; a comparison of searchers has a report of its own kind."""
+    if len(folders) == 1 and is_comparison(folders[0]):
+        return write_comparison(folders[0], output).text, output or folders[0]
+    runs = [run for folder in folders for run in report_folders(folder)]
+    report = write_report(runs, output or _own_place(folders, runs))
+    return report.text, report.output
+
+
+def _own_place(directories: Sequence[Path], runs: Sequence[Path]) -> Path:
+    """The folder of the only run or the only study of protocols; ./report for several."""
+    if len(runs) == 1:
+        return runs[0]
+    return directories[0] if len(directories) == 1 and manifest_of(directories[0]) else Path("report")
+
+
+def report_folders(folder: Path) -> list[Path]:
     """The folder itself, or the runs directly inside one that holds no log."""
     inside = sorted(path.parent for path in folder.glob(f"*/{FILE_NAME}"))
     return inside if inside and not (folder / FILE_NAME).exists() else [folder]
@@ -221,6 +239,8 @@ def _contents(runs: Sequence[Run], tables: Sequence[ResultTable]) -> Iterator[tu
 
     trials = trials_table([run.record for run in runs])
     yield "trials.csv", trials.to_csv(index=False, lineterminator="\r\n").encode()  # RFC 4180
+    if not tables:
+        return
     yield "results.md", "\n".join(map(markdown, tables)).encode()
     yield "results.tex", "\n".join(map(latex, tables)).encode()
     for number, table in enumerate(tables, start=1):
@@ -229,11 +249,20 @@ def _contents(runs: Sequence[Run], tables: Sequence[ResultTable]) -> Iterator[tu
             ("best_so_far", progress_figure(table)),
             ("final_comparison", comparison_figure(table)),
         ):
-            yield f"{name}{suffix}.png", _image(figure, "png")
-            yield f"{name}{suffix}.pdf", _image(figure, "pdf")
-    yield "chosen.txt", "\n\n".join(map(chosen.text, runs)).encode()
+            yield f"{name}{suffix}.png", image(figure, "png")
+            yield f"{name}{suffix}.pdf", image(figure, "pdf")
+    searches = [run for table in tables for run in table.runs]
+    yield "chosen.txt", "\n\n".join(map(chosen.text, searches)).encode()
     if len(runs) == 1:
         yield from _shown(runs[0])
+
+
+def _overview(view: overview.Overview | None) -> Iterator[tuple[str, bytes]]:
+    """Methods by data sets."""
+    if view is not None:
+        yield "datasets.md", overview.markdown(view).encode()
+        yield "datasets.tex", overview.latex(view).encode()
+        yield "datasets.csv", overview.long_table(view).to_csv(index=False, lineterminator="\r\n").encode()
 
 
 def _shown(run: Run) -> Iterator[tuple[str, bytes]]:
@@ -247,34 +276,8 @@ def _shown(run: Run) -> Iterator[tuple[str, bytes]]:
     if modules is not None:
         yield "chosen_torch.txt", modules.encode()
     if picture is not None:
-        yield "chosen.svg", _image(picture, "svg")
-        yield "chosen.png", _image(picture, "png")
-
-
-def _image(figure: Figure, kind: str) -> bytes:
-    """The figure's file; the same figure gives the same bytes."""
-    import matplotlib as mpl
-
-    undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    dpi = min(FIGURE_DPI, MAX_PIXELS / max(figure.get_size_inches()))
-    content = BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "nas"}):
-        figure.savefig(content, format=kind, dpi=dpi, metadata=undated.get(kind))
-    return content.getvalue()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file beside its place and moves it there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        reason = error.strerror or error
-        raise ConfigError(f"{path}: cannot write the report; {reason}; give another --output") from error
+        yield "chosen.svg", image(picture, "svg")
+        yield "chosen.png", image(picture, "png")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -75,7 +75,19 @@ def _carry_out(config: Config) -> int:
     from nas.session import carry_out
 
     settings = HydraConfig.get()
+    if config.compare.searchers:
+        _refuse_searcher(settings.overrides.task)
     return carry_out(config, job=settings.job.num if settings.mode is RunMode.MULTIRUN else None)
+
+
+def _refuse_searcher(overrides: Sequence[str]) -> None:
+    """Says what a comparison would ignore."""
+    for item in overrides:
+        if re.match(r"[+~]*searcher[=.]", item):
+            raise ConfigError(
+                f"searcher: a comparison has several, in compare.searchers; {item} came; "
+                "+searcher@compare.searchers.LABEL=OPTION adds one, compare.only=[LABEL] chooses"
+            )
 
 
 def _to_config(cfg: DictConfig) -> Config:
@@ -92,6 +104,7 @@ def _to_config(cfg: DictConfig) -> Config:
 
 def _logged_config(given: Config) -> Config:
     """The configuration of the run to resume; what the command gives beyond the resume folder is refused."""
+    from nas.folder import compared, manifest_of
     from nas.store import read_study
 
     assert given.resume is not None
@@ -100,7 +113,10 @@ def _logged_config(given: Config) -> Config:
         raise ConfigError(
             f"resume: the folder alone or the run's whole command is expected; {overrides[0]} came with it"
         )
-    logged = read_study(Path(given.resume)).opened.get("config")
+    if manifest_of(Path(given.resume)):
+        logged = compared(Path(given.resume))
+    else:
+        logged = read_study(Path(given.resume)).opened.get("config")
     if not logged:
         raise StoreError(
             f"{given.resume}: its log holds no configuration; give the whole command with resume"
@@ -168,6 +184,8 @@ def _unknown_key(key: str) -> str:
     section = key.split(".")[0]
     if section == "experiment":
         return f"experiment: an experiment is added with a plus: +experiment=NAME, one of {_experiments()}"
+    if key.startswith("compare.searchers."):
+        return f"{key}: not set by the chosen searcher; +{key}=VALUE adds it, if the component has it"
     if isinstance(getattr(Config(), section, None), dict):
         return f"{key}: not set by the chosen {section}; +{key}=VALUE adds it, if the component has it"
     known = [

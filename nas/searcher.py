@@ -25,12 +25,15 @@ class Suggestion:
         fidelity: None for the study's own fidelity.
         parent: trial whose checkpoint or result it builds on, or None.
         info: facts for the log, JSON values only, e.g. {"origin": "mutation", "parent": 17}.
+        resumable: whether it leaves its state: a later suggestion of the same architecture at a higher
+            fidelity, with this trial as its parent, goes on from there.
     """
 
     architecture: Architecture
     fidelity: Fidelity | None = None
     parent: int | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
+    resumable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

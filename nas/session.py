@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from nas.checkpoints import Checkpoints
-from nas.config import Config, build, prepare, resolved
-from nas.errors import ConfigError, EvaluationError, NasError
-from nas.evaluation import Evaluator, Fidelity, Task
+from nas.config import Config, build, resolved
+from nas.errors import ConfigError, EvaluationError
+from nas.evaluation import Evaluator
+from nas.fitting import check_fit, fidelity_range, search_fidelity
 from nas.folder import has_trials, run_folder
-from nas.operators import sample
 from nas.progress import Observer, Progress
 from nas.stages import Budget, Plan
 
 if TYPE_CHECKING:
     from nas.cache import Hasher
     from nas.executor import Executor
+    from nas.launcher import Launcher
     from nas.searcher import Searcher
     from nas.space import SearchSpace
     from nas.study import Study
-
-_SAMPLES = 16  # of a space that are tried before it is refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,53 +39,50 @@ class Components:
     plan: Plan
 
 
-def compose(config: Config) -> Components:
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is searched and how it is judged; the same for all studies of a comparison."""
+
+    space: SearchSpace
+    evaluator: Evaluator
+
+
+def compose(config: Config, problem: Problem | None = None) -> Components:
     """Builds all components; nothing is started or written.
+
+    Args:
+        config: of the run.
+        problem: space and evaluator of these sections, where they are built already.
 
     Raises:
         NasError: one line for the first thing that is unknown, missing or out of range.
     """
-    from algorithms import SEARCHERS
+    from algorithms.wrapping import prepare_searcher
     from cluster import EXECUTORS
     from hashing import HASHERS
     from nas.training import EVALUATORS
-    from search_spaces import SPACES
 
     _check_ranges(config)
-    space = _checked(build(SPACES, config.space), config.space, "space", "start", "parse", "fingerprint")
+    space = problem.space if problem else build_space(config.space)
     on_ray = config.executor.get("name") == "ray"
     executor = build(EXECUTORS, config.executor, **({"name": config.name} if on_ray else {}))
     _checked(executor, config.executor, "executor", "capacity", "open", "submit", "wait")
     hasher = build(HASHERS, config.hashing)
-    make_searcher = prepare(SEARCHERS, config.searcher, 2, seed=config.seed)
-    evaluator = build(EVALUATORS, config.evaluator)  # reads its data, maybe downloads them: after the others
+    make_searcher = prepare_searcher(config.searcher, seed=config.seed)
+    # reads its data, maybe downloads them: after the others
+    evaluator = problem.evaluator if problem else build(EVALUATORS, config.evaluator)
     _checked(evaluator, config.evaluator, "evaluator", "objectives", "fingerprint", "__call__")
-    searcher = _checked(
-        make_searcher(space, evaluator.objectives), config.searcher, "searcher", "ask", "tell"
-    )
     plan = _plan(config, evaluator)
-    _check_fit(space, evaluator, plan)
+    searcher = make_searcher(space, evaluator.objectives, fidelity_range(evaluator, plan))
+    check_fit(space, evaluator, plan, getattr(searcher, "fidelities", ()))
     return Components(space, searcher, evaluator, executor, hasher, plan)
 
 
-def _check_fit(space: SearchSpace, evaluator: Evaluator, plan: Plan) -> None:
-    """Refuses a space none of whose samples fits the evaluator, e.g. because its images are too small.
+def build_space(section: Mapping[str, Any]) -> SearchSpace:
+    """The space of a section; raises NasError in one line."""
+    from search_spaces import SPACES
 
-    An evaluator may have `check(task)`, which raises the reason; that some samples fail is nothing unusual.
-    """
-    check = getattr(evaluator, "check", None)
-    if check is None:
-        return
-    rng = np.random.default_rng(plan.seed)
-    reasons: list[NasError] = []
-    for number in range(_SAMPLES):
-        try:
-            check(Task(number, sample(space, rng), fidelity=plan.search_fidelity))
-        except NasError as error:
-            reasons.append(error)
-        else:
-            return
-    raise ConfigError(f"space {space.name}: none of {_SAMPLES} samples fits the evaluator; {reasons[0]}")
+    return _checked(build(SPACES, section), section, "space", "start", "parse", "fingerprint")
 
 
 def _checked(part: Any, section: Mapping[str, Any], kind: str, *needed: str) -> Any:
@@ -116,21 +110,9 @@ def _plan(config: Config, evaluator: Evaluator) -> Plan:
         budget=Budget(config.budget.trials, config.budget.seconds),
         baseline=config.baseline.samples,
         final=config.final.seeds,
-        search_fidelity=_fidelity(config.search.fidelity, evaluator),
+        search_fidelity=search_fidelity(config.search.fidelity, evaluator),
         time_limit=config.trial.time_limit,
     )
-
-
-def _fidelity(value: float | None, evaluator: Evaluator) -> Fidelity | None:
-    """The search's fidelity, checked against the evaluator's range; None for the full one."""
-    if value is None:
-        return None
-    if evaluator.fidelity_range is None:
-        raise ConfigError(f"search.fidelity: null is expected, the evaluator has no fidelity; {value} came")
-    name, low, full = evaluator.fidelity_range
-    if not low <= value <= full:
-        raise ConfigError(f"search.fidelity: {low:g} to {full:g} {name} are expected, {value:g} came")
-    return Fidelity(name, value)
 
 
 def carry_out(config: Config, job: int | None = None) -> int:
@@ -140,6 +122,14 @@ def carry_out(config: Config, job: int | None = None) -> int:
         config: of the run.
         job: number in a multirun.
     """
+    if config.compare.searchers:
+        from nas.campaign import carry_out_campaign
+
+        return carry_out_campaign(config, job)
+    if config.protocol.variants:
+        from nas.protocol.running import carry_out_protocol
+
+        return carry_out_protocol(config, job)
     components = compose(config)
     if config.dry_run:
         from nas.preview import preview
@@ -153,7 +143,7 @@ def carry_out(config: Config, job: int | None = None) -> int:
 def _run(config: Config, components: Components, folder: Path) -> int:
     from nas.signals import stop_on_signals
 
-    study = _study(config, components, folder)
+    study = make_study(config, components, folder, make_observers(config, components))
     stopped = False
 
     def stop() -> None:
@@ -182,7 +172,10 @@ def _report(folder: Path) -> None:
     print(f"files: {folder}")
 
 
-def _study(config: Config, components: Components, folder: Path) -> Study:
+def make_study(
+    config: Config, components: Components, folder: Path, observers: Sequence[Observer] = ()
+) -> Study:
+    """The study of these components, to be recorded in the folder."""
     from nas.study import Study
 
     limit = config.checkpoints.max_mb
@@ -199,7 +192,7 @@ def _study(config: Config, components: Components, folder: Path) -> Study:
         directory=folder,
         plan=components.plan,
         hasher=components.hasher,
-        observers=_observers(config, components),
+        observers=observers,
         checkpoints=checkpoints,
         config=resolved(config),
         searcher_name=str(config.searcher["name"]),
@@ -207,13 +200,24 @@ def _study(config: Config, components: Components, folder: Path) -> Study:
     )
 
 
-def _observers(config: Config, components: Components) -> tuple[Observer, ...]:
+def make_launcher(config: Config) -> Launcher:
+    """Where the studies of a comparison run."""
+    from cluster import LAUNCHERS
+
+    section = config.compare
+    options: dict[str, Any] = {"name": section.launcher}
+    if section.launcher == "ray":
+        names = ("workers", "cpus_per_study", "gpus_per_study", "address", "dashboard")
+        options |= {name: getattr(section, name) for name in names}
+    return build(LAUNCHERS, options)
+
+
+def make_observers(config: Config, components: Components) -> tuple[Observer, ...]:
+    """What shows a run while it goes on."""
     from nas.display import open_display
 
-    observers: list[Observer] = [
-        _Opening(components.executor),
-        open_display(components.evaluator.objectives[0]),
-    ]
+    display = open_display(components.evaluator.objectives[0])
+    observers: list[Observer] = [_Opening(components.executor), display]
     if config.executor["name"] == "ray":
         from cluster.metrics import MetricsObserver
 

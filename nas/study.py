@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from nas.eventlog import FILE_NAME, plain, read_events, taken
 from nas.executor import Completed, Executor
 from nas.journal import Journal
 from nas.ledger import Entry, Ledger
-from nas.outlook import is_complete, progress
+from nas.outlook import is_complete, progress, search_is_settled
 from nas.progress import Observer
 from nas.provenance import check_not_running, check_same_study, opening
 from nas.replay import Replay
@@ -48,7 +48,8 @@ class Study:
         plan: what to do; budget, baseline and final may grow when a study is continued.
         hasher: what makes two search trials equal; None for no cache.
         observers: shown each event; closed at the end.
-        checkpoints: which weights of final trials to keep; None for none.
+        checkpoints: which weights of final trials to keep, and the states of search trials that others
+            continue; None for none.
         config: resolved configuration, JSON values, for the log only.
         searcher_name: as registered, for the log; a log is continued with the same name and options only.
         searcher_options: JSON values.
@@ -115,6 +116,8 @@ class Study:
         while not self._stopping and self._fill():
             for completed in self._wait():
                 self._finish(completed)
+            self._drop_states()
+        self._drop_states()
         if not self._stopping and not self._is_complete():
             raise ProtocolError(
                 f"{type(self.searcher).__name__}.ask: expected a suggestion, as every trial was told; got "
@@ -161,6 +164,7 @@ class Study:
         evaluation = evaluation_from_json(data)
         self._ledger.evaluate(entry, evaluation, finished)
         self._keep_weights(entry.number, evaluation)
+        self._keep_state(entry)
         self._journal.show(event)
         self._agenda.tell_all()
         self._check_setup()
@@ -184,21 +188,43 @@ class Study:
             )
 
     def _task(self, entry: Entry) -> Task:
-        final = entry.stage is Stage.FINAL
-        save_to = self.checkpoints.path(entry.number) if final and self.checkpoints is not None else None
-        return Task(
+        kept, origin = self.checkpoints, entry.origin
+        task = Task(
             entry.number,
             entry.suggestion.architecture,
             entry.stage,
             entry.fidelity,
             entry.seed,
             self.plan.time_limit,
-            save_to=save_to,
+            done=origin.fidelity if origin is not None else None,
+        )
+        if kept is None:
+            return task
+        save_to = kept.path(entry.number) if entry.stage is Stage.FINAL else None
+        if entry.suggestion.resumable:
+            save_to = kept.states.path(entry.number)
+        return replace(
+            task, checkpoint=kept.states.of(origin.trial) if origin is not None else None, save_to=save_to
         )
 
     def _keep_weights(self, trial: int, evaluation: Evaluation) -> None:
         if self.checkpoints is not None and trial >= FIRST_TRIAL[Stage.FINAL]:
             self.checkpoints.add(trial, evaluation, self.evaluator.objectives[0])
+
+    def _keep_state(self, entry: Entry) -> None:
+        """Of a search trial that others may continue; what it continued itself is used up."""
+        if self.checkpoints is None or entry.stage is not Stage.SEARCH:
+            return
+        if entry.origin is not None:
+            self.checkpoints.states.drop(entry.origin.trial)
+        if entry.suggestion.resumable:
+            self.checkpoints.states.add(entry.number, self._ledger.useful.get(entry.number))
+
+    def _drop_states(self) -> None:
+        """Once the search is over."""
+        clock = self._journal.clock()
+        if self.checkpoints is not None and search_is_settled(self._ledger, self.plan.budget, clock):
+            self.checkpoints.states.clear()
 
     def _is_complete(self) -> bool:
         return is_complete(self._ledger, self.plan, self._journal.clock())
@@ -220,6 +246,8 @@ class Study:
         for event in events:
             if event["event"] == "evaluated":
                 self._keep_weights(event["trial"], evaluation_from_json(event["evaluation"]))
+        if self.checkpoints is not None:
+            self.checkpoints.states.restore(self._ledger.useful)
         return events
 
     def _read(self, path: Path) -> list[dict[str, Any]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nas.display import format_duration
+from nas.grids import latex_grid, markdown_grid, markdown_list, markdown_text
 from nas.records import study_names
 from nas.results import ALPHA, ResultTable, Row, summary_rows
 from nas.statistics import format_p
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 FIRST_COLUMNS = ("study", "trial", "stage", "architecture", "digest", "seed", "fidelity", "status", "reason")
 LAST_COLUMNS = ("cost_seconds", "started", "finished", "cached_from", "parent", "worker", "checkpoint")
-TEXT_WIDTH = 110
 COLUMNS = ("method", "{objective}", "RI (%)", "95 % interval", "rank test", "trials", "cost")
 
 
@@ -51,55 +49,19 @@ def trials_table(records: Sequence[StudyRecord]) -> pd.DataFrame:
 
 def markdown(table: ResultTable) -> str:
     """The results as a Markdown table, aligned for a terminal too, with verdicts and notes."""
-    head, rows = _header(table), [_cells_of(row, _decimals(row, table)) for row in table.rows]
-    cells = [[_markdown_text(cell).replace("|", r"\|") for cell in line] for line in (head, *rows)]
-    for line, row in zip(cells[1:], table.rows, strict=True):
-        if row.bold:
-            line[1] = f"**{line[1]}**"
-    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
-    lines = [
-        "| "
-        + " | ".join(_aligned(cell, w, i) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
-        + " |"
-        for line in cells
-    ]
-    rule = "|" + "|".join("-" * (w + 1) + ("-" if i == 0 else ":") for i, w in enumerate(widths)) + "|"
-    said = [
-        textwrap.fill(f"- {_markdown_text(text)}", TEXT_WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-        for text in (*verdicts(table), *table.notes)
-    ]
-    return "\n".join([f"### {_markdown_text(table.setting)}", "", lines[0], rule, *lines[1:], "", *said, ""])
+    lines = [_header(table), *(_cells_of(row, _decimals(row, table)) for row in table.rows)]
+    grid = markdown_grid(lines, [(index, 1) for index, row in enumerate(table.rows) if row.bold])
+    said = markdown_list([*verdicts(table), *table.notes])
+    return "\n".join([f"### {markdown_text(table.setting)}", "", *grid, "", *said, ""])
 
 
 def latex(table: ResultTable) -> str:
     r"""The results as a LaTeX table; needs \usepackage{booktabs} only."""
-    lines = []
-    for row in table.rows:
-        cells = [_latex_text(cell) for cell in _cells_of(row, _decimals(row, table))]
-        if row.bold:
-            cells[1] = rf"\textbf{{{cells[1]}}}"
-        lines.append(" & ".join(cells) + r" \\")
-    notes = [rf"\par {_latex_text(text)}." for text in verdicts(table)]
-    notes += [rf"\par {_latex_text(note)}" for note in table.notes]
-    return "\n".join(
-        [
-            r"% \usepackage{booktabs}",
-            r"\begin{table}[t]",
-            r"\centering",
-            rf"\caption{{Comparison with random sampling: {_latex_text(table.setting)}.}}",
-            rf"\begin{{tabular}}{{l{'r' * (len(COLUMNS) - 1)}}}",
-            r"\toprule",
-            " & ".join(map(_latex_text, _header(table))) + r" \\",
-            r"\midrule",
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\par\medskip\begin{minipage}{\linewidth}\footnotesize",
-            *notes,
-            r"\end{minipage}",
-            r"\end{table}",
-            "",
-        ]
+    return latex_grid(
+        f"Comparison with random sampling: {table.setting}",
+        [_header(table), *(_cells_of(row, _decimals(row, table)) for row in table.rows)],
+        [*(f"{text}." for text in verdicts(table)), *table.notes],
+        [(index, 1) for index, row in enumerate(table.rows) if row.bold],
     )
 
 
@@ -199,29 +161,3 @@ def _decimals(row: Row, table: ResultTable) -> int:
     spread = row.std if row.std > 0 else spreads[(len(spreads) - 1) // 2]
     least = 2 if table.objective.unit == "%" else 0
     return min(6, max(least, 1 - math.floor(math.log10(spread))))
-
-
-def _aligned(cell: str, width: int, column: int) -> str:
-    return cell.ljust(width) if column == 0 else cell.rjust(width)
-
-
-def _markdown_text(text: str) -> str:
-    """Text with what Markdown would read as markup escaped; an underscore inside a word is none."""
-    return re.sub(r"([\\*`]|<(?=\S)|\b_|_\b(?!_))", r"\\\1", " ".join(text.split()))
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"$<$",
-    ">": r"$>$",
-    "±": r"$\pm$",
-    **{character: "\\" + character for character in "&%$#_{}"},
-}
-
-
-def _latex_text(text: str) -> str:
-    """Text with all characters that mean something to LaTeX escaped; minus signs are real ones."""
-    escaped = "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
-    return re.sub(r"(?<![\w}-])-(?=\d)", "$-$", escaped)

@@ -192,6 +192,8 @@ def test_methods_are_listed_with_their_files() -> None:
         file = entry.target.split(":")[0].replace(".", "/") + ".py"
         assert f"[{file}](../{file})" in rows[entry.name][1]
         assert "../tests/" in rows[entry.name][3]
+        if rows[entry.name][2].startswith("none"):
+            continue  # an idea that is nobody's
         authors, year = re.match(r"(\w+).*? (\d{4})", rows[entry.name][2]).groups()  # type: ignore[union-attr]
         assert authors in text_of(file)
         assert year in text_of(file)

@@ -11,6 +11,7 @@ from torch import nn
 from nas.layers import wiring
 from nas.layers.modules import named, pad_to
 from nas.layers.operations import FactorizedReduce, relu_conv_bn
+from nas.layers.paths import DropPath
 from nas.layers.shapes import Attributes, Parts
 from nas.layers.wiring import Edge, Entry
 from nas.primitives import Context, Inputs, Part, Shape
@@ -23,15 +24,24 @@ def numbered(parts: Parts, modules: list[nn.Module]) -> nn.ModuleDict:
     )
 
 
+def _run(path: nn.Module, x: torch.Tensor, drop_path: nn.Module) -> torch.Tensor:
+    """The path's output, dropped at the rate of `drop_path` unless the path is an identity."""
+    return path(x) if isinstance(path, nn.Identity) else drop_path(path(x))
+
+
 class Add(nn.Module):
-    """Sum of branches that read the same input."""
+    """Sum of branches that read the same input; beside an identity, the others may be dropped."""
 
     def __init__(self, branches: nn.ModuleDict) -> None:
         super().__init__()
         self.branches = branches
+        self.has_identity = any(isinstance(branch, nn.Identity) for branch in branches.values())
+        self.drop_path = DropPath()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return reduce(add, [branch(x) for branch in self.branches.values()])
+        if not self.has_identity:
+            return reduce(add, [branch(x) for branch in self.branches.values()])
+        return reduce(add, [_run(branch, x, self.drop_path) for branch in self.branches.values()])
 
 
 class Concat(nn.Module):
@@ -52,9 +62,10 @@ class Residual(nn.Module):
         super().__init__()
         self.body = body
         self.out_shape = out_shape
+        self.drop_path = DropPath()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.body(x)
+        y = _run(self.body, x, self.drop_path)
         if x.dim() != y.dim():
             x, y = x.flatten(1), y.flatten(1)
         return pad_to(x, self.out_shape) + pad_to(y, self.out_shape)
@@ -89,10 +100,11 @@ class Node(nn.Module):
         super().__init__()
         self.inputs = inputs
         self.operations = operations
+        self.drop_path = DropPath()
 
     def forward(self, values: list[torch.Tensor]) -> torch.Tensor:
         pairs = zip(self.inputs, self.operations.values(), strict=True)
-        return reduce(add, [operation(values[i]) for i, operation in pairs])
+        return reduce(add, [_run(operation, values[i], self.drop_path) for i, operation in pairs])
 
     def extra_repr(self) -> str:
         return f"inputs={self.inputs}"

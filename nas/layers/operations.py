@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from nas.layers.modules import SqueezeExcite, conv2d, named, norm
+from nas.layers.paths import DropPath
 from nas.layers.shapes import Attributes, Parts
 from nas.primitives import Context, Shape
 
@@ -127,15 +128,16 @@ def cell_pool(
 
 
 class MBConv(nn.Module):
-    """Inverted residual; adds its input where stride is 1 and widths agree."""
+    """Inverted residual; adds its input where stride is 1 and widths agree, and may drop its body then."""
 
     def __init__(self, body: nn.Sequential, residual: bool) -> None:
         super().__init__()
         self.body = body
         self.residual = residual
+        self.drop_path = DropPath()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.body(x) if self.residual else self.body(x)
+        return x + self.drop_path(self.body(x)) if self.residual else self.body(x)
 
     def extra_repr(self) -> str:
         return f"residual={self.residual}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -65,6 +64,7 @@ def save_state(path: str, training: Training, settings: TrainSettings, identity:
         "network": training.network.state_dict(),
         "optimizer": training.optimizer.state_dict(),
         "best": training.best,
+        "auxiliary": training.auxiliary and training.auxiliary.head.state_dict(),
     }
     _write(checkpoint_files(path)[1], lambda part: torch.save(state, part))
 
@@ -83,7 +83,7 @@ def load_state(path: str) -> dict[str, Any]:
         )
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # no code of the file runs: whatever is raised says that it is damaged
         reason = " ".join(str(error).split())[:200]
         raise EvaluationError(f"checkpoint {file}: cannot read it: {reason}; train from the start") from error
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
@@ -117,6 +117,8 @@ def restore(training: Training, state: Mapping[str, Any]) -> None:
     training.plateau = Plateau(**state["plateau"])
     training.curve = list(state["curve"])
     training.best = state["best"]
+    if training.auxiliary is not None:
+        training.auxiliary.head.load_state_dict(state["auxiliary"])
 
 
 def _write(file: Path, write: Callable[[str], None]) -> None:

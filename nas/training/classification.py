@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 
-from nas.compile import infer_shape
+from nas.compile import compile_on_meta, infer_shape
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluation, Task
+from nas.training.autoaugment import check_channels
+from nas.training.auxiliary import find_place
 from nas.training.checks import check_names, field_names, given, load_function
 from nas.training.data import Dataset, load
 from nas.training.failures import failure_of, requested_epochs
@@ -55,11 +58,17 @@ class ClassificationEvaluator(ImageEvaluator):
         super().__init__(_NAME, dataset, settings, device=device, compiler=compiler)
 
     def check(self, task: Task) -> None:
-        """Raises NasError if the task does not fit data or settings; trains nothing, needs no torch."""
+        """Raises NasError if the task does not fit data or settings; trains nothing, allocates no weights."""
         requested_epochs(task.fidelity, self.settings.epochs)
-        self.settings.with_overrides(task.architecture.settings)
+        settings = self.settings.with_overrides(task.architecture.settings)
+        shape, classes = self.dataset.input_shape, self.dataset.classes
+        if settings.autoaugment != "none":
+            check_channels(shape[0])
         if self.compiler == _COMPILER:
-            infer_shape(task.architecture, self.dataset.input_shape, self.dataset.classes)
+            infer_shape(task.architecture, shape, classes)
+            if settings.auxiliary:
+                network = compile_on_meta(task.architecture, shape, classes)
+                find_place(network, torch.empty(1, *shape, device="meta"))
 
     def __call__(self, task: Task) -> Evaluation:
         """Trains the architecture of the task.

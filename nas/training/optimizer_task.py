@@ -26,7 +26,8 @@ from nas.training.trial import Recipe, run_trial
 _NAME = 'evaluator "optimizer_task"'
 _COMPILER = "search_spaces.update_rule:compile_optimizer"
 _HEADS = 4
-_UNUSED = ("optimizer", "momentum", "weight_decay")  # what the program itself decides
+# what the program itself decides, and what needs a searched network
+_UNUSED = ("optimizer", "momentum", "weight_decay", "drop_path", "auxiliary")
 
 MakeProgrammed = Callable[[list[nn.Parameter], float], Optimizer]
 

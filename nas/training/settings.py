@@ -18,6 +18,7 @@ _RULES = {
     "weight_decay": within(0),
     "batch_size": within(1),
     "epochs": within(1),
+    "max_seconds": within(0),
     "schedule": one_of("cosine", "plateau", "constant"),
     "warmup_epochs": within(0),
     "rate_mult": between(0, 1),
@@ -27,6 +28,9 @@ _RULES = {
     "label_smoothing": within(0, 1),
     "crop_padding": within(0),
     "cutout": within(0),
+    "autoaugment": one_of("none", "cifar10", "imagenet", "svhn"),
+    "drop_path": Rule("a number from 0 up to, not including, 1", lambda value: 0 <= value < 1),
+    "auxiliary": within(0),
 }
 
 
@@ -48,6 +52,7 @@ class TrainSettings:
     weight_decay: float = 5e-4  # per step; an L2 gradient for sgd and adam, decoupled for adamw
     batch_size: int = 128  # images a step
     epochs: int = 10  # passes over the training images: full fidelity and horizon of the schedule
+    max_seconds: float = 0.0  # of training, after which it ends as if its epochs were over; 0: no bound
     schedule: str = "cosine"  # cosine (to 0 at the last step), plateau or constant
     warmup_epochs: float = 0.0  # epochs of linear warm-up, under every schedule
     rate_mult: float = 0.5  # factor on the learning rate at a plateau
@@ -59,6 +64,9 @@ class TrainSettings:
     crop_padding: int = 0  # pixels of zero padding before the random crop; 0: no crop
     flip: bool = False  # mirror each image with probability 1/2
     cutout: int = 0  # side in pixels of the square set to the mean colour; 0: none
+    autoaugment: str = "none"  # none, or the policy found on cifar10, imagenet or svhn
+    drop_path: float = 0.0  # rate that a linear ramp from 0 reaches at the end of the training; 0: none
+    auxiliary: float = 0.0  # weight of the loss of a second head at 2/3 of the depth; 0: no such head
 
     def __post_init__(self) -> None:
         check_fields("training setting", self, _RULES, EvaluationError)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError, EvaluationError
-from nas.evaluation import Evaluation, Fidelity, Status, Task, failure
+from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task, failure
 from nas.training.checks import (
     check_names,
     function_name,
@@ -42,6 +42,9 @@ class Table:
             fidelity is named under each. A table with one kind of result has the one level 1.
         cost_column: seconds per unit of fidelity, e.g. per epoch; without it the cost is 0.
         fidelity: name of the fidelity.
+        continues: whether the levels are points of one training, so that a trial which continues an
+            earlier one costs the difference only. In NAS-Bench-201 they are not: its 12 epochs follow a
+            schedule of their own.
     """
 
     path: str
@@ -49,6 +52,7 @@ class Table:
     levels: Mapping[float, Mapping[str, str]]
     cost_column: str | None = None
     fidelity: str = "epochs"
+    continues: bool = False
 
 
 class TableEvaluator:
@@ -96,7 +100,15 @@ class TableEvaluator:
             level: tuple((lower, self._layout[lower]) for lower in sorted(self._layout) if lower <= level)
             for level in self._layout
         }
-        described = repr((table.key_column, sorted(self._layout.items()), table.cost_column, table.fidelity))
+        described = repr(
+            (
+                table.key_column,
+                sorted(self._layout.items()),
+                table.cost_column,
+                table.fidelity,
+                table.continues,
+            )
+        )
         self._fingerprint = hashlib.sha256(
             b"\n".join(
                 (hashlib.sha256(content).digest(), described.encode(), function_name(self._key).encode())
@@ -134,7 +146,8 @@ class TableEvaluator:
         row = self._rows.get(key)
         if row is None:
             return failure(Status.ERROR, self._unlisted(key))
-        cost = row[-1] * level if self.table.cost_column else 0.0
+        done = task.done.value if self.table.continues and task.done is not None else 0.0
+        cost = row[-1] * (level - done) if self.table.cost_column else 0.0
         values = {name: row[i] for name, i in self._layout[level]}
         return Evaluation(Status.COMPLETED, values, cost, curve=self._curve(level, row))
 
@@ -147,6 +160,19 @@ class TableEvaluator:
 
     def _unlisted(self, key: str) -> str:
         return f'{self.table.path}: no row with {self.table.key_column} = "{key}"'
+
+    def optimum(self, quantity: Objective, fidelity: Fidelity | None = None) -> float:
+        """The best value of a quantity over all rows, at the full fidelity by default."""
+        values = self.values_of(quantity, fidelity)
+        return max(values) if quantity.direction == "maximize" else min(values)
+
+    def values_of(self, quantity: Objective, fidelity: Fidelity | None = None) -> list[float]:
+        """A quantity in all rows, in their order, at the full fidelity by default."""
+        columns = dict(self._layout[self._level(fidelity)])
+        check_names(f"{_NAME}: columns", [quantity.name], columns, ConfigError)
+        if not self._rows:
+            raise EvaluationError(f"table {self.table.path}: expected at least one row, found none")
+        return [row[columns[quantity.name]] for row in self._rows.values()]
 
     def _level(self, fidelity: Fidelity | None) -> float:
         if fidelity is None:
@@ -171,7 +197,7 @@ def create(**options: Any) -> TableEvaluator:
         EvaluationError: a file, column or number that is missing.
     """
     required = ("path", "key", "key_column", "columns")
-    optional = ("cost_column", "fidelity", "objectives", "reported")
+    optional = ("cost_column", "fidelity", "continues", "objectives", "reported")
     check_names(_NAME, options, (*required, *optional), ConfigError)
     missing = [name for name in required if options.get(name) is None]
     if missing:
@@ -182,7 +208,7 @@ def create(**options: Any) -> TableEvaluator:
         str(options["path"]),
         str(options["key_column"]),
         levels_from(options["columns"]),
-        **given(options, ("cost_column", "fidelity")),
+        **given(options, ("cost_column", "fidelity", "continues")),
     )
     return TableEvaluator(table, options["key"], **given(options, ("objectives", "reported")))
 

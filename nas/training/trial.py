@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -56,10 +56,7 @@ def run_trial(task: Task, data: DeviceData, recipe: Recipe, *, epochs: int, star
     Raises:
         EvaluationError: a checkpoint that cannot be read, written or used.
     """
-    state = None
-    if task.checkpoint:
-        state = load_state(task.checkpoint)
-        check_state(task.checkpoint, state, recipe.settings, task.architecture.digest())
+    state, missing = _earlier(task, recipe.settings)
     deadline = math.inf if task.time_limit is None else started + task.time_limit
     training = None
     with forked_seed(derived_seed(task.seed), data.device):
@@ -68,8 +65,10 @@ def run_trial(task: Task, data: DeviceData, recipe: Recipe, *, epochs: int, star
             training = start(network, data, recipe.settings, task.seed, recipe.make_optimizer)
             if state is not None:
                 restore(training, state)
+            begun = training.epoch
             train(training, data, recipe.settings, epochs=epochs, deadline=deadline)
-            return _completed(task, data, recipe.settings, training, started)
+            evaluation = _completed(task, data, recipe.settings, training, started)
+            return replace(evaluation, info={**evaluation.info, **_continued(task, begun, missing)})
         except Stopped as stop:
             return _stopped(stop, training, time.perf_counter() - started)
         except EvaluationError:
@@ -77,6 +76,31 @@ def run_trial(task: Task, data: DeviceData, recipe: Recipe, *, epochs: int, star
         except Exception as error:  # the candidate's own code runs here: whatever it raises is data
             _release(data.device)
             return failure_of(error, time.perf_counter() - started)
+
+
+def _earlier(task: Task, settings: TrainSettings) -> tuple[dict[str, Any] | None, str | None]:
+    """The state to continue from, if any, or why there is none though there should be.
+
+    Raises:
+        EvaluationError: it cannot be used and the task does not say what was done.
+    """
+    if not task.checkpoint:
+        return None, "no state was kept"
+    try:
+        state = load_state(task.checkpoint)
+        check_state(task.checkpoint, state, settings, task.architecture.digest())
+    except EvaluationError as error:
+        if task.done is None:
+            raise
+        return None, str(error)  # such as of a worker that does not see the study's folder
+    return state, None
+
+
+def _continued(task: Task, begun: int, missing: str | None) -> dict[str, Any]:
+    """What the info of a continued trial adds: epochs taken over, and why there are none."""
+    if task.done is None:
+        return {}
+    return {"continued_from": begun, **({"from_the_start": missing} if missing else {})}
 
 
 def _completed(

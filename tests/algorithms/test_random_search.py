@@ -8,7 +8,6 @@ from scipy.stats import chisquare
 from algorithms.random_search import RandomSearch
 from nas.errors import ConfigError
 from nas.evaluation import Objective
-from nas.searcher import SearchFinished
 from nas.space import SearchSpace
 
 OBJECTIVES = (Objective("accuracy"),)
@@ -30,14 +29,6 @@ def test_samples_follow_the_stated_distribution(by, shares):
     expected = [4000 * (shares["relu()"] if text == "relu()" else shares["conv"]) for text in counts]
     assert len(counts) == 4
     assert chisquare(list(counts.values()), expected).pvalue > 0.001
-
-
-def test_unique_gives_every_architecture_once_and_finishes():
-    searcher = RandomSearch(skewed(), OBJECTIVES, seed=0, unique=True)
-    texts = [s.architecture.text for s in searcher.ask(10)]
-    assert len(texts) == len(set(texts)) == 4
-    with pytest.raises(SearchFinished):
-        searcher.ask(1)
 
 
 def test_derivations_of_an_unbounded_space_are_refused():

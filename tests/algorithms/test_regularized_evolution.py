@@ -100,6 +100,30 @@ def test_failures_are_members_that_lose_every_tournament():
     assert len(searcher.population) == 30
 
 
+def test_crossover_joins_the_winners_of_two_tournaments():
+    """Of 2 members, tournaments of 1: each is parent or mate half of the time; 400 children, 4.5 sd."""
+    texts = [" >> ".join(["relu()"] * 6), " >> ".join(["tanh()"] * 6)]
+    searcher = RegularizedEvolution(
+        chain(), (MAXIMIZE,), seed=0, population=2, sample=1, initial=texts, crossover=0.5
+    )
+    for number, suggestion in enumerate(searcher.ask(2)):
+        searcher.tell(Trial(number, suggestion, evaluation=outcome(1.0)))
+    children = searcher.ask(400)
+    crossed = [child for child in children if child.info["origin"] == "crossover"]
+    assert abs(len(crossed) - 200) < 4.5 * 10
+    for role in ([c.parent for c in children], [c.info["mate"] for c in crossed]):
+        assert abs(role.count(0) - len(role) / 2) < 4.5 * (len(role) / 4) ** 0.5
+    for child in children:
+        words = child.architecture.text.split(" >> ")
+        foreign = sum(word not in ("relu()", "tanh()") for word in words)
+        assert foreign <= 1  # the mutation
+        if child.info.get("mate", child.parent) == child.parent:
+            own = texts[child.parent or 0].split(" >> ")[0]
+            assert sum(word != own for word in words) == 1
+    mixed = [child for child in crossed if child.info["mate"] != child.parent]
+    assert any({"relu()", "tanh()"} <= set(child.architecture.text.split(" >> ")) for child in mixed)
+
+
 def test_initial_architectures_come_first():
     text = " >> ".join(["tanh()"] * 6)
     searcher = RegularizedEvolution(chain(), (MAXIMIZE,), seed=0, population=4, sample=2, initial=[text])
@@ -131,6 +155,7 @@ def test_where_nothing_can_be_mutated_architectures_are_random():
         ({"population": 1}, "population: expected 2 or more; got 1"),
         ({"sample": 0}, "sample: expected 1 to 100; got 0"),
         ({"population": 5, "sample": 6}, "sample: expected 1 to 5; got 6"),
+        ({"crossover": 2.0}, "crossover: expected 0 to 1; got 2"),
         (
             {"population": 2, "sample": 1, "initial": ["a"] * 3},
             "initial: expected 0 to 2 architectures; got 3",

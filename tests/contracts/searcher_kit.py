@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from algorithms import SEARCHERS
+from algorithms.wrapping import prepare_searcher
 from nas.architecture import Architecture
+from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective, Status, failure
 from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
 from nas.space import SearchSpace
@@ -23,7 +25,48 @@ OBJECTIVES = (Objective("accuracy", "maximize", "%"), Objective("latency", "mini
 # Small values, so that a few dozen trials pass through all phases of a method.
 OPTIONS: dict[str, dict[str, Any]] = {
     "random": {},
-    "regularized_evolution": {"population": 6, "sample": 3},
+    "surrogate": {"initial": 4},
+    "listed": {"samples": 60},
+    "regularized_evolution": {"population": 6, "sample": 3, "crossover": 0.5},
+    "mu_plus_lambda": {"parents": 4, "children": 5},
+    "nsga2": {"population": 6, "limits": {"latency": 10.0}},
+    "local_search": {},
+    "exhaustive": {"order": "random"},
+    "pending_limit": {
+        "searcher": {"name": "regularized_evolution", "population": 6, "sample": 3},
+        "limit": 3,
+    },
+    "no_repeats": {"searcher": {"name": "regularized_evolution", "population": 6, "sample": 3}},
+    "asha": {"searcher": {"name": "random"}},
+    "hyperband": {"searcher": {"name": "random"}},
+    "tpe": {"n_startup_trials": 6},
+    "gp": {"n_startup_trials": 27, "first_only": True},  # 30 to 150 ms an ask after the random start
+    "optuna": {"sampler": "nsga2", "population_size": 6},
+    "mcts": {"branching": 4},
+    "bisection": {"searcher": {"name": "mcts", "branching": 4}, "depth": 2},
+    "ngram_smbo": {"candidates": 8},
+}
+FIDELITIES = ("epochs", 1, 9)
+
+# Wrappers around wrappers, which keep the same contract.
+COMBINATIONS: dict[str, dict[str, Any]] = {
+    "no_repeats(asha(random))": {
+        "name": "no_repeats",
+        "searcher": {"name": "asha", "searcher": {"name": "random"}},
+    },
+    "pending_limit(no_repeats(regularized_evolution))": {
+        "name": "pending_limit",
+        "limit": 3,
+        "searcher": {
+            "name": "no_repeats",
+            "redraws": 4,
+            "searcher": {"name": "regularized_evolution", **OPTIONS["regularized_evolution"]},
+        },
+    },
+    "hyperband(no_repeats(bisection(mcts)))": {
+        "name": "hyperband",
+        "searcher": {"name": "no_repeats", "searcher": {"name": "bisection", **OPTIONS["bisection"]}},
+    },
 }
 
 
@@ -44,7 +87,22 @@ def spaces() -> dict[str, SearchSpace]:
 
 
 def make(name: str, space: SearchSpace, seed: int = 7) -> Searcher:
-    return SEARCHERS.get(name)(space, OBJECTIVES, seed=seed, **OPTIONS.get(name, {}))
+    section = COMBINATIONS.get(name) or {"name": name, **OPTIONS.get(name, {})}
+    return prepare_searcher(section, seed=seed)(space, OBJECTIVES, FIDELITIES)
+
+
+def names() -> tuple[str, ...]:
+    """All that is registered, and the combinations."""
+    return (*SEARCHERS.names(), *COMBINATIONS)
+
+
+def refusal(name: str, space: SearchSpace) -> ConfigError | None:
+    """Why a searcher does not take a space, such as one that it cannot list; None if it does."""
+    try:
+        make(name, space)
+    except ConfigError as error:
+        return error
+    return None
 
 
 def evaluate(architecture: Architecture) -> Evaluation:
@@ -83,6 +141,9 @@ def asks(name: str, space: SearchSpace, seed: int = 7, order: int = 0) -> list[l
 
 if __name__ == "__main__":
     found = {
-        f"{name} {key}": asks(name, space) for name in SEARCHERS.names() for key, space in spaces().items()
+        f"{name} {key}": asks(name, space)
+        for name in names()
+        for key, space in spaces().items()
+        if refusal(name, space) is None
     }
     print(json.dumps(found))

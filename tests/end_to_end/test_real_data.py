@@ -32,10 +32,10 @@ def test_nasbench201_as_it_stands(tmp_path, shared_data):
     path = shared_data / "nasbench201_cifar10.csv.gz"
     result = command(f"+experiment=nasbench201 evaluator.path={path} run.dir=run", tmp_path)
     assert result.status == 0, result.err
-    assert len(events(tmp_path / "run")) > 2000
+    assert len(events(tmp_path / "run")) > 1000
     final = outcomes(tmp_path / "run")[20_000_000]
     assert 93 < final[2]["test_accuracy"] < 94.38  # the best of all cells has 94.37
-    assert "regularized_evolution" in result.out
+    assert "surrogate" in result.out
 
 
 @pytest.mark.slow

@@ -123,8 +123,8 @@ def test_a_larger_budget_continues_a_finished_run(uninterrupted, tmp_path, unrep
     ("change", "beginning"),
     [
         ("space.depth=2", "space: expected ['macro', '"),
-        ("searcher=random", "searcher: expected ['regularized_evolution', {"),
-        ("searcher.sample=2", "searcher: expected ['regularized_evolution', {"),
+        ("searcher=random", "searcher: expected ['surrogate', {"),
+        ("searcher.initial=3", "searcher: expected ['surrogate', {"),
         ("seed=1", "seed: expected 0, as logged; got 1; "),
         ("evaluator.lr=0.2", "evaluator: expected ['ClassificationEvaluator', '"),
         ("search.fidelity=1", "fidelity: expected None, as logged; got {'name': 'epochs', 'value': 1.0}; "),

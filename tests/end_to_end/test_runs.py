@@ -18,7 +18,7 @@ from tests.end_to_end.kit import TINY, TINY_JOB, command, count, events, files, 
 FIELDS = {  # of the lines of a log, as nas/eventlog.py describes them
     "opened": "format session seed space evaluator searcher hashing budget baseline final fidelity "
     "time_limit config versions commit process",
-    "asked": "trial stage architecture digest decisions fidelity seed parent info",
+    "asked": "trial stage architecture digest decisions fidelity seed parent resumable info",
     "cached": "trial outcome holder key",
     "started": "trial clock",
     "evaluated": "trial evaluation worker started finished",
@@ -161,7 +161,7 @@ def test_a_multirun_may_be_reported_as_one(tmp_path):
 
     line = f"-m {TINY} budget.trials=1 final.seeds=1 seed=0,1 'run.dir=runs/${{searcher.name}}'"
     assert command(line, tmp_path).status == 0
-    parent = tmp_path / "runs/regularized_evolution"
+    parent = tmp_path / "runs/surrogate"
     report = write_report(sorted(parent.iterdir()), tmp_path / "report")
     assert "2 runs" in report.text
 

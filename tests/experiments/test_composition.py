@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import gzip
 import re
 from dataclasses import asdict
 from importlib.resources import files
@@ -9,13 +11,17 @@ import pytest
 import yaml
 from hydra import compose as compose_yaml
 from hydra import initialize_config_module
+from hydra.errors import ConfigCompositionException
 
 from algorithms import SEARCHERS
+from algorithms.wrapping import prepare_searcher
 from cluster import EXECUTORS
 from hashing import HASHERS
+from nas.campaign import manifest, prepare_campaign
 from nas.config import Config, build, prepare
 from nas.errors import ConfigError, EvaluationError
-from nas.run import _to_config
+from nas.lineup import lineup_of
+from nas.run import _line, _to_config
 from nas.session import compose
 from nas.training import EVALUATORS
 from search_spaces import SPACES
@@ -28,6 +34,7 @@ REGISTRIES = {
     "hashing": HASHERS,
 }
 TREE = files("experiments")
+TABLE = "nasbench201_cifar10.csv.gz"
 
 
 def names(group: str) -> list[str]:
@@ -134,7 +141,7 @@ def test_every_evaluator_is_built_or_misses_nothing_but_its_data(name, tmp_path,
     required = {"npz": "evaluator.root=x", "folder": "evaluator.root=x"}
     required["function"] = "evaluator.function=statistics:mean"
     section = composed(f"evaluator={name}", *filter(None, [required.get(name)])).evaluator
-    if name in ("digits", "function", "optimizer_task"):
+    if name in ("digits", "digits_timed", "function", "optimizer_task"):
         assert build(EVALUATORS, section).fingerprint()
     else:
         with pytest.raises(EvaluationError, match=r"^(data|table) \S+: expected .+, found none") as missing:
@@ -149,7 +156,7 @@ def test_every_evaluator_is_built_or_misses_nothing_but_its_data(name, tmp_path,
 def test_every_experiment_is_built_or_misses_nothing_but_its_data(experiment, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = composed(f"+experiment={experiment}")
-    if experiment in ("digits", "update_rule"):
+    if experiment.startswith("digits") or experiment == "update_rule":  # bundled data
         assert compose(config).plan.budget.trials == config.budget.trials
     else:
         with pytest.raises(EvaluationError, match=r": expected .+, found none"):
@@ -163,3 +170,79 @@ def test_experiments_say_what_they_are():
         package, comment, *_ = text.splitlines()
         assert package == "# @package _global_"
         assert comment.startswith("# ")
+
+
+COMPARISONS = [name for name in EXPERIMENTS if composed(f"+experiment={name}").compare.searchers]
+
+
+def test_the_comparisons_are_those_of_the_documentation():
+    assert COMPARISONS == ["digits_compare", "nasbench201_compare", "nasbench201_pareto"]
+
+
+@pytest.mark.parametrize("experiment", COMPARISONS)
+def test_a_comparison_has_methods_with_options_of_their_own(experiment):
+    config = composed(f"+experiment={experiment}")
+    lineup = lineup_of(config)
+    assert "random" in lineup.methods
+    for label, section in config.compare.searchers.items():
+        prepare_searcher(section, seed=0)
+        assert label in lineup.methods or label in config.compare.slow
+    assert lineup.budgets[-1] == config.budget.trials
+    assert config.hashing["name"] == "none"  # a repeat costs an evaluation
+    assert config.executor["name"] in ("inline", "simulated")
+    assert config.final.seeds == 0
+
+
+def test_methods_are_added_and_taken_out_on_the_command_line():
+    changes = ("+searcher@compare.searchers.mine=regularized_evolution_t2", "~compare.searchers.random")
+    config = composed("+experiment=nasbench201_compare", *changes, "compare.searchers.mine.sample=3")
+    assert config.compare.searchers["mine"] == {
+        "name": "regularized_evolution",
+        "population": 50,
+        "sample": 3,
+    }
+    assert "random" not in lineup_of(config).methods
+    assert "gp" not in lineup_of(config).methods
+    slow = composed("+experiment=nasbench201_compare", "compare.with_slow=true", "compare.skip=[tpe]")
+    assert {"gp", "tpe"} & set(lineup_of(slow).methods) == {"gp"}
+    alone = composed("+searcher@compare.searchers.mine=random")
+    assert lineup_of(alone).methods == {"mine": {"name": "random"}}
+
+
+def test_an_option_of_a_method_that_is_not_set_is_added_with_a_plus():
+    with pytest.raises(ConfigCompositionException) as refused:
+        composed("+experiment=nasbench201_compare", "compare.searchers.tpe.n_ei=3")
+    expected = (
+        "compare.searchers.tpe.n_ei: not set by the chosen searcher; +compare.searchers.tpe.n_ei=VALUE adds"
+    )
+    assert expected in _line(refused.value)
+
+
+@pytest.mark.parametrize("experiment", COMPARISONS)
+def test_a_comparison_on_real_data_is_prepared(experiment, shared_data):
+    changes = [] if experiment == "digits_compare" else [f"evaluator.path={shared_data / TABLE}"]
+    campaign = prepare_campaign(composed(f"+experiment={experiment}", *changes))
+    content = manifest(campaign)
+    assert content["methods"] == list(campaign.lineup.methods)
+    if experiment == "nasbench201_compare":
+        # the best cells of the benchmark (Dong and Yang 2020, table 5)
+        assert content["optimum"] == pytest.approx(
+            {"validation_accuracy": 91.61, "test_accuracy": 94.37}, abs=0.01
+        )
+
+
+@pytest.mark.parametrize("device", ["1080ti", "pixel3", "raspi4"])
+def test_a_device_is_chosen_by_the_evaluator(device, shared_data):
+    """The worst of the table is the reference point; the best of each quantity bounds the hypervolume."""
+    changes = [f"evaluator=nasbench201_{device}", f"evaluator.path={shared_data / TABLE}"]
+    content = manifest(prepare_campaign(composed("+experiment=nasbench201_pareto", *changes)))
+    with gzip.open(shared_data / TABLE, "rt") as file:
+        column = f"lat_ms_{device}" + "_32" * (device == "1080ti")
+        latencies = [float(row[column]) for row in csv.DictReader(file)]
+    assert [objective["name"] for objective in content["objectives"]] == ["validation_accuracy", "latency"]
+    assert content["reference"]["latency"] == max(latencies)
+    assert content["optimum"]["latency"] == min(latencies)
+    box = (max(latencies) - min(latencies)) * (
+        content["optimum"]["validation_accuracy"] - content["reference"]["validation_accuracy"]
+    )
+    assert 0.5 * box < content["optimum"]["hypervolume"] < box

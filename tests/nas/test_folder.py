@@ -8,7 +8,7 @@ import pytest
 
 from nas.config import Config, RunSection
 from nas.errors import ConfigError
-from nas.folder import run_folder
+from nas.folder import COMPARISON, compared, has_trials, run_folder
 
 OPENED = '{"event":"opened"}\n'
 ASKED = '{"event":"asked","trial":0}\n'
@@ -115,3 +115,29 @@ def test_a_folder_without_permission_is_refused():
         ):
             fail(config(folder))
     shutil.rmtree("closed")
+
+
+def test_a_comparison_counts_as_a_run(workplace):
+    with run_folder(config("mine")) as folder:
+        (folder / COMPARISON).write_text('{"config": {"name": "mine"}}')
+    with pytest.raises(ConfigError, match="holds a run already"), run_folder(config("mine")):
+        pass
+    with run_folder(config(resume="mine")) as folder:
+        assert compared(folder) == {"name": "mine"}
+    (folder / COMPARISON).write_text('{"config')
+    assert compared(folder) is None
+
+
+@pytest.mark.parametrize("log", ["baseline", "studies/random/0"])
+def test_the_trials_of_a_comparison_keep_its_folder(log):
+    def fails(content: str) -> None:
+        with run_folder(config("mine")) as folder:
+            (folder / log).mkdir(parents=True)
+            (folder / log / "events.jsonl").write_text(content)
+            assert has_trials(folder) is (ASKED in content)
+            raise Fault
+
+    for content, kept in ((OPENED, False), (OPENED + ASKED, True)):
+        with pytest.raises(Fault):
+            fails(content)
+        assert Path("mine").exists() is kept

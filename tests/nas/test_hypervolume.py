@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna._hypervolume import compute_hypervolume
 
 from nas.hypervolume import hypervolume
 
@@ -40,3 +41,45 @@ def test_hypervolume_equals_the_count_of_dominated_unit_cells(points):
 def test_hypervolume_of_nothing_is_zero():
     assert hypervolume([], [1.0, 1.0]) == 0
     assert hypervolume([[2.0, 0.0], [math.nan, 0.0]], [1.0, 1.0]) == 0
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3, 4, 5])
+def test_hypervolume_by_inclusion_and_exclusion(dimensions):
+    """Boxes between points and reference: volumes of all their intersections, signs alternating."""
+    rng = np.random.default_rng(dimensions)
+    reference = np.full(dimensions, 1.5)
+    for _ in range(10):
+        points = rng.random((7, dimensions)) * 2  # some are not better than the reference
+        expected = 0.0
+        for size in range(1, len(points) + 1):
+            for chosen in itertools.combinations(points, size):
+                sides = np.maximum(0.0, reference - np.max(chosen, axis=0))
+                expected -= (-1) ** size * sides.prod()
+        assert hypervolume(points, reference) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize(("dimensions", "count"), [(1, 50), (2, 400), (3, 150), (4, 40), (5, 20)])
+def test_hypervolume_equals_optunas(dimensions, count):
+    points = np.abs(np.random.default_rng(dimensions).normal(size=(count, dimensions)))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)  # on a sphere none dominates another
+    points = np.vstack([1 - points, points[:5] + 0.1])
+    reference = np.full(dimensions, 1.1)
+    assert hypervolume(points, reference) == pytest.approx(compute_hypervolume(points, reference), rel=1e-12)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3, 4])
+def test_hypervolume_of_a_simplex(dimensions):
+    """Integer points with sum n - 1 dominate the unit cells whose lower corner has at least that sum."""
+    n = 6
+    grid = np.array(list(itertools.product(range(n), repeat=dimensions)))
+    front = grid[grid.sum(axis=1) == n - 1]
+    below = math.comb(n - 2 + dimensions, dimensions)  # cells with sum at most n - 2
+    assert hypervolume(front, np.full(dimensions, n)) == pytest.approx(n**dimensions - below)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_points_that_are_dominated_or_repeated_add_nothing(dimensions):
+    rng = np.random.default_rng(dimensions)
+    front, reference = rng.random((5, dimensions)), np.full(dimensions, 2.0)
+    behind = np.vstack([front, front, front + rng.random((5, dimensions)) / 2])
+    assert hypervolume(rng.permutation(behind), reference) == pytest.approx(hypervolume(front, reference))

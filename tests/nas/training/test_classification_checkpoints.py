@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from safetensors.torch import load_model
 
 from nas.errors import EvaluationError
 from nas.evaluation import Fidelity, Task
+from nas.training.checkpoint import checkpoint_files
 from nas.training.classification import ClassificationEvaluator
 from nas.training.data import Dataset
 from nas.training.device import resident
@@ -75,6 +77,44 @@ def test_a_checkpoint_of_another_training_is_refused(
         evaluator(make_task(settings={"lr": 0.5}, checkpoint=path))
     with pytest.raises(EvaluationError, match=r"expected b.state beside it to continue from, found none"):
         evaluator(make_task(checkpoint=str(tmp_path / "b")))
+
+
+@pytest.mark.parametrize("what", ["none", "missing", "broken", "another"])
+def test_a_continued_trial_without_a_usable_state_trains_from_the_start_and_says_so(
+    evaluator: ClassificationEvaluator, make_task: MakeTask, tmp_path: Path, what: str
+) -> None:
+    path = str(tmp_path / "a")
+    evaluator(
+        make_task("other" if what == "another" else "linear", fidelity=Fidelity("epochs", 2), save_to=path)
+    )
+    if what == "missing":
+        checkpoint_files(path)[1].unlink()
+    if what == "broken":
+        checkpoint_files(path)[1].write_bytes(b"half a sta")
+    reasons = {
+        "none": "no state was kept",
+        "missing": "expected a.state beside it",
+        "broken": "cannot read it",
+        "another": "expected a training of",
+    }
+    done, checkpoint = Fidelity("epochs", 2), None if what == "none" else path
+    again = evaluator(make_task(seed=1, done=done, checkpoint=checkpoint))
+    assert reasons[what] in again.info["from_the_start"]
+    assert again.info["continued_from"] == 0
+    info = {
+        name: value for name, value in again.info.items() if name not in ("from_the_start", "continued_from")
+    }
+    assert same(replace(again, info=info), evaluator(make_task(seed=1)))
+
+
+def test_a_continued_trial_says_how_many_epochs_it_took_over(
+    evaluator: ClassificationEvaluator, make_task: MakeTask, tmp_path: Path
+) -> None:
+    done, path = Fidelity("epochs", 2), str(tmp_path / "a")
+    evaluator(make_task(seed=1, fidelity=done, save_to=path))
+    rest = evaluator(make_task(seed=1, done=done, checkpoint=path))
+    assert rest.info["continued_from"] == 2
+    assert "from_the_start" not in rest.info
 
 
 def test_a_place_that_cannot_be_written_is_an_error(

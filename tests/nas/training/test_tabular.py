@@ -56,6 +56,16 @@ def test_a_lower_fidelity_has_its_own_columns_and_cost(path: str, make_task: Mak
     assert evaluator.fidelity_range == ("epochs", 12, 200)
 
 
+def test_a_continuation_costs_the_difference_if_the_levels_are_points_of_one_training(
+    path: str, make_task: MakeTask
+) -> None:
+    rest = make_task("b", done=Fidelity("epochs", 12))
+    assert table(path)(rest).cost_seconds == 1.5 * 200
+    assert table(path, continues=True)(rest).cost_seconds == 1.5 * (200 - 12)
+    assert table(path, continues=True)(make_task("b")).cost_seconds == 1.5 * 200
+    assert table(path).fingerprint() != table(path, continues=True).fingerprint()
+
+
 def test_the_curve_has_a_row_of_each_level_up_to_the_fidelity(path: str, make_task: MakeTask) -> None:
     evaluation = table(path)(make_task("a"))
     assert evaluation.curve == (
@@ -240,3 +250,22 @@ def test_a_look_up_is_fast_and_the_evaluator_travels_by_pickle(
     arrived = pickle.loads(pickle.dumps(benchmark))
     assert arrived(task) == benchmark(task)
     assert arrived.fingerprint() == benchmark.fingerprint()
+
+
+def test_a_table_knows_the_best_of_each_quantity(path: str) -> None:
+    evaluator = table(path)
+    accuracy, latency = Objective("validation_accuracy"), Objective("latency", "minimize")
+    assert evaluator.optimum(accuracy) == 90.0
+    assert evaluator.optimum(accuracy, Fidelity("epochs", 12)) == 60.0
+    assert evaluator.optimum(latency) == 7.0
+    assert evaluator.values_of(accuracy) == [90.0, 80.5]
+    with pytest.raises(ConfigError, match=r'columns: .*"speed"'):
+        evaluator.optimum(Objective("speed"))
+    with pytest.raises(EvaluationError, match='expected "epochs" of 12, 200, got "epochs" of 7'):
+        evaluator.optimum(accuracy, Fidelity("epochs", 7))
+
+
+def test_a_table_without_rows_has_no_best(tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text(TEXT.splitlines()[0])
+    with pytest.raises(EvaluationError, match=r"empty\.csv: expected at least one row, found none$"):
+        table(str(tmp_path / "empty.csv")).optimum(Objective("validation_accuracy"))

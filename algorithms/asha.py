@@ -1,0 +1,98 @@
+"""Asynchronous successive halving, ASHA (Li et al. 2020, Algorithm 2; https://arxiv.org/abs/1810.05934).
+
+Whenever a worker is free, the best architecture that is among the best 1/eta of its rung and has not gone up
+goes up, from the highest rung down; if there is none, a new one starts at the lowest rung. Rung k trains
+to r eta^(s+k); a trial that goes up continues from its state.
+
+Differs from the paper:
+- new architectures come from any searcher, not from uniform sampling alone;
+- the highest rung is always the highest fidelity R, and the factor between rungs is the number nearest to eta
+  that divides the way from r to R evenly, rounded where both are whole; with R/r a power of eta these are the
+  paper's rungs. `levels` states them one by one, for evaluators that have certain ones only;
+- a failure takes its place in a rung, as the worst, and never goes up;
+- of equal values the earlier trial goes up.
+
+What the searcher inside is told: the result at the lowest rung, once, as soon as it is there. It compares
+what it is told (in a tournament, a regression, a mean over a subtree), and values after 1 and after 81 epochs
+do not compare: told the highest rung that each architecture reached, it would learn which ones had been
+promoted. Waiting for the last rung is no alternative, since an asynchronous rung may always promote later.
+BOHB (Falkner et al. 2018, https://arxiv.org/abs/1807.01774) and MOBSTER (Klein et al. 2020,
+https://arxiv.org/abs/2003.10865) instead model all fidelities and are told every rung; that needs
+searchers that know of fidelities. The price here: a search that follows the lowest rung's order of
+architectures, which successive halving trusts too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from algorithms.asked import Asked
+from algorithms.climbing import Bracket
+from algorithms.rungs import Ladder, Rungs
+from algorithms.wrapping import FidelityRange, Inner, ask_each, build_inner
+from nas.errors import ConfigError
+from nas.evaluation import Fidelity, Objective
+from nas.searcher import Searcher, Suggestion, Trial
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+
+class Asha:
+    """Lets the architectures of the searcher inside climb from a low fidelity to a high one.
+
+    Args:
+        space: for the searcher inside.
+        objectives: the first one decides what goes up.
+        seed: of the searcher inside, which gets another one that follows from it.
+        searcher: a section with a name and options, or a searcher; it leaves the fidelity open.
+        eta: one of so many goes up, 2 or more; the paper's experiments use 4, most software 3.
+        lowest: fidelity of the lowest rung; None for the evaluator's.
+        highest: of the highest; None for the evaluator's.
+        levels: all fidelities, rising, in place of `lowest` and `highest`.
+        early_stopping_rate: the paper's s: so many of the lowest rungs are left out, 0 to all but one.
+        fidelity_range: the evaluator's (name, lowest, full).
+
+    Raises:
+        ConfigError: an option out of range, or one that the searcher inside does not know.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        *,
+        seed: int,
+        searcher: Mapping[str, Any] | Searcher,
+        eta: int = 3,
+        lowest: float | None = None,
+        highest: float | None = None,
+        levels: Sequence[float] = (),
+        early_stopping_rate: int = 0,
+        fidelity_range: FidelityRange | None = None,
+    ) -> None:
+        fidelities = Ladder(levels, lowest, highest, eta).fidelities("asha", fidelity_range)
+        if not 0 <= early_stopping_rate < len(fidelities):
+            raise ConfigError(
+                f'searcher "asha": early_stopping_rate: expected 0 to {len(fidelities) - 1}, with '
+                f"{len(fidelities)} fidelities; got {early_stopping_rate}; change it"
+            )
+        self.fidelities: tuple[Fidelity, ...] = fidelities[early_stopping_rate:]
+        inner = build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
+        rungs = Rungs(len(self.fidelities), eta)
+        self._bracket = Bracket(Inner(inner), rungs, self.fidelities, objectives[0])
+        self._asked = Asked(type(self).__name__)
+
+    def ask(self, count: int = 1) -> list[Suggestion]:
+        return ask_each(count, self._ask)
+
+    def tell(self, trial: Trial) -> None:
+        self._asked.close(trial)
+        self._bracket.tell(trial)
+
+    def _ask(self) -> Suggestion | None:
+        suggestion = self._bracket.ask(self._asked.count)
+        if suggestion is not None:
+            self._asked.add()
+        return suggestion

@@ -1,0 +1,128 @@
+"""Exhaustive search: every architecture of a finite space once.
+
+No paper; the yardstick of small spaces, in derivation order or in a random one (random search without
+repeats, to the very end). Results do not influence it, so it never waits. The n-th derivation is
+reached by counting what lies behind each option, so that nothing is listed in advance and the search stands
+at a number. Derivations against a constraint, and those with a text that came before, are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from algorithms.asked import Asked
+from algorithms.population import check_range
+from nas.architecture import Architecture
+from nas.derivation import Derivation
+from nas.errors import ConfigError
+from nas.evaluation import Objective
+from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.sites import NUMBER, USE
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+_NAME = "exhaustive"
+
+
+class Exhaustive:
+    """Goes through the space.
+
+    Args:
+        space: to go through.
+        objectives: not used.
+        seed: of the random order; not used otherwise.
+        order: "derivation", the order of `nas.operators.enumerate_architectures`, or "random", every order
+            equally likely.
+        limit: derivations that the space may have at most, 1 or more; the texts that came are remembered,
+            about 100 bytes each.
+
+    Raises:
+        ConfigError: an option out of range, or a space that is unbounded or too large.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],  # noqa: ARG002 - the signature of all searchers
+        *,
+        seed: int,
+        order: Literal["derivation", "random"] = "derivation",
+        limit: int = 1_000_000,
+    ) -> None:
+        if order not in ("derivation", "random"):
+            raise ConfigError(
+                f'searcher "{_NAME}": order: expected "derivation" or "random"; got {order!r}; change it'
+            )
+        check_range(_NAME, "limit", limit, 1, None)
+        self._space = space
+        self._size = _checked_size(space, limit)
+        self._order = np.random.default_rng(seed).permutation(self._size) if order == "random" else None
+        self._next = 0
+        self._seen: set[str] = set()
+        self._asked = Asked(type(self).__name__)
+
+    def ask(self, count: int = 1) -> list[Suggestion]:
+        suggestions: list[Suggestion] = []
+        while len(suggestions) < count and self._next < self._size:
+            index = self._next if self._order is None else int(self._order[self._next])
+            self._next += 1
+            architecture = derivation_at(self._space, index)
+            if self._is_new(architecture):
+                self._asked.add()
+                suggestions.append(Suggestion(architecture, info={"origin": "enumeration", "index": index}))
+        if count > 0 and not suggestions:
+            raise SearchFinished
+        return suggestions
+
+    def tell(self, trial: Trial) -> None:
+        self._asked.close(trial)
+
+    def _is_new(self, architecture: Architecture) -> bool:
+        """Whether it is admissible and its text did not come before; from now on it did."""
+        digest = architecture.digest()
+        if digest in self._seen or self._space.violation(architecture) is not None:
+            return False
+        self._seen.add(digest)
+        return True
+
+
+def derivation_at(space: SearchSpace, index: int) -> Architecture:
+    """The architecture of a derivation's number, 0 to `size() - 1` in depth-first order."""
+    derivation = space.start()
+    while derivation.site is not None:
+        derivation, index = _step(derivation, index)
+    return derivation.architecture()
+
+
+def _step(derivation: Derivation, index: int) -> tuple[Derivation, int]:
+    """The option behind which the index lies, and the index there."""
+    assert derivation.site is not None
+    if derivation.site.kind in (NUMBER, USE):  # the same lies behind each option
+        behind = derivation.take(derivation.options[0]).count() or 1
+        return derivation.take(derivation.options[index // behind]), index % behind
+    for option in derivation.options:
+        taken = derivation.take(option)
+        behind = taken.count() or 0
+        if index < behind:
+            return taken, index
+        index -= behind
+    raise AssertionError("an index below the size is always found")
+
+
+def _checked_size(space: SearchSpace, limit: int) -> int:
+    size = space.size()
+    if size is None:
+        raise ConfigError(
+            f'searcher "{_NAME}": space {space.name}: expected a finite space; got one with real-valued '
+            "holes; give them as oneof(...) or take another searcher"
+        )
+    if size > limit:
+        raise ConfigError(
+            f'searcher "{_NAME}": space {space.name}: expected at most {limit} derivations; got '
+            f"{size if size < 10**15 else format(size, '.3g')}; raise limit or take another searcher"
+        )
+    return size

@@ -1,0 +1,92 @@
+"""Given architectures, or uniform samples of the space, one after the other: no search.
+
+What a study of a training protocol needs (Yang et al. 2020, section 4,
+https://arxiv.org/abs/1912.12522): the same architectures evaluated in several ways. Differs from the
+paper's sampling in that samples are uniform over the options of each decision of any space, where the paper
+draws continuous weights of DARTS' operations and keeps the largest.
+
+Given architectures are evaluated in their order, equal ones as often as they are given. Each is a text, or
+the JSON form of its decisions, which stands for the same choices in a variant of the space with another
+width or depth, where the text is another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from algorithms.asked import Asked
+from nas.architecture import Architecture
+from nas.errors import ConfigError, SpaceError
+from nas.evaluation import Objective
+from nas.operators import sample
+from nas.searcher import SearchFinished, Suggestion, Trial
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+_WHERE = 'searcher "listed"'
+
+
+class Listed:
+    """Proposes what it is given and is finished.
+
+    Args:
+        space: of the architectures.
+        objectives: not used.
+        seed: of the samples.
+        architectures: texts, or `Architecture.to_json()`; None for samples.
+        samples: number of uniform samples, where no architectures are given.
+
+    Raises:
+        ConfigError: neither architectures nor samples, or one that is not in the space.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],  # noqa: ARG002 - the signature of all searchers
+        *,
+        seed: int,
+        architectures: Sequence[str | Mapping[str, Any]] | None = None,
+        samples: int | None = None,
+    ) -> None:
+        if architectures is not None:
+            self._listed = _read(space, architectures)
+        elif samples is not None and samples >= 1:
+            rng = np.random.default_rng(seed)
+            self._listed = [sample(space, rng) for _ in range(samples)]
+        else:
+            raise ConfigError(
+                f"{_WHERE}: architectures or a number of samples of at least 1 is expected, "
+                f"{'none' if samples is None else samples} came; give searcher.samples=8"
+            )
+        self._asked = Asked(type(self).__name__)
+
+    def ask(self, count: int = 1) -> list[Suggestion]:
+        first = self._asked.count
+        given = self._listed[first : first + count]
+        if count > 0 and not given:
+            raise SearchFinished
+        for _ in given:
+            self._asked.add()
+        return [Suggestion(architecture) for architecture in given]
+
+    def tell(self, trial: Trial) -> None:
+        self._asked.close(trial)
+
+
+def _read(space: SearchSpace, given: Sequence[str | Mapping[str, Any]]) -> list[Architecture]:
+    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+        raise ConfigError(f"{_WHERE}: architectures: a list of at least one is expected, {given!r} came")
+    found = []
+    for number, item in enumerate(given):
+        try:
+            found.append(
+                space.parse(item) if isinstance(item, str) else space.architecture_from_json(dict(item))
+            )
+        except (SpaceError, TypeError, ValueError) as error:
+            raise ConfigError(f"{_WHERE}: architectures[{number}]: {error}") from error
+    return found

@@ -1,0 +1,179 @@
+"""Local search that moves at the first improvement (White et al. 2021).
+
+"Exploring the Loss Landscape in Neural Architecture Search", https://arxiv.org/abs/2005.02960. From a random
+architecture, unseen neighbours (one decision away) are evaluated in random order; the first that is
+better is the next point. Where no unseen neighbour is left, the search begins anew at a random one.
+
+Differs from the paper:
+- its Algorithm 1 evaluates all neighbours and moves to the best; moving at the first improvement is its
+  variant "query until lower";
+- nothing is suggested twice, over all restarts; an architecture is known by its text;
+- asynchronous: with trials in flight, further unseen neighbours of the point are suggested. A result becomes
+  the point if it is better than the point that it was suggested from and than the present one;
+- no waiting at the end of a neighbourhood: restarts are suggested while neighbours are in flight, as a worker
+  is better used on a random architecture than not at all. The next point is the first restart that
+  completes, unless one of those neighbours improves on the point it came from, and on the next one:
+  then the search returns there;
+- failed trials are seen, never points;
+- decisions behind a changed one are drawn at random, a real number has two random steps as neighbours
+  (`nas.operators.neighbours`);
+- a point with more than 1000 neighbours is not listed: its neighbours are drawn as mutations, until 100 in a
+  row are known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from algorithms.asked import Asked
+from nas.architecture import Architecture
+from nas.errors import DeadEndError, SpaceError
+from nas.evaluation import Objective
+from nas.operators import enumerate_architectures, mutate, neighbours, sample
+from nas.searcher import SearchFinished, Suggestion, Trial
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+_LISTED = 1000  # neighbours of a point; beyond, they are drawn
+_KNOWN = 100  # mutations in a row that are known, until a neighbourhood counts as seen
+_REDRAWS = 1000  # samples in a row that are known, until the rest of the space is looked for
+_ENUMERABLE = 100_000  # derivations; in a larger space the search ends where samples do
+
+
+class Point(NamedTuple):
+    """Where the search stands."""
+
+    loss: float
+    architecture: Architecture
+    trial: int
+
+
+class LocalSearch:
+    """First-improvement local search with random restarts on the first objective.
+
+    It is finished when the space is used up: exactly so if the space is finite and has at most 100,000
+    derivations, otherwise once 1000 samples in a row were known or 1000 draws in a row broke a constraint.
+
+    Args:
+        space: to search.
+        objectives: the first one counts.
+        seed: of all randomness.
+    """
+
+    def __init__(self, space: SearchSpace, objectives: Sequence[Objective], *, seed: int) -> None:
+        self._space = space
+        self._objective = objectives[0]
+        self._rng = np.random.default_rng(seed)
+        self._seen: set[str] = set()
+        self._point: Point | None = None
+        self._around: list[Architecture] | None = None  # of the point, still to suggest; None: to be drawn
+        self._origins: dict[int, float] = {}  # trial in flight -> loss of the point it was suggested from
+        self._rest: list[Architecture] | None = None  # what samples did not find; None: not looked for
+        self._asked = Asked(type(self).__name__)
+
+    def ask(self, count: int = 1) -> list[Suggestion]:
+        suggestions: list[Suggestion] = []
+        for _ in range(count):
+            suggestion = self._suggest()
+            if suggestion is None:
+                break
+            suggestions.append(suggestion)
+        if count > 0 and not suggestions and not self._origins:
+            raise SearchFinished
+        return suggestions
+
+    def tell(self, trial: Trial) -> None:
+        self._asked.close(trial)
+        evaluation = trial.evaluation
+        assert evaluation is not None
+        self._seen.add(trial.architecture.digest())
+        loss = self._objective.loss(evaluation.values.get(self._objective.name) if evaluation.ok else None)
+        here = math.inf if self._point is None else self._point.loss
+        if loss < min(here, self._origins.pop(trial.number)):
+            self._point = Point(loss, trial.architecture, trial.number)
+            self._around = self._neighbours(trial.architecture)
+
+    @property
+    def point(self) -> Point | None:
+        """Where the search stands; None before the first result and from the end of a climb to the next."""
+        return self._point
+
+    def _suggest(self) -> Suggestion | None:
+        point = self._point
+        if point is not None:
+            found = self._unseen_neighbour(point.architecture)
+            if found is not None:
+                self._origins[self._asked.add()] = point.loss
+                return Suggestion(found, parent=point.trial, info={"origin": "neighbour"})
+            self._point = None
+        found = self._unseen_sample()
+        if found is None:
+            return None
+        self._origins[self._asked.add()] = math.inf
+        return Suggestion(found, info={"origin": "random"})
+
+    def _neighbours(self, architecture: Architecture) -> list[Architecture] | None:
+        """All of them in random order; None if they are too many."""
+        found = list(islice(neighbours(self._space, architecture, self._rng), _LISTED + 1))
+        if len(found) > _LISTED:
+            return None
+        return [found[index] for index in self._rng.permutation(len(found))]
+
+    def _unseen_neighbour(self, architecture: Architecture) -> Architecture | None:
+        if self._around is None:
+            return self._unseen_mutation(architecture)
+        while self._around:
+            found = self._around.pop()
+            if self._is_new(found):
+                return found
+        return None
+
+    def _unseen_mutation(self, architecture: Architecture) -> Architecture | None:
+        for _ in range(_KNOWN):
+            try:
+                found = mutate(self._space, architecture, self._rng)
+            except SpaceError:  # no alternative, or none that the constraints admit
+                return None
+            if self._is_new(found):
+                return found
+        return None
+
+    def _unseen_sample(self) -> Architecture | None:
+        """A random architecture; once samples are all known, one of those that they missed."""
+        if self._rest is None:
+            try:
+                for _ in range(_REDRAWS):
+                    found = sample(self._space, self._rng)
+                    if self._is_new(found):
+                        return found
+            except DeadEndError:
+                if not self._seen and not self._unseen():
+                    raise
+            self._rest = self._unseen()
+        while self._rest:
+            found = self._rest.pop()
+            if self._is_new(found):
+                return found
+        return None
+
+    def _unseen(self) -> list[Architecture]:
+        """What is left of a space that is small enough, in random order."""
+        size = self._space.size()
+        if size is None or size > _ENUMERABLE:
+            return []
+        left = [each for each in enumerate_architectures(self._space) if each.digest() not in self._seen]
+        return [left[index] for index in self._rng.permutation(len(left))]
+
+    def _is_new(self, architecture: Architecture) -> bool:
+        """Whether it was never suggested; from now on it was."""
+        digest = architecture.digest()
+        if digest in self._seen:
+            return False
+        self._seen.add(digest)
+        return True

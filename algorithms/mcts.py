@@ -1,0 +1,222 @@
+"""Monte Carlo tree search, UCT over derivations (Negrinho and Gordon 2017; https://arxiv.org/abs/1704.08792).
+
+From the root of the tree of decisions the child of the highest score is taken until one is new,
+
+    score = mean reward + c * sqrt(2 ln N / n),     n visits of the child, N of the node,
+
+children not visited yet first and ties at random; from the new node on decisions are drawn uniformly. The
+result enters the nodes of the tree that were passed, not what was drawn behind them. The formula is that of
+DeepArchitect's released code, whose default is c = 1 and whose experiments use c = 0.5, our default. Where it
+is written mean + 2 c sqrt(2 ln N / n), as the paper is said to do, c is half of this one.
+
+Differs from the paper:
+- a reward is the share of the range of losses seen so far that a result leaves behind, 1 for the best and
+  0 for the worst success; all rewards change as the range grows, so that c means the same for every objective
+  (the paper's are accuracies in [0, 1], as they are). While all successes are equal they have 1;
+- failed trials have reward 0, and so has a node from which no drawn completion meets the constraints;
+- many trials may be in flight: each is a visit of reward 0 on its path until its result is told (a virtual
+  loss of one visit; Chaslot et al. 2008, https://doi.org/10.1007/978-3-540-87608-3_6), so that the next goes
+  elsewhere;
+- real numbers, and integers and repeats with more than `branching` options, get children one by one: at N
+  visits at most widening * sqrt(N), rounded up, drawn along the scale (progressive widening; Couetoux et al.
+  2011, https://doi.org/10.1007/978-3-642-25566-3_32);
+- complete architectures that break a constraint, and nodes all of whose children are gone, leave the tree.
+  20 ways through the tree with 50 completions each are tried for a suggestion, then it is a random one.
+
+As in the paper nothing keeps the search from an architecture that it knows: an explored part of a small
+space is visited again. The tree grows by at most 20 nodes a trial, by one where nothing breaks a constraint.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from algorithms.asked import Asked
+from algorithms.uct_tree import Node, Option, Tree
+from nas.architecture import Architecture, Decision
+from nas.derivation import Derivation
+from nas.draws import Draws, number_at
+from nas.errors import ConfigError, DeadEndError
+from nas.evaluation import Objective
+from nas.operators import sample
+from nas.searcher import Suggestion, Trial
+from nas.term import Number, Repeat
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+_WALKS = 20  # through the tree for one suggestion
+_ROLL_OUTS = 50  # behind one node
+
+
+class Walk(NamedTuple):
+    """A way through the tree: its nodes, the options between them, and where it ends (None: nowhere)."""
+
+    nodes: list[int]
+    options: list[Option]
+    end: Derivation | None
+
+
+class Flight(NamedTuple):
+    """A trial in flight: its nodes and its decisions."""
+
+    nodes: list[int]
+    decisions: tuple[Decision, ...]
+
+
+class MonteCarloTreeSearch:
+    """UCT on the first objective.
+
+    Args:
+        space: to search.
+        objectives: the first one counts.
+        seed: of all randomness.
+        exploration: c above, 0 or more.
+        branching: most options of a number or a repeat that are children all at once, 1 or more.
+        widening: children of other numbers, by the square root of the visits, above 0.
+
+    Raises:
+        ConfigError: an option out of range.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        *,
+        seed: int,
+        exploration: float = 0.5,
+        branching: int = 16,
+        widening: float = 1.0,
+    ) -> None:
+        _check("exploration", exploration, 0 <= exploration < math.inf, "0 or more")
+        _check("branching", branching, branching >= 1, "1 or more")
+        _check("widening", widening, 0 < widening < math.inf, "above 0")
+        self._space = space
+        self._objective = objectives[0]
+        self._branching = branching
+        self._widening = widening
+        self._rng = np.random.default_rng(seed)
+        self._draw = Draws(self._rng)
+        self._tree = Tree(exploration)
+        self._flying: dict[int, Flight] = {}
+        self._asked = Asked(type(self).__name__)
+
+    def ask(self, count: int = 1) -> list[Suggestion]:
+        return [self._suggest() for _ in range(count)]
+
+    def tell(self, trial: Trial) -> None:
+        self._asked.close(trial)
+        flight = self._flying.pop(trial.number)
+        self._tree.fly(flight.nodes, -1)
+        same = trial.architecture.decisions == flight.decisions
+        nodes = flight.nodes if same else self._known_nodes(trial.architecture)
+        evaluation = trial.evaluation
+        assert evaluation is not None
+        value = evaluation.values.get(self._objective.name) if evaluation.ok else None
+        self._tree.back_up(nodes, self._objective.loss(value))
+
+    def tree(self) -> Mapping[tuple[Option, ...], Node]:
+        """Visits and results by the options that lead to a node; the root has none."""
+        return self._tree.by_path()
+
+    def _suggest(self) -> Suggestion:
+        nodes, architecture = self._find()
+        self._tree.fly(nodes, 1)
+        self._flying[self._asked.add()] = Flight(nodes, architecture.decisions)
+        return Suggestion(architecture, info={"origin": "tree", "depth": len(nodes) - 1})
+
+    def _find(self) -> tuple[list[int], Architecture]:
+        """The nodes and the architecture of the next trial; raises DeadEndError if there is none."""
+        for _ in range(_WALKS):
+            walk = self._walk()
+            architecture = None if walk.end is None else self._roll_out(walk.end)
+            if architecture is not None:
+                return walk.nodes, architecture
+            if walk.end is None or walk.end.site is None:
+                if walk.options:
+                    self._tree.remove(walk.nodes[-2], walk.options[-1])
+            else:
+                self._tree.back_up(walk.nodes, math.inf)
+        architecture = sample(self._space, self._rng)
+        return self._known_nodes(architecture), architecture
+
+    def _walk(self) -> Walk:
+        """From the root to a new node, or to the end."""
+        derivation, nodes, options = self._space.start(), [0], []
+        new = not self._tree.nodes
+        if new:
+            self._tree.grow(None, 0)
+        while derivation.site is not None and not new:
+            node = self._tree.nodes[nodes[-1]]
+            option = self._next_option(node, derivation)
+            if option is None:
+                return Walk(nodes, options, None)
+            new = option not in node.children
+            nodes.append(self._tree.grow(nodes[-1], option) if new else node.children[option])
+            options.append(option)
+            try:
+                derivation = derivation.take(option)
+            except DeadEndError:
+                return Walk(nodes, options, None)
+        return Walk(nodes, options, derivation)
+
+    def _next_option(self, node: Node, derivation: Derivation) -> Option | None:
+        """The option to follow from a node: a new one, or that of the best child; None if all are gone."""
+        options = derivation.options
+        numeric = isinstance(derivation.choice, Number | Repeat)
+        if numeric and not 0 < len(options) <= self._branching:
+            if len(node.children) < self._widening * math.sqrt(node.visits):
+                drawn = self._uniform(derivation)
+                if drawn not in node.gone:
+                    return drawn
+            if not node.children and len(node.gone) < (len(options) or math.inf):
+                return self._uniform(derivation)
+        else:
+            new = [option for option in options if option not in node.children and option not in node.gone]
+            if new:
+                return new[self._draw.index(len(new))]
+        best = self._tree.best_options(node)
+        return best[self._draw.index(len(best))] if best else None
+
+    def _uniform(self, derivation: Derivation) -> Option:
+        number, options = derivation.choice, derivation.options
+        if isinstance(number, Number):
+            return number_at(number, self._draw())
+        return options[self._draw.index(len(options))]
+
+    def _roll_out(self, start: Derivation) -> Architecture | None:
+        """A random completion that meets the constraints, or None if none was found."""
+        for _ in range(_ROLL_OUTS if start.site is not None else 1):
+            derivation = start
+            try:
+                while derivation.site is not None:
+                    derivation = derivation.take(self._uniform(derivation))
+            except DeadEndError:
+                continue
+            architecture = derivation.architecture()
+            if self._space.violation(architecture) is None:
+                return architecture
+        return None
+
+    def _known_nodes(self, architecture: Architecture) -> list[int]:
+        """The nodes that an architecture passes."""
+        known = {(decision.hole, decision.prefix): decision for decision in architecture.decisions}
+        derivation, nodes = self._space.start(), [0]
+        while derivation.site is not None:
+            decision = known.get(derivation.key)
+            child = None if decision is None else self._tree.nodes[nodes[-1]].children.get(decision.option)
+            if decision is None or child is None:
+                break
+            nodes.append(child)
+            derivation = derivation.take(decision.option, decision.ids)
+        return nodes
+
+
+def _check(option: str, value: float, fits: bool, expected: str) -> None:
+    if not fits:
+        raise ConfigError(f'searcher "mcts": {option}: expected {expected}; got {value}; change it')

@@ -1,0 +1,102 @@
+"""Evolution with elitist truncation, (mu + lambda) (Beyer and Schwefel 2002).
+
+"Evolution strategies: A comprehensive introduction", https://doi.org/10.1023/A:1015059928466; for
+architectures e.g. Guo et al. 2020 (https://arxiv.org/abs/1904.00420, Algorithm 1), who cross and mutate the
+best ten of all generations. mu random architectures are the first parents. Each child has parents drawn
+uniformly; after lambda results the best mu of parents and children are the parents of the next generation.
+
+Differs from the papers:
+- asynchronous without a barrier: a generation is the next lambda results, whichever suggestions they belong
+  to, and no ask waits. A steady state (one result, one replacement) would change the selection
+  pressure of the method, and a barrier would leave workers idle and hang with a trial that hangs; one trial
+  at a time gives the papers' generations exactly (`algorithms.population.Generations`);
+- until the first generation is complete, its results so far are the parents once the random suggestions
+  are given out; while there is none, more random architectures are suggested;
+- one mutation for each child, after the crossover where there is one (`algorithms.population.Breeder`);
+  nothing adapts itself, as decisions have no step sizes;
+- failed trials count for their generation and are never parents;
+- an architecture is in the population once, with its latest result; of equal losses the younger stays, so
+  that the population can drift over a plateau.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from algorithms.asked import Asked
+from algorithms.population import Breeder, Generations, Member, check_range
+from nas.evaluation import Objective
+from nas.searcher import Suggestion, Trial
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+_NAME = "mu_plus_lambda"
+
+
+class MuPlusLambda:
+    """Elitist evolution on the first objective.
+
+    Args:
+        space: to search.
+        objectives: the first one counts.
+        seed: of all randomness.
+        parents: mu, 1 or more.
+        children: lambda, results to a generation, 1 or more.
+        crossover: probability that a child has two parents, 0 to 1.
+
+    Raises:
+        ConfigError: an option out of range.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        *,
+        seed: int,
+        parents: int = 10,
+        children: int = 10,
+        crossover: float = 0.5,
+    ) -> None:
+        check_range(_NAME, "parents", parents, 1, None)
+        check_range(_NAME, "children", children, 1, None)
+        check_range(_NAME, "crossover", crossover, 0, 1)
+        self._objective = objectives[0]
+        self._rng = np.random.default_rng(seed)
+        self._breeder = Breeder(space, self._rng, crossover)
+        self._generations: Generations[Member] = Generations(parents, children, best)
+        self._random = parents
+        self._asked = Asked(type(self).__name__)
+
+    def ask(self, count: int = 1) -> list[Suggestion]:
+        return [self._suggest(self._asked.add()) for _ in range(count)]
+
+    def tell(self, trial: Trial) -> None:
+        self._asked.close(trial)
+        evaluation = trial.evaluation
+        assert evaluation is not None
+        loss = self._objective.loss(evaluation.values.get(self._objective.name) if evaluation.ok else None)
+        self._generations.add(Member(loss, trial.architecture, trial.number) if loss < float("inf") else None)
+
+    @property
+    def parents(self) -> tuple[Member, ...]:
+        """Those of the next child, best first once the first generation is complete."""
+        return tuple(self._generations.parents)
+
+    def _suggest(self, number: int) -> Suggestion:
+        if number < self._random or not self._generations.parents:
+            return self._breeder.random()
+        return self._breeder.child(self._pick)
+
+    def _pick(self) -> Member:
+        parents = self._generations.parents
+        return parents[int(self._rng.integers(len(parents)))]
+
+
+def best(members: list[Member], size: int) -> list[Member]:
+    """The `size` members with the smallest losses, in their order; of equal losses the younger first."""
+    return sorted(members, key=lambda member: (member.loss, -member.trial))[:size]

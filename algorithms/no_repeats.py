@@ -1,0 +1,198 @@
+"""No architecture twice, whatever searcher proposes: repeats are answered from what is known.
+
+A wrapper of our own. A repeat is an architecture of the same text at the same fidelity; none is evaluated:
+- of a trial that has ended: the searcher inside is told that outcome at once, as of a cached trial;
+- of a trial in flight: it is told when that one ends.
+Then the searcher inside is asked again.
+
+After `redraws` repeats in a row it is stuck, as a population is that has converged, and the last repeat
+gives way to another architecture: a random walk of mutations from it, up to 100 steps, ends at the first
+that is new; failing that 1,000 random samples; failing that, where the space has at most 20,000
+derivations, whatever enumeration still finds. The searcher inside is told the result of that one in place of
+the repeat's, which leads it away from where it was stuck. If nothing new is found the search is finished; a
+small space is used up by then.
+
+A promotion of multi-fidelity search never gives way, since it asks about that architecture alone. It is
+a repeat only of the same architecture at its own fidelity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from algorithms.asked import Asked
+from algorithms.wrapping import FidelityRange, Inner, Proposal, ask_each, build_inner
+from nas.architecture import Architecture
+from nas.errors import ConfigError, SpaceError
+from nas.evaluation import Fidelity, Objective
+from nas.operators import enumerate_architectures, mutate, sample
+from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+_STEPS = 100
+_SAMPLES = 1000
+_ENUMERABLE = 20_000
+
+
+class Key(NamedTuple):
+    """What must not be proposed twice."""
+
+    digest: str
+    fidelity: Fidelity | None
+
+
+class NoRepeats:
+    """Asks the searcher inside until it proposes something new.
+
+    Args:
+        space: for the searcher inside, and for what stands in when it is stuck.
+        objectives: for the searcher inside.
+        seed: of the random walks; the searcher inside gets another one that follows from it.
+        searcher: a section with a name and options, or a searcher.
+        redraws: repeats in a row after which the last one gives way, 1 or more.
+        fidelity_range: for the searcher inside.
+
+    Raises:
+        ConfigError: an option out of range, or one that the searcher inside does not know.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        *,
+        seed: int,
+        searcher: Mapping[str, Any] | Searcher,
+        redraws: int = 20,
+        fidelity_range: FidelityRange | None = None,
+    ) -> None:
+        if redraws < 1:
+            raise ConfigError(f'searcher "no_repeats": redraws: expected 1 or more; got {redraws}; change it')
+        self._space = space
+        self._rng = np.random.default_rng(seed)
+        self._redraws = redraws
+        self._inner = Inner(
+            build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
+        )
+        self._asked = Asked(type(self).__name__)
+        self._known: dict[Key, Trial] = {}  # what has ended
+        self._waiting: dict[Key, list[int]] = {}  # what is in flight -> inner trials that repeat it
+        self._flying: dict[int, tuple[int, Key]] = {}  # outer trial -> inner trial, what was proposed
+        self._digests: list[str] = []  # of all outer trials
+        self._unseen: dict[Fidelity | None, list[Architecture]] = {}  # found by enumeration
+
+    @property
+    def fidelities(self) -> tuple[Fidelity, ...]:
+        return self._inner.fidelities
+
+    def ask(self, count: int = 1) -> list[Suggestion]:
+        return ask_each(count, self._ask)
+
+    def tell(self, trial: Trial) -> None:
+        self._asked.close(trial)
+        number, key = self._flying.pop(trial.number)
+        self._known[key] = self._known[_key(trial.suggestion)] = trial
+        self._inner.tell(number, trial)
+        for repeat in self._waiting.pop(key):
+            self._inner.tell(repeat, _answer(trial))
+
+    def _ask(self) -> Suggestion | None:
+        repeats = 0
+        while True:
+            proposal = self._inner.ask()
+            if proposal is None:
+                return None
+            if self._is_new(_key(proposal.suggestion)):
+                return self._propose(proposal)
+            promotion = self._continues(proposal.suggestion)
+            repeats += not promotion
+            if repeats < self._redraws or promotion:
+                self._answer_repeat(proposal)
+                continue
+            return self._give_way(proposal)
+
+    def _give_way(self, proposal: Proposal) -> Suggestion | None:
+        """Something new in place of a repeat; None if there is nothing now, but maybe later."""
+        repeated = proposal.suggestion
+        architecture = self._something_new(repeated)
+        if architecture is None:
+            self._answer_repeat(proposal)
+            if self._flying:
+                return None  # what is in flight may be promoted
+            raise SearchFinished
+        info = {**repeated.info, "instead_of": repeated.architecture.digest()}
+        return self._propose(
+            proposal._replace(suggestion=replace(repeated, architecture=architecture, info=info))
+        )
+
+    def _propose(self, proposal: Proposal) -> Suggestion:
+        outer, key = self._asked.add(), _key(proposal.suggestion)
+        self._flying[outer] = proposal.number, key
+        self._waiting[key] = []
+        self._digests.append(key.digest)
+        self._inner.stands_for(proposal.number, outer)
+        return proposal.suggestion
+
+    def _answer_repeat(self, proposal: Proposal) -> None:
+        key = _key(proposal.suggestion)
+        if key in self._waiting:
+            self._waiting[key].append(proposal.number)
+        else:
+            self._inner.tell(proposal.number, _answer(self._known[key]))
+
+    def _is_new(self, key: Key) -> bool:
+        return key not in self._known and key not in self._waiting
+
+    def _continues(self, suggestion: Suggestion) -> bool:
+        """Whether it asks about its parent's architecture once more, at another fidelity."""
+        parent = suggestion.parent
+        return parent is not None and self._digests[parent] == suggestion.architecture.digest()
+
+    def _something_new(self, repeated: Suggestion) -> Architecture | None:
+        for architecture in self._candidates(repeated.architecture):
+            if self._is_new(Key(architecture.digest(), repeated.fidelity)):
+                return architecture
+        return self._enumerated(repeated.fidelity)
+
+    def _candidates(self, architecture: Architecture) -> Iterator[Architecture]:
+        try:
+            for _ in range(_STEPS):
+                architecture = mutate(self._space, architecture, self._rng)
+                yield architecture
+        except SpaceError:  # no alternative, or none that the constraints admit
+            pass
+        try:
+            for _ in range(_SAMPLES):
+                yield sample(self._space, self._rng)
+        except SpaceError:  # constraints reject nearly all of the space
+            return
+
+    def _enumerated(self, fidelity: Fidelity | None) -> Architecture | None:
+        """A random one of a small space that is new at this fidelity."""
+        if fidelity not in self._unseen:
+            size = self._space.size()
+            small = size is not None and size <= _ENUMERABLE
+            all_ = list(enumerate_architectures(self._space)) if small else []
+            self._unseen[fidelity] = [all_[index] for index in self._rng.permutation(len(all_))]
+        unseen = self._unseen[fidelity]
+        while unseen:
+            architecture = unseen.pop()
+            if self._is_new(Key(architecture.digest(), fidelity)):
+                return architecture
+        return None
+
+
+def _key(suggestion: Suggestion) -> Key:
+    return Key(suggestion.architecture.digest(), suggestion.fidelity)
+
+
+def _answer(known: Trial) -> Trial:
+    """The outcome of a trial as that of its repeat, at no cost."""
+    assert known.evaluation is not None
+    return replace(known, evaluation=replace(known.evaluation, cost_seconds=0.0), cached_from=known.number)

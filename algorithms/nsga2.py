@@ -1,0 +1,205 @@
+"""NSGA-II: evolution towards the whole front of several objectives (Deb et al. 2002).
+
+https://doi.org/10.1109/4235.996017. Parents win binary tournaments by front, then by crowding distance; the
+next population takes the fronts of parents and children together, best first, and of the front that does
+not fit the least crowded. Constraints enter by constrained domination (`nas.pareto`, where sorting
+and crowding are). For architectures e.g. NSGA-Net (Lu et al. 2019, https://arxiv.org/abs/1810.03522).
+
+Differs from the paper:
+- asynchronous without a barrier: a generation is the next `population` results, whichever suggestions they
+  belong to, and no ask waits; one trial at a time gives the paper's generations exactly
+  (`algorithms.population.Generations`);
+- until the first generation is complete, its results so far are drawn as parents without a tournament once
+  the random suggestions are given out; while there is none, more random architectures are suggested;
+- crossover is uniform over decisions and gives one child, then one decision is mutated: the paper mutates
+  each of n with probability 1/n, one on average;
+- a population of 20 by default, for hundreds of trials; the paper has 100 and 25,000;
+- an architecture is in the population once, with its latest result;
+- a trial that failed, or lacks an objective, ranks below all others, as it counts for its generation
+  and never enters the population;
+- violations are relative to their limit, so that limits of different units add up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from algorithms.asked import Asked
+from algorithms.population import Breeder, Generations, check_range
+from nas.architecture import Architecture
+from nas.errors import ConfigError
+from nas.evaluation import Evaluation, Objective
+from nas.pareto import crowding_distances, non_domination_ranks
+from nas.searcher import Suggestion, Trial
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+_NAME = "nsga2"
+
+
+class Solution(NamedTuple):
+    """One of the population.
+
+    Attributes:
+        losses: one for each objective, finite.
+        violation: of all limits together; 0 for a feasible one.
+        rank: number of its front, from 0.
+        crowding: its distance to its neighbours on that front.
+    """
+
+    losses: tuple[float, ...]
+    violation: float
+    architecture: Architecture
+    trial: int
+    rank: int = 0
+    crowding: float = 0.0
+
+
+class NSGA2:
+    """Evolution on all objectives.
+
+    Args:
+        space: to search.
+        objectives: all count; one alone gives an elitist evolution by rank.
+        seed: of all randomness.
+        population: members, and results to a generation; 2 or more.
+        crossover: probability that a child has two parents, 0 to 1; the default is the paper's.
+        limits: name of an objective or of another reported value -> the worst value that is feasible: the
+            smallest for an objective to maximise, the largest for all else.
+
+    Raises:
+        ConfigError: an option out of range.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        *,
+        seed: int,
+        population: int = 20,
+        crossover: float = 0.9,
+        limits: Mapping[str, float] | None = None,
+    ) -> None:
+        check_range(_NAME, "population", population, 2, None)
+        check_range(_NAME, "crossover", crossover, 0, 1)
+        self._objectives = tuple(objectives)
+        self._limits = Limits(limits or {}, self._objectives)
+        self._rng = np.random.default_rng(seed)
+        self._breeder = Breeder(space, self._rng, crossover)
+        self._generations: Generations[Solution] = Generations(population, population, survivors)
+        self._random = population
+        self._asked = Asked(type(self).__name__)
+
+    def ask(self, count: int = 1) -> list[Suggestion]:
+        return [self._suggest(self._asked.add()) for _ in range(count)]
+
+    def tell(self, trial: Trial) -> None:
+        """As the protocol says; also raises ConfigError if the first results lack a value with a limit."""
+        self._asked.close(trial)
+        evaluation = trial.evaluation
+        assert evaluation is not None
+        self._generations.add(self._solution(trial, evaluation) if evaluation.ok else None)
+
+    @property
+    def population(self) -> tuple[Solution, ...]:
+        """Those of the next child, best front first once the first generation is complete."""
+        return tuple(self._generations.parents)
+
+    def _solution(self, trial: Trial, evaluation: Evaluation) -> Solution | None:
+        violation = self._limits.violation(evaluation)
+        losses = tuple([each.loss(evaluation.values.get(each.name)) for each in self._objectives])
+        if not all(map(math.isfinite, losses)):
+            return None
+        return Solution(losses, violation, trial.architecture, trial.number)
+
+    def _suggest(self, number: int) -> Suggestion:
+        if number < self._random or not self._generations.parents:
+            return self._breeder.random()
+        return self._breeder.child(self._pick)
+
+    def _pick(self) -> Solution:
+        """The winner of a binary tournament; the first drawn of equals."""
+        parents = self._generations.parents
+        first, second = self._rng.integers(len(parents), size=2).tolist()
+        return min(parents[first], parents[second], key=_crowded_comparison)
+
+
+def survivors(solutions: list[Solution], size: int) -> list[Solution]:
+    """The next population, ranked, best first; distances are those before the last front is cut."""
+    if not solutions:
+        return []
+    losses = np.array([solution.losses for solution in solutions])
+    ranks = non_domination_ranks(losses, [solution.violation for solution in solutions])
+    distances = np.zeros(len(solutions))
+    for rank in range(int(ranks.max()) + 1):
+        front = ranks == rank
+        distances[front] = crowding_distances(losses[front])
+    ranked = [
+        solution._replace(rank=rank, crowding=distance)
+        for solution, rank, distance in zip(solutions, ranks.tolist(), distances.tolist(), strict=True)
+    ]
+    return sorted(ranked, key=_crowded_comparison)[:size]
+
+
+def _crowded_comparison(solution: Solution) -> tuple[int, float]:
+    return solution.rank, -solution.crowding
+
+
+class Limits:
+    """Bounds on reported values.
+
+    Args:
+        limits: name of a value -> the worst feasible one.
+        objectives: say in which direction a value is worse.
+
+    Raises:
+        ConfigError: a limit that is not a finite number.
+    """
+
+    def __init__(self, limits: Mapping[str, Any], objectives: Sequence[Objective]) -> None:
+        if not isinstance(limits, Mapping):
+            raise ConfigError(
+                f'searcher "{_NAME}": limits: expected a mapping such as {{latency: 10.0}}; got {limits!r}; '
+                "change it"
+            )
+        for name, limit in limits.items():
+            if isinstance(limit, bool) or not isinstance(limit, int | float) or not math.isfinite(limit):
+                raise ConfigError(
+                    f'searcher "{_NAME}": limits.{name}: expected a finite number; got {limit!r}; change it'
+                )
+        self._limits = {str(name): float(limit) for name, limit in limits.items()}
+        self._least = {each.name for each in objectives if each.direction == "maximize"}
+        self._known = not limits
+
+    def violation(self, evaluation: Evaluation) -> float:
+        """Sum over the limits of how far the value is beyond, relative to the limit unless that is 0.
+
+        Raises:
+            ConfigError: the first completed evaluation lacks a value; later ones violate without bound.
+        """
+        if not self._known:
+            self._check(evaluation)
+        return sum(self._excess(name, limit, evaluation.values) for name, limit in self._limits.items())
+
+    def _excess(self, name: str, limit: float, values: Mapping[str, float]) -> float:
+        value = values.get(name, math.nan)
+        if math.isnan(value):
+            return math.inf
+        beyond = limit - value if name in self._least else value - limit
+        return max(0.0, beyond) / (abs(limit) or 1.0)
+
+    def _check(self, evaluation: Evaluation) -> None:
+        missing = [name for name in self._limits if name not in evaluation.values]
+        if missing:
+            reported = ", ".join(evaluation.values) or "none"
+            raise ConfigError(
+                f'searcher "{_NAME}": limits: expected values that are reported ({reported}); got '
+                f"{', '.join(missing)}; change it"
+            )
+        self._known = True

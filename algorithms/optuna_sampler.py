@@ -1,0 +1,283 @@
+"""Optuna's samplers as searchers (Akiba et al. 2019, https://arxiv.org/abs/1907.10902), by its ask and tell.
+
+- `tpe`: tree-structured Parzen estimator (Bergstra et al. 2011,
+  https://papers.nips.cc/paper/4443-algorithms-for-hyper-parameter-optimization; Watanabe 2023,
+  https://arxiv.org/abs/2304.11127).
+- `gp`: Gaussian process, Matern 5/2 with a length scale for each parameter, logarithm of the expected
+  improvement (Ament et al. 2023, https://arxiv.org/abs/2310.20708), over trials in flight too.
+- `optuna`: any sampler of `SAMPLERS`, or of one's own as "module:class".
+
+All numbers are Optuna's; its defaults stay, so that a comparison is with Optuna as people use it. What is
+decided here is how a space becomes parameters (`optuna_parameters`: holes are suggested in the order of
+the derivation, those of a condition only where it holds) and what becomes of trials without a value:
+
+- Trials in flight are Optuna's running trials (`tpe`: option `constant_liar`, on by default).
+- A failed trial, or one without a finite value of every objective, is told with the worst value that each
+  objective had so far: a sampler that never heard of it, as Optuna does with failures, might propose it
+  again and again. As long as the sampler draws at random (`n_startup_trials`), such trials stay in flight for
+  Optuna, so that "worst" has a meaning when it is first used.
+- A suggestion against a constraint is told in the same way, or as failed during that random start, and
+  Optuna is asked again, up to 20 times for one ask; then a uniformly random architecture that meets the
+  constraints takes its place. None of it is a trial of the study.
+- A told architecture that is not the suggested one is told as what it is; the suggestion fails.
+- Optuna may propose an architecture again; the wrapper `no_repeats` keeps it from that.
+
+Conditions: `gp` models what every told trial has and draws the other parameters at random, or by the sampler
+named with `independent_sampler`; `tpe` models each other parameter on its own, or with `group=true`
+those that occur together.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from algorithms.asked import Asked
+from algorithms.optuna_parameters import derive, values_of
+from nas.architecture import Architecture
+from nas.config import prepare
+from nas.errors import ConfigError, DeadEndError
+from nas.evaluation import Evaluation, Objective
+from nas.operators import sample
+from nas.registry import Registry
+from nas.searcher import Suggestion, Trial
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.samplers import BaseSampler
+
+    from nas.space import SearchSpace
+
+SAMPLERS = Registry("sampler")
+SAMPLERS.register("tpe", "optuna.samplers:TPESampler", "tree-structured Parzen estimator")
+SAMPLERS.register("gp", "optuna.samplers:GPSampler", "Gaussian process")
+SAMPLERS.register("nsga2", "optuna.samplers:NSGAIISampler", "NSGA-II (Deb et al. 2002)")
+SAMPLERS.register("nsga3", "optuna.samplers:NSGAIIISampler", "NSGA-III (Deb and Jain 2014)")
+SAMPLERS.register("cmaes", "optuna.samplers:CmaEsSampler", "CMA-ES (Hansen 2016); numbers only")
+
+_REDRAWS = 20  # suggestions against a constraint in one ask
+_LEAST = {"n_startup_trials": 0, "n_ei_candidates": 1, "population_size": 2}
+
+
+class OptunaSearcher:
+    """A study of Optuna's that this project's studies ask and tell.
+
+    Args:
+        space: to search.
+        objectives: all of them count, each in its direction.
+        seed: of all randomness; Optuna's own seed up to 2^32 - 1, and hashed to one beyond.
+        sampler: a name of `SAMPLERS`, or "module:class" of a sampler that takes `seed`.
+        first_only: only the first objective counts.
+        options: of the sampler, under Optuna's names; `independent_sampler` may be a name as well.
+
+    Raises:
+        ConfigError: an unknown sampler or option, a value that Optuna refuses, or several objectives for a
+            sampler of one.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        *,
+        seed: int,
+        sampler: str = "tpe",
+        first_only: bool = False,
+        **options: Any,
+    ) -> None:
+        self._space = space
+        self._objectives = tuple(objectives[:1] if first_only else objectives)
+        self._rng = np.random.default_rng(seed)
+        built = _build(sampler, options, _seed(seed))
+        _check_objectives(sampler, built, self._objectives)
+        self._study = _study(built, self._objectives)
+        self._origin = sampler
+        self._startup = max(1, options.get("n_startup_trials", 10))
+        self._worst: list[float] = []  # value of each objective
+        self._completed = 0
+        self._held: list[int] = []  # Optuna's numbers of failed trials that are still to be told
+        self._flying: dict[int, tuple[int, Architecture]] = {}  # trial -> Optuna's number, suggestion
+        self._asked = Asked(type(self).__name__)
+
+    @property
+    def study(self) -> Study:
+        """Optuna's study, for its own tools; telling it anything from outside breaks this searcher."""
+        return self._study
+
+    def ask(self, count: int = 1) -> list[Suggestion]:
+        with _quietly():
+            return [self._suggest() for _ in range(count)]
+
+    def tell(self, trial: Trial) -> None:
+        self._asked.close(trial)
+        number, suggested = self._flying.pop(trial.number)
+        if trial.architecture != suggested:
+            self._drop(number)
+            number = self._placed(trial.architecture)
+        evaluation = trial.evaluation
+        assert evaluation is not None
+        values = self._values(evaluation)
+        if values is not None:
+            self._complete(number, values)
+        elif self._completed < self._startup:
+            self._held.append(number)
+        else:
+            self._study.tell(number, self._worst)
+
+    def _suggest(self) -> Suggestion:
+        for _ in range(_REDRAWS):
+            trial = self._study.ask()
+            try:
+                architecture = derive(self._space, trial)
+            except DeadEndError:
+                architecture = None
+            if architecture is not None and self._space.violation(architecture) is None:
+                return self._noted(trial.number, architecture, self._origin)
+            self._reject(trial.number)
+        architecture = sample(self._space, self._rng)
+        return self._noted(self._placed(architecture), architecture, "random")
+
+    def _noted(self, number: int, architecture: Architecture, origin: str) -> Suggestion:
+        self._flying[self._asked.add()] = (number, architecture)
+        return Suggestion(architecture, info={"origin": origin})
+
+    def _placed(self, architecture: Architecture) -> int:
+        """Optuna's number of a running trial with this architecture, whatever its sampler would suggest."""
+        self._study.enqueue_trial(values_of(self._space, architecture))
+        trial = self._study.ask()
+        derive(self._space, trial)
+        return trial.number
+
+    def _reject(self, number: int) -> None:
+        if self._completed < self._startup:
+            self._drop(number)
+        else:
+            self._study.tell(number, self._worst)
+
+    def _drop(self, number: int) -> None:
+        from optuna.trial import TrialState
+
+        self._study.tell(number, state=TrialState.FAIL)
+
+    def _complete(self, number: int, values: list[float]) -> None:
+        pairs = zip(self._objectives, values, self._worst or values, strict=True)
+        self._worst = [max(value, worst, key=objective.loss) for objective, value, worst in pairs]
+        self._completed += 1
+        self._study.tell(number, values)
+        if self._completed >= self._startup:
+            for failed in self._held:
+                self._study.tell(failed, self._worst)
+            self._held.clear()
+
+    def _values(self, evaluation: Evaluation) -> list[float] | None:
+        """One for each objective; None where one is missing or not finite, or the evaluation failed."""
+        if not evaluation.ok:
+            return None
+        values = [evaluation.values.get(objective.name, math.nan) for objective in self._objectives]
+        return values if all(map(math.isfinite, values)) else None
+
+
+def tpe(space: SearchSpace, objectives: Sequence[Objective], *, seed: int, **options: Any) -> OptunaSearcher:
+    """Optuna's TPE; options as for `OptunaSearcher`, without `sampler`."""
+    return OptunaSearcher(space, objectives, seed=seed, **_named("tpe", options))
+
+
+def gp(space: SearchSpace, objectives: Sequence[Objective], *, seed: int, **options: Any) -> OptunaSearcher:
+    """Optuna's Gaussian process; options as for `OptunaSearcher`, without `sampler`."""
+    return OptunaSearcher(space, objectives, seed=seed, **_named("gp", options))
+
+
+def _named(sampler: str, options: dict[str, Any]) -> dict[str, Any]:
+    if "sampler" in options:
+        raise ConfigError(
+            f'searcher "{sampler}": has no option "sampler"; the searcher "optuna" has it; leave it out'
+        )
+    return {**options, "sampler": sampler}
+
+
+def _build(name: str, options: dict[str, Any], seed: int) -> BaseSampler:
+    """The sampler of Optuna's that a name stands for."""
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.samplers import BaseSampler
+
+    options = dict(options)
+    if isinstance(options.get("independent_sampler"), str):
+        options["independent_sampler"] = _build(options["independent_sampler"], {}, seed)
+    if options.get("group"):
+        options.setdefault("multivariate", True)  # what Optuna makes of it, with a warning
+    make = prepare(SAMPLERS, {"name": name, **options}, 0, seed=seed)
+    for option, least in _LEAST.items():
+        if isinstance(options.get(option), int) and options[option] < least:
+            raise ConfigError(
+                f'sampler "{name}": {option}: expected {least} or more; got {options[option]}; change it'
+            )
+    if name == "cmaes" and importlib.util.find_spec("cmaes") is None:
+        raise ConfigError('sampler "cmaes": the package cmaes is expected; got none; pip install cmaes')
+    if _warns_by_default(make):
+        options.setdefault("warn_independent_sampling", False)  # conditions are nothing unusual here
+        make = prepare(SAMPLERS, {"name": name, **options}, 0, seed=seed)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            built = make()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f'sampler "{name}": {" ".join(str(error).split())}; change the option') from None
+    if not isinstance(built, BaseSampler):
+        got = type(built).__name__
+        raise ConfigError(f'sampler "{name}": a sampler of Optuna\'s is expected; got {got}; name another')
+    return built
+
+
+def _warns_by_default(make: Any) -> bool:
+    try:
+        parameter = inspect.signature(make).parameters.get("warn_independent_sampling")
+    except ValueError:  # some built-in classes have none
+        return False
+    return parameter is not None and parameter.default is True
+
+
+def _check_objectives(name: str, sampler: BaseSampler, objectives: Sequence[Objective]) -> None:
+    from optuna.samplers import CmaEsSampler
+
+    if isinstance(sampler, CmaEsSampler) and len(objectives) > 1:
+        listed = ", ".join(objective.name for objective in objectives)
+        raise ConfigError(
+            f'sampler "{name}": one objective is expected; got {listed}; set first_only, or take another'
+        )
+
+
+def _study(sampler: BaseSampler, objectives: Sequence[Objective]) -> Study:
+    from optuna import create_study
+    from optuna.pruners import NopPruner
+    from optuna.storages import InMemoryStorage
+    from optuna.study import StudyDirection
+
+    directions = [StudyDirection[objective.direction.upper()] for objective in objectives]
+    with _quietly():
+        return create_study(
+            storage=InMemoryStorage(), sampler=sampler, pruner=NopPruner(), directions=directions
+        )
+
+
+def _seed(seed: int) -> int:
+    return seed if seed < 2**32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without Optuna's lines on what is usual here, such as every new study; the level is as before after."""
+    logger = logging.getLogger("optuna")
+    level = logger.level
+    logger.setLevel(max(level, logging.ERROR))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

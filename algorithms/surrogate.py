@@ -1,0 +1,174 @@
+"""Surrogate search, the default: a Gaussian process over encodings, its acquisition climbed by mutation.
+
+Bayesian optimisation (Jones et al. 1998) as neural architecture search has come to use it: results on a
+few architectures predict the others (White et al. 2021, BANANAS, https://arxiv.org/abs/1910.11858; Ru et al.
+2021, https://arxiv.org/abs/2006.07556), and the most promising one is sought by mutation of the best, since
+random candidates of a large space are all poor. Each part is chosen for searches of tens to hundreds of
+evaluations in any space:
+
+- the model is a sum of exponential kernels over L1 distances between decisions, ordered values and structure
+  (`algorithms/distances.py`), with few hyper-parameters, learnt from the data (`gaussian_process.py`);
+- losses become normal scores, the quantiles of a standard normal at their ranks (Salinas et al. 2020,
+  https://arxiv.org/abs/1909.13595): architectures that learn nothing and the last tenths of a percent
+  both keep a place on the scale, and neither unit nor outliers matter; failures share the worst rank;
+- acquisition is expected improvement, computed in its logarithm (Ament et al. 2023,
+  https://arxiv.org/abs/2310.20708), over the least posterior mean of the results, so that one lucky
+  measurement does not set the mark;
+- candidates are mutations and crossovers of the incumbents and random architectures, the best of which are
+  mutated further while that helps; the best unused ones are candidates again next time;
+- trials in flight are believed to give their posterior means (kriging believer, Ginsbourger et al. 2010);
+- several objectives are reduced to one at each ask, by a Chebyshev norm with random weights (Knowles 2006,
+  ParEGO);
+- no architecture is proposed twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from algorithms.acquisition import incumbent_order, log_expected_improvement, normal_scores, scalarized
+from algorithms.asked import Asked
+from algorithms.candidates import Candidate, Candidates
+from algorithms.distances import Codes, Distances
+from algorithms.gaussian_process import GaussianProcess, learnt_from
+from nas.errors import ConfigError
+from nas.evaluation import Objective
+from nas.operators import sample
+from nas.searcher import SearchFinished, Suggestion, Trial
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nas.space import SearchSpace
+
+_CLIMBS = 4  # rounds in which the best candidates are mutated further
+_REFIT = 15  # hyper-parameters are learnt anew when the results have grown by this share of one
+
+
+class SurrogateSearch:
+    """Asks for what a Gaussian process expects to improve most on the results.
+
+    Args:
+        space: of any kind.
+        objectives: the first one, or all of them, see `pareto`.
+        seed: of all randomness.
+        initial: random architectures before the model decides; at least 2.
+        pareto: search for the best trade-offs of all objectives instead of the best of the first.
+
+    Raises:
+        ConfigError: too few initial architectures, or a trade-off of a single objective.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        *,
+        seed: int,
+        initial: int = 5,
+        pareto: bool = False,
+    ) -> None:
+        if initial < 2:
+            raise ConfigError(
+                f'searcher "surrogate": initial: expected at least 2 architectures; got {initial}; raise it'
+            )
+        if pareto and len(objectives) < 2:
+            raise ConfigError(
+                'searcher "surrogate": pareto: expected two objectives or more; the evaluator has '
+                f"{len(objectives)}; add one to evaluator.objectives or set pareto=false"
+            )
+        self._objectives = tuple(objectives) if pareto else tuple(objectives[:1])
+        self._initial = initial
+        self._rng = np.random.default_rng(seed)
+        self._asked = Asked(type(self).__name__)
+        self._distances = Distances(space, sample(space, np.random.default_rng(seed)))
+        self._candidates = Candidates(space, self._distances, self._rng)
+        self._process = GaussianProcess()
+        self._fitted_at = 0
+        self._pending: dict[int, Candidate] = {}
+        self._told: list[Candidate] = []
+        self._losses: list[tuple[float, ...]] = []
+        self._between = np.zeros((0, 0, 0))  # distances between told architectures, once there is a model
+
+    def ask(self, count: int = 1) -> list[Suggestion]:
+        suggestions: list[Suggestion] = []
+        for _ in range(count):
+            candidate = self._propose()
+            if candidate is None:
+                break
+            self._pending[self._asked.add()] = candidate
+            suggestions.append(candidate.suggestion())
+        if count > 0 and not suggestions:
+            raise SearchFinished
+        return suggestions
+
+    def tell(self, trial: Trial) -> None:
+        self._asked.close(trial)
+        candidate = self._pending.pop(trial.number)
+        evaluation = trial.evaluation
+        assert evaluation is not None
+        values = evaluation.values if evaluation.ok else {}
+        self._losses.append(tuple(o.loss(values.get(o.name)) for o in self._objectives))
+        self._told.append(candidate._replace(trial=trial.number))
+
+    def _propose(self) -> Candidate | None:
+        completed = sum(np.isfinite(losses).all() for losses in self._losses)
+        if completed < 2 or len(self._told) + len(self._pending) < self._initial:
+            return self._candidates.random() or self._candidates.any_left()
+        values = normal_scores(self._scalar_losses())
+        self._learn(values)
+        pool = self._candidates.gather([self._told[i] for i in incumbent_order(values)])
+        scores = self._scores(pool)
+        for _ in range(_CLIMBS):
+            further = self._candidates.near([pool[i] for i in np.argsort(-scores, kind="stable")])
+            if not further:
+                break
+            before = scores.max()
+            pool, scores = pool + further, np.concatenate([scores, self._scores(further)])
+            if scores.max() <= before:
+                break
+        if not pool:
+            return self._candidates.any_left()
+        return self._candidates.take(pool, scores)
+
+    def _scalar_losses(self) -> NDArray[np.float64]:
+        losses = np.array(self._losses)
+        return losses[:, 0] if len(self._objectives) == 1 else scalarized(losses, self._rng)
+
+    def _learn(self, values: NDArray[np.float64]) -> None:
+        """Hyper-parameters now and then, results always, and what trials in flight are believed to give."""
+        n, known = len(values), [each.code for each in self._told]
+        if n >= self._fitted_at + 1 + self._fitted_at // _REFIT or len(self._objectives) > 1:
+            chosen = learnt_from(values, self._rng)
+            self._process.fit(self._distances.by_group([known[i] for i in chosen]), values[chosen])
+            self._rates = self._process.hyperparameters.rates
+            self._between = self._measure(known, known)
+            self._fitted_at = n
+        self._between = _grown(self._between, self._measure(known, known[self._between.shape[1] :]))
+        self._known = known
+        self._process.condition(self._between, values)
+        self._best = float(self._process.mean(self._between).min())
+        if self._pending:
+            self._known = known + [each.code for each in self._pending.values()]
+            across = self._measure(self._known, self._known[n:])
+            believed = self._process.mean(across[:, :n])
+            self._process.condition(_grown(self._between, across), np.concatenate([values, believed]))
+
+    def _measure(self, rows: Codes, others: Codes) -> NDArray[np.float64]:
+        return self._distances.between(rows, others, self._rates)
+
+    def _scores(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+        if not candidates:
+            return np.zeros(0)
+        across = self._measure(self._known, [each.code for each in candidates])
+        return log_expected_improvement(*self._process.predict(across), self._best)
+
+
+def _grown(between: NDArray[np.float64], added: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distances (kinds, n, n) with further columns (kinds, n + m, m), and rows, as they are symmetric."""
+    n = between.shape[1]
+    wide = np.concatenate([between, added[:, :n]], axis=2)
+    return np.concatenate([wide, added.transpose(0, 2, 1)], axis=1)

@@ -1,0 +1,186 @@
+"""Searchers around searchers: how a wrapper builds the one inside, and whose trial is whose.
+
+A wrapper has the option `searcher`, a section with `name` and options, or a searcher that is built already.
+Wrappers nest in any order, since each is a searcher to the one around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from algorithms import SEARCHERS
+from nas.config import accepts, prepare
+from nas.errors import ConfigError
+from nas.evaluation import Fidelity, Objective
+from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+FidelityRange = tuple[str, float, float]
+_STREAM = (2, 0)  # apart from the streams of trials and of the baseline; see nas.stages
+
+
+def prepare_searcher(section: Mapping[str, Any], *, seed: int) -> Callable[..., Searcher]:
+    """The searcher that a section names, to be called with space, objectives and `fidelity_range`.
+
+    Sections inside it are checked as well. The range goes to searchers with a parameter of that name.
+
+    Raises:
+        ConfigError: an unknown name or option, here or inside.
+    """
+    inside = section.get("searcher")
+    if isinstance(inside, Mapping):
+        prepare_searcher(inside, seed=0)
+    if accepts(SEARCHERS, section, "fidelity_range"):
+        ranged = prepare(SEARCHERS, section, 2, seed=seed, fidelity_range=None)
+        return partial(_checked, section, ranged, True)
+    return partial(_checked, section, prepare(SEARCHERS, section, 2, seed=seed), False)
+
+
+def build_inner(
+    searcher: Mapping[str, Any] | Searcher,
+    space: SearchSpace,
+    objectives: Sequence[Objective],
+    *,
+    seed: int,
+    fidelity_range: FidelityRange | None = None,
+) -> Searcher:
+    """The searcher inside a wrapper; a section becomes one with a seed of its own, a built one stays.
+
+    Args:
+        searcher: the wrapper's option.
+        space: what it searches.
+        objectives: what it sees.
+        seed: the wrapper's; another stream of random numbers follows from it.
+        fidelity_range: the evaluator's, for a searcher whose signature has it.
+
+    Raises:
+        ConfigError: neither a section nor a searcher; an unknown name or option.
+    """
+    if isinstance(searcher, Mapping):
+        make = prepare_searcher(searcher, seed=child_seed(seed))
+        return make(space, objectives, fidelity_range)
+    if not _is_searcher(searcher):
+        raise ConfigError(
+            f"searcher.searcher: a section with a name is expected, such as {{name: random}}, "
+            f"{searcher!r} came"
+        )
+    return searcher
+
+
+def child_seed(seed: int) -> int:
+    """The seed of the searcher inside one of this seed, below 2^32."""
+    return int(np.random.SeedSequence(seed, spawn_key=_STREAM).generate_state(1)[0])
+
+
+class Proposal(NamedTuple):
+    """What the searcher inside asks for: its own number, and the suggestion with the outer parent."""
+
+    number: int
+    suggestion: Suggestion
+
+
+class Inner:
+    """The searcher inside a wrapper, seen from the wrapper: whose number is whose, and each told once.
+
+    Inner trials are numbered by the asks of the inner searcher, outer ones by those of the wrapper; they
+    part where a wrapper keeps a proposal to itself or adds trials of its own.
+
+    Args:
+        searcher: fresh.
+    """
+
+    def __init__(self, searcher: Searcher) -> None:
+        self.searcher = searcher
+        self._proposed: dict[int, Suggestion] = {}  # in flight, as the inner searcher knows them
+        self._outer: list[int | None] = []  # inner number -> the outer trial that stands for it
+
+    @property
+    def in_flight(self) -> int:
+        """How many proposals were not told yet."""
+        return len(self._proposed)
+
+    @property
+    def fidelities(self) -> tuple[Fidelity, ...]:
+        """Those that it asks for, if it chooses them and says so."""
+        return tuple(getattr(self.searcher, "fidelities", ()))
+
+    def ask(self) -> Proposal | None:
+        """One proposal, or None: it is to be told more first.
+
+        Raises:
+            SearchFinished: nothing left, now and later.
+        """
+        given = self.searcher.ask(1)
+        if not given:
+            return None
+        number, suggestion = len(self._outer), given[0]
+        self._proposed[number] = suggestion
+        self._outer.append(None)
+        parent = None if suggestion.parent is None else self._outer[suggestion.parent]
+        return Proposal(number, replace(suggestion, parent=parent))
+
+    def stands_for(self, number: int, outer: int) -> None:
+        """Says which outer trial evaluates an inner one, for suggestions that have it as their parent."""
+        self._outer[number] = outer
+
+    def tell(self, number: int, trial: Trial, suggestion: Suggestion | None = None) -> None:
+        """Tells the inner searcher the end of its trial `number`.
+
+        Args:
+            number: an inner one, not told before.
+            trial: the outer one whose outcome answers it.
+            suggestion: in the inner searcher's own terms; by default its own proposal, or what was
+                evaluated in its place.
+        """
+        proposed = self._proposed.pop(number)
+        self._outer[number] = trial.number if self._outer[number] is None else self._outer[number]
+        if suggestion is None:
+            same = trial.architecture == proposed.architecture
+            suggestion = proposed if same else replace(trial.suggestion, parent=None)
+        self.searcher.tell(replace(trial, number=number, suggestion=suggestion))
+
+
+def ask_each(count: int, ask: Callable[[], Suggestion | None]) -> list[Suggestion]:
+    """Up to `count` suggestions, one at a time, until there is none.
+
+    Raises:
+        SearchFinished: nothing is left and nothing was given.
+    """
+    given: list[Suggestion] = []
+    while len(given) < count:
+        try:
+            suggestion = ask()
+        except SearchFinished:
+            if given:
+                return given
+            raise
+        if suggestion is None:
+            return given
+        given.append(suggestion)
+    return given
+
+
+def _checked(
+    section: Mapping[str, Any],
+    make: Callable[..., Any],
+    ranged: bool,
+    space: SearchSpace,
+    objectives: Sequence[Objective],
+    fidelity_range: FidelityRange | None = None,
+) -> Searcher:
+    made = make(space, objectives, **({"fidelity_range": fidelity_range} if ranged else {}))
+    if not _is_searcher(made):
+        got = type(made).__name__
+        raise ConfigError(f'searcher "{section["name"]}": something with ask, tell is expected, a {got} came')
+    return made
+
+
+def _is_searcher(thing: Any) -> bool:
+    return {"ask", "tell"} <= set(dir(thing))

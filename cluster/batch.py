@@ -1,0 +1,192 @@
+"""Whole studies on Ray: each one a task on one core, run again if its process is lost."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.environment import threads_of_workers
+from cluster.failures import explain
+from cluster.options import RayOptions
+from cluster.session import Session, amounts, connect, places
+from nas.errors import ConfigError, ProtocolError
+from nas.launcher import Job, Update
+
+_RETRIES = 2  # of a job whose process or node was lost
+_WAKE_SECONDS = 0.2  # the longest that a call of `stop` goes unnoticed
+
+
+@dataclass(slots=True, eq=False)
+class _Attempt:
+    job: Job
+    lost: int = 0  # processes
+    fault: str | None = None  # of the last loss
+
+
+class RayLauncher:
+    """Runs jobs on a local Ray, or on the cluster at an address whose nodes see the same files.
+
+    Args:
+        workers: studies at the same time; None for as many as fit the resources.
+        cpus_per_study: cores of one study, also its number of OpenMP threads.
+        gpus_per_study: GPUs of one study; a fraction shares one.
+        address: of a running cluster; None starts a local Ray, unless RAY_ADDRESS names one.
+        dashboard: whether a local Ray serves its dashboard, on the loopback interface.
+
+    Raises:
+        ConfigError: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int | None = None,
+        cpus_per_study: float = 1.0,
+        gpus_per_study: float = 0.0,
+        address: str | None = None,
+        dashboard: bool = True,
+    ) -> None:
+        with _named_after_studies():
+            self.options = RayOptions(
+                name="study",
+                workers=workers,
+                cpus_per_trial=cpus_per_study,
+                gpus_per_trial=gpus_per_study,
+                address=address,
+                dashboard=dashboard,
+            )
+        self._session: Session | None = None
+        self._workers = 0
+        self._stopping = False
+
+    @property
+    def workers(self) -> int:
+        return self._workers
+
+    def open(self) -> None:
+        """Connects to Ray, or starts it.
+
+        Raises:
+            ConfigError: no such cluster, or no node has what one study needs.
+        """
+        self._stopping = False
+        with threads_of_workers(self._threads), _named_after_studies():
+            self._session = connect(self.options)
+        try:
+            with _named_after_studies():
+                self._workers = places(self.options, self._session)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Update]:
+        """Runs the jobs in their order, as many at a time as there are workers.
+
+        A job whose process was lost runs again, `_RETRIES` times at most; one that raises does not.
+        """
+        import ray
+
+        function = self._function()
+        waiting = deque(_Attempt(job) for job in jobs)
+        flying: dict[Any, _Attempt] = {}
+        try:
+            while (waiting or flying) and not self._stopping:
+                while waiting and len(flying) < self._workers:
+                    attempt = waiting.popleft()
+                    named = function.options(name=f"study/{attempt.job.name}")
+                    flying[named.remote(attempt.job, os.getcwd())] = attempt
+                    yield Update(attempt.job, fault=attempt.fault)
+                ready, _ = ray.wait(list(flying), num_returns=1, timeout=_WAKE_SECONDS)
+                for reference in ready:
+                    attempt = flying.pop(reference)
+                    update = _taken(reference, attempt)
+                    if update is None:
+                        waiting.appendleft(attempt)
+                    else:
+                        yield update
+        finally:
+            _cancel(list(flying))
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def describe(self) -> Sequence[str]:
+        demand = amounts(self.options.demand)
+        if self._session is None:
+            return (f"ray: {demand} per study",)
+        where = "started here" if self._session.local else "joined"
+        return (
+            f"ray: {where}; {self._workers} studies at a time, {demand} each",
+            *self._session.describe(),
+        )
+
+    @property
+    def _threads(self) -> int:
+        return max(1, int(self.options.cpus_per_trial))
+
+    def _function(self) -> Any:
+        import ray
+
+        if self._session is None:
+            raise ProtocolError("RayLauncher: expected to be open, got a call before open() or after close()")
+        environment = self._session.runtime_env()
+        if not self._session.local:
+            environment.setdefault("env_vars", {})["OMP_NUM_THREADS"] = str(self._threads)
+        arguments: dict[str, Any] = {
+            "num_cpus": self.options.cpus_per_trial,
+            "num_gpus": self.options.gpus_per_trial,
+            "max_retries": 0,  # counted here
+            "runtime_env": environment or None,
+        }
+        return ray.remote(**arguments)(_carry_out)
+
+
+def _carry_out(job: Job, folder: str) -> Any:
+    """One job on its worker, in the folder that its relative paths are meant for."""
+    with suppress(OSError):  # a node that does not have it
+        os.chdir(folder)
+    return job()
+
+
+def _taken(reference: Any, attempt: _Attempt) -> Update | None:
+    """What became of an attempt; None if it is to be made once more."""
+    import ray
+    from ray.exceptions import RayError
+
+    try:
+        return Update(attempt.job, True, ray.get(reference))
+    except RayError as error:
+        fault = explain(error)
+    attempt.lost += 1
+    attempt.fault = " ".join(fault.reason.split())
+    if fault.retry and attempt.lost <= _RETRIES:
+        return None
+    return Update(attempt.job, True, fault=attempt.fault)
+
+
+def _cancel(references: Sequence[Any]) -> None:
+    import ray
+    from ray.exceptions import RayError
+
+    for reference in references:
+        with suppress(RayError):  # the connection may be what was lost
+            ray.cancel(reference, force=True)
+
+
+@contextmanager
+def _named_after_studies() -> Iterator[None]:
+    """Lets messages about Ray's options name them as the section `compare` does."""
+    try:
+        yield
+    except ConfigError as error:
+        text = str(error).replace("_per_trial", "_per_study").replace("executor", "compare")
+        raise ConfigError(text.replace("one trial", "one study")) from error

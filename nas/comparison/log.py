@@ -1,0 +1,151 @@
+"""The lines of a study's log that a comparison needs, and no more: StudyLog, read_log.
+
+A comparison may hold half a million trials, of which only numbers are kept: no architecture, no decisions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nas.errors import StoreError
+from nas.evaluation import Objective, Stage, Status
+from nas.store import FIRST_TRIAL
+
+FULL = math.inf  # fidelity of a full evaluation
+# Lines that say nothing that is asked for; they are told by their first bytes and never parsed.
+_SKIPPED = (b'{"event":"started"', b'{"event":"cached"')
+_TOLD, _EVALUATED_ITSELF = b'{"event":"told"', b'"cached_from":null'
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to read of each study.
+
+    Attributes:
+        names: of the measured quantities.
+        chooser: the objective by which a study chooses.
+        full: value of the evaluator's fidelity that is the full evaluation; inf where it is not known.
+    """
+
+    names: tuple[str, ...]
+    chooser: Objective
+    full: float = FULL
+
+
+@dataclass(slots=True)
+class LoggedTrial:
+    """What is kept of a trial; `status` is None until it ends, `values` are empty unless it completed."""
+
+    digest: str
+    fidelity: float
+    repeated: bool = False
+    status: str | None = None
+    values: tuple[float, ...] = ()
+    finished: float = 0.0
+    cost: float = 0.0
+
+
+@dataclass(slots=True)
+class StudyLog:
+    """What a log says, gathered line by line."""
+
+    wanted: Wanted
+    trials: dict[int, LoggedTrial] = field(default_factory=dict)
+    ended: list[int] = field(default_factory=list)
+    seen: set[tuple[str, float]] = field(default_factory=set)
+    opened: Mapping[str, Any] = field(default_factory=dict)
+    closed: Mapping[str, Any] | None = None
+    exhausted: bool = False
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        self.closed = None
+        match event["event"]:
+            case "opened":
+                self.opened = event
+            case "closed":
+                self.closed = event
+            case "asked" if event["trial"] is None:
+                self.exhausted = bool(event["exhausted"])
+            case "asked":
+                self._ask(event)
+            case "evaluated":
+                self._end(event["trial"], event["evaluation"], event["finished"])
+            case "told" if event["cached_from"] is not None:
+                self._answer(event["trial"], event["cached_from"], event["clock"])
+
+    def of(self, stage: Stage) -> list[int]:
+        """Ended trials of a stage in the order of their ends."""
+        return [number for number in self.ended if _stage(number) is stage]
+
+    def _ask(self, event: Mapping[str, Any]) -> None:
+        given = event["fidelity"]
+        fidelity = FULL if given is None or given["value"] >= self.wanted.full else float(given["value"])
+        trial = self.trials[event["trial"]] = LoggedTrial(event["digest"], fidelity)
+        if event["stage"] == Stage.SEARCH:
+            key = (trial.digest, fidelity)
+            trial.repeated = key in self.seen
+            self.seen.add(key)
+            self.exhausted = False
+
+    def _end(self, number: int, evaluation: Mapping[str, Any], finished: float) -> None:
+        trial = self.trials[number]
+        trial.status, trial.finished = evaluation["status"], float(finished)
+        trial.cost = float(evaluation["cost_seconds"])
+        if trial.status == Status.COMPLETED:
+            trial.values = tuple([_finite(evaluation["values"].get(name)) for name in self.wanted.names])
+        self.ended.append(number)
+
+    def _answer(self, number: int, holder: int, clock: float) -> None:
+        """A trial answered from the cache has the values of another, at no cost."""
+        trial, source = self.trials[number], self.trials[holder]
+        trial.status, trial.values, trial.finished = source.status, source.values, float(clock)
+        self.ended.append(number)
+
+
+def read_log(path: Path, wanted: Wanted) -> StudyLog:
+    log = StudyLog(wanted)
+    for line, event in _events(path):
+        try:
+            log.add(event)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise StoreError(
+                f"{path}, line {line}: expected an event of this platform; reading failed with "
+                f"{type(error).__name__} {error}; restore the file"
+            ) from error
+    return log
+
+
+def _events(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Numbered events that matter; a last line that is torn, as it is being written, does not."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path}: expected an event log; {error.strerror}; is it readable?") from error
+    lines = content.splitlines()
+    for number, line in enumerate(lines, start=1):
+        if line.startswith(_SKIPPED) or (line.startswith(_TOLD) and _EVALUATED_ITSELF in line):
+            continue
+        try:
+            yield number, json.loads(line)
+        except ValueError as error:
+            if number == len(lines):
+                return
+            raise StoreError(
+                f"{path}, line {number}: expected a JSON object; it is damaged; restore it"
+            ) from error
+
+
+def _finite(value: Any) -> float:
+    number = math.nan if value is None else float(value)
+    return number if math.isfinite(number) else math.nan
+
+
+def _stage(number: int) -> Stage:
+    if number < FIRST_TRIAL[Stage.BASELINE]:
+        return Stage.SEARCH
+    return Stage.BASELINE if number < FIRST_TRIAL[Stage.FINAL] else Stage.FINAL

@@ -1,0 +1,152 @@
+"""Who takes part in a comparison: methods, seeds and budgets, read from the section `compare` and checked."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from nas.config import CompareSection, Config
+from nas.errors import ConfigError
+from nas.evaluation import Evaluator
+from nas.hypervolume import hypervolume
+from nas.pareto import non_dominated
+
+if TYPE_CHECKING:
+    from nas.training.tabular import TableEvaluator
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """What a comparison runs.
+
+    Attributes:
+        methods: label -> section of its searcher, in order.
+        seeds: one study of each method for each; the same for all methods.
+        budgets: evaluations after which the report compares, ascending.
+        default: label of the method that the others are held against, or None.
+    """
+
+    methods: Mapping[str, Mapping[str, Any]]
+    seeds: tuple[int, ...]
+    budgets: tuple[int, ...]
+    default: str | None
+
+
+def lineup_of(config: Config) -> Lineup:
+    """The methods that run, with their seeds and budgets.
+
+    Raises:
+        ConfigError: a label that there is not, a number out of range, or nothing left to run.
+    """
+    section = config.compare
+    for label in section.searchers:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", str(label)):
+            raise ConfigError(
+                f"compare.searchers: labels of letters, digits and _.+- are expected, as they name folders; "
+                f"{label!r} came"
+            )
+    chosen = _chosen(section)
+    if section.default is not None:
+        _check_labels("default", [section.default], section)
+    if section.seeds < 1:
+        raise ConfigError(f"compare.seeds: 1 or more is expected, {section.seeds} came")
+    if section.first_seed < 0:
+        raise ConfigError(f"compare.first_seed: 0 or more is expected, {section.first_seed} came")
+    return Lineup(
+        methods={label: _section(label, section.searchers[label]) for label in chosen},
+        seeds=tuple(range(section.first_seed, section.first_seed + section.seeds)),
+        budgets=_budgets(section.budgets, config.budget.trials),
+        default=section.default if section.default in chosen else None,
+    )
+
+
+def _chosen(section: CompareSection) -> list[str]:
+    for key in ("only", "skip", "slow"):
+        _check_labels(key, getattr(section, key), section)
+    wanted = section.only or section.searchers
+    left_out = {*section.skip, *(() if section.with_slow or section.only else section.slow)}
+    chosen = [label for label in section.searchers if label in wanted and label not in left_out]
+    if not chosen:
+        raise ConfigError(
+            f"compare: at least one of {', '.join(section.searchers)} is expected to be left; "
+            "change compare.only, compare.skip or compare.with_slow"
+        )
+    return chosen
+
+
+def _check_labels(key: str, labels: Iterable[str], section: CompareSection) -> None:
+    for label in labels:
+        if label not in section.searchers:
+            close = difflib.get_close_matches(label, section.searchers, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            listed = ", ".join(section.searchers)
+            raise ConfigError(f"compare.{key}: one of {listed} is expected, {label} came{hint}")
+
+
+def _section(label: str, section: Any) -> Mapping[str, Any]:
+    if not isinstance(section, Mapping):
+        raise ConfigError(
+            f"compare.searchers.{label}: a searcher's section is expected, {section!r} came; "
+            f"+searcher@compare.searchers.{label}=OPTION adds one"
+        )
+    return section
+
+
+def _budgets(budgets: Sequence[int], trials: int | None) -> tuple[int, ...]:
+    """Those within the budget of the studies; that budget itself if none is."""
+    if not budgets or min(budgets) < 1:
+        raise ConfigError(f"compare.budgets: numbers of at least 1 are expected, {list(budgets)} came")
+    within = sorted({budget for budget in budgets if trials is None or budget <= trials})
+    return tuple(within) if within else (trials or max(budgets),)
+
+
+def reference_of(config: Config, evaluator: Evaluator) -> dict[str, float]:
+    """The hypervolume's reference point: as configured, or the worst of the evaluator's table; {} for none.
+
+    Raises:
+        ConfigError: several objectives and no such point.
+    """
+    names = [objective.name for objective in evaluator.objectives]
+    given = config.compare.reference
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        raise ConfigError(f"compare.reference: one of {', '.join(names)} is expected, {unknown[0]} came")
+    if len(names) == 1 and not given:
+        return {}
+    known = getattr(evaluator, "values_of", None)
+    point: dict[str, float] = {}
+    for objective in evaluator.objectives:
+        value = given.get(objective.name)
+        if value is None and known is not None:
+            value = max(known(objective), key=objective.loss)
+        if value is None or not math.isfinite(value):
+            raise ConfigError(
+                f"compare.reference: a number for each of {', '.join(names)} is expected, for the "
+                f"hypervolume; add +compare.reference.{objective.name}=VALUE"
+            )
+        point[objective.name] = float(value)
+    return point
+
+
+def optimum_of(evaluator: Evaluator, reference: Mapping[str, float]) -> dict[str, float]:
+    """The best possible value of each quantity, where the evaluator knows all of them, as a table does.
+
+    With several objectives also the hypervolume of the best front, under the name "hypervolume".
+    """
+    if not hasattr(evaluator, "optimum"):
+        return {}
+    table = cast("TableEvaluator", evaluator)
+    quantities = {quantity.name: quantity for quantity in (*table.objectives, table.reported)}
+    found = {name: table.optimum(quantity) for name, quantity in quantities.items()}
+    if len(table.objectives) > 1:
+        losses = np.array([[o.loss(value) for value in table.values_of(o)] for o in table.objectives]).T
+        front = losses[non_dominated(losses)]
+        point = [objective.loss(reference[objective.name]) for objective in table.objectives]
+        found["hypervolume"] = hypervolume(front, point)
+    return found

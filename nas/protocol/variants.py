@@ -1,0 +1,148 @@
+"""The variants of a protocol, from the configuration: each a run of its own on the same architectures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from nas.config import (
+    BaselineSection,
+    BudgetSection,
+    Config,
+    FinalSection,
+    ProtocolSection,
+    RunSection,
+    SearchSection,
+)
+from nas.errors import ConfigError, NasError
+from nas.operators import sample
+from nas.protocol.agreement import MIN_PAIRS
+from nas.stages import baseline_rng
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+SECTIONS = ("space", "evaluator", "search", "seed")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # it is a folder's too
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to evaluate the architectures.
+
+    Attributes:
+        name: of its folder and its row.
+        config: of its study alone: `resume` with its folder continues it like any other run.
+    """
+
+    name: str
+    config: Config
+
+
+def variants_of(config: Config, space: SearchSpace) -> tuple[Variant, ...]:
+    """All variants, or the one that `protocol.variant` names.
+
+    Args:
+        config: with variants in `protocol`.
+        space: of `config.space`; architectures are drawn there, those of the random baseline of a run with
+            this seed, and every variant takes over their decisions.
+
+    Raises:
+        ConfigError: a name, section, option or number that is none; too few architectures.
+    """
+    section = config.protocol
+    if config.compare.searchers:
+        raise ConfigError("protocol.variants: a comparison of searchers has none; leave one of the two out")
+    given = _architectures(config, space)
+    found = tuple(
+        Variant(_name(name), _alone(config, name, changes, given))
+        for name, changes in section.variants.items()
+    )
+    if section.variant is None:
+        return found
+    chosen = tuple(variant for variant in found if variant.name == section.variant)
+    if not chosen:
+        listed = ", ".join(variant.name for variant in found)
+        raise ConfigError(f"protocol.variant: one of {listed} is expected, {section.variant} came")
+    return chosen
+
+
+def _architectures(config: Config, space: SearchSpace) -> list[dict[str, Any]]:
+    """The decisions of all architectures."""
+    section = config.protocol
+    texts = section.architectures
+    key, number = ("samples", section.samples) if texts is None else ("architectures", len(texts))
+    if number < MIN_PAIRS:
+        raise ConfigError(
+            f"protocol.{key}: at least {MIN_PAIRS} architectures are expected, as fewer have no rank "
+            f"correlation to speak of; {number} came"
+        )
+    if texts is None:
+        return [sample(space, baseline_rng(config.seed, index)).to_json() for index in range(number)]
+    found = []
+    for index, text in enumerate(texts):
+        try:
+            found.append(space.parse(text).to_json())
+        except NasError as error:
+            raise ConfigError(f"protocol.architectures[{index}]: {error}") from error
+    return found
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"protocol.variants: a name of letters, digits and _ . + - is expected, {name!r} came"
+        )
+    return name
+
+
+def _alone(config: Config, name: str, changes: Any, given: Sequence[Mapping[str, Any]]) -> Config:
+    """The configuration of one variant's study."""
+    where = f"protocol.variants.{name}"
+    changes = {} if changes is None else changes
+    if not isinstance(changes, Mapping):
+        raise ConfigError(f"{where}: a mapping of {', '.join(SECTIONS)} is expected, {changes!r} came")
+    unknown = next((key for key in changes if key not in SECTIONS), None)
+    if unknown is not None:
+        raise ConfigError(f'{where}: unknown section "{unknown}"; sections: {", ".join(SECTIONS)}')
+    return replace(
+        config,
+        seed=_seed(where, changes.get("seed", config.seed)),
+        space=_merged(where, "space", config.space, changes),
+        evaluator=_merged(where, "evaluator", config.evaluator, changes),
+        search=_search(where, config.search, changes),
+        searcher={"name": "listed", "architectures": list(given)},
+        hashing={"name": "none"},
+        budget=BudgetSection(len(given)),
+        baseline=BaselineSection(0),
+        final=FinalSection(0),
+        protocol=ProtocolSection(samples=config.protocol.samples, variant=name),
+        run=RunSection(),
+        resume=None,
+        dry_run=False,
+    )
+
+
+def _merged(where: str, key: str, section: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A section with the variant's options; one that names another component has these options only."""
+    own = changes.get(key) or {}
+    if not isinstance(own, Mapping):
+        raise ConfigError(f"{where}.{key}: a mapping of options is expected, {own!r} came")
+    return dict(own) if own.get("name", section.get("name")) != section.get("name") else {**section, **own}
+
+
+def _search(where: str, section: SearchSection, changes: Mapping[str, Any]) -> SearchSection:
+    own = changes.get("search") or {}
+    fidelity = own.get("fidelity", section.fidelity) if isinstance(own, Mapping) else own
+    known = isinstance(own, Mapping) and set(own) <= {"fidelity"}
+    if not known or isinstance(fidelity, bool) or not isinstance(fidelity, int | float | None):
+        raise ConfigError(f"{where}.search: fidelity with a number is expected, {own!r} came")
+    return SearchSection(None if fidelity is None else float(fidelity))
+
+
+def _seed(where: str, seed: Any) -> int:
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ConfigError(f"{where}.seed: a whole number of at least 0 is expected, {seed!r} came")
+    return seed

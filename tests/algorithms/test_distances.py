@@ -1,0 +1,101 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from algorithms.distances import _LEVELS, Distances
+from nas.encoding import Encoder
+from nas.operators import sample
+from nas.space import SearchSpace
+from search_spaces import SPACES
+from search_spaces.nasbench201 import from_benchmark_string
+
+
+def coded(space, number, seed=0):
+    """Random architectures, the distances of their space and their codes."""
+    rng = np.random.default_rng(seed)
+    architectures = [sample(space, rng) for _ in range(number)]
+    distances = Distances(space, architectures[0])
+    return architectures, distances, [distances.code(architecture) for architecture in architectures]
+
+
+def ones(distances):
+    return [np.ones(groups) for groups in distances.groups]
+
+
+def brute_force(space, kind, architectures):
+    """From the encoder's own rows, counts put on the scale of levels."""
+    encoder = Encoder(space, (kind,)).fit(architectures)
+    rows = encoder.transform(architectures)
+    for name, column in encoder.columns.items():
+        if not (name.startswith("number:") or (name.startswith("hole:") and "=" not in name)):
+            rows[:, column] = np.searchsorted(_LEVELS, rows[:, column], side="right")
+        if name == "primitives":
+            rows[:, column] = 0
+    apart = np.abs(rows[:, None] - rows[None])
+    return (apart**2 if kind == "numeric" else apart).sum(-1)
+
+
+@pytest.mark.parametrize("name", ["nasbench201", "deepconv", "update_rule"])
+def test_distances_equal_brute_force(name):
+    space = SPACES.get(name)()
+    architectures, distances, codes = coded(space, 8)
+    structure = ["path"] if name == "nasbench201" else ["numeric", "ngram"]
+    assert distances.names == ("one_hot", *structure)
+    expected = np.stack([brute_force(space, kind, architectures) for kind in distances.names])
+    np.testing.assert_allclose(distances.between(codes, codes, ones(distances)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["nasbench201", "deepconv"])
+def test_a_distance_is_the_scaled_sum_over_its_groups(name):
+    _, distances, codes = coded(SPACES.get(name)(), 6)
+    scales = [np.random.default_rng(1).uniform(0.1, 3, size=groups) for groups in distances.groups]
+    parts = distances.by_group(codes)
+    expected = [np.einsum("g,gnm->nm", scale, part) for scale, part in zip(scales, parts, strict=True)]
+    np.testing.assert_allclose(
+        distances.between(codes, codes, scales), np.stack(expected), rtol=1e-5, atol=1e-4
+    )
+
+
+def test_each_hole_is_a_group_and_the_structure_is_one():
+    space = SPACES.get("nasbench201")()
+    _, distances, codes = coded(space, 20)
+    assert distances.groups == (6, 1)
+    for group in distances.by_group(codes)[0]:
+        assert set(np.unique(group)) == {0.0, 2.0}  # one hole: equal, or one option off and another on
+
+
+def test_cells_that_compute_the_same_are_close_in_their_paths():
+    """The two cells differ in an edge behind a zero, which no path passes."""
+    space = SPACES.get("nasbench201")()
+    cells = [
+        "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|",
+        "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|",
+    ]
+    one, other = (from_benchmark_string(space, cell) for cell in cells)
+    distances = Distances(space, one)
+    codes = [distances.code(one), distances.code(other)]
+    assert distances.between(codes[:1], codes[1:], ones(distances))[:, 0, 0].tolist() == [2, 0]
+
+
+def test_columns_that_come_later_do_not_change_distances():
+    space = SearchSpace("lines", "repeat(conv(kernel=oneof(1, 3, 5)) | relu() | gelu(), 1, 6)")
+    architectures, _, _ = coded(space, 12, seed=1)
+    distances = Distances(space, architectures[0])
+    codes = [distances.code(architecture) for architecture in architectures[:4]]
+    scales = ones(distances)
+    before = distances.between(codes, codes, scales)
+    for architecture in architectures[4:]:
+        distances.code(architecture)
+    np.testing.assert_array_equal(distances.between(codes, codes, scales), before)
+
+
+def test_sums_of_differences_are_a_metric():
+    _, distances, codes = coded(SPACES.get("macro")(), 7, seed=2)
+    found = distances.between(codes, codes, ones(distances))
+    for name, kind in zip(distances.names, found, strict=True):
+        assert (np.diag(kind) == 0).all()
+        np.testing.assert_allclose(kind, kind.T, atol=1e-6)
+        if name != "numeric":  # squared
+            for a, b, c in itertools.permutations(range(7), 3):
+                assert kind[a, c] <= kind[a, b] + kind[b, c] + 1e-6

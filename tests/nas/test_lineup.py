@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import csv
+import math
+
+import numpy as np
+import pytest
+
+from nas.config import BudgetSection, CompareSection, Config
+from nas.errors import ConfigError
+from nas.evaluation import Objective
+from nas.lineup import lineup_of, optimum_of, reference_of
+from nas.training.tabular import create
+from tests.nas.study_kit import FakeEvaluator
+
+SEARCHERS = {
+    "a": {"name": "random"},
+    "b": {"name": "random"},
+    "c": {"name": "random"},
+    "d": {"name": "random"},
+}
+ROWS = [(80.0, 9.0), (90.0, 12.0), (70.0, 3.0), (70.0, 8.0), (60.0, 30.0)]  # accuracy, milliseconds
+LATENCY = {"name": "latency", "direction": "minimize", "unit": "ms"}
+
+
+def config(trials: int | None = 200, **compare) -> Config:
+    section = CompareSection(**{"searchers": SEARCHERS, **compare})
+    return Config(name="mine", budget=BudgetSection(trials), compare=section)
+
+
+@pytest.fixture
+def table(tmp_path):
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("key", "acc", "ms"), *((n, *row) for n, row in enumerate(ROWS))])
+
+    def make(*objectives):
+        columns = {"accuracy": "acc", "latency": "ms"}
+        path = str(tmp_path / "table.csv")
+        return create(path=path, key="builtins:str", key_column="key", columns=columns, objectives=objectives)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ({}, "abcd"),
+        ({"skip": ["b"]}, "acd"),
+        ({"only": ["d", "a"]}, "ad"),
+        ({"only": ["d", "a"], "skip": ["a"]}, "d"),
+        ({"slow": ["c"]}, "abd"),
+        ({"slow": ["c"], "with_slow": True}, "abcd"),
+        ({"slow": ["c"], "only": ["c"]}, "c"),
+        ({"slow": ["c"], "with_slow": True, "skip": ["c"]}, "abd"),
+    ],
+)
+def test_labels_choose_the_methods_in_their_order(choice, expected):
+    assert list(lineup_of(config(**choice)).methods) == list(expected)
+
+
+def test_seeds_budgets_and_the_default():
+    lineup = lineup_of(config(seeds=3, first_seed=5, budgets=[50, 10, 10, 400], default="b"))
+    assert lineup.seeds == (5, 6, 7)
+    assert lineup.budgets == (10, 50)
+    assert lineup.default == "b"
+    assert lineup_of(config(default="b", skip=["b"])).default is None
+    assert lineup_of(config(trials=7)).budgets == (7,)
+    assert lineup_of(config(trials=None, budgets=[5, 9])).budgets == (5, 9)
+    assert lineup_of(config()).methods["a"] == {"name": "random"}
+
+
+@pytest.mark.parametrize(
+    ("compare", "message"),
+    [
+        ({"only": ["e"]}, r"compare\.only: one of a, b, c, d is expected, e came$"),
+        ({"slow": ["e"]}, r"compare\.slow: one of a, b, c, d is expected, e came$"),
+        ({"default": "e"}, r"compare\.default: one of a, b, c, d is expected, e came$"),
+        ({"skip": ["randon"], "searchers": {"random": {}}}, r"randon came; did you mean random\?$"),
+        (
+            {"skip": list("abcd")},
+            r"compare: at least one of a, b, c, d is expected to be left; change compare",
+        ),
+        ({"seeds": 0}, r"compare\.seeds: 1 or more is expected, 0 came$"),
+        ({"first_seed": -1}, r"compare\.first_seed: 0 or more is expected, -1 came$"),
+        ({"budgets": []}, r"compare\.budgets: numbers of at least 1 are expected, \[\] came$"),
+        ({"budgets": [0, 4]}, r"compare\.budgets: numbers of at least 1 are expected, \[0, 4\] came$"),
+        ({"searchers": {"a/b": {}}}, r"compare\.searchers: labels of letters.* 'a/b' came$"),
+        ({"searchers": {"..": {}}}, r"compare\.searchers: labels of letters.* '\.\.' came$"),
+        (
+            {"searchers": {"a": "random"}},
+            r"compare\.searchers\.a: a searcher's section is expected, 'random' ",
+        ),
+    ],
+)
+def test_mistakes_are_named(compare, message):
+    with pytest.raises(ConfigError, match=f"^(?:{message})|{message}"):
+        lineup_of(config(**compare))
+
+
+def test_a_table_knows_its_optima_and_its_worst_values(table):
+    one = table("accuracy")
+    assert optimum_of(one, {}) == {"accuracy": 90.0}
+    assert reference_of(config(), one) == {}
+    assert reference_of(config(reference={"accuracy": 50}), one) == {"accuracy": 50.0}
+    two = table("accuracy", LATENCY)
+    assert reference_of(config(), two) == {"accuracy": 60.0, "latency": 30.0}
+    assert reference_of(config(reference={"latency": 20.0}), two) == {"accuracy": 60.0, "latency": 20.0}
+    assert optimum_of(two, {"accuracy": 60.0, "latency": 30.0}).items() >= {
+        ("accuracy", 90.0),
+        ("latency", 3.0),
+    }
+
+
+def test_the_best_hypervolume_is_the_area_that_the_table_dominates(table):
+    """By counting the cells of a grid that are dominated by a row."""
+    reference = {"accuracy": 60.0, "latency": 20.0}
+    cells = [(60 + x + 0.5, y + 0.5) for x in range(40) for y in range(20)]
+    dominated = [any(a >= x and ms <= y for a, ms in ROWS) for x, y in cells]
+    assert optimum_of(table("accuracy", LATENCY), reference)["hypervolume"] == pytest.approx(sum(dominated))
+
+
+def test_other_evaluators_know_no_optimum_and_need_a_reference():
+    single, several = FakeEvaluator(), FakeEvaluator()
+    several.objectives = (Objective("accuracy"), Objective("cost", "minimize"))  # type: ignore[assignment]
+    assert optimum_of(single, {}) == {}
+    assert reference_of(config(), single) == {}
+    with pytest.raises(
+        ConfigError, match=r"^compare\.reference: a number .* add \+compare\.reference\.cost=V"
+    ):
+        reference_of(config(reference={"accuracy": 1.0}), several)
+    with pytest.raises(ConfigError, match=r"^compare\.reference: a number for each of accuracy, cost is exp"):
+        reference_of(config(reference={"accuracy": math.nan, "cost": 1.0}), several)
+    with pytest.raises(ConfigError, match=r"^compare\.reference: one of accuracy is expected, speed came$"):
+        reference_of(config(reference={"speed": 1.0}), single)
+    point = {"accuracy": 1.0, "cost": np.pi}
+    assert reference_of(config(reference=point), several) == point
