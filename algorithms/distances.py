@@ -84,15 +84,23 @@ class _Kind:
             a, b = self._matrix(rows), self._matrix(others)
             found += (a @ weights)[:, None] + (b @ weights)[None, :] - 2.0 * (a * weights) @ b.T
         if self._places:
-            from scipy.spatial.distance import cdist
-
-            weights = scales[self._group_of_places]
+            weights = scales[self._group_of_places] ** (0.5 if self.squared else 1.0)
             a, b = self._share_matrix(rows), self._share_matrix(others)
-            if self.squared:
-                found += cdist(a * np.sqrt(weights), b * np.sqrt(weights), "sqeuclidean")
-            else:
-                found += cdist(a * weights, b * weights, "cityblock")
+            found += _apart(a * weights, b * weights, self.squared)
         return np.maximum(found, 0.0)  # binary sums are exact, scaled ones are rounded
+
+    def by_group(self, rows: Sequence[Code]) -> Floats:
+        """Distances (groups, rows, rows) of every group alone."""
+        found = np.zeros((self.groups, len(rows), len(rows)))
+        ones, shares = self._matrix(rows), self._share_matrix(rows)
+        for group, distances in enumerate(found):
+            a = ones[:, [g == group for g in self._group_of_ones]]
+            if a.size:
+                distances += a.sum(1)[:, None] + a.sum(1)[None, :] - 2.0 * a @ a.T
+            b = shares[:, [g == group for g in self._group_of_places]]
+            if b.size:
+                distances += _apart(b, b, self.squared)
+        return found
 
     def _matrix(self, codes: Sequence[Code]) -> NDArray[np.float32]:
         matrix = np.zeros((len(codes), len(self._ones)), np.float32)
@@ -158,11 +166,13 @@ class Distances:
 
     def by_group(self, rows: Codes) -> list[Floats]:
         """For each kind the distances (groups, rows, rows) of every group alone, at scale 1."""
-        found = []
-        for i, kind in enumerate(self._kinds):
-            codes = [row[i] for row in rows]
-            found.append(np.stack([kind.between(codes, codes, scale) for scale in np.eye(kind.groups)]))
-        return found
+        return [kind.by_group([row[i] for row in rows]) for i, kind in enumerate(self._kinds)]
+
+
+def _apart(rows: Floats, others: Floats, squared: bool) -> Floats:
+    from scipy.spatial.distance import cdist
+
+    return cdist(rows, others, "sqeuclidean" if squared else "cityblock")
 
 
 def _is_ordered(site: Site) -> bool:
