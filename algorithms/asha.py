@@ -24,13 +24,13 @@ architectures, which successive halving trusts too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from algorithms.asked import Asked
-from algorithms.climbing import Bracket
+from algorithms.climbing import Bracket, open_inner
 from algorithms.rungs import Ladder, Rungs
-from algorithms.wrapping import FidelityRange, Inner, ask_each, build_inner
+from algorithms.wrapping import FidelityRange, ask_each, build_inner
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
 from nas.searcher import Searcher, Suggestion, Trial
@@ -55,7 +55,8 @@ class Asha:
         fidelity_range: the evaluator's (name, lowest, full).
 
     Raises:
-        ConfigError: an option out of range, or one that the searcher inside does not know.
+        ConfigError: an option out of range, or one that the searcher inside does not know; a searcher inside
+            that chooses fidelities.
     """
 
     def __init__(
@@ -79,10 +80,14 @@ class Asha:
                 f"{len(fidelities)} fidelities; got {early_stopping_rate}; change it"
             )
         self.fidelities: tuple[Fidelity, ...] = fidelities[early_stopping_rate:]
-        inner = build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
+        inside = build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
+        self._inner = open_inner("asha", inside)
         rungs = Rungs(len(self.fidelities), eta)
-        self._bracket = Bracket(Inner(inner), rungs, self.fidelities, objectives[0])
+        self._bracket = Bracket(self._inner, rungs, self.fidelities, objectives[0])
         self._asked = Asked(type(self).__name__)
+
+    def check_values(self, names: Collection[str]) -> None:
+        self._inner.check_values(names)
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         return ask_each(count, self._ask)

@@ -17,7 +17,7 @@ values are twice as likely as others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,8 @@ class Bisection:
         fidelity_range: of the evaluator, for the searcher inside.
 
     Raises:
-        ConfigError: an option out of range; a section that names no searcher; a searcher of another space.
+        ConfigError: an option out of range; a section that names no searcher; a searcher of another space; a
+            space with choices of which none is ordered, without `all_choices`.
         SpaceError: a space that is bisected already.
     """
 
@@ -69,6 +70,11 @@ class Bisection:
                 f'searcher "bisection": depth: expected 0 to {MAX_DEPTH}; got {depth}; change it'
             )
         self._space = bisected(space, all_choices=all_choices, depth=depth)
+        if not self._space.halves and bisected(space, all_choices=True, depth=depth).halves:
+            raise ConfigError(
+                f'searcher "bisection": space {space.name}: expected ordered choices to halve; got none; set '
+                "all_choices=true"
+            )
         self._inner = Inner(
             build_inner(searcher, self._space, objectives, seed=seed, fidelity_range=fidelity_range)
         )
@@ -78,6 +84,9 @@ class Bisection:
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:
         return self._inner.fidelities
+
+    def check_values(self, names: Collection[str]) -> None:
+        self._inner.check_values(names)
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         return ask_each(count, self._suggest)

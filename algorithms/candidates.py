@@ -9,7 +9,7 @@ import numpy as np
 
 from nas.architecture import Architecture
 from nas.errors import SpaceError
-from nas.operators import crossover, enumerate_architectures, mutate, sample
+from nas.operators import Mutator, crossover, enumerate_architectures, mutator, sample
 from nas.searcher import Suggestion
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ _CROSSOVERS = 6
 _RANDOM = 6
 _CLIMBERS = 5  # candidates that are mutated further in a round of climbing
 _STEPS = 4  # mutations of each of them
-_KEPT = 150  # candidates that are candidates again at the next ask
+_FEW = 12  # decisions up to which these numbers hold; with more of them each candidate takes longer
+_LEAST = 0.3  # share of these numbers that remains in the largest architectures
+_KEPT = 100  # candidates that are candidates again at the next ask
 _REDRAWS = 500  # for an unseen random architecture
 _ENUMERABLE = 100_000  # derivations that are worth walking through for what is left
 
@@ -63,6 +65,8 @@ class Candidates:
         self._proposed: set[str] = set()
         self._kept: list[Candidate] = []
         self._known: set[str] = set()  # digests in the pool of this ask
+        self._effort = 1.0
+        self._mutators: dict[str, Mutator] = {}  # of the incumbents, by digest
 
     def random(self) -> Candidate | None:
         """A random one, taken; None if none unseen was found."""
@@ -87,19 +91,23 @@ class Candidates:
         """The pool of one ask: what was kept, relatives of the incumbents (most of the best), random ones."""
         pool = [each for each in self._kept if each.architecture.digest() not in self._proposed]
         self._known = {each.architecture.digest() for each in pool}
-        for _ in range(_MUTATIONS):
+        decisions = sum(len(each.architecture.decisions) for each in incumbents) / len(incumbents)
+        self._effort = max(_LEAST, min(1.0, _FEW / max(decisions, 1.0)))
+        digests = {each.architecture.digest() for each in incumbents}
+        self._mutators = {key: value for key, value in self._mutators.items() if key in digests}
+        for _ in range(self._scaled(_MUTATIONS)):
             self._add(pool, self._mutation(incumbents[self._rank(len(incumbents))]))
-        for _ in range(_CROSSOVERS):
+        for _ in range(self._scaled(_CROSSOVERS)):
             first, second = (incumbents[self._rank(len(incumbents))] for _ in range(2))
             self._add(pool, self._crossed(first, second))
-        for _ in range(_RANDOM):
+        for _ in range(self._scaled(_RANDOM)):
             self._add(pool, self._drawn(lambda: sample(self._space, self._rng), "random", None))
         return pool
 
     def near(self, ordered: Sequence[Candidate]) -> list[Candidate]:
         """Mutations of the first few that are not in the pool yet."""
         found: list[Candidate] = []
-        for candidate in ordered[:_CLIMBERS]:
+        for candidate in ordered[: self._scaled(_CLIMBERS)]:
             for _ in range(_STEPS):
                 self._add(found, self._mutation(candidate))
         return found
@@ -109,6 +117,13 @@ class Candidates:
         order = np.argsort(-scores, kind="stable")
         self._kept = [pool[i] for i in order[1 : 1 + _KEPT]]
         return self._taken(pool[order[0]])
+
+    def coded(self, architecture: Architecture) -> Candidate:
+        """One that came from elsewhere, taken: it is not proposed from now on."""
+        return self._taken(Candidate(architecture, self._distances.code(architecture), "told"))
+
+    def _scaled(self, number: int) -> int:
+        return max(1, round(self._effort * number))
 
     def _taken(self, candidate: Candidate) -> Candidate:
         self._proposed.add(candidate.architecture.digest())
@@ -124,8 +139,17 @@ class Candidates:
         return min(int(-3 * np.log2(1 - share)), size - 1)
 
     def _mutation(self, parent: Candidate) -> Candidate | None:
-        origin = parent.trial if parent.trial is not None else parent.parent
-        return self._drawn(lambda: mutate(self._space, parent.architecture, self._rng), "mutation", origin)
+        origin, digest = (
+            parent.trial if parent.trial is not None else parent.parent,
+            parent.architecture.digest(),
+        )
+
+        def child() -> Architecture:
+            if digest not in self._mutators:
+                self._mutators[digest] = mutator(self._space, parent.architecture)
+            return self._mutators[digest](self._rng)
+
+        return self._drawn(child, "mutation", origin)
 
     def _crossed(self, first: Candidate, second: Candidate) -> Candidate | None:
         def child() -> Architecture:

@@ -11,7 +11,29 @@ from algorithms.rungs import Candidate, Rungs
 from algorithms.wrapping import Inner
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
+
+_REMEDY = "nest only one of asha and hyperband"
+
+
+def open_inner(name: str, searcher: Searcher) -> Inner:
+    """The searcher inside a wrapper that chooses fidelities.
+
+    Args:
+        name: of the wrapper, for messages.
+        searcher: fresh.
+
+    Raises:
+        ConfigError: one that says it chooses fidelities itself, through wrappers of its own too.
+    """
+    inner = Inner(searcher)
+    if inner.fidelities:
+        listed = ", ".join(f"{fidelity.value:g}" for fidelity in inner.fidelities)
+        raise ConfigError(
+            f'searcher "{name}": searcher: expected one that leaves the fidelity to the wrapper around it; '
+            f"got one that asks for {inner.fidelities[0].name} of {listed}; {_REMEDY}"
+        )
+    return inner
 
 
 class Bracket:
@@ -81,7 +103,7 @@ class Bracket:
         if given is not None:
             raise ConfigError(
                 "searcher.searcher: expected one that leaves the fidelity to the wrapper around it; got a "
-                f"suggestion with {given.name} = {given.value:g}; nest only one of asha and hyperband"
+                f"suggestion with {given.name} = {given.value:g}; {_REMEDY}"
             )
         self.rungs.begin(0)
         self._flying[number] = 0, proposal.number

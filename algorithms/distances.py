@@ -1,17 +1,19 @@
 """Distances between architectures for kernels, generic over spaces, each decision with a scale of its own.
 
-Three kinds, from `nas.encoding`: "one_hot" (L1 between decisions: a Hamming distance), "numeric" (squared
-distance between ordered values as shares of their range, if the space has any), and what is known of the
-network's structure: "path" where it has cells, since cells that compute the same often have the same paths
-(White et al. 2021, BANANAS), "ngram" elsewhere (L1 between counts).
+Kinds, from `nas.encoding`: "one_hot" (L1 between decisions: a Hamming distance), "numeric" (squared
+distance between ordered values as shares of their range, if the space has any), "count" (L1 between how
+often each primitive and each value of an attribute occurs, wherever: what a few results say most about),
+and what is known of the network's structure: "path" where it has cells, since cells that compute the same
+often have the same paths (White et al. 2021, BANANAS), "ngram" elsewhere (L1 between counts).
 
-The features of one hole are a group, whatever the repeat or rule around it; those of the structure are one
-group together. A distance is a sum over groups, each multiplied by its scale.
+The features of one hole are a group, whatever the repeat or rule around it; counts are one group, the
+structure is another. A distance is a sum over groups, each multiplied by its scale.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +24,7 @@ from nas.term import Choice, Literal, Number, Op, Repeat, Term, children
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
     from nas.architecture import Architecture
     from nas.sites import Site
@@ -29,8 +32,13 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-# Counts are told apart up to 4, then roughly in proportion: 32 copies of a block are 33, not 8 times 4.
-_LEVELS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024])
+# Counts are told apart up to 8, then in steps of a quarter to an eighth: 32 copies are much like 33.
+_LEVELS = (*range(1, 9), *(step * 2**power for power in range(1, 8) for step in (5, 6, 7, 8)))
+
+# By the beginning of a feature's name; "primitives" is left out, as the counts of single names sum to it.
+_KINDS = {"hole": "one_hot", "has": "one_hot", "number": "numeric"} | {
+    kind: kind for kind in ("count", "path", "ngram")
+}
 
 
 class Code(NamedTuple):
@@ -44,12 +52,18 @@ class Code(NamedTuple):
 Codes = Sequence[tuple[Code, ...]]
 
 
+class Packed(NamedTuple):
+    """Architectures as rows, in one kind of encoding; features that came later have no column."""
+
+    ones: csr_array
+    shares: Floats
+
+
 class _Kind:
     """One kind of encoding: its columns and their groups, which grow with the features that occur."""
 
-    def __init__(self, space: SearchSpace, name: str) -> None:
+    def __init__(self, name: str) -> None:
         self.squared = name == "numeric"
-        self._encoder = Encoder(space, (name,))
         self._ones: dict[tuple[str, int], int] = {}
         self._places: dict[str, int] = {}
         self._group_of_ones: list[int] = []
@@ -60,39 +74,46 @@ class _Kind:
     def groups(self) -> int:
         return max(1, len(self._groups))
 
-    def code(self, architecture: Architecture) -> Code:
+    def code(self, features: Features) -> Code:
         ones, places, shares = [], [], []
-        features: Features = self._encoder.features(architecture)
         for name, value in features.items():
-            if name == "primitives":
-                continue  # the counts of single names sum to it
             if _is_share(name):
                 places.append(self._place(name))
                 shares.append(value)
             else:
-                levels = int(np.searchsorted(_LEVELS, value, side="right"))
-                ones += [self._column(name, level) for level in range(levels)]
+                ones += [self._column(name, level) for level in range(bisect_right(_LEVELS, value))]
         return Code(np.array(ones, np.intp), np.array(places, np.intp), np.array(shares, float))
 
-    def between(self, rows: Sequence[Code], others: Sequence[Code], scales: Floats) -> Floats:
+    def pack(self, codes: Sequence[Code]) -> Packed:
+        """As matrices with a column for each feature so far."""
+        from scipy.sparse import csr_array
+
+        columns = np.concatenate([code.ones for code in codes]) if codes else np.zeros(0, np.intp)
+        ends = np.cumsum([0, *(len(code.ones) for code in codes)])
+        shape = (len(codes), len(self._ones))
+        shares = np.zeros((len(codes), len(self._places)))
+        for i, code in enumerate(codes):
+            shares[i, code.places] = code.shares
+        return Packed(csr_array((np.ones(len(columns)), columns, ends), shape=shape), shares)
+
+    def between(self, rows: Packed, others: Packed, scales: Floats) -> Floats:
         """Distances (rows, others); scales (groups,), for groups that came later their geometric mean."""
         if (later := self.groups - len(scales)) > 0:
             scales = np.append(scales, np.full(later, np.exp(np.log(scales).mean())))
-        found = np.zeros((len(rows), len(others)))
+        found = np.zeros((len(rows.shares), len(others.shares)))
         if self._ones:
-            weights = scales[self._group_of_ones].astype(np.float32)
-            a, b = self._matrix(rows), self._matrix(others)
-            found += (a @ weights)[:, None] + (b @ weights)[None, :] - 2.0 * (a * weights) @ b.T
+            found += _symmetric_difference(rows.ones, others.ones, scales[self._group_of_ones])
         if self._places:
             weights = scales[self._group_of_places] ** (0.5 if self.squared else 1.0)
-            a, b = self._share_matrix(rows), self._share_matrix(others)
-            found += _apart(a * weights, b * weights, self.squared)
-        return np.maximum(found, 0.0)  # binary sums are exact, scaled ones are rounded
+            a, b = (_widened(each.shares, len(weights)) * weights for each in (rows, others))
+            found += _apart(a, b, self.squared)
+        return np.maximum(found, 0.0)  # sums of scaled ones are rounded
 
     def by_group(self, rows: Sequence[Code]) -> Floats:
         """Distances (groups, rows, rows) of every group alone."""
         found = np.zeros((self.groups, len(rows), len(rows)))
-        ones, shares = self._matrix(rows), self._share_matrix(rows)
+        packed, shares = self.pack(rows)
+        ones = packed.toarray()
         for group, distances in enumerate(found):
             a = ones[:, [g == group for g in self._group_of_ones]]
             if a.size:
@@ -101,18 +122,6 @@ class _Kind:
             if b.size:
                 distances += _apart(b, b, self.squared)
         return found
-
-    def _matrix(self, codes: Sequence[Code]) -> NDArray[np.float32]:
-        matrix = np.zeros((len(codes), len(self._ones)), np.float32)
-        for row, code in zip(matrix, codes, strict=True):
-            row[code.ones] = 1.0
-        return matrix
-
-    def _share_matrix(self, codes: Sequence[Code]) -> Floats:
-        matrix = np.zeros((len(codes), len(self._places)))
-        for row, code in zip(matrix, codes, strict=True):
-            row[code.places] = code.shares
-        return matrix
 
     def _column(self, name: str, level: int) -> int:
         if (column := self._ones.get((name, level))) is None:
@@ -142,8 +151,9 @@ class Distances:
     def __init__(self, space: SearchSpace, example: Architecture) -> None:
         structure = "path" if _has_cell(example.network) else "ngram"
         ordered = ["numeric"] if any(map(_is_ordered, space.layout.sites)) else []
-        self.names = ("one_hot", *ordered, structure)
-        self._kinds = [_Kind(space, name) for name in self.names]
+        self.names = ("one_hot", *ordered, "count", structure)
+        self._encoder = Encoder(space, self.names)
+        self._kinds = [_Kind(name) for name in self.names]
 
     @property
     def groups(self) -> tuple[int, ...]:
@@ -152,27 +162,48 @@ class Distances:
 
     def code(self, architecture: Architecture) -> tuple[Code, ...]:
         """One code of each kind; columns of new features are added."""
-        return tuple(kind.code(architecture) for kind in self._kinds)
+        found: dict[str, Features] = {name: {} for name in self.names}
+        for name, value in self._encoder.features(architecture).items():
+            kind = _KINDS.get(name.partition(":")[0])
+            if kind is not None:
+                found[kind][name] = value
+        return tuple(kind.code(features) for kind, features in zip(self._kinds, found.values(), strict=True))
 
-    def between(self, rows: Codes, others: Codes, scales: Sequence[Floats]) -> Floats:
+    def pack(self, codes: Codes) -> tuple[Packed, ...]:
+        """Codes as matrices, to measure from several times."""
+        return tuple(kind.pack([code[i] for code in codes]) for i, kind in enumerate(self._kinds))
+
+    def between(self, rows: Sequence[Packed], others: Sequence[Packed], scales: Sequence[Floats]) -> Floats:
         """Distances (kinds, rows, others) with scales (groups,) of each kind; later groups may lack."""
-        parts = zip(self._kinds, scales, strict=True)
-        return np.stack(
-            [
-                kind.between([row[i] for row in rows], [other[i] for other in others], scale)
-                for i, (kind, scale) in enumerate(parts)
-            ]
-        )
+        parts = zip(self._kinds, rows, others, scales, strict=True)
+        return np.stack([kind.between(a, b, scale) for kind, a, b, scale in parts])
 
     def by_group(self, rows: Codes) -> list[Floats]:
         """For each kind the distances (groups, rows, rows) of every group alone, at scale 1."""
         return [kind.by_group([row[i] for row in rows]) for i, kind in enumerate(self._kinds)]
 
 
+def _symmetric_difference(rows: csr_array, others: csr_array, weights: Floats) -> Floats:
+    """Weight of the columns that just one of two rows has, (rows, others).
+
+    Sparse, as programs have thousands of columns; the matrices may lack the latest of them.
+    """
+    a, b = rows.copy(), others.copy()
+    for matrix in (a, b):
+        matrix.resize(matrix.shape[0], len(weights))
+    a.data = weights[a.indices]
+    common = a @ b.toarray().T
+    return a.sum(axis=1)[:, None] + (b @ weights)[None, :] - 2.0 * common
+
+
+def _widened(matrix: Floats, width: int) -> Floats:
+    return np.pad(matrix, ((0, 0), (0, width - matrix.shape[1])))
+
+
 def _apart(rows: Floats, others: Floats, squared: bool) -> Floats:
     from scipy.spatial.distance import cdist
 
-    return cdist(rows, others, "sqeuclidean" if squared else "cityblock")
+    return np.asarray(cdist(rows, others, "sqeuclidean" if squared else "cityblock"), dtype=np.float64)
 
 
 def _is_ordered(site: Site) -> bool:

@@ -19,15 +19,15 @@ nothing; BOHB (Falkner et al. 2018, https://arxiv.org/abs/1807.01774) shares one
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from algorithms.asked import Asked
-from algorithms.climbing import Bracket
+from algorithms.climbing import Bracket, open_inner
 from algorithms.rungs import Ladder, Rungs
-from algorithms.wrapping import FidelityRange, Inner, ask_each, build_inner
+from algorithms.wrapping import FidelityRange, ask_each, build_inner
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
 from nas.searcher import SearchFinished, Suggestion, Trial
@@ -59,7 +59,8 @@ class Hyperband:
         fidelity_range: the evaluator's (name, lowest, full).
 
     Raises:
-        ConfigError: an option out of range, or one that the searcher inside does not know.
+        ConfigError: an option out of range, or one that the searcher inside does not know; a searcher inside
+            that chooses fidelities.
     """
 
     def __init__(
@@ -86,12 +87,18 @@ class Hyperband:
         self._eta = eta
         self._objective = objectives[0]
         self._inner = [
-            Inner(build_inner(searcher, space, objectives, seed=own, fidelity_range=fidelity_range))
+            open_inner(
+                "hyperband",
+                build_inner(searcher, space, objectives, seed=own, fidelity_range=fidelity_range),
+            )
             for own in _seeds(seed, len(self.fidelities))
         ]
         self._open: list[Bracket] = []  # oldest first
         self._next = len(self.fidelities) - 1  # s of the bracket to begin next
         self._asked = Asked(type(self).__name__)
+
+    def check_values(self, names: Collection[str]) -> None:
+        self._inner[0].check_values(names)
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         return ask_each(count, self._ask)

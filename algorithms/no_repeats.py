@@ -12,13 +12,14 @@ derivations, whatever enumeration still finds. The searcher inside is told the r
 the repeat's, which leads it away from where it was stuck. If nothing new is found the search is finished; a
 small space is used up by then.
 
-A promotion of multi-fidelity search never gives way, since it asks about that architecture alone. It is
-a repeat only of the same architecture at its own fidelity.
+A promotion of multi-fidelity search, which asks about its parent's architecture at another fidelity, never
+gives way, since it asks about that architecture alone. It is a repeat only of the same architecture at its
+own fidelity. A second promotion of one trial to one fidelity is treated like any other proposal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -84,12 +85,16 @@ class NoRepeats:
         self._known: dict[Key, Trial] = {}  # what has ended
         self._waiting: dict[Key, list[int]] = {}  # what is in flight -> inner trials that repeat it
         self._flying: dict[int, tuple[int, Key]] = {}  # outer trial -> inner trial, what was proposed
-        self._digests: list[str] = []  # of all outer trials
+        self._keys: list[Key] = []  # of all outer trials
+        self._promoted: set[tuple[int, Fidelity | None]] = set()  # inner trials, and where to
         self._unseen: dict[Fidelity | None, list[Architecture]] = {}  # found by enumeration
 
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:
         return self._inner.fidelities
+
+    def check_values(self, names: Collection[str]) -> None:
+        self._inner.check_values(names)
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         return ask_each(count, self._ask)
@@ -108,9 +113,9 @@ class NoRepeats:
             proposal = self._inner.ask()
             if proposal is None:
                 return None
+            promotion = self._is_promotion(proposal)
             if self._is_new(_key(proposal.suggestion)):
                 return self._propose(proposal)
-            promotion = self._continues(proposal.suggestion)
             repeats += not promotion
             if repeats < self._redraws or promotion:
                 self._answer_repeat(proposal)
@@ -135,7 +140,7 @@ class NoRepeats:
         outer, key = self._asked.add(), _key(proposal.suggestion)
         self._flying[outer] = proposal.number, key
         self._waiting[key] = []
-        self._digests.append(key.digest)
+        self._keys.append(key)
         self._inner.stands_for(proposal.number, outer)
         return proposal.suggestion
 
@@ -149,10 +154,16 @@ class NoRepeats:
     def _is_new(self, key: Key) -> bool:
         return key not in self._known and key not in self._waiting
 
-    def _continues(self, suggestion: Suggestion) -> bool:
-        """Whether it asks about its parent's architecture once more, at another fidelity."""
-        parent = suggestion.parent
-        return parent is not None and self._digests[parent] == suggestion.architecture.digest()
+    def _is_promotion(self, proposal: Proposal) -> bool:
+        """Whether it asks about its parent's architecture at another fidelity, once; takes note of it."""
+        suggestion, key = proposal.suggestion, _key(proposal.suggestion)
+        if suggestion.parent is None or proposal.parent is None:
+            return False
+        before, step = self._keys[suggestion.parent], (proposal.parent, key.fidelity)
+        if before.digest != key.digest or before.fidelity == key.fidelity or step in self._promoted:
+            return False
+        self._promoted.add(step)
+        return True
 
     def _something_new(self, repeated: Suggestion) -> Architecture | None:
         for architecture in self._candidates(repeated.architecture):

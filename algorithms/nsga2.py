@@ -23,7 +23,7 @@ Differs from the paper:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -95,6 +95,10 @@ class NSGA2:
         self._generations: Generations[Solution] = Generations(population, population, survivors)
         self._random = population
         self._asked = Asked(type(self).__name__)
+
+    def check_values(self, names: Collection[str]) -> None:
+        """Raises ConfigError if a limit is on none of the values that evaluations have."""
+        self._limits.check(names)
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         return [self._suggest(self._asked.add()) for _ in range(count)]
@@ -184,7 +188,8 @@ class Limits:
             ConfigError: the first completed evaluation lacks a value; later ones violate without bound.
         """
         if not self._known:
-            self._check(evaluation)
+            self.check(evaluation.values)
+            self._known = True
         return sum(self._excess(name, limit, evaluation.values) for name, limit in self._limits.items())
 
     def _excess(self, name: str, limit: float, values: Mapping[str, float]) -> float:
@@ -194,12 +199,12 @@ class Limits:
         beyond = limit - value if name in self._least else value - limit
         return max(0.0, beyond) / (abs(limit) or 1.0)
 
-    def _check(self, evaluation: Evaluation) -> None:
-        missing = [name for name in self._limits if name not in evaluation.values]
+    def check(self, names: Collection[str]) -> None:
+        """Raises ConfigError if one of the values with a limit is not among these."""
+        missing = [name for name in self._limits if name not in names]
         if missing:
-            reported = ", ".join(evaluation.values) or "none"
+            reported = ", ".join(names) or "none"
             raise ConfigError(
                 f'searcher "{_NAME}": limits: expected values that are reported ({reported}); got '
                 f"{', '.join(missing)}; change it"
             )
-        self._known = True

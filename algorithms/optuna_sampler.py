@@ -34,7 +34,7 @@ import inspect
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -203,17 +203,23 @@ def _named(sampler: str, options: dict[str, Any]) -> dict[str, Any]:
     return {**options, "sampler": sampler}
 
 
-def _build(name: str, options: dict[str, Any], seed: int) -> BaseSampler:
+def _build(name: str, options: Mapping[str, Any], seed: int) -> BaseSampler:
     """The sampler of Optuna's that a name stands for."""
-    from optuna.exceptions import ExperimentalWarning
-    from optuna.samplers import BaseSampler
-
     options = dict(options)
     if isinstance(options.get("independent_sampler"), str):
         options["independent_sampler"] = _build(options["independent_sampler"], {}, seed)
     if options.get("group"):
         options.setdefault("multivariate", True)  # what Optuna makes of it, with a warning
     make = prepare(SAMPLERS, {"name": name, **options}, 0, seed=seed)
+    _check_options(name, options)
+    if _warns_by_default(make):
+        options.setdefault("warn_independent_sampling", False)  # conditions are nothing unusual here
+        make = prepare(SAMPLERS, {"name": name, **options}, 0, seed=seed)
+    return _made(name, make)
+
+
+def _check_options(name: str, options: Mapping[str, Any]) -> None:
+    """What Optuna finds out late or not at all."""
     for option, least in _LEAST.items():
         if isinstance(options.get(option), int) and options[option] < least:
             raise ConfigError(
@@ -221,9 +227,12 @@ def _build(name: str, options: dict[str, Any], seed: int) -> BaseSampler:
             )
     if name == "cmaes" and importlib.util.find_spec("cmaes") is None:
         raise ConfigError('sampler "cmaes": the package cmaes is expected; got none; pip install cmaes')
-    if _warns_by_default(make):
-        options.setdefault("warn_independent_sampling", False)  # conditions are nothing unusual here
-        make = prepare(SAMPLERS, {"name": name, **options}, 0, seed=seed)
+
+
+def _made(name: str, make: Callable[[], Any]) -> BaseSampler:
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.samplers import BaseSampler
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)

@@ -9,7 +9,7 @@ Differs from it: nothing is batched; whatever ends frees a place at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from algorithms.asked import Asked
@@ -58,6 +58,9 @@ class PendingLimit:
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:
         return self._inner.fidelities
+
+    def check_values(self, names: Collection[str]) -> None:
+        self._inner.check_values(names)
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         return ask_each(count, self._ask)

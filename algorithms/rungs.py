@@ -156,10 +156,18 @@ class Ladder:
                 "choose another searcher"
             )
         unit, low, full = fidelity_range
+        if low >= full:
+            raise ConfigError(
+                f"{where}: expected several {unit} to choose from; got {full:g} alone; set "
+                "search.fidelity=null, or give the evaluator more"
+            )
         values = self._stated(where) if self.levels else self._spaced(low, full)
         for value in values:
             if not low <= value <= full:
-                raise ConfigError(f"{where}: expected {low:g} to {full:g} {unit}; got {value:g}; change it")
+                raise ConfigError(
+                    f"{where}: expected {low:g} to {full:g} {unit}; got {value:g}; change levels, lowest or "
+                    "highest, or search.fidelity where it ends the range"
+                )
         if len(values) < 2 or any(a >= b for a, b in pairwise(values)):
             listed = ", ".join(f"{value:g}" for value in values)
             raise ConfigError(

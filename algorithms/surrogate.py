@@ -6,8 +6,8 @@ few architectures predict the others (White et al. 2021, BANANAS, https://arxiv.
 random candidates of a large space are all poor. Each part is chosen for searches of tens to hundreds of
 evaluations in any space:
 
-- the model is a sum of exponential kernels over L1 distances between decisions, ordered values and structure
-  (`algorithms/distances.py`), with few hyper-parameters, learnt from the data (`gaussian_process.py`);
+- the model is a sum of kernels, exponentials of distances between decisions, ordered values, counts of
+  primitives and structure (`distances.py`), its hyper-parameters learnt (`gaussian_process.py`);
 - losses become normal scores, the quantiles of a standard normal at their ranks (Salinas et al. 2020,
   https://arxiv.org/abs/1909.13595): architectures that learn nothing and the last tenths of a percent
   both keep a place on the scale, and neither unit nor outliers matter; failures share the worst rank;
@@ -25,6 +25,8 @@ evaluations in any space:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +34,7 @@ import numpy as np
 from algorithms.acquisition import incumbent_order, log_expected_improvement, normal_scores, scalarized
 from algorithms.asked import Asked
 from algorithms.candidates import Candidate, Candidates
-from algorithms.distances import Codes, Distances
+from algorithms.distances import Distances, Packed
 from algorithms.gaussian_process import GaussianProcess, learnt_from
 from nas.errors import ConfigError
 from nas.evaluation import Objective
@@ -41,6 +43,7 @@ from nas.searcher import SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from threadpoolctl import ThreadpoolController
 
     from nas.space import SearchSpace
 
@@ -80,6 +83,7 @@ class SurrogateSearch:
                 'searcher "surrogate": pareto: expected two objectives or more; the evaluator has '
                 f"{len(objectives)}; add one to evaluator.objectives or set pareto=false"
             )
+        _one_thread()
         self._objectives = tuple(objectives) if pareto else tuple(objectives[:1])
         self._initial = initial
         self._rng = np.random.default_rng(seed)
@@ -96,7 +100,8 @@ class SurrogateSearch:
     def ask(self, count: int = 1) -> list[Suggestion]:
         suggestions: list[Suggestion] = []
         for _ in range(count):
-            candidate = self._propose()
+            with _one_thread().limit(limits=1):
+                candidate = self._propose()
             if candidate is None:
                 break
             self._pending[self._asked.add()] = candidate
@@ -110,6 +115,8 @@ class SurrogateSearch:
         candidate = self._pending.pop(trial.number)
         evaluation = trial.evaluation
         assert evaluation is not None
+        if trial.architecture.digest() != candidate.architecture.digest():  # a log of another version, say
+            candidate = self._candidates.coded(trial.architecture)
         values = evaluation.values if evaluation.ok else {}
         self._losses.append(tuple(o.loss(values.get(o.name)) for o in self._objectives))
         self._told.append(candidate._replace(trial=trial.number))
@@ -145,25 +152,28 @@ class SurrogateSearch:
             chosen = learnt_from(values, self._rng)
             self._process.fit(self._distances.by_group([known[i] for i in chosen]), values[chosen])
             self._rates = self._process.hyperparameters.rates
-            self._between = self._measure(known, known)
+            self._between = self._measure(*[self._distances.pack(known)] * 2)
             self._fitted_at = n
-        self._between = _grown(self._between, self._measure(known, known[self._between.shape[1] :]))
-        self._known = known
+        packed = self._distances.pack(known)
+        new = self._distances.pack(known[self._between.shape[1] :])
+        self._between = _grown(self._between, self._measure(packed, new))
+        self._known = packed
         self._process.condition(self._between, values)
         self._best = float(self._process.mean(self._between).min())
         if self._pending:
-            self._known = known + [each.code for each in self._pending.values()]
-            across = self._measure(self._known, self._known[n:])
+            flying = [each.code for each in self._pending.values()]
+            self._known = self._distances.pack(known + flying)
+            across = self._measure(self._known, self._distances.pack(flying))
             believed = self._process.mean(across[:, :n])
             self._process.condition(_grown(self._between, across), np.concatenate([values, believed]))
 
-    def _measure(self, rows: Codes, others: Codes) -> NDArray[np.float64]:
+    def _measure(self, rows: Sequence[Packed], others: Sequence[Packed]) -> NDArray[np.float64]:
         return self._distances.between(rows, others, self._rates)
 
     def _scores(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
         if not candidates:
             return np.zeros(0)
-        across = self._measure(self._known, [each.code for each in candidates])
+        across = self._measure(self._known, self._distances.pack([each.code for each in candidates]))
         return log_expected_improvement(*self._process.predict(across), self._best)
 
 
@@ -172,3 +182,17 @@ def _grown(between: NDArray[np.float64], added: NDArray[np.float64]) -> NDArray[
     n = between.shape[1]
     wide = np.concatenate([between, added[:, :n]], axis=2)
     return np.concatenate([wide, added.transpose(0, 2, 1)], axis=1)
+
+
+@cache
+def _one_thread() -> ThreadpoolController:
+    """Holds linear algebra to one thread: on matrices this small, several threads wait for one another.
+
+    On two cores an ask took three times as long with two. What is imported here is not waited for later,
+    and libraries that are loaded after this are not held.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    for module in ("linalg", "optimize", "sparse", "spatial.distance", "special", "stats"):
+        import_module(f"scipy.{module}")
+    return ThreadpoolController().select(user_api="blas")

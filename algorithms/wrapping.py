@@ -6,7 +6,7 @@ Wrappers nest in any order, since each is a searcher to the one around it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -80,10 +80,17 @@ def child_seed(seed: int) -> int:
 
 
 class Proposal(NamedTuple):
-    """What the searcher inside asks for: its own number, and the suggestion with the outer parent."""
+    """What the searcher inside asks for.
+
+    Attributes:
+        number: the inner one.
+        suggestion: with the outer parent.
+        parent: the inner one.
+    """
 
     number: int
     suggestion: Suggestion
+    parent: int | None
 
 
 class Inner:
@@ -111,6 +118,12 @@ class Inner:
         """Those that it asks for, if it chooses them and says so."""
         return tuple(getattr(self.searcher, "fidelities", ()))
 
+    def check_values(self, names: Collection[str]) -> None:
+        """Passes on which values evaluations have; see `nas.fitting.check_values`."""
+        check = getattr(self.searcher, "check_values", None)
+        if check is not None:
+            check(names)
+
     def ask(self) -> Proposal | None:
         """One proposal, or None: it is to be told more first.
 
@@ -124,7 +137,7 @@ class Inner:
         self._proposed[number] = suggestion
         self._outer.append(None)
         parent = None if suggestion.parent is None else self._outer[suggestion.parent]
-        return Proposal(number, replace(suggestion, parent=parent))
+        return Proposal(number, replace(suggestion, parent=parent), suggestion.parent)
 
     def stands_for(self, number: int, outer: int) -> None:
         """Says which outer trial evaluates an inner one, for suggestions that have it as their parent."""

@@ -20,7 +20,7 @@ from nas.errors import ConfigError, NasError
 from nas.eventlog import FILE_NAME, Lock, plain, taken
 from nas.folder import run_folder
 from nas.jobs import Outcome, StudyJob, baseline_job, composed, ends_of, forget, study_job
-from nas.lineup import Lineup, lineup_of, optimum_of, reference_of
+from nas.lineup import Lineup, doubt_of, lineup_of, optimum_of, reference_of
 from nas.provenance import check_same_study, opening, versions
 from nas.session import make_launcher
 from nas.tally import Tally, open_board
@@ -64,6 +64,9 @@ def carry_out_campaign(config: Config, job: int | None = None) -> int:
         NasError: one line for the first thing that is wrong; nothing is started or written then.
     """
     campaign = prepare_campaign(config)
+    doubt = doubt_of(campaign.lineup)
+    if doubt is not None:
+        print(f"warning: {doubt}", file=sys.stderr, flush=True)
     if config.dry_run:
         from nas.preview import preview_comparison
 

@@ -73,6 +73,7 @@ class CompareSection:
     first_seed: int = 0
     budgets: list[int] = field(default_factory=lambda: [10, 25, 50, 100, 200])  # of the report's tables
     default: Optional[str] = None  # label of the method that the others are held against
+    more_trials: dict[str, float] = field(default_factory=dict)  # label -> budget.trials times this for it
     reference: dict[str, float] = field(default_factory=dict)  # objective -> its worst value that counts
     launcher: str = "ray"  # or inline: in this process, one study after the other
     workers: Optional[int] = None  # studies at the same time; null: as many as the resources hold

@@ -1,9 +1,11 @@
 """Architectures as vectors for surrogates; generic over spaces, conditional and recursive ones included.
 
-Four kinds of features, which an `Encoder` combines:
+Five kinds of features, which an `Encoder` combines:
 - "one_hot": one per (hole, option); holes that an architecture does not have give zeros. A number
   gives its share of the range along its scale.
 - "numeric": the share in [0, 1] of numbers, of choices among numbers (by rank) and of repeats.
+- "count": how often each primitive occurs and each plain value of its attributes, with repeats written out;
+  where they stand does not matter.
 - "path": how often each sequence of operations leads from an input to the output of a cell (White et al.
   2021, BANANAS, section 3; there only whether it does, and "skip" is a step like others), and the steps of
   each sequence of the expression outside cells. "zero" ends a path, "skip" adds nothing to it.
@@ -15,7 +17,7 @@ Elements of a repeat are told apart by their position; the stable names of their
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from nas.architecture import Architecture
     from nas.space import SearchSpace
 
-KINDS = ("one_hot", "numeric", "path", "ngram")
+KINDS = ("one_hot", "numeric", "count", "path", "ngram")
 MAX_NGRAM = 4
 MAX_PATHS = 10_000  # of one cell; more is refused rather than silently cut
 
@@ -55,6 +57,7 @@ class Encoder:
         self.space = space
         self.kinds = tuple(kinds)
         self.columns: dict[str, int] = {}
+        self._statements = _repeat_of_statements(space)
 
     def fit(self, architectures: Sequence[Architecture]) -> Encoder:
         """Adds a column for every feature that occurs; columns already there keep their place."""
@@ -76,10 +79,14 @@ class Encoder:
     def features(self, architecture: Architecture) -> Features:
         """Feature name -> value; what is not named is zero."""
         found: Features = {}
-        if "one_hot" in self.kinds:
-            found.update(_one_hot(self.space, _positional(self.space, architecture.decisions)))
-        if "numeric" in self.kinds:
-            found.update(_numeric(self.space, _positional(self.space, architecture.decisions)))
+        if "one_hot" in self.kinds or "numeric" in self.kinds:
+            decisions = _positional(self.space, self._statements, architecture.decisions)
+            if "one_hot" in self.kinds:
+                found.update(_one_hot(self.space, decisions))
+            if "numeric" in self.kinds:
+                found.update(_numeric(self.space, decisions))
+        if "count" in self.kinds:
+            _add_counts(found, architecture.network, 1)
         if "path" in self.kinds:
             for path in _paths(architecture.network):
                 _count(found, f"path:{path}")
@@ -111,13 +118,20 @@ def _numeric(space: SearchSpace, decisions: Iterable[Decision]) -> Features:
     return found
 
 
-def _positional(space: SearchSpace, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+def _repeat_of_statements(space: SearchSpace) -> dict[int, int]:
+    """Number of a program's statement -> the site of the repeat that it stands in."""
+    sites = space.layout.sites
+    return {s.slot: r.index for r in sites if r.kind == REPEAT for s in _statements(r)}
+
+
+def _positional(
+    space: SearchSpace, repeats: Mapping[int, int], decisions: tuple[Decision, ...]
+) -> tuple[Decision, ...]:
     """The decisions with positions of a repeat's elements for their names, so that order counts."""
     positions = {(d.hole, d.prefix): {e: i for i, e in enumerate(d.ids)} for d in decisions if d.ids}
     if not positions:
         return decisions
     inputs, lets = len(space.layout.inputs), len(space.layout.lets)
-    repeats = {s.slot: r.index for r in space.layout.sites if r.kind == REPEAT for s in _statements(r)}
 
     def moved(decision: Decision) -> Decision:
         hole, prefix, option, _ = decision
@@ -154,6 +168,18 @@ def _share(term: Term, option: int | float, options: Sequence[int]) -> float | N
             return ordered.index(values[int(option)]) / max(1, len(values) - 1)
         case _:
             return None
+
+
+def _add_counts(found: Features, term: Term, copies: int) -> None:
+    if isinstance(term, Op):
+        _count(found, f"count:{term.name}", copies)
+        for key, value in term.attributes:
+            if isinstance(value, Literal):
+                _count(found, f"count:{term.name}.{key}={value.value}", copies)
+    if isinstance(term, Repeat) and term.low == term.high:
+        copies *= term.low
+    for child in children(term):
+        _add_counts(found, child, copies)
 
 
 def _ngrams(network: Term) -> Features:
@@ -227,5 +253,5 @@ def _word(term: Term) -> str:
             )
 
 
-def _count(found: Features, name: str) -> None:
-    found[name] = found.get(name, 0.0) + 1.0
+def _count(found: Features, name: str, times: int = 1) -> None:
+    found[name] = found.get(name, 0.0) + times

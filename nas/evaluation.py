@@ -155,6 +155,10 @@ class Evaluator(Protocol):
 
     `objectives` are what a searcher sees, the first one decides; `reported` is the quantity of the
     report (on test data, where there is such), which never steers a search.
+
+    Optional, so that mistakes are found before a run (`nas.fitting`): `check(task)` raises NasError if the
+    task is none for it; `levels` are the only fidelities it has, as a tuple that rises, if it has not all of
+    the range; `value_names(fidelity)` are the names in `values` of every completed evaluation.
     """
 
     @property

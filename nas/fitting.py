@@ -1,4 +1,4 @@
-"""Whether the parts of a run fit one another: space and evaluator, fidelities and their range."""
+"""Whether the parts of a run fit one another: space and evaluator, fidelities and their range, values."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Evaluator, Fidelity, Task
 from nas.operators import sample
+from nas.searcher import Searcher
 from nas.stages import Plan
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def check_fit(space: SearchSpace, evaluator: Evaluator, plan: Plan, fidelities: 
     An evaluator may have `check(task)`, which raises the reason; that some samples fail is nothing unusual.
     A searcher may have `fidelities`, those it asks for; each must be one that the evaluator has.
     """
+    _check_levels(evaluator, plan, fidelities)
     check = getattr(evaluator, "check", None)
     if check is None:
         return
@@ -45,6 +47,37 @@ def check_fit(space: SearchSpace, evaluator: Evaluator, plan: Plan, fidelities: 
     raise ConfigError(f"space {space.name}: none of {_SAMPLES} samples fits the evaluator; {reasons[0]}")
 
 
+def check_values(searcher: Searcher, evaluator: Evaluator, plan: Plan) -> None:
+    """Refuses a searcher that needs a value which evaluations do not have, such as one with a limit on it.
+
+    An evaluator may have `value_names(fidelity)`, the names of all values of a completed evaluation, and a
+    searcher `check_values(names)`, which raises the reason.
+    """
+    known, check = getattr(evaluator, "value_names", None), getattr(searcher, "check_values", None)
+    if known is None or check is None:
+        return
+    for fidelity in getattr(searcher, "fidelities", ()) or (plan.search_fidelity,):
+        check(known(fidelity))
+
+
+def _check_levels(evaluator: Evaluator, plan: Plan, fidelities: Sequence[Fidelity]) -> None:
+    """Refuses fidelities between the only ones that an evaluator has, its `levels`."""
+    levels: Sequence[Fidelity] = getattr(evaluator, "levels", ())
+    missing = [fidelity for fidelity in fidelities if fidelity not in levels]
+    if not levels or not missing:
+        return
+    limits = fidelity_range(evaluator, plan)
+    within = [level for level in levels if limits is None or level.value <= limits[2]]
+    raise ConfigError(
+        f"searcher: expected {levels[0].name} of {_listed(within)}, as the evaluator has no others; got "
+        f"{_listed(missing)}; choose them: searcher.levels=[{','.join(_listed(within).split(', '))}]"
+    )
+
+
+def _listed(fidelities: Sequence[Fidelity]) -> str:
+    return ", ".join(f"{fidelity.value:g}" for fidelity in fidelities)
+
+
 def fidelity_range(evaluator: Evaluator, plan: Plan) -> tuple[str, float, float] | None:
     """What a searcher that chooses fidelities chooses from: up to the one of the search, if that is set."""
     if evaluator.fidelity_range is None or plan.search_fidelity is None:
@@ -60,6 +93,12 @@ def search_fidelity(value: float | None, evaluator: Evaluator) -> Fidelity | Non
     if evaluator.fidelity_range is None:
         raise ConfigError(f"search.fidelity: null is expected, the evaluator has no fidelity; {value} came")
     name, low, full = evaluator.fidelity_range
+    levels: Sequence[Fidelity] = getattr(evaluator, "levels", ())
+    if levels and Fidelity(name, value) not in levels:
+        raise ConfigError(
+            f"search.fidelity: {name} of {_listed(levels)} are expected, as the evaluator has no others; "
+            f"{value:g} came; set one of them, or null for {full:g}"
+        )
     if not low <= value <= full:
         raise ConfigError(f"search.fidelity: {low:g} to {full:g} {name} are expected, {value:g} came")
     return Fidelity(name, value)

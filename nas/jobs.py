@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nas.config import BaselineSection, BudgetSection, CompareSection, Config, FinalSection, RunSection
 from nas.errors import NasError
 from nas.eventlog import FILE_NAME, Lock
+from nas.lineup import trials_of
 from nas.progress import Progress
 from nas.searcher import SearchFinished, Suggestion, Trial
 from nas.session import Components, Problem, compose, make_study
@@ -108,7 +109,11 @@ def forget() -> None:
 def study_job(config: Config, method: str, seed: int, folder: Path) -> StudyJob:
     """The study of one method with one seed, in its place in the comparison's folder."""
     own = _alone(
-        config, searcher=dict(config.compare.searchers[method]), seed=seed, baseline=BaselineSection(0)
+        config,
+        searcher=dict(config.compare.searchers[method]),
+        seed=seed,
+        baseline=BaselineSection(0),
+        budget=replace(config.budget, trials=trials_of(config, method)),
     )
     return StudyJob(method, own, folder.absolute() / STUDIES / method / str(seed))
 

@@ -16,6 +16,7 @@ from nas.errors import ConfigError
 from nas.evaluation import Evaluator
 from nas.hypervolume import hypervolume
 from nas.pareto import non_dominated
+from nas.ranking import seeds_needed
 
 if TYPE_CHECKING:
     from nas.training.tabular import TableEvaluator
@@ -28,7 +29,7 @@ class Lineup:
     Attributes:
         methods: label -> section of its searcher, in order.
         seeds: one study of each method for each; the same for all methods.
-        budgets: evaluations after which the report compares, ascending.
+        budgets: evaluations after which the report compares, ascending; the last is that of the studies.
         default: label of the method that the others are held against, or None.
     """
 
@@ -52,6 +53,7 @@ def lineup_of(config: Config) -> Lineup:
                 f"{label!r} came"
             )
     chosen = _chosen(section)
+    _check_more_trials(section)
     if section.default is not None:
         _check_labels("default", [section.default], section)
     if section.seeds < 1:
@@ -99,11 +101,40 @@ def _section(label: str, section: Any) -> Mapping[str, Any]:
 
 
 def _budgets(budgets: Sequence[int], trials: int | None) -> tuple[int, ...]:
-    """Those within the budget of the studies; that budget itself if none is."""
+    """Those within the budget of the studies, and that budget itself, at which they end."""
     if not budgets or min(budgets) < 1:
         raise ConfigError(f"compare.budgets: numbers of at least 1 are expected, {list(budgets)} came")
-    within = sorted({budget for budget in budgets if trials is None or budget <= trials})
-    return tuple(within) if within else (trials or max(budgets),)
+    if trials is None:
+        return tuple(sorted(set(budgets)))
+    return tuple(sorted({*(budget for budget in budgets if budget <= trials), trials}))
+
+
+def trials_of(config: Config, method: str) -> int | None:
+    """The trials that the studies of a method may take, at all fidelities; None for any number."""
+    trials = config.budget.trials
+    return None if trials is None else math.ceil(trials * config.compare.more_trials.get(method, 1.0))
+
+
+def doubt_of(lineup: Lineup) -> str | None:
+    """One line where there are too few seeds for any pairwise test to find a difference; else None."""
+    count = len(lineup.methods)
+    needed = seeds_needed(count * (count - 1) // 2)
+    if count < 2 or len(lineup.seeds) >= needed:
+        return None
+    return (
+        f"compare.seeds: with {len(lineup.seeds)} no pairwise test of {count} methods can find a difference, "
+        f"however large; {needed} or more are needed"
+    )
+
+
+def _check_more_trials(section: CompareSection) -> None:
+    _check_labels("more_trials", section.more_trials, section)
+    for label, factor in section.more_trials.items():
+        if not 1 <= factor < math.inf:
+            raise ConfigError(
+                f"compare.more_trials.{label}: a number of at least 1 is expected, by which budget.trials is "
+                f"multiplied, {factor:g} came"
+            )
 
 
 def reference_of(config: Config, evaluator: Evaluator) -> dict[str, float]:

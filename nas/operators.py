@@ -6,7 +6,7 @@ a `np.random.Generator`; nothing else is drawn from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from nas.architecture import Architecture, Decision
 from nas.derivation import Derivation
 from nas.draws import Draws, number_at
 from nas.errors import DeadEndError, SpaceError
-from nas.moves import Known, alternatives, mutations
+from nas.moves import Known, Move, alternatives, mutations
 from nas.sites import NUMBER, USE
 from nas.term import Number
 
@@ -115,21 +115,43 @@ def mutate(space: SearchSpace, parent: Architecture, rng: np.random.Generator) -
         SpaceError: the space has a single architecture.
         DeadEndError: no child in 1000 draws.
     """
-    draw = Draws(rng)
+    return mutator(space, parent)(rng)
+
+
+def mutator(space: SearchSpace, parent: Architecture) -> Mutator:
+    """`mutate` for many children of one parent: what they have in common is worked out once.
+
+    Raises:
+        SpaceError: the space has a single architecture.
+    """
     known = _by_key(parent.decisions)
     trace = _trace(space, parent, known)
     if not trace:
         raise SpaceError(f"{space.name}: nothing to mutate; no hole of {parent.text} has an alternative")
-    kinds = mutations(trace, known)
-    fill = _uniform(draw)
+    return Mutator(space, parent, known, mutations(trace, known))
 
-    def child() -> Architecture | None:
-        moves = kinds[draw.index(len(kinds))]
-        move = moves[draw.index(len(moves))]
-        found = _complete(move(draw), lambda d: _follow(d, known.get(d.key)) or fill(d))
-        return found if move.surely or found != parent else None
 
-    return _until_valid(space, child)
+class Mutator:
+    """Draws mutations of one parent; see `mutate`."""
+
+    def __init__(
+        self, space: SearchSpace, parent: Architecture, known: Known, kinds: Sequence[Sequence[Move]]
+    ) -> None:
+        self._space, self._parent, self._known, self._kinds = space, parent, known, kinds
+
+    def __call__(self, rng: np.random.Generator) -> Architecture:
+        """A child; raises DeadEndError if none was found in 1000 draws."""
+        draw = Draws(rng)
+        fill = _uniform(draw)
+        kinds, known = self._kinds, self._known
+
+        def child() -> Architecture | None:
+            moves = kinds[draw.index(len(kinds))]
+            move = moves[draw.index(len(moves))]
+            found = _complete(move(draw), lambda d: _follow(d, known.get(d.key)) or fill(d))
+            return found if move.surely or found != self._parent else None
+
+        return _until_valid(self._space, child)
 
 
 def crossover(

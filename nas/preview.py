@@ -16,11 +16,13 @@ from omegaconf import OmegaConf
 from nas.config import Config, resolved
 from nas.evaluation import Evaluation, Fidelity, Stage, Task
 from nas.executor import carry_out
+from nas.lineup import trials_of
 from nas.operators import sample
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture
     from nas.campaign import Campaign
+    from nas.searcher import Searcher
     from nas.session import Components
 
 SAMPLES = 3
@@ -83,10 +85,12 @@ def _cost_of_studies(config: Config, campaign: Campaign, trials: int) -> list[st
         return ["cost: no sample could be evaluated, so there is no estimate"]
     lineup, baseline = campaign.lineup, unit * config.baseline.samples
     if unit > _QUICK:
-        work = unit * trials * len(lineup.methods) * len(lineup.seeds) + baseline
+        each = sum(trials_of(config, label) or trials for label in lineup.methods)
+        work = unit * each * len(lineup.seeds) + baseline
         return [
             f"cost: {_duration(unit)} an evaluation (mean of {SAMPLES} samples, one worker of this machine)",
-            f"  {_duration(work)} of work in all, shared among the workers; the methods' own time on top",
+            f"  {_duration(work)} of work in all, shared among the workers; the methods' own time on top; at "
+            "most that for methods that choose fidelities: every trial counts as a full one here",
         ]
     short = replace(config, budget=replace(config.budget, trials=min(trials, _SHORT)))
     per_study = {label: _short_study(short, label) * trials for label in lineup.methods}
@@ -111,11 +115,7 @@ def _seconds(components: Components, seed: int) -> float | None:
 
     Measured at the lowest fidelity and taken in proportion, within the training's own bound.
     """
-    limits, plan = components.evaluator.fidelity_range, components.plan
-    lowest = None if limits is None else Fidelity(limits[0], limits[1])
-    share = 1.0 if limits is None else limits[2] / limits[1]
-    if plan.search_fidelity is not None and lowest is not None:
-        share = plan.search_fidelity.value / lowest.value
+    lowest, share, _ = _shares(components)
     rng, seconds = np.random.default_rng(seed), []
     for _ in range(SAMPLES):
         architecture, started = sample(components.space, rng), time.perf_counter()
@@ -127,8 +127,7 @@ def _seconds(components: Components, seed: int) -> float | None:
 
 def _estimate(components: Components, samples: list[Architecture]) -> list[str]:
     """Cost of the planned trials from that of the samples, as lines."""
-    fidelity_range = components.evaluator.fidelity_range
-    lowest = None if fidelity_range is None else Fidelity(fidelity_range[0], fidelity_range[1])
+    lowest, share, full = _shares(components)
     probes = [_probe(components, architecture, lowest) for architecture in samples]
     costs = [probe.cost_seconds for probe in probes if probe.ok]
     lines = [f"  sample failed: {probe.reason}" for probe in probes if not probe.ok]
@@ -136,10 +135,6 @@ def _estimate(components: Components, samples: list[Architecture]) -> list[str]:
         return [*lines, "cost: no sample could be evaluated, so there is no estimate"]
     unit = float(np.mean(costs))
     plan = components.plan
-    full = 1.0 if fidelity_range is None else fidelity_range[2] / fidelity_range[1]
-    share = (
-        full if plan.search_fidelity is None or lowest is None else plan.search_fidelity.value / lowest.value
-    )
     search = 0.0 if plan.budget.trials is None else plan.budget.trials * share * unit
     others = (plan.baseline + plan.final) * full * unit
     at = "" if lowest is None else f" at {lowest.value:g} {lowest.name}"
@@ -148,7 +143,28 @@ def _estimate(components: Components, samples: list[Architecture]) -> list[str]:
         f"cost: {unit:.2f} s an evaluation{at} (mean of {len(costs)} samples, one worker of this machine)",
         f"  search {_duration(search)}, baseline and final {_duration(others)} of work in all, "
         "shared among the workers",
+        *_fidelity_bound(components.searcher),
         *_time_bound(plan.budget.seconds),
+    ]
+
+
+def _shares(components: Components) -> tuple[Fidelity | None, float, float]:
+    """The lowest fidelity, and how many times its cost a search trial and a full evaluation have."""
+    limits, searched = components.evaluator.fidelity_range, components.plan.search_fidelity
+    if limits is None:
+        return None, 1.0, 1.0
+    name, low, full = limits
+    return Fidelity(name, low), (full if searched is None else searched.value) / low, full / low
+
+
+def _fidelity_bound(searcher: Searcher) -> list[str]:
+    fidelities = getattr(searcher, "fidelities", ())
+    if not fidelities:
+        return []
+    listed = ", ".join(f"{fidelity.value:g}" for fidelity in fidelities)
+    return [
+        f"  search at most that: the searcher chooses among {listed} {fidelities[0].name}, and every trial "
+        "counts as a full one here"
     ]
 
 

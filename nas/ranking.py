@@ -213,9 +213,14 @@ def finite_losses(samples: Sequence[Sequence[float] | Floats]) -> list[Floats]:
 def seeds_needed(pairs: int, alpha: float = ALPHA) -> int:
     """The least n with which two samples of n, without ties, can differ after Holm's correction."""
     n = 1
-    while 2 / math.comb(2 * n, n) >= alpha / max(pairs, 1):
+    while not can_differ(n, n, pairs, alpha):
         n += 1
     return n
+
+
+def can_differ(n: int, n_other: int, pairs: int, alpha: float = ALPHA) -> bool:
+    """Whether samples of these sizes, without ties, can differ after Holm's correction for so many pairs."""
+    return 2 / math.comb(n + n_other, n) < alpha / max(pairs, 1)
 
 
 def _p_value(ranks: Floats, approximate: float) -> float:

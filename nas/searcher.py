@@ -68,6 +68,9 @@ class Searcher(Protocol):
     `Searcher(space, objectives, seed=..., **its own options)`. `Suggestion.info` never
     influences it; the n-th suggestion it returns becomes the n-th search trial, and `tell`
     finds it again by `trial.number`.
+
+    Optional, so that mistakes are found before a run (`nas.fitting`): `fidelities` are those that it asks
+    for; `check_values(names)` raises ConfigError if it needs a value that evaluations do not have.
     """
 
     def ask(self, count: int = 1) -> Sequence[Suggestion]:

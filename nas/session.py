@@ -13,7 +13,7 @@ from nas.checkpoints import Checkpoints
 from nas.config import Config, build, resolved
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluator
-from nas.fitting import check_fit, fidelity_range, search_fidelity
+from nas.fitting import check_fit, check_values, fidelity_range, search_fidelity
 from nas.folder import has_trials, run_folder
 from nas.progress import Observer, Progress
 from nas.stages import Budget, Plan
@@ -75,6 +75,7 @@ def compose(config: Config, problem: Problem | None = None) -> Components:
     plan = _plan(config, evaluator)
     searcher = make_searcher(space, evaluator.objectives, fidelity_range(evaluator, plan))
     check_fit(space, evaluator, plan, getattr(searcher, "fidelities", ()))
+    check_values(searcher, evaluator, plan)
     return Components(space, searcher, evaluator, executor, hasher, plan)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 ROW = 0.19  # inches from one label to the next
 ABOVE = 4.6  # rows above the axis
 BAR = 0.55  # rows from one bar to the next
+TICK = 0.24  # inches from one rank to the next at least
+GAP = 0.2  # inches from an end of the axis to the labels
 
 
 def critical_figure(methods: Sequence[str], ranks: Friedman, title: str) -> Figure:
@@ -32,21 +34,20 @@ def critical_figure(methods: Sequence[str], ranks: Friedman, title: str) -> Figu
     k, half = len(ordered), (len(ordered) + 1) // 2
     first = 1.3 + BAR * len(bars)  # rows from the axis to the first label
     height = ABOVE + first + half
-    figure = Figure(figsize=(WIDTH, ROW * height))
+    left, right = (_label_width([method for _, method in its]) for its in (ordered[:half], ordered[half:]))
+    length = max(WIDTH - left - right, TICK * (k - 1))
+    figure = Figure(figsize=(left + length + right, ROW * height))
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.axis("off")
-    share = min(
-        0.42, (LETTER * max(map(len, methods)) + 0.65) / WIDTH
-    )  # of the width, for labels at each end
-    margin = share / (1 - 2 * share) * (k - 1)
-    axes.set_xlim(1 - margin, k + margin)
+    inch = (k - 1) / length
+    axes.set_xlim(1 - left * inch, k + right * inch)
     axes.set_ylim(ABOVE - height, ABOVE)
     _draw_scale(axes, k, ranks.critical_difference, title)
     for index, (low, high) in enumerate(bars):
         axes.plot((low - 0.05, high + 0.05), (-0.7 - BAR * index,) * 2, "k-", lw=3, solid_capstyle="butt")
     for index, (rank, method) in enumerate(ordered):
         row = index if index < half else k - 1 - index
-        end = 1 - 0.08 * margin if index < half else k + 0.08 * margin
+        end = 1 - GAP * inch if index < half else k + GAP * inch
         _draw_method(
             axes,
             f"{method}  {rank:.2f}" if index < half else f"{rank:.2f}  {method}",
@@ -55,6 +56,11 @@ def critical_figure(methods: Sequence[str], ranks: Friedman, title: str) -> Figu
             -first - row,
         )
     return figure
+
+
+def _label_width(methods: Sequence[str]) -> float:
+    """Inches for these labels, their ranks and the gap beside them."""
+    return GAP + 0.55 + LETTER * max(map(len, methods), default=0)
 
 
 def _draw_scale(axes: Axes, k: int, distance: float, title: str) -> None:
@@ -66,7 +72,7 @@ def _draw_scale(axes: Axes, k: int, distance: float, title: str) -> None:
         axes.text(rank, 0.5, str(rank), ha="center", va="bottom", fontsize=FONT)
     axes.plot((1, 1 + distance), (2.0, 2.0), "k|-", lw=1.4, ms=6)
     axes.text(1, 2.25, f"critical difference {distance:.2f}", ha="left", va="bottom", fontsize=FONT)
-    axes.text((1 + k) / 2, ABOVE - 0.25, title, ha="center", va="top", fontsize=FONT + 1)
+    axes.text(sum(axes.get_xlim()) / 2, ABOVE - 0.25, title, ha="center", va="top", fontsize=FONT + 1)
 
 
 def _draw_method(axes: Axes, text: str, rank: float, end: float, y: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,14 +25,14 @@ TOLERANCE = 1e-9  # relative, of equality with the best value
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantity:
-    """A number of each run after each evaluation.
+    """A number of each run after each evaluation, or at each of several costs.
 
     Attributes:
         key: its column in the files.
         label: in words.
         objective: name, direction and unit of the numbers.
-        values: of each method, shape (seeds, largest budget): NaN where the run did not get there, and
-            infinitely bad before a run's first completed evaluation.
+        values: of each method, shape (seeds, largest budget) or (seeds, costs): NaN where the run did not get
+            there, and `worst` before a run's first completed evaluation.
         kind: a "regret", a "value" where no optimum is known, or a "hypervolume".
     """
 
@@ -51,6 +51,15 @@ class Quantity:
     def title(self) -> str:
         """The label with its unit."""
         return f"{self.label} ({self.objective.unit})" if self.objective.unit else self.label
+
+    @property
+    def worst(self) -> float:
+        """What a run has before its first completed evaluation."""
+        return 0.0 if self.kind == "hypervolume" else self.sign * math.inf
+
+    def cut(self, horizon: int) -> Quantity:
+        """The same up to so many evaluations."""
+        return replace(self, values={method: table[:, :horizon] for method, table in self.values.items()})
 
     def losses(self, method: str, budget: int) -> Floats:
         """To be minimised, in the order of the seeds; NaN for runs that did not get there."""
@@ -132,13 +141,21 @@ def area(regret: Floats, worst: float) -> float:
     return float(np.where(np.isinf(median), worst, median).sum())
 
 
+def reached(values: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """How many rows got to each column, and whether that is half or more of those that got to any.
+
+    Fewer of them are not the method: they are its dear or cheap runs, or those that have happened to begin.
+    """
+    n = (~np.isnan(values)).sum(axis=0)
+    return n, (n > 0) & (2 * n >= n.max(initial=0))
+
+
 def summary(values: Floats) -> Summary:
     """Statistics over the rows, at each column."""
-    n = (~np.isnan(values)).sum(axis=0)
+    n, enough = reached(values)
     rows = np.full((5, values.shape[1]), math.nan)
     whole = np.isfinite(values).all(axis=0) & (len(values) > 0)
     rows[:, whole] = _statistics(values[:, whole])
-    enough = (n > 0) & (2 * n >= n.max(initial=0))
     for column in np.flatnonzero(enough & ~whole):
         here = values[:, column]
         rows[:, column] = _statistics(here[~np.isnan(here)][:, None])[:, 0]
@@ -178,26 +195,33 @@ def time_grid(runs: Mapping[str, Sequence[Run]]) -> Floats:
 def against_time(quantity: Quantity, runs: Mapping[str, Sequence[Run]], grid: Floats) -> dict[str, Floats]:
     """The quantity of each method at each moment, shape (seeds, moments).
 
-    NaN before a run's first evaluation, after the last one of a study that is not finished, and after half
-    of the method's finished ones have ended: what follows would be made up.
+    The worst before a run's first completed evaluation. NaN for studies without trials, after the last trial
+    of one that is not finished, and after half of the method's have ended: what follows would be made up.
+
+    Args:
+        quantity: after each evaluation of `runs`.
+        runs: not cut at the largest budget.
+        grid: seconds on the executor's clock, ascending.
     """
     found = {}
     for method, its in runs.items():
-        ends = [run.time[-1] for run in its if run.time.size]
+        ends = [run.history.finished[-1] for run in its if len(run.history)]
         until = np.median(ends) if ends else 0.0
-        rows = [_at_moments(quantity.values[method][i], run, grid) for i, run in enumerate(its)]
+        rows = [
+            _at_moments(quantity.values[method][i], run, grid, quantity.worst) for i, run in enumerate(its)
+        ]
         table = np.array(rows, float).reshape(len(its), grid.size)
         found[method] = np.where(grid > until, math.nan, table)
     return found
 
 
-def _at_moments(values: Floats, run: Run, grid: Floats) -> Floats:
-    time = run.time
-    if not time.size:
+def _at_moments(values: Floats, run: Run, grid: Floats, worst: float) -> Floats:
+    ended = run.history.finished
+    if not ended.size:
         return np.full(grid.size, math.nan)
-    place = np.searchsorted(time, grid, side="right") - 1
-    held = np.where(place >= 0, values[place.clip(0)], math.nan)
-    return held if run.history.state == "finished" else np.where(grid > time[-1], math.nan, held)
+    place = np.searchsorted(run.time, grid, side="right") - 1
+    held = np.where(place >= 0, values[place.clip(0)], worst)
+    return held if run.history.state == "finished" else np.where(grid > ended[-1], math.nan, held)
 
 
 def _of_choice(comparison: Comparison, runs: Mapping[str, Sequence[Run]], objective: Objective) -> Quantity:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.comparison.analysis import Analysis, seed_ranks
+from nas.comparison.analysis import Analysis, View, seed_ranks
 from nas.comparison.costs import costs
 from nas.comparison.curves import against_time, summary, time_grid
 
@@ -23,7 +23,7 @@ RUN = ("method", "seed", "budget", "state", "evaluations", "trials", "time_secon
 COSTS = ("repeats", "failures", "ask_ms_mean", "ask_ms_p95")
 CURVE = ("axis", "at", "quantity", "method", "n")
 STATISTICS = ("lower_quartile", "median", "upper_quartile", "mean", "standard_error")
-PAIR = ("quantity", "budget", "method", "other", "n", "n_other", "median", "median_other")
+PAIR = ("axis", "at", "quantity", "method", "other", "n", "n_other", "median", "median_other")
 TEST = ("a12", "p", "p_holm", "significant")
 
 
@@ -45,7 +45,7 @@ def curves_csv(analysis: Analysis) -> str:
 
 
 def pairs_csv(analysis: Analysis) -> str:
-    """All pairwise tests."""
+    """All pairwise tests, after so many evaluations and at so many seconds of cost."""
     return _csv((*PAIR, *TEST), _pair_rows(analysis))
 
 
@@ -77,8 +77,8 @@ def _curve_rows(analysis: Analysis) -> Iterator[list[Any]]:
     tables = {quantity.key: quantity.values for quantity in analysis.quantities}
     evaluations = range(1, analysis.comparison.horizon + 1)
     yield from _statistics("evaluations", evaluations, {**tables, "found": analysis.found})
-    grid = time_grid(analysis.runs)
-    timed = {q.key: against_time(q, analysis.runs, grid) for q in analysis.quantities}
+    grid = time_grid(analysis.whole_runs)
+    timed = {q.key: against_time(q, analysis.whole_runs, grid) for q in analysis.whole}
     yield from _statistics("seconds", grid.tolist(), timed)
 
 
@@ -95,12 +95,18 @@ def _statistics(
 
 
 def _pair_rows(analysis: Analysis) -> Iterator[list[Any]]:
-    for quantity in analysis.quantities:
-        for tests in analysis.tests[quantity.key]:
+    yield from _tested(analysis.by_evaluations, "evaluations", analysis.comparison.budgets)
+    if analysis.equal is not None:
+        yield from _tested(analysis.equal, "cost_seconds", [cost.seconds for cost in analysis.costs])
+
+
+def _tested(view: View, axis: str, points: Sequence[float]) -> Iterator[list[Any]]:
+    for quantity in view.quantities:
+        for at, tests in zip(points, view.tests[quantity.key], strict=True):
             medians = {m: float(np.median(quantity.at(m, tests.budget))) for m in tests.methods}
             for pair in tests.pairs:
                 yield [
-                    *(quantity.key, tests.budget, pair.method, pair.other, pair.n, pair.n_other),
+                    *(axis, at, quantity.key, pair.method, pair.other, pair.n, pair.n_other),
                     *(medians[pair.method], medians[pair.other]),
                     *(pair.a12, pair.p, pair.p_holm, int(pair.significant)),
                 ]

@@ -29,7 +29,7 @@ def figures(analysis: Analysis) -> Iterator[tuple[str, Figure]]:
     if not analysis.shown:
         return
     yield "evaluations", evaluations_figure(analysis)
-    grid = time_grid(analysis.runs)
+    grid = time_grid(analysis.whole_runs)
     if grid.size:
         yield "time", time_figure(analysis, grid)
     for quantity in analysis.quantities:
@@ -54,8 +54,8 @@ def evaluations_figure(analysis: Analysis) -> Figure:
     for each, quantity in zip(axes, analysis.quantities, strict=True):
         lines = {method: summary(quantity.values[method]).median for method in analysis.shown}
         _draw_lines(each, analysis, np.arange(1.0, comparison.horizon + 1), lines, _places(analysis))
-        start = style.evaluations_axis(each, comparison.budgets, comparison.horizon)
-        _value_axis(each, quantity, [line[start - 1 :] for line in lines.values()])
+        style.evaluations_axis(each, comparison.budgets, comparison.horizon)
+        _value_axis(each, quantity, list(lines.values()))
         style.label(each, "evaluations", f"{quantity.title}\nmedian")
     style.legend(figure, axes[0])
     return figure
@@ -64,8 +64,8 @@ def evaluations_figure(analysis: Analysis) -> Figure:
 def time_figure(analysis: Analysis, grid: Floats) -> Figure:
     """Median over seeds of each quantity against the executor's clock."""
     figure, axes = style.panels(1, len(analysis.quantities), 3.9)
-    for each, quantity in zip(axes, analysis.quantities, strict=True):
-        tables = against_time(quantity, analysis.runs, grid)
+    for each, quantity in zip(axes, analysis.whole, strict=True):
+        tables = against_time(quantity, analysis.whole_runs, grid)
         lines = {method: summary(tables[method]).median for method in analysis.shown}
         unit, scale = style.time_axis(each, grid)
         _draw_lines(each, analysis, grid / scale, lines, range(10, grid.size, 25))
@@ -85,9 +85,9 @@ def quartiles_figure(analysis: Analysis, quantity: Quantity) -> Figure:
     points = np.arange(1.0, comparison.horizon + 1)
     for each, method in zip(axes, shown, strict=False):
         _draw_quartiles(each, points, method, found, comparison.random)
-        style.label(each, title=method)
-    start = style.evaluations_axis(axes[0], _sparse(comparison.budgets), comparison.horizon)
-    _value_axis(axes[0], quantity, [q[start - 1 :] for its in found.values() for q in (its.lower, its.upper)])
+        style.fit_title(each, method, 0.85 * style.WIDTH / columns)
+    style.evaluations_axis(axes[0], _sparse(comparison.budgets), comparison.horizon)
+    _value_axis(axes[0], quantity, [q for its in found.values() for q in (its.lower, its.upper)])
     for hidden in axes[len(shown) :]:
         hidden.set_visible(False)
     for lowest in axes[max(0, len(shown) - columns) : len(shown)]:
@@ -110,9 +110,9 @@ def mean_figure(analysis: Analysis, quantity: Quantity) -> Figure:
         )  # so that bars do not cover one another
         bars = {"color": look[method]["color"], "elinewidth": 1.0, "capsize": 2, "zorder": 2}
         axes.errorbar(aside, its.mean[places], its.error[places], ls="none", **bars)
-    start = style.evaluations_axis(axes, analysis.comparison.budgets, analysis.comparison.horizon)
-    shown = [its.mean[start - 1 :] for its in found.values()]
-    axes.set_ylim(style.span(shown, quantity.objective.direction, 0.0))
+    style.evaluations_axis(axes, analysis.comparison.budgets, analysis.comparison.horizon)
+    shown = [its.mean for its in found.values()]
+    axes.set_ylim(style.span(shown, quantity.objective.direction, 0.05))
     style.label(axes, "evaluations", f"best {quantity.title}\nmean, standard error")
     style.legend(figure, axes)
     return figure

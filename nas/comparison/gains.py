@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas.comparison.curves import reached
 from nas.comparison.reading import Comparison
 from nas.comparison.runs import Run, table_of
 from nas.statistics import Comparison as Gain
@@ -24,14 +25,16 @@ class Gains:
     """The reported quantity of chosen architectures beside a yardstick; methods without values are left out.
 
     Attributes:
-        over_architectures: by method, one for each budget: beside random architectures, the average.
-        over_search: by method, one for each budget: beside random search with the same budget.
+        over_architectures: by method, one for each budget: beside random architectures, the average; None
+            where less than half of the method's runs hold a value.
+        over_search: by method, one for each budget: beside random search with the same budget, so without
+            methods of several fidelities; None likewise.
         retrained: by method: means over the final retrainings of each run's choice, beside random
             architectures.
     """
 
-    over_architectures: Mapping[str, tuple[Gain, ...]]
-    over_search: Mapping[str, tuple[Gain, ...]]
+    over_architectures: Mapping[str, tuple[Gain | None, ...]]
+    over_search: Mapping[str, tuple[Gain | None, ...]]
     retrained: Mapping[str, Gain]
 
 
@@ -44,16 +47,26 @@ def gains_of(comparison: Comparison, runs: Mapping[str, tuple[Run, ...]]) -> Gai
     average = comparison.baseline.values[:, column]
     places = [budget - 1 for budget in comparison.budgets]
 
-    def beside(yardsticks: Iterable[Floats], method: str) -> tuple[Gain, ...]:
-        chosen = (values[method][:, place] for place in places)
-        return tuple(compare(a, b, direction=direction) for a, b in zip(chosen, yardsticks, strict=True))
+    searched: list[Floats | None] = []
+    if random is not None:
+        sufficient = reached(values[random])[1]
+        searched = [values[random][:, place] if sufficient[place] else None for place in places]
+
+    def beside(yardsticks: Iterable[Floats | None], method: str) -> tuple[Gain | None, ...]:
+        enough = reached(values[method])[1]
+        return tuple(
+            compare(values[method][:, place], yardstick, direction=direction)
+            if enough[place] and yardstick is not None
+            else None
+            for place, yardstick in zip(places, yardsticks, strict=True)
+        )
 
     return Gains(
         over_architectures={method: beside([average] * len(places), method) for method in measured},
         over_search={
-            method: beside([values[random][:, place] for place in places], method)
+            method: beside(searched, method)
             for method in measured
-            if random is not None and method != random
+            if random is not None and method != random and method not in comparison.mixed
         },
         retrained={
             method: compare(means, average, direction=direction)

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nas.comparison.analysis import Analysis, Shortage
+from nas.comparison.analysis import Analysis, Shortage, Tests, View
 from nas.comparison.curves import TOLERANCE
 from nas.comparison.history import State
+from nas.ranking import seeds_needed
 
 _STATES: dict[State, str] = {
     "missing": "not there",
@@ -32,7 +33,7 @@ def state_line(analysis: Analysis) -> str:
 
 
 def missing(analysis: Analysis) -> list[str]:
-    """Studies that are not finished, by method, and methods with fewer seeds than a test needs."""
+    """Studies that are not finished, by method, and what could not be tested."""
     comparison = analysis.comparison
     said = []
     for method in comparison.methods:
@@ -54,21 +55,50 @@ def missing(analysis: Analysis) -> list[str]:
 
 
 def shortages(analysis: Analysis) -> list[str]:
-    """One line for methods with fewer seeds than a test needs, its worst case."""
+    """Methods of which too few runs got somewhere to be tested there, and seeds too few for any test."""
+    return [line for view in analysis.views for line in (*_not_reached(analysis, view), *_untestable(view))]
+
+
+def _not_reached(analysis: Analysis, view: View) -> list[str]:
+    """One line for methods left out of tests at the same points, with the fewest runs."""
     lacks: dict[str, Shortage] = {}
-    budgets: dict[str, set[int]] = defaultdict(set)
-    for tests in (t for its in analysis.tests.values() for t in its):
-        for s in tests.shortages:
-            lacks[s.method] = max(s, lacks.get(s.method, s), key=lambda one: (one.needed, -one.got))
-            budgets[s.method].add(tests.budget)
+    places: dict[str, set[int]] = defaultdict(set)
+    for place, s in ((i, s) for its in view.tests.values() for i, t in enumerate(its) for s in t.shortages):
+        lacks[s.method] = min(s, lacks.get(s.method, s), key=lambda one: one.got)
+        places[s.method].add(place)
     alike: dict[tuple[int, int, tuple[int, ...]], list[str]] = defaultdict(list)
     for method, s in lacks.items():
-        alike[s.needed, s.got, tuple(sorted(budgets[method]))].append(method)
+        alike[s.needed, s.got, tuple(sorted(places[method]))].append(method)
+    seeds = len(analysis.comparison.seeds)
     return [
-        f"{', '.join(methods)}: tests at {', '.join(map(str, at))} evaluations: expected at least {needed} "
-        f"seeds; got {got}; run more with compare.seeds={needed}."
+        f"{', '.join(methods)}: not tested {_moments(view, at)}, which {got} of {seeds} runs reached; at "
+        f"least {needed} are needed."
         for (needed, got, at), methods in alike.items()
     ]
+
+
+def _untestable(view: View) -> list[str]:
+    """One line for the points at which the seeds are too few for any pairwise test."""
+    lacks: dict[str, set[int]] = defaultdict(set)
+    for place, tests in ((i, t) for its in view.tests.values() for i, t in enumerate(its)):
+        if tests.pairs and not any(map(tests.can_tell, tests.methods)):
+            lacks[untestable(tests)].add(place)
+    return [
+        f"Pairwise tests {_moments(view, sorted(at))}: {words}; run more with a larger compare.seeds."
+        for words, at in lacks.items()
+    ]
+
+
+def untestable(tests: Tests) -> str:
+    """How many seeds there are and how many it takes."""
+    seeds, methods, needed = tests.seeds, len(tests.methods), seeds_needed(len(tests.pairs))
+    return f"not testable with {seeds} seed{'s' * (seeds > 1)}; {needed} are needed for {methods} methods"
+
+
+def _moments(view: View, places: Sequence[int]) -> str:
+    """E.g. "at 10, 25 evaluations", "at 300, 700 s of work"."""
+    shown = [view.moments[place].partition(" ") for place in places]
+    return f"at {', '.join(number for number, _, _ in shown)} {shown[0][2]}"
 
 
 def explanations(analysis: Analysis) -> list[str]:
@@ -110,11 +140,28 @@ def _cheaper(analysis: Analysis) -> list[str]:
     if mixed:
         said.append(
             f"Trials at lower fidelities ({', '.join(mixed)}) count as no evaluation until their "
-            "architecture is evaluated at the highest one; against time all their cost counts."
+            "architecture is evaluated at the highest one. These methods are therefore neither ranked nor "
+            "tested by evaluations, but at equal cost, where all of their trials count."
         )
+        said += _costs(analysis)
     if only:
         said.append(f"Nothing at the highest fidelity, so nothing to compare: {', '.join(only)}.")
     return said
+
+
+def _costs(analysis: Analysis) -> list[str]:
+    """What the costs stand for."""
+    listed = [
+        f"{cost.seconds:.6g} s ({'less than ' * cost.bounded}{cost.budget} evaluations)"
+        for cost in analysis.costs
+    ]
+    if not listed:
+        return ["Nothing to compare at equal cost: no other method has evaluations at a cost yet."]
+    return [
+        f"Equal cost: {', '.join(listed)}: seconds of work that the median run of the methods with one "
+        "fidelity has spent after so many evaluations, or, where that is less, what the cheapest such run "
+        "has spent in all. A run counts there if it spent as much or its searcher had nothing left."
+    ]
 
 
 def _volumes(analysis: Analysis) -> list[str]:
@@ -154,10 +201,10 @@ def _beyond(analysis: Analysis) -> list[str]:
 
 
 def _ended(analysis: Analysis) -> list[str]:
-    """Finished studies with less evaluations than the largest budget."""
-    horizon = analysis.comparison.horizon
+    """Finished studies of one fidelity with less evaluations than the largest budget."""
+    horizon, mixed = analysis.comparison.horizon, analysis.comparison.mixed
     short: dict[bool, list[str]] = {True: [], False: []}
-    for method, runs in analysis.runs.items():
+    for method, runs in ((m, its) for m, its in analysis.runs.items() if m not in mixed):
         for exhausted in short:
             ended = [r for r in runs if r.history.state == "finished" and r.position.size < horizon]
             if any(run.history.exhausted == exhausted for run in ended):

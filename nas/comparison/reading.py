@@ -83,6 +83,12 @@ class Comparison:
         reached = (h.fidelity[~h.failed] for histories in self.histories.values() for h in histories)
         return max((float(fidelity.max()) for fidelity in reached if fidelity.size), default=FULL)
 
+    @property
+    def mixed(self) -> tuple[str, ...]:
+        """Methods with trials at lower fidelities than that, whose cost numbers of evaluations leave out."""
+        level = self.level
+        return tuple(m for m, its in self.histories.items() if any((h.fidelity < level).any() for h in its))
+
 
 def is_comparison(directory: Path | str) -> bool:
     """Whether the folder is that of a comparison of searchers."""

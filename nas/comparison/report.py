@@ -48,7 +48,8 @@ def write_comparison(directory: Path | str, output: Path | str | None = None) ->
 def summary_text(analysis: Analysis) -> str:
     """What matters most: the state, the choices, what was found, the default's verdicts, what is missing."""
     lines = [f"{analysis.comparison.name}: {state_line(analysis)}", ""]
-    lines += [markdown(values_sheet(analysis, analysis.quantities[0])), markdown(found_sheet(analysis))]
+    lines += [markdown(values_sheet(analysis, view.quantities[0], view)) for view in analysis.views]
+    lines += [markdown(found_sheet(analysis))]
     lines += [*_in_short(analysis), *missing(analysis)]
     return "\n".join(lines)
 
@@ -82,8 +83,9 @@ def _in_short(analysis: Analysis) -> list[str]:
     """The default method's verdicts by every quantity."""
     return [
         f"By {quantity.label}: {verdict}"
-        for quantity in analysis.quantities
-        for verdict in verdicts(analysis, quantity)
+        for view in analysis.views
+        for quantity in view.quantities
+        for verdict in verdicts(analysis, quantity, view)
     ]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,6 +65,19 @@ def runs_of(comparison: Comparison) -> dict[str, tuple[Run, ...]]:
         method: tuple(_run(history, comparison, level) for history in histories)
         for method, histories in comparison.histories.items()
     }
+
+
+def uncut(comparison: Comparison) -> Comparison:
+    """The comparison with the longest run's number of evaluations as its largest budget.
+
+    A method of several fidelities has no fixed number of evaluations; costs and moments ask for all of them.
+    """
+    level = comparison.level
+    counts = [int((h.fidelity == level).sum()) for its in comparison.histories.values() for h in its]
+    longest = max(counts, default=0)
+    if longest <= comparison.horizon:
+        return comparison
+    return replace(comparison, budgets=(*comparison.budgets, longest))
 
 
 def table_of(

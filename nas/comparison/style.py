@@ -85,15 +85,25 @@ def legend(figure: Figure, axes: Axes) -> None:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), **look)
 
 
-def evaluations_axis(axes: Axes, budgets: Sequence[int], horizon: int) -> int:
-    """A logarithmic axis marked at the budgets, from half of the first one to the last; its start."""
-    start = max(1, budgets[0] // 2)
-    ticks = [tick for tick in (start, *budgets) if tick <= horizon]
+def evaluations_axis(axes: Axes, budgets: Sequence[int], horizon: int) -> None:
+    """A logarithmic axis marked at the budgets, from the first evaluation to the last."""
+    ticks = sorted({1, *(budget for budget in budgets if budget <= horizon)})
     axes.set_xscale("log")
-    axes.set_xlim(start, max(horizon, start + 1))
+    axes.set_xlim(1, max(horizon, 2))
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
-    return start
+
+
+def fit_title(axes: Axes, words: str, width: float) -> None:
+    """A title of one or two lines, broken at an underscore, that is no wider than so many inches."""
+    lines = [words]
+    if LETTER * (FONT + 1) / FONT * len(words) > width:
+        breaks = [index + 1 for index, letter in enumerate(words) if letter in "_- "]
+        middle = min(breaks, key=lambda place: abs(place - len(words) / 2), default=len(words))
+        lines = [words[:middle], words[middle:]]
+    longest = max(map(len, lines))
+    size = min(FONT + 1, FONT * width / (LETTER * longest)) if longest else FONT + 1
+    axes.set_title("\n".join(filter(None, lines)), fontsize=size)
 
 
 def time_axis(axes: Axes, grid: Floats) -> tuple[str, float]:

@@ -63,41 +63,51 @@ def _composed(variant: Variant) -> Components:
         raise type(error)(f"protocol.variants.{variant.name}: {error}") from error
 
 
+class _Halt:
+    """Stops the study that runs, and lets none begin after it."""
+
+    def __init__(self) -> None:
+        self.called = False
+        self.study: Study | None = None
+
+    def __call__(self) -> None:
+        self.called = True
+        print("stopping; once more to stop without a report", file=sys.stderr, flush=True)
+        if self.study is not None:
+            self.study.stop()
+
+
 def _run(config: Config, variants: Sequence[Variant], folder: Path) -> int:
     from nas.signals import stop_on_signals
 
     manifest = {"format": FORMAT, "name": config.name, "versions": dict(versions())}
     write_json(folder / PROTOCOL, {**manifest, "config": plain(resolved(config))})
-    current: Study | None = None
-    stopped = False
-
-    def stop() -> None:
-        nonlocal stopped
-        stopped = True
-        print("stopping; once more to stop without a report", file=sys.stderr, flush=True)
-        if current is not None:
-            current.stop()
-
-    with stop_on_signals(stop):
+    halt = _Halt()
+    with stop_on_signals(halt):
         for number, variant in enumerate(variants, start=1):
-            if stopped:
+            if halt.called:
                 break
             print(f"variant {variant.name} ({number} of {len(variants)})", flush=True)
-            components = _composed(variant)
-            own = folder / variant.name
-            own.mkdir(exist_ok=True)
-            current = make_study(variant.config, components, own, make_observers(config, components))
-            try:
-                current.run()
-            except EvaluationError:  # of the set-up, found out by trials: what is done is reported first
-                if has_trials(folder):
-                    _report(folder)
-                raise
-    if not stopped or has_trials(folder):
+            _run_variant(config, variant, folder, halt)
+    if not halt.called or has_trials(folder):
         _report(folder)
-    if stopped:
+    if halt.called:
         print(f"stopped early; the same command with resume={folder} continues")
-    return 130 if stopped else 0
+    return 130 if halt.called else 0
+
+
+def _run_variant(config: Config, variant: Variant, folder: Path, halt: _Halt) -> None:
+    components = _composed(variant)
+    own = folder / variant.name
+    own.mkdir(exist_ok=True)
+    study = make_study(variant.config, components, own, make_observers(config, components))
+    halt.study = study
+    try:
+        study.run()
+    except EvaluationError:  # of the set-up, found out by trials: what is done is reported first
+        if has_trials(folder):
+            _report(folder)
+        raise
 
 
 def _report(folder: Path) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nas.errors import ConfigError, EvaluationError
-from nas.evaluation import Objective
+from nas.evaluation import Fidelity, Objective
 from nas.training.checks import field_names, function_name, given, load_function
 from nas.training.data import DataOptions, Dataset
 from nas.training.device import DeviceData, resident, resolve
 from nas.training.settings import TrainSettings
-from nas.training.trial import TEST, VALIDATION, fingerprint
+from nas.training.trial import MEASURED, TEST, VALIDATION, fingerprint
 
 DATA_NAMES = field_names(DataOptions)
 
@@ -59,6 +59,10 @@ class ImageEvaluator:
     @property
     def fidelity_range(self) -> tuple[str, float, float] | None:
         return ("epochs", 1, self.settings.epochs)
+
+    def value_names(self, fidelity: Fidelity | None) -> tuple[str, ...]:  # noqa: ARG002 - the same at each
+        """The values of every completed evaluation."""
+        return (*MEASURED, TEST.name)
 
     def fingerprint(self) -> str:
         """Digest of data, settings, compiler, device, protocol and the subclass's own options."""

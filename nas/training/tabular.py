@@ -121,6 +121,15 @@ class TableEvaluator:
             return None
         return (self.table.fidelity, min(self._layout), max(self._layout))
 
+    @property
+    def levels(self) -> tuple[Fidelity, ...]:
+        """The only fidelities that it has, lowest first."""
+        return tuple(Fidelity(self.table.fidelity, level) for level in sorted(self._layout))
+
+    def value_names(self, fidelity: Fidelity | None) -> tuple[str, ...]:
+        """The values of every completed evaluation at a fidelity."""
+        return tuple(name for name, _ in self._layout[self._level(fidelity)])
+
     def fingerprint(self) -> str:
         """Digest of the file, the columns and the key's name."""
         return self._fingerprint

@@ -24,6 +24,7 @@ from nas.training.train import MakeOptimizer, Stopped, Training, measure, report
 PROTOCOL = 1  # to be raised with every change after which the same task has another result
 VALIDATION = Objective("validation_accuracy", "maximize", "%")
 TEST = Objective("test_accuracy", "maximize", "%")
+MEASURED = (VALIDATION.name, "validation_loss")  # on validation data
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def _completed(
         save_state(task.save_to, training, settings, task.architecture.digest())
     row = reported_row(training, settings)
     test_accuracy, _ = measure(training.network, data, data.test)
-    values = {name: row[name] for name in ("validation_accuracy", "validation_loss")}
+    values = {name: row[name] for name in MEASURED}
     values[TEST.name] = test_accuracy
     if task.save_to:
         save_weights(task.save_to, training.network, _metadata(task, values))

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from algorithms.asha import Asha
 from algorithms.random_search import RandomSearch
+from algorithms.wrapping import prepare_searcher
 from nas.errors import ConfigError
+from nas.evaluation import Fidelity
 from nas.searcher import SearchFinished, Suggestion, Trial
 from nas.space import SearchSpace
 from tests.algorithms.wrapping_kit import OBJECTIVES, Script, ended, letter, letters, one_by_one
@@ -141,13 +145,30 @@ def test_the_searcher_inside_is_told_the_lowest_rung_at_once_and_nothing_else():
     assert told == [SCORES[name] for name in "abcd"]
 
 
-def test_a_searcher_inside_that_chooses_fidelities_itself_is_refused():
-    inside = {"name": "asha", "searcher": {"name": "random"}}
-    searcher = Asha(SPACE, OBJECTIVES, seed=0, searcher=inside, fidelity_range=("epochs", 1, 9))
+@pytest.mark.parametrize("outer", ["asha", "hyperband"])
+@pytest.mark.parametrize("inner", ["asha", "hyperband"])
+@pytest.mark.parametrize("between", [(), ("no_repeats",), ("no_repeats", "pending_limit")])
+def test_a_searcher_inside_that_chooses_fidelities_itself_is_refused(outer, inner, between):
+    section: dict[str, Any] = {"name": inner, "searcher": {"name": "random"}}
+    for name in between:
+        section = {"name": name, "searcher": section}
+    with pytest.raises(
+        ConfigError,
+        match=rf'^searcher "{outer}": searcher: expected one that leaves the fidelity to the wrapper around '
+        "it; got one that asks for epochs of 1, 3, 9; nest only one of asha and hyperband$",
+    ):
+        prepare_searcher({"name": outer, "searcher": section}, seed=0)(SPACE, OBJECTIVES, ("epochs", 1, 9))
+
+
+def test_one_that_does_not_say_so_is_refused_when_it_asks():
+    class Choosing(Script):
+        def ask(self, count=1):
+            return [replace(one, fidelity=Fidelity("epochs", 1)) for one in super().ask(count)]
+
     with pytest.raises(
         ConfigError, match=r"got a suggestion with epochs = 1; nest only one of asha and hyper"
     ):
-        searcher.ask(1)
+        asha(Choosing(SPACE, "a")).ask(1)
 
 
 def epochs_until_best(searcher, best: float, seed: int) -> float:

@@ -75,7 +75,7 @@ def test_every_searcher_works_inside_on_every_kind_of_space(name, key):
 @pytest.mark.parametrize("key", REGISTERED)
 def test_every_searcher_works_inside_on_every_registered_space(name, key):
     space = REGISTERED[key]
-    for suggestion in suggested_around(name, space, 6):
+    for suggestion in suggested_around(name, space, 6, all_choices=not bisected(space).halves):
         assert space.check(suggestion.architecture) is None
 
 
@@ -172,6 +172,18 @@ def test_constraints_that_nothing_meets_are_reported():
 def test_options_are_checked(options, message):
     with pytest.raises(ConfigError, match=message):
         Bisection(SearchSpace("s", TEXT), (MAXIMIZE,), seed=0, **options)
+
+
+def test_a_space_with_nothing_to_halve_is_refused_where_all_choices_helps():
+    space = SearchSpace("cells", "(relu() | gelu() | silu()) >> conv(kernel=oneof(1, 3))")
+    options = {"seed": 0, "searcher": {"name": "random"}}
+    with pytest.raises(
+        ConfigError,
+        match=r'^searcher "bisection": space cells: expected ordered choices to halve; got none; set all_ch',
+    ):
+        Bisection(space, (MAXIMIZE,), **options)
+    assert Bisection(space, (MAXIMIZE,), all_choices=True, **options).ask(1)
+    assert Bisection(SearchSpace("halves", "conv(kernel=oneof(1, 3))"), (MAXIMIZE,), **options).ask(1)
 
 
 def test_a_searcher_of_the_space_itself_is_refused():

@@ -19,6 +19,10 @@ def coded(space, number, seed=0):
     return architectures, distances, [distances.code(architecture) for architecture in architectures]
 
 
+def measured(distances, codes, others, scales):
+    return distances.between(distances.pack(codes), distances.pack(others), scales)
+
+
 def ones(distances):
     return [np.ones(groups) for groups in distances.groups]
 
@@ -40,10 +44,10 @@ def brute_force(space, kind, architectures):
 def test_distances_equal_brute_force(name):
     space = SPACES.get(name)()
     architectures, distances, codes = coded(space, 8)
-    structure = ["path"] if name == "nasbench201" else ["numeric", "ngram"]
+    structure = ["count", "path"] if name == "nasbench201" else ["numeric", "count", "ngram"]
     assert distances.names == ("one_hot", *structure)
     expected = np.stack([brute_force(space, kind, architectures) for kind in distances.names])
-    np.testing.assert_allclose(distances.between(codes, codes, ones(distances)), expected, atol=1e-5)
+    np.testing.assert_allclose(measured(distances, codes, codes, ones(distances)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["nasbench201", "deepconv"])
@@ -53,20 +57,20 @@ def test_a_distance_is_the_scaled_sum_over_its_groups(name):
     parts = distances.by_group(codes)
     expected = [np.einsum("g,gnm->nm", scale, part) for scale, part in zip(scales, parts, strict=True)]
     np.testing.assert_allclose(
-        distances.between(codes, codes, scales), np.stack(expected), rtol=1e-5, atol=1e-4
+        measured(distances, codes, codes, scales), np.stack(expected), rtol=1e-9, atol=1e-9
     )
 
 
-def test_each_hole_is_a_group_and_the_structure_is_one():
+def test_each_hole_is_a_group_and_counts_and_structure_are_one_each():
     space = SPACES.get("nasbench201")()
     _, distances, codes = coded(space, 20)
-    assert distances.groups == (6, 1)
+    assert distances.groups == (6, 1, 1)
     for group in distances.by_group(codes)[0]:
         assert set(np.unique(group)) == {0.0, 2.0}  # one hole: equal, or one option off and another on
 
 
 def test_cells_that_compute_the_same_are_close_in_their_paths():
-    """The two cells differ in an edge behind a zero, which no path passes."""
+    """They differ in an edge behind a zero, which no path passes; it counts as one convolution, kernel 3."""
     space = SPACES.get("nasbench201")()
     cells = [
         "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|",
@@ -75,7 +79,7 @@ def test_cells_that_compute_the_same_are_close_in_their_paths():
     one, other = (from_benchmark_string(space, cell) for cell in cells)
     distances = Distances(space, one)
     codes = [distances.code(one), distances.code(other)]
-    assert distances.between(codes[:1], codes[1:], ones(distances))[:, 0, 0].tolist() == [2, 0]
+    assert measured(distances, codes[:1], codes[1:], ones(distances))[:, 0, 0].tolist() == [2, 3, 0]
 
 
 def test_columns_that_come_later_do_not_change_distances():
@@ -84,15 +88,18 @@ def test_columns_that_come_later_do_not_change_distances():
     distances = Distances(space, architectures[0])
     codes = [distances.code(architecture) for architecture in architectures[:4]]
     scales = ones(distances)
-    before = distances.between(codes, codes, scales)
+    before = measured(distances, codes, codes, scales)
+    packed = distances.pack(codes)
     for architecture in architectures[4:]:
         distances.code(architecture)
-    np.testing.assert_array_equal(distances.between(codes, codes, scales), before)
+    np.testing.assert_array_equal(measured(distances, codes, codes, scales), before)
+    np.testing.assert_array_equal(distances.between(packed, distances.pack(codes), scales), before)
+    np.testing.assert_array_equal(distances.between(distances.pack(codes), packed, scales), before)
 
 
 def test_sums_of_differences_are_a_metric():
     _, distances, codes = coded(SPACES.get("macro")(), 7, seed=2)
-    found = distances.between(codes, codes, ones(distances))
+    found = measured(distances, codes, codes, ones(distances))
     for name, kind in zip(distances.names, found, strict=True):
         assert (np.diag(kind) == 0).all()
         np.testing.assert_allclose(kind, kind.T, atol=1e-6)

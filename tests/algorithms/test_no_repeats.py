@@ -6,7 +6,7 @@ from algorithms.no_repeats import NoRepeats
 from algorithms.random_search import RandomSearch
 from algorithms.wrapping import prepare_searcher
 from nas.architecture import Architecture
-from nas.evaluation import Evaluation
+from nas.evaluation import Evaluation, Fidelity
 from nas.searcher import SearchFinished, Suggestion, Trial
 from nas.space import SearchSpace
 from tests.algorithms.wrapping_kit import OBJECTIVES, Script, ended, letter, letters, one_by_one
@@ -70,6 +70,37 @@ class Stuck:
 
     def tell(self, trial: Trial) -> None:
         self.told += 1
+
+
+class Insisting:
+    """Proposes one architecture at the lowest of two fidelities, then for ever as the child of that trial."""
+
+    def __init__(self, architecture: Architecture, fidelity: Fidelity) -> None:
+        self._first = Suggestion(architecture, Fidelity("epochs", 1))
+        self._again = Suggestion(architecture, fidelity, parent=0)
+        self.asked = 0
+
+    def ask(self, count: int = 1) -> list[Suggestion]:
+        self.asked += 1
+        assert self.asked < 1000, "it is asked for ever"
+        return [self._first if self.asked == 1 else self._again]
+
+    def tell(self, trial: Trial) -> None:
+        return
+
+
+@pytest.mark.parametrize(("epochs", "asks"), [(1, 5), (2, 6)])
+def test_a_searcher_that_proposes_its_own_trial_again_is_stuck(epochs, asks):
+    """By hand, 4 repeats: a@1, then a@1 four times, of which the last gives way; with a@2, that one first."""
+    space = letters("ab")
+    inside = Insisting(
+        RandomSearch(space, OBJECTIVES, seed=0).ask(1)[0].architecture, Fidelity("epochs", epochs)
+    )
+    searcher = NoRepeats(space, OBJECTIVES, seed=0, searcher=inside, redraws=4)
+    given = list(one_by_one(searcher, lambda _: 1.0, trials=2 + (epochs > 1)))
+    assert inside.asked == asks
+    assert given[-1].architecture != given[0].architecture
+    assert [one.architecture == given[0].architecture for one in given[:-1]] == [True] * epochs
 
 
 CONSTRAINED = SearchSpace(

@@ -14,7 +14,8 @@ from algorithms.surrogate import SurrogateSearch
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective, Status, failure
 from nas.hypervolume import hypervolume
-from nas.searcher import Searcher, SearchFinished, Trial
+from nas.operators import sample
+from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
 from nas.space import SearchSpace
 from search_spaces import SPACES, nasbench201
 from tests.algorithms.evolution_kit import FAILED, MAXIMIZE, chain, numbers_of, outcome
@@ -78,12 +79,25 @@ def test_what_is_believed_of_trials_in_flight_leaves_the_mean_and_lowers_the_dou
     run(searcher, smooth, 20)
     searcher.ask(1)  # learns
     flying = [each.code for each in searcher._pending.values()]
-    before = searcher._process.predict(searcher._measure(searcher._known, flying))
+    before = searcher._process.predict(searcher._measure(searcher._known, searcher._distances.pack(flying)))
     searcher.ask(1)  # believes
-    after = searcher._process.predict(searcher._measure(searcher._known, flying))
-    assert len(searcher._known) == 21
+    after = searcher._process.predict(searcher._measure(searcher._known, searcher._distances.pack(flying)))
+    assert len(searcher._known[0].shares) == 21
     np.testing.assert_allclose(after[0], before[0], atol=1e-6)
     assert (after[1] < before[1]).all()
+
+
+def test_what_was_really_evaluated_is_learnt():
+    """As when the log of another version is followed: the told architecture counts and is not asked for."""
+    space = chain(4, 4)
+    searcher = SurrogateSearch(space, (MAXIMIZE,), seed=0, initial=3)
+    other = sample(space, np.random.default_rng(99))
+    for number in range(20):
+        (suggestion,) = searcher.ask(1)
+        assert number == 0 or suggestion.architecture != other
+        told = Suggestion(other) if number == 0 else suggestion
+        searcher.tell(Trial(number, told, evaluation=smooth(told.architecture)))
+    assert searcher._told[0].architecture == other
 
 
 def test_it_goes_on_when_everything_fails_and_learns_once_something_completes():

@@ -43,7 +43,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "gp": {"n_startup_trials": 27, "first_only": True},  # 30 to 150 ms an ask after the random start
     "optuna": {"sampler": "nsga2", "population_size": 6},
     "mcts": {"branching": 4},
-    "bisection": {"searcher": {"name": "mcts", "branching": 4}, "depth": 2},
+    "bisection": {"searcher": {"name": "mcts", "branching": 4}, "all_choices": True, "depth": 2},
     "ngram_smbo": {"candidates": 8},
 }
 FIDELITIES = ("epochs", 1, 9)

@@ -134,6 +134,17 @@ def test_a_searcher_that_refuses_the_space_is_found_before_anything_runs(place):
     assert calls(place) == 0
 
 
+def test_a_limit_on_what_nobody_reports_is_found_before_anything_runs(tmp_path):
+    line = "+experiment=digits_compare compare.launcher=inline run.dir=run"
+    limit = "+searcher@compare.searchers.limited=nsga2 +compare.searchers.limited.limits.foo=3"
+    message = command(f"{line} {limit}", tmp_path).message
+    assert message.startswith(
+        'ConfigError: compare.searchers.limited: searcher "nsga2": limits: expected values that are reported '
+        "(validation_accuracy, validation_loss, test_accuracy); got foo; "
+    )
+    assert files(tmp_path) == []
+
+
 def test_a_method_that_fails_is_recorded_and_the_others_go_on(place, unreported, monkeypatch):
     line = f"{INLINE} +compare.searchers.faulty.name=toy:Faulty"
     result = command(line, place)

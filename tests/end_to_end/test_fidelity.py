@@ -184,11 +184,11 @@ def test_a_table_is_searched_on_the_levels_that_it_has(tmp_path):
     [
         (
             f"{TINY} searcher=asha evaluator.epochs=3 searcher.levels=[1,9]",
-            'ConfigError: searcher "asha": expected 1 to 3 epochs; got 9; change it',
+            'ConfigError: searcher "asha": expected 1 to 3 epochs; got 9; change levels, lowest or ',
         ),
         (
             f"{TINY} searcher=hyperband evaluator.epochs=8 search.fidelity=2 searcher.highest=3",
-            'ConfigError: searcher "hyperband": expected 1 to 2 epochs; got 3; change it',
+            'ConfigError: searcher "hyperband": expected 1 to 2 epochs; got 3; change levels, lowest or ',
         ),
         (
             "name=own evaluator=function evaluator.function=statistics:mean searcher=asha",
@@ -211,7 +211,7 @@ def test_mistakes_are_one_line(line, message, tmp_path):
 def test_levels_that_a_table_does_not_have_are_named(tmp_path):
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "table.csv").write_text(TABLE)
-    assert command(f"{TABLE_JOB} searcher=asha", tmp_path).message.startswith(
-        "ConfigError: searcher: expected fidelities that the evaluator has; evaluator "
-        '"table": expected "epochs" of 12, 200, got "epochs" of '
+    assert command(f"{TABLE_JOB} searcher=asha", tmp_path).message == (
+        "ConfigError: searcher: expected epochs of 12, 200, as the evaluator has no others; got 31, 78; "
+        "choose them: searcher.levels=[12,200]"
     )

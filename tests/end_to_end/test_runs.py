@@ -1,4 +1,4 @@
-"""Whole runs in this process, small: what they leave, what they repeat, what they are made of."""
+"""Whole runs in this process, small: what they leave and what they repeat."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import csv
 import json
 import os
 import re
-from importlib import import_module
 
-import numpy as np
 import pytest
 import yaml
 
-from nas.space import SearchSpace
-from tests.end_to_end.kit import TINY, TINY_JOB, command, count, events, files, outcomes
+from tests.end_to_end.kit import TINY, command, count, events, files, outcomes
 
 FIELDS = {  # of the lines of a log, as nas/eventlog.py describes them
     "opened": "format session seed space evaluator searcher hashing budget baseline final fidelity "
@@ -29,8 +26,6 @@ FILES = (
     "best_so_far.pdf best_so_far.png checkpoints chosen.png chosen.svg chosen.txt chosen_torch.txt "
     "config.yaml events.jsonl final_comparison.pdf final_comparison.png results.md results.tex trials.csv"
 )
-SCORE = "def score(architecture):\n    return float(len(architecture.text))\n"
-OWN = "budget.trials=4 baseline.samples=2 final.seeds=1 executor=inline run.dir=run"
 
 
 @pytest.fixture(scope="module")
@@ -164,133 +159,6 @@ def test_a_multirun_may_be_reported_as_one(tmp_path):
     parent = tmp_path / "runs/surrogate"
     report = write_report(sorted(parent.iterdir()), tmp_path / "report")
     assert "2 runs" in report.text
-
-
-def test_a_space_of_ones_own_from_a_file(tmp_path):
-    text = "stem(width=8) >> repeat(conv(kernel=oneof(1, 3)) >> relu(), 1, 2) >> head()"
-    (tmp_path / "mine.txt").write_text(text + "\n")
-    line = f"{TINY_JOB} space=file space.path=mine.txt run.dir=run"
-    assert command(line, tmp_path).status == 0
-    space = SearchSpace("mine", text)
-    assert events(tmp_path / "run")[0]["space"]["fingerprint"] == space.fingerprint()
-    for architecture, status, _ in outcomes(tmp_path / "run").values():
-        assert space.parse(architecture).text == architecture
-        assert status == "completed"
-
-
-def test_a_space_of_ones_own_from_a_module(tmp_path, unreported):
-    (tmp_path / "home.py").write_text(
-        "from nas import SearchSpace, oneof, op\n"
-        "def make(width: int = 8):\n"
-        "    return SearchSpace('home', op.stem(width=width) >> op.conv(kernel=oneof(1, 3)) >> op.head())\n"
-        "made = make(4)\n"
-    )
-    line = f"{TINY_JOB} '~space' run.dir="
-    assert command(f"{line}a +space.name=home:make +space.width=12", tmp_path).status == 0
-    assert command(f"{line}b +space.name=home:made", tmp_path).status == 0
-    assert "width=12" in events(tmp_path / "a")[0]["space"]["text"]
-    assert "width=4" in events(tmp_path / "b")[0]["space"]["text"]
-    message = command(f"{line}c +space.name=home:make +space.width=x", tmp_path).message
-    assert message == "ConfigError: space \"home:make\": width is expected to be int, 'x' came"
-
-
-def test_an_evaluator_of_ones_own_is_a_function(tmp_path):
-    (tmp_path / "mine.py").write_text(SCORE)
-    result = command(f"name=mine evaluator=function evaluator.function=mine:score {OWN}", tmp_path)
-    assert result.status == 0, result.err
-    found = outcomes(tmp_path / "run")
-    assert all(values == {"score": len(text)} for text, _, values in found.values())
-    assert not (tmp_path / "run/chosen_torch.txt").exists()  # a function says nothing of shapes
-    assert "mine: space macro, evaluator FunctionEvaluator" in result.out
-
-
-def test_a_searcher_and_an_executor_of_ones_own(tmp_path, unreported):
-    (tmp_path / "mine.py").write_text(SCORE)
-    (tmp_path / "parts.py").write_text(
-        "from algorithms.random_search import RandomSearch\n"
-        "from nas.executor import InlineExecutor\n"
-        "class Mine(RandomSearch):\n    pass\n"
-        "class There(InlineExecutor):\n"
-        "    def describe(self):\n        return ('there',)\n"
-    )
-    line = f"name=mine evaluator=function evaluator.function=mine:score {OWN.replace('executor=inline', '')}"
-    line += " '~searcher' +searcher.name=parts:Mine '~executor' +executor.name=parts:There"
-    result = command(line, tmp_path)
-    assert result.status == 0, result.err
-    assert events(tmp_path / "run")[0]["searcher"]["name"] == "parts:Mine"
-    assert "there\n" in result.out
-
-
-def test_images_of_ones_own_in_an_npz_file(tmp_path, unreported):
-    rng = np.random.default_rng(0)
-    labels = np.arange(60) % 3
-    images = (
-        rng.integers(0, 60, (60, 12, 12, 3), dtype=np.uint8)
-        + (labels * 60).astype(np.uint8)[:, None, None, None]
-    )
-    np.savez(tmp_path / "mine.npz", images=images, labels=labels)
-    line = f"name=mine evaluator=npz evaluator.root=mine.npz evaluator.epochs=1 space.width=8 {OWN}"
-    assert command(line, tmp_path).status == 0
-    assert events(tmp_path / "run")[0]["evaluator"]["input_shape"] == [3, 12, 12]
-    assert events(tmp_path / "run")[0]["evaluator"]["num_classes"] == 3
-    assert {status for _, status, _ in outcomes(tmp_path / "run").values()} == {"completed"}
-
-
-def test_images_of_ones_own_in_folders(tmp_path, unreported):
-    image = import_module("PIL.Image")
-    rng = np.random.default_rng(0)
-    for number, name in enumerate(("cat", "dog")):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for index in range(20):
-            pixels = rng.integers(0, 100, (16, 20, 3), dtype=np.uint8) + np.uint8(100 * number)
-            image.fromarray(pixels).save(tmp_path / "photos" / name / f"{index}.png")
-    line = "name=mine evaluator=folder evaluator.root=photos evaluator.image_size=12 evaluator.epochs=1"
-    assert command(f"{line} evaluator.validation_fraction=0.25 space.width=8 {OWN}", tmp_path).status == 0
-    assert events(tmp_path / "run")[0]["evaluator"]["input_shape"] == [3, 12, 12]
-    assert {status for _, status, _ in outcomes(tmp_path / "run").values()} == {"completed"}
-
-
-def test_the_cached_trials_of_a_run_cost_nothing(tmp_path, unreported):
-    (tmp_path / "mine.py").write_text(SCORE)
-    (tmp_path / "two.txt").write_text("stem(width=8) >> (relu() | gelu()) >> head()")
-    line = "name=mine space=file space.path=two.txt searcher=random evaluator=function"
-    result = command(f"{line} evaluator.function=mine:score {OWN} budget.trials=9", tmp_path)
-    assert result.status == 0, result.err
-    assert len([trial for trial in count(tmp_path / "run", "evaluated") if trial < 10_000_000]) == 2
-    assert len(count(tmp_path / "run", "told")) == 9
-    line = f"{line} evaluator.function=mine:score {OWN.replace('run.dir=run', 'run.dir=all')} budget.trials=9"
-    assert command(f"{line} hashing=none", tmp_path).status == 0
-    assert len([trial for trial in count(tmp_path / "all", "evaluated") if trial < 10_000_000]) == 9
-
-
-def test_the_benchmark_table_on_a_virtual_clock(tmp_path, shared_data):
-    path = shared_data / "nasbench201_cifar10.csv.gz"
-    line = f"+experiment=nasbench201 evaluator.path={path} budget.trials=60 baseline.samples=20 run.dir=run"
-    result = command(line, tmp_path)
-    assert result.status == 0, result.err
-    found = [entry for entry in events(tmp_path / "run") if entry["event"] == "evaluated"]
-    assert len(found) == 81
-    assert found[-1]["finished"] > 24 * 3600  # seconds of the virtual clock
-    assert sum(line.startswith("note:") for line in result.err.splitlines()) == 0
-
-
-def test_optimizer_programs_are_searched_like_networks(tmp_path):
-    line = "+experiment=update_rule executor=inline budget.trials=6 baseline.samples=2 final.seeds=2"
-    result = command(f"{line} evaluator.epochs=1 run.dir=run", tmp_path)
-    assert result.status == 0, result.err
-    assert all(text.startswith("program(") for text, _, _ in outcomes(tmp_path / "run").values())
-    assert "program(" in (tmp_path / "run/chosen.txt").read_text()
-    assert not (tmp_path / "run/chosen_torch.txt").exists()
-
-
-def test_a_dry_run_of_programs_and_tables(tmp_path, shared_data):
-    programs = command("+experiment=update_rule dry_run=true evaluator.epochs=2", tmp_path)
-    assert "space update_rule: unbounded" in programs.out
-    path = shared_data / "nasbench201_cifar10.csv.gz"
-    table = command(f"+experiment=nasbench201 dry_run=true evaluator.path={path}", tmp_path)
-    assert "space nasbench201: 15,625 derivations" in table.out
-    assert "of work in all" in table.out
-    assert files(tmp_path) == []
 
 
 def test_a_result_that_is_read_by_a_program_is_plain_json(finished):

@@ -20,7 +20,7 @@ from hashing import HASHERS
 from nas.campaign import manifest, prepare_campaign
 from nas.config import Config, build, prepare
 from nas.errors import ConfigError, EvaluationError
-from nas.lineup import lineup_of
+from nas.lineup import lineup_of, trials_of
 from nas.run import _line, _to_config
 from nas.session import compose
 from nas.training import EVALUATORS
@@ -207,6 +207,13 @@ def test_methods_are_added_and_taken_out_on_the_command_line():
     assert {"gp", "tpe"} & set(lineup_of(slow).methods) == {"gp"}
     alone = composed("+searcher@compare.searchers.mine=random")
     assert lineup_of(alone).methods == {"mine": {"name": "random"}}
+
+
+def test_the_tabular_comparison_gets_several_fidelities_to_the_cost_of_the_others():
+    config = composed("+experiment=nasbench201_compare", "budget.trials=100")
+    assert [trials_of(config, label) for label in ("random", "asha", "hyperband")] == [100, 400, 250]
+    searchers = config.compare.searchers
+    assert searchers["mcts_bisection"]["all_choices"]  # or it would be mcts, as a cell has no ordered choice
 
 
 def test_an_option_of_a_method_that_is_not_set_is_added_with_a_plus():

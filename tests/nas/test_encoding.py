@@ -174,6 +174,21 @@ def test_too_many_paths_are_refused():
         Encoder(toy, ["path"]).features(sample(toy, np.random.default_rng(0)))
 
 
+# counts
+
+
+def test_counts_by_hand():
+    k = op.b(k=oneof(1, 2))
+    toy = space(k >> repeat(k >> optional(a), 2, tied=True) >> op.wrap(a | k))
+    assert features(toy, "b(k=1) >> repeat(b(k=2) >> a(), 2) >> wrap(a())", "count") == {
+        "count:b": 3,
+        "count:b.k=1": 1,
+        "count:b.k=2": 2,
+        "count:a": 3,
+        "count:wrap": 1,
+    }
+
+
 # n-grams
 
 
@@ -227,5 +242,5 @@ def test_rules_are_encoded_by_their_expansions():
 
 @pytest.mark.parametrize("kinds", [(), ("one-hot",), ("path", "bits")])
 def test_unknown_kinds_are_refused(kinds):
-    with pytest.raises(SpaceError, match="kinds are expected from one_hot, numeric, path, ngram; got"):
+    with pytest.raises(SpaceError, match="kinds are expected from one_hot, numeric, count, path, ngram; got"):
         Encoder(SPACES["range"], kinds)

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import csv
 import math
+import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from nas.campaign import carry_out_campaign
 from nas.config import BudgetSection, CompareSection, Config
 from nas.errors import ConfigError
 from nas.evaluation import Objective
-from nas.lineup import lineup_of, optimum_of, reference_of
+from nas.jobs import study_job
+from nas.lineup import doubt_of, lineup_of, optimum_of, reference_of, trials_of
 from nas.training.tabular import create
 from tests.nas.study_kit import FakeEvaluator
 
@@ -61,10 +66,12 @@ def test_labels_choose_the_methods_in_their_order(choice, expected):
 def test_seeds_budgets_and_the_default():
     lineup = lineup_of(config(seeds=3, first_seed=5, budgets=[50, 10, 10, 400], default="b"))
     assert lineup.seeds == (5, 6, 7)
-    assert lineup.budgets == (10, 50)
+    assert lineup.budgets == (10, 50, 200)  # the last is that of the studies
     assert lineup.default == "b"
     assert lineup_of(config(default="b", skip=["b"])).default is None
     assert lineup_of(config(trials=7)).budgets == (7,)
+    assert lineup_of(config(trials=30)).budgets == (10, 25, 30)
+    assert lineup_of(config(trials=500)).budgets == (10, 25, 50, 100, 200, 500)
     assert lineup_of(config(trials=None, budgets=[5, 9])).budgets == (5, 9)
     assert lineup_of(config()).methods["a"] == {"name": "random"}
 
@@ -84,6 +91,12 @@ def test_seeds_budgets_and_the_default():
         ({"first_seed": -1}, r"compare\.first_seed: 0 or more is expected, -1 came$"),
         ({"budgets": []}, r"compare\.budgets: numbers of at least 1 are expected, \[\] came$"),
         ({"budgets": [0, 4]}, r"compare\.budgets: numbers of at least 1 are expected, \[0, 4\] came$"),
+        ({"more_trials": {"e": 2.0}}, r"compare\.more_trials: one of a, b, c, d is expected, e came$"),
+        (
+            {"more_trials": {"a": 0.5}},
+            r"compare\.more_trials\.a: a number of at least 1 is expected, by which .*, 0\.5 came$",
+        ),
+        ({"more_trials": {"a": math.inf}}, r"compare\.more_trials\.a: a number .*, inf came$"),
         ({"searchers": {"a/b": {}}}, r"compare\.searchers: labels of letters.* 'a/b' came$"),
         ({"searchers": {"..": {}}}, r"compare\.searchers: labels of letters.* '\.\.' came$"),
         (
@@ -95,6 +108,38 @@ def test_seeds_budgets_and_the_default():
 def test_mistakes_are_named(compare, message):
     with pytest.raises(ConfigError, match=f"^(?:{message})|{message}"):
         lineup_of(config(**compare))
+
+
+def test_some_methods_may_take_more_trials_than_the_others(tmp_path):
+    given = config(trials=30, more_trials={"b": 2.5})
+    assert lineup_of(given).budgets[-1] == 30
+    assert [trials_of(given, label) for label in "ab"] == [30, 75]
+    assert trials_of(config(trials=None, more_trials={"b": 2.5}), "b") is None
+    assert [study_job(given, label, 0, tmp_path).config.budget.trials for label in "ab"] == [30, 75]
+
+
+def test_seeds_too_few_for_any_test_are_doubted_before_anything_runs():
+    """Of 6 pairs: 2 / C(8, 4) = 0.029 is not below 0.05 / 6, 2 / C(10, 5) = 0.0079 is."""
+    doubt = doubt_of(lineup_of(config(seeds=4)))
+    assert doubt is not None
+    assert re.match(
+        r"compare\.seeds: with 4 no pairwise test of 4 methods can .*; 5 or more are needed$", doubt
+    )
+    assert doubt_of(lineup_of(config(seeds=5))) is None
+    assert doubt_of(lineup_of(config(seeds=1))) is not None
+    assert doubt_of(lineup_of(config(seeds=1, only=["a"]))) is None  # nothing to tell apart
+
+
+def test_the_doubt_is_a_line_before_anything_else(monkeypatch, capsys):
+    given = replace(config(seeds=2, only=["a", "b"]), dry_run=True)
+    prepared = SimpleNamespace(lineup=lineup_of(given), config=given)
+    monkeypatch.setattr("nas.campaign.prepare_campaign", lambda config: prepared)
+    monkeypatch.setattr("nas.preview.preview_comparison", lambda config, campaign: "preview")
+    assert carry_out_campaign(given) == 0
+    assert capsys.readouterr().err == (
+        "warning: compare.seeds: with 2 no pairwise test of 2 methods can find a difference, however large; "
+        "4 or more are needed\n"
+    )
 
 
 def test_a_table_knows_its_optima_and_its_worst_values(table):

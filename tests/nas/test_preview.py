@@ -90,6 +90,19 @@ def test_a_bound_in_seconds_is_said():
     assert "the search stage ends after 1 min 30 s at the latest" in text
 
 
+def test_the_cost_of_a_search_that_chooses_fidelities_is_a_bound():
+    class Choosing:
+        fidelities = (Fidelity("epochs", 1), Fidelity("epochs", 10))
+
+    components = replace(parts(Costly()), searcher=Choosing())  # pyright: ignore[reportArgumentType]
+    bound = (
+        "search at most that: the searcher chooses among 1, 10 epochs, and every trial counts as a full one"
+    )
+    assert "  search 10 min 00 s, baseline and final 3 min 20 s of work in all, shared" in shown(components)
+    assert f"shared among the workers\n  {bound}" in shown(components)
+    assert "at most" not in shown(parts(Costly()))
+
+
 def test_samples_that_fail_are_said():
     text = shown(parts(Costly(fails=True)))
     assert text.count("  sample failed: no\n") == 3

@@ -71,6 +71,7 @@ REFUSED_WITH_DIGITS = {
     "'~evaluator' +evaluator.name=os:getcwd": 'ConfigError: evaluator "os:getcwd": something with objectives',
     "evaluator=function evaluator.function=x:y": 'ConfigError: evaluator "function": function: cannot import',
     # parts that do not fit together
+    "searcher=nsga2 +searcher.limits.foo=3": 'ConfigError: searcher "nsga2": limits: expected values that ',
     "space.stages=9": "ConfigError: space macro: none of 16 samples fits the evaluator; root.parts[",
     "space=update_rule": "ConfigError: space update_rule: none of 16 samples fits the evaluator; root: expec",
 }

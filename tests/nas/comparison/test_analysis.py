@@ -79,9 +79,16 @@ def test_who_is_better_than_whom(tmp_path):
 
 def test_verdicts_without_differences_and_over_all_others(tmp_path):
     analysis = analysed(two_methods(tmp_path / "few"))
-    assert (
-        verdicts(analysis, analysis.quantities[0])[0]
-        == "2 evaluations: quick differs significantly from none."
+    assert verdicts(analysis, analysis.quantities[0])[0] == (
+        "2 evaluations: quick not testable with 3 seeds; 4 are needed for 2 methods."
+    )
+    alike = write_manifest(tmp_path / "alike", ["a", "b"], 5, default="a")
+    for method in "ab":
+        for seed in range(5):
+            study(alike, method, seed, [(90 + seed, 80)] * 4)
+    analysis = analysed(alike)
+    assert verdicts(analysis, analysis.quantities[0])[0] == (
+        "2 evaluations: a differs significantly from none."
     )
     analysis = analysed(spread(tmp_path / "many", {"a": 8, "b": 8, "c": 8}, default="a"))
     assert verdicts(analysis, analysis.quantities[0])[0] == (
@@ -98,19 +105,27 @@ def test_methods_with_less_than_half_of_the_seeds_are_left_out(tmp_path):
     assert analysis.shown == ["a", "b", "c"]
 
 
-def test_a_method_with_too_few_seeds_gets_one_clear_line(tmp_path):
+def test_a_method_of_which_too_few_runs_got_there_gets_one_clear_line(tmp_path):
     analysis = analysed(spread(tmp_path, {"a": 9, "b": 9, "c": 4}))
     assert shortages(analysis) == [
-        "c: tests at 2, 4 evaluations: expected at least 5 seeds; got 4; run more with compare.seeds=5."
+        "c: not tested at 2, 4 evaluations, which 4 of 9 runs reached; at least 5 are needed."
     ]
+    for seed in range(9):
+        study(tmp_path, "b", seed, [(88, 80)] * 2)
+    said = shortages(analysed(tmp_path))
+    assert "b: not tested at 4 evaluations, which 0 of 9 runs reached; at least 5 are needed." in said
 
 
 def test_seeds_that_no_test_can_tell_apart_are_too_few(tmp_path):
     """Of 3 pairs, 2 / C(8, 4) = 0.029 is not below 0.05 / 3, 2 / C(10, 5) = 0.008 is."""
     analysis = analysed(spread(tmp_path, {"a": 4, "b": 4, "c": 4}))
     assert shortages(analysis) == [
-        "a, b, c: tests at 2, 4 evaluations: expected at least 5 seeds; got 4; run more with compare.seeds=5."
+        "Pairwise tests at 2, 4 evaluations: not testable with 4 seeds; 5 are needed for 3 methods; run more "
+        "with a larger compare.seeds."
     ]
+    tests = analysis.tests["validation_accuracy"][0]
+    assert not tests.can_tell("a")
+    assert not tests.can_tell("a", "b")
     assert not any(pair.significant for pair in analysis.tests["validation_accuracy"][0].pairs)
     assert shortages(analysed(spread(tmp_path / "5", {"a": 5, "b": 5, "c": 5}))) == []
 
@@ -237,7 +252,8 @@ def test_trials_at_lower_fidelities_are_pointed_out(tmp_path):
     said = " ".join(explanations(analysed(tmp_path)))
     assert "Trials at lower fidelities (a) count as no evaluation" in said
     assert "Nothing at the highest fidelity, so nothing to compare: b." in said
-    assert "Finished with less than 4 evaluations: runs of a, b;" in said
+    assert "Finished with less than 4 evaluations" not in said  # several fidelities have no such number
+    assert "Nothing to compare at equal cost" in said
 
 
 def test_the_hypervolume_says_what_it_is_measured_by(tmp_path):

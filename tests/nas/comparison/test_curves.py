@@ -225,8 +225,8 @@ def test_against_time_by_hand(tmp_path):
     _, runs, found = compared(tmp_path)
     grid = np.array([5.0, 10, 39, 40, 45, 46])
     values = against_time(found["validation_accuracy_regret"], runs, grid)
-    np.testing.assert_array_equal(values["a"], [[NAN, 6, 6, 2, 2, NAN]])
-    np.testing.assert_array_equal(values["b"], [[NAN, 6, 6, 2, NAN, NAN]])
+    np.testing.assert_array_equal(values["a"], [[INF, 6, 6, 2, 2, NAN]])
+    np.testing.assert_array_equal(values["b"], [[INF, 6, 6, 2, NAN, NAN]])
 
 
 def test_a_finished_run_holds_its_value_until_half_of_them_have_ended(tmp_path):
@@ -235,7 +235,22 @@ def test_a_finished_run_holds_its_value_until_half_of_them_have_ended(tmp_path):
         study(tmp_path, "a", seed, [{"values": (90 + seed, 1), "cost": cost}])
     _, runs, found = compared(tmp_path)
     values = against_time(found["validation_accuracy_regret"], runs, np.array([10.0, 15, 20, 25, 30]))
-    np.testing.assert_array_equal(values["a"], [[6, 6, 6, NAN, NAN], [NAN, NAN, 5, NAN, NAN], [NAN] * 5])
+    np.testing.assert_array_equal(
+        values["a"], [[6, 6, 6, NAN, NAN], [INF, INF, 5, NAN, NAN], [INF, INF, INF, NAN, NAN]]
+    )
+
+
+def test_before_its_first_evaluation_a_run_is_worse_than_any_other(tmp_path):
+    """At second 12 one run of three holds something: the median is that of no run, not of the quick one."""
+    write_manifest(tmp_path, ["a", "b"], 3)
+    for seed, cost in enumerate((10.0, 20.0, 30.0)):
+        study(tmp_path, "a", seed, [{"values": (90, 1), "cost": cost}, {"values": (90, 1), "cost": 30.0}])
+        low = {"values": (95, 1), "cost": cost, "fidelity": {"name": "epochs", "value": 1}}
+        study(tmp_path, "b", seed, [low, low])
+    _, runs, found = compared(tmp_path)
+    values = against_time(found["validation_accuracy_regret"], runs, np.array([12.0, 20, 30]))
+    assert summary(values["a"]).median.tolist() == [INF, 6, 6]
+    assert values["b"][:2].tolist() == [[INF, INF, INF], [INF, INF, INF]]  # lower fidelities find nothing
 
 
 def test_the_grid_spans_the_evaluations(tmp_path):

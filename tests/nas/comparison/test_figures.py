@@ -1,4 +1,5 @@
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -154,6 +155,40 @@ def test_labels_stay_inside_the_diagram():
         extent = text.get_window_extent()
         assert box.x0 <= extent.x0 < extent.x1 <= box.x1, text
         assert box.y0 <= extent.y0 < extent.y1 <= box.y1, text
+
+
+def test_numbers_of_many_ranks_keep_their_distance():
+    names = [f"regularized_evolution_crossover_{index}" for index in range(14)]
+    figure = critical_figure(names, friedman(np.random.default_rng(0).normal(size=(30, 14))), "title")
+    figure.draw_without_rendering()
+    numbers = [text for text in figure.axes[0].texts if text.get_text().isdigit()]
+    boxes = [text.get_window_extent() for text in numbers]
+    assert [text.get_text() for text in numbers] == [str(rank) for rank in range(1, 15)]
+    assert all(right.x0 - left.x1 > 2 for left, right in pairwise(boxes))
+
+
+def test_titles_of_small_panels_do_not_overlap(tmp_path):
+    names = [
+        "regularized_evolution_crossover",
+        "r" * 40,
+        "a_quite_long_name_of_many_words_and_more",
+        "random",
+    ]
+    analysis = analysed(spread(tmp_path, dict.fromkeys(names, 3)))
+    figure = quartiles_figure(analysis, analysis.quantities[0])
+    figure.draw_without_rendering()
+    boxes = [axes.title.get_window_extent() for axes in figure.axes]
+    assert [axes.get_title().replace("\n", "") for axes in figure.axes] == names
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert boxes[0].x0 >= 0
+    assert boxes[-1].x1 <= figure.bbox.x1
+
+
+def test_the_axis_of_evaluations_begins_at_the_first(tmp_path):
+    analysis = analysed(two_methods(tmp_path, budgets=[4]))
+    (axes, _) = evaluations_figure(analysis).axes
+    assert axes.get_xlim() == (1, 4)
+    assert axes.get_xticks().tolist() == [1, 4]
 
 
 @pytest.mark.parametrize("several", [False, True])

@@ -11,7 +11,6 @@ from nas.comparison.export import curves_csv, pairs_csv, runs_csv
 from nas.comparison.report import markdown_report
 from nas.comparison.sheets import Sheet, latex, markdown
 from nas.comparison.tables import (
-    costs_sheet,
     default_sheet,
     found_sheet,
     pairs_sheet,
@@ -19,6 +18,7 @@ from nas.comparison.tables import (
     sheets,
     values_sheet,
 )
+from nas.comparison.yardsticks import architectures_sheet, costs_sheet, search_sheet
 from tests.nas.comparison.comparison_kit import (
     LATENCY,
     VALIDATION,
@@ -69,9 +69,47 @@ def test_what_is_beaten_is_not_bold(tmp_path):
     assert [row[0] for row in sheet.rows] == ["a", "b", "c", "d"]
 
 
-def test_methods_that_no_test_can_tell_apart_are_all_bold(tmp_path):
+def test_nothing_is_bold_where_the_seeds_are_too_few_to_tell(tmp_path):
     analysis = analysed(two_methods(tmp_path))
-    assert values_sheet(analysis, analysis.quantities[0]).bold == {(0, 1), (0, 2), (1, 1), (1, 2)}
+    assert values_sheet(analysis, analysis.quantities[0]).bold == frozenset()
+    assert [row[1] for row in pairs_sheet(analysis, analysis.quantities[0]).rows] == ["-", "-"]
+    assert default_sheet(analysis, analysis.quantities[0]).rows == (("slow", "1.00", "1.00"),)
+
+
+def test_survivors_are_not_the_method(tmp_path):
+    """Of 8 runs of "a", 5 get to 4 evaluations; of "random", 3."""
+    write_manifest(tmp_path, ["a", "random"], 8, optimum={"validation_accuracy": 96.0})
+    for seed in range(8):
+        study(tmp_path, "a", seed, [(90, 80), (91, 81), (92, 82), (93, 83)][: 4 if seed < 5 else 2])
+        study(tmp_path, "random", seed, [(80, 70), (81, 71), (82, 72), (83, 73)][: 4 if seed < 3 else 2])
+    baseline(tmp_path, (70, 60), (80, 75), (75, 70))
+    analysis = analysed(tmp_path)
+    assert values_sheet(analysis, analysis.quantities[0]).rows == (
+        ("a", "5.00 [5.00, 5.00]", "3.00 [3.00, 3.00] (n 5)"),
+        ("random", "15.00 [15.00, 15.00]", "-"),
+    )
+    assert found_sheet(analysis).rows == (
+        ("a", "18.0 (n 5)", "0 %", "0 % (n 5)"),
+        ("random", "-", "0 %", "-"),
+    )
+    a, random = architectures_sheet(analysis).rows
+    assert (a[2][-5:], random[2], "(n" in a[1]) == ("(n 5)", "-", False)
+    ((name, first, last),) = search_sheet(analysis).rows
+    assert (name, "(n" in first, last) == ("a", False, "-")  # nor is a yardstick of survivors one
+
+
+def test_stars_are_corrected_over_the_methods_of_a_column(tmp_path):
+    """2 / C(10, 5) = 0.008: significant among 2 methods, not among 7; the first column has one."""
+    methods = [*"abcdefg"]
+    for count, expected in ((2, True), (7, False)):
+        folder = write_manifest(tmp_path / str(count), methods[:count], 5)
+        for method in methods[:count]:
+            for seed in range(5):
+                study(folder, method, seed, [(90, 80 + 0.1 * seed)] * 4)
+        baseline(folder, *((60, 70 + 0.1 * index) for index in range(5)))
+        sheet = architectures_sheet(analysed(folder))
+        assert [row[1].endswith("*") for row in sheet.rows] == [expected] * count
+    assert "Holm's correction" in sheet.notes[-1]
 
 
 def test_areas_and_shares(tmp_path):
@@ -96,7 +134,7 @@ def test_mean_ranks_and_their_test(tmp_path):
         "Friedman chi-squared": "3.0",
         "Iman-Davenport F": "inf",
     }
-    assert sheet.bold == {(0, 1), (0, 2), (1, 1), (1, 2)}
+    assert sheet.bold == frozenset()  # no two mean ranks are 1.13 apart
 
 
 def test_better_and_worse_are_counted(tmp_path):
@@ -236,7 +274,7 @@ def test_the_report_has_this_structure(tmp_path):
         "## How to read this",
     ]
     assert "![evaluations](evaluations.png)" in text
-    assert "- By regret of validation accuracy: 2 evaluations: quick differs significantly from none." in text
+    assert "- By regret of validation accuracy: 2 evaluations: quick not testable with 3 seeds; 4 are" in text
 
 
 def test_several_objectives_are_compared_by_hypervolume_first(tmp_path):

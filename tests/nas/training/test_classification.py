@@ -31,6 +31,7 @@ def test_it_answers_with_values_facts_and_a_curve(
     evaluation = evaluator(make_task(seed=5))
     assert evaluation.status is Status.COMPLETED
     assert set(evaluation.values) == {"validation_accuracy", "validation_loss", "test_accuracy"}
+    assert set(evaluator.value_names(None)) == set(evaluation.values)
     assert evaluation.values["validation_accuracy"] == evaluation.curve[-1]["validation_accuracy"]
     assert 60.0 < evaluation.values["test_accuracy"] <= 100.0
     assert evaluation.info["parameters"] == 8 * 2 * 9 + 8 + 16 + 128 * 3 + 3

@@ -56,6 +56,15 @@ def test_a_lower_fidelity_has_its_own_columns_and_cost(path: str, make_task: Mak
     assert evaluator.fidelity_range == ("epochs", 12, 200)
 
 
+def test_its_fidelities_and_the_values_at_each_are_known(path: str) -> None:
+    evaluator = table(path)
+    low, full = evaluator.levels
+    assert (low, full) == (Fidelity("epochs", 12), Fidelity("epochs", 200))
+    assert evaluator.value_names(low) == ("validation_accuracy", "latency")
+    assert evaluator.value_names(None) == evaluator.value_names(full)
+    assert set(evaluator.value_names(full)) == {"validation_accuracy", "test_accuracy", "latency"}
+
+
 def test_a_continuation_costs_the_difference_if_the_levels_are_points_of_one_training(
     path: str, make_task: MakeTask
 ) -> None:
