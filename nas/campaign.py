@@ -64,12 +64,10 @@ def carry_out_campaign(config: Config, job: int | None = None) -> int:
         NasError: one line for the first thing that is wrong; nothing is started or written then.
     """
     campaign = prepare_campaign(config)
-    doubt = doubt_of(campaign.lineup)
-    if doubt is not None:
-        print(f"warning: {doubt}", file=sys.stderr, flush=True)
     if config.dry_run:
         from nas.preview import preview_comparison
 
+        _say_doubt(campaign)
         print(preview_comparison(campaign.config, campaign))
         return 0
     with run_folder(config, job) as folder, _held(folder):
@@ -162,6 +160,7 @@ def _run(campaign: Campaign, folder: Path) -> int:
 
     failures: list[str] = []
     if left:
+        _say_doubt(campaign)
         with stop_on_signals(stop):
             failures = _launch(campaign.launcher, jobs, left)
     _report(folder)
@@ -170,6 +169,12 @@ def _run(campaign: Campaign, folder: Path) -> int:
     elif failures:
         print(f"{len(failures)} studies failed; the same command with resume={folder} tries them again")
     return 130 if stopped else bool(failures)
+
+
+def _say_doubt(campaign: Campaign) -> None:
+    doubt = doubt_of(campaign.lineup)
+    if doubt is not None:
+        print(f"warning: {doubt}", file=sys.stderr, flush=True)
 
 
 def _launch(launcher: Launcher, jobs: Sequence[StudyJob], left: Sequence[StudyJob]) -> list[str]:

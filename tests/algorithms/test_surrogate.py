@@ -137,6 +137,7 @@ def test_options_that_make_no_sense(options, objectives, message):
         SurrogateSearch(chain(2, 2), objectives, seed=0, **options)
 
 
+@pytest.mark.slow
 def test_with_pareto_it_finds_a_wider_front_than_random_search():
     """One-sided rank test over 8 seeds each, alpha 0.01."""
     space, objectives = chain(8, 4), (MAXIMIZE, COST)

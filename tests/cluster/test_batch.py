@@ -101,6 +101,7 @@ def test_a_job_has_a_name_one_thread_and_the_drivers_folder(
     assert end.result == (str(diary.parent), "study/random/3", 1)
 
 
+@pytest.mark.slow
 def test_what_a_job_raises_is_a_fault_of_one_line_and_is_not_tried_again(
     launcher: RayLauncher, diary: Path
 ) -> None:
@@ -136,6 +137,7 @@ def test_a_job_that_kills_every_process_is_given_up(launcher: RayLauncher, diary
     assert diary.read_text().split() == ["always"] * 3
 
 
+@pytest.mark.slow
 def test_a_stop_ends_at_once_and_takes_the_work_with_it(launcher: RayLauncher, diary: Path) -> None:
     began = time.monotonic()
     updates = []

@@ -15,7 +15,7 @@ from tests.cluster.kit import both_modes, by_trial, opened, run, shared, starts,
 from tests.cluster.local_ray import local_ray  # noqa: F401
 from tests.cluster.stand_ins import DiesOnLoading, Scripted, Unloadable, Unsendable, task
 
-pytestmark = pytest.mark.usefixtures("local_ray")
+pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.slow]
 
 
 @both_modes

@@ -26,9 +26,12 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 CASES = [(name, options) for name in EXECUTORS.names() for options in OPTIONS.get(name, [{}])]
 
 
-@pytest.fixture(
-    scope="module", params=CASES, ids=lambda case: "-".join(map(str, [case[0], *case[1].values()]))
-)
+def parameter(name: str, options: dict[str, Any]) -> Any:
+    marks = [pytest.mark.slow] * (options.get("mode") == "tasks")  # a process for each trial
+    return pytest.param((name, options), id="-".join(map(str, [name, *options.values()])), marks=marks)
+
+
+@pytest.fixture(scope="module", params=[parameter(*case) for case in CASES])
 def make(request: pytest.FixtureRequest) -> Callable[[], Executor]:
     name, options = request.param
     if name == "ray":

@@ -31,7 +31,10 @@ from tests.contracts.searcher_kit import OBJECTIVES, asks, drive, evaluate, make
 
 SPACES = spaces()
 NAMES = searcher_kit.names()
-each_searcher = pytest.mark.parametrize("name", NAMES)
+SLOW = {"gp"}  # an ask takes a tenth of a second
+each_searcher = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NAMES]
+)
 each_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
 
 
@@ -54,6 +57,7 @@ def test_a_refused_space_is_named_in_one_line(name):
     assert not {"choices", "repeat"} & set(refused), "finite and small: every searcher takes them"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_other_processes_ask_the_same(hash_seed):
     root = Path(__file__).resolve().parents[2]
