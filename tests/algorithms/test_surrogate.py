@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 from scipy.stats import binom, mannwhitneyu
 
 from algorithms.local_search import LocalSearch
+from algorithms.optuna_sampler import tpe
 from algorithms.random_search import RandomSearch
+from algorithms.regularized_evolution import RegularizedEvolution
 from algorithms.surrogate import SurrogateSearch
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective, Status, failure
@@ -192,11 +195,11 @@ def test_real_holes():
 
 
 @pytest.mark.slow
-def test_best_of_all_on_the_real_table(shared_data: Path):
-    """NAS-Bench-201, CIFAR-10, validation accuracy after 200 epochs, 20 seeds.
+def test_it_finds_the_best_cell_of_the_real_table_sooner_than_others(shared_data: Path):
+    """NAS-Bench-201, CIFAR-10, validation accuracy after 200 epochs, 20 seeds, 50 evaluations.
 
-    Over 80 % of runs find the best cell within 50 evaluations; if 75 % did, fewer than 10 of 20 would be
-    seen once in 250 times. Local search finds it in a third of its runs.
+    Over 80 % of runs find the best cell; if 75 % did, fewer than 10 of 20 would be seen once in 250 times.
+    Local search finds it in a third of its runs. The rank tests have alpha 0.05 each.
     """
     with gzip.open(shared_data / "nasbench201_cifar10.csv.gz", "rt") as file:
         table = {row["arch_str"]: float(row["c10_valid_200"]) for row in csv.DictReader(file)}
@@ -206,7 +209,11 @@ def test_best_of_all_on_the_real_table(shared_data: Path):
         return outcome(table[nasbench201.benchmark_string(architecture)])
 
     space = nasbench201.space()
-    ours = [max(run(SurrogateSearch(space, (MAXIMIZE,), seed=s), evaluate, 50)) for s in range(20)]
-    local = [max(run(LocalSearch(space, (MAXIMIZE,), seed=s), evaluate, 50)) for s in range(20)]
+
+    def found(make: Callable[..., Searcher]) -> list[float]:
+        return [max(run(make(space, (MAXIMIZE,), seed=s), evaluate, 50)) for s in range(20)]
+
+    ours = found(SurrogateSearch)
     assert sum(value == best for value in ours) >= 10
-    assert mannwhitneyu(ours, local, alternative="greater").pvalue < 0.05
+    for other in (LocalSearch, tpe, RegularizedEvolution):
+        assert mannwhitneyu(ours, found(other), alternative="greater").pvalue < 0.05
