@@ -17,6 +17,7 @@ Elements of a repeat are told apart by their position; the stable names of their
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -183,20 +184,23 @@ def _add_counts(found: Features, term: Term, copies: int) -> None:
 
 
 def _ngrams(network: Term) -> Features:
-    names = list(_primitives(network))
+    names = _primitives(network)
     found: Features = {"primitives": float(len(names))}
     for n in range(1, MAX_NGRAM + 1):
-        for start in range(len(names) - n + 1):
-            _count(found, "ngram:" + ">".join(names[start : start + n]))
+        for run, times in Counter(zip(*(names[i:] for i in range(n)), strict=False)).items():
+            found["ngram:" + ">".join(run)] = float(times)
     return found
 
 
-def _primitives(term: Term) -> Iterator[str]:
-    if isinstance(term, Op):
-        yield term.name
-    parts = unrolled(term) if isinstance(term, Seq | Repeat) else children(term)
-    for part in parts:
-        yield from _primitives(part)
+def _primitives(term: Term) -> list[str]:
+    """Names depth first, repeats written out."""
+    if isinstance(term, Repeat) and term.low == term.high:
+        return _primitives(term.body) * term.low
+    names = [term.name] if isinstance(term, Op) else []
+    for part in children(term):
+        if not isinstance(part, Literal):
+            names += _primitives(part)
+    return names
 
 
 def _paths(term: Term, part: str = "") -> Iterator[str]:
