@@ -22,11 +22,14 @@ def concat(in_shape: Shape, attributes: Attributes, parts: Parts, context: Conte
 
 
 def residual(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context) -> Shape:  # noqa: ARG001
+    return larger(in_shape, parts[0].shape(in_shape, context))
+
+
+def larger(one: Shape, other: Shape) -> Shape:
     """Elementwise maximum of both shapes; both flattened if their ranks differ."""
-    out = parts[0].shape(in_shape, context)
-    if len(out) != len(in_shape):
-        return (max(math.prod(out), math.prod(in_shape)),)
-    return tuple(max(a, b) for a, b in zip(in_shape, out, strict=True))
+    if len(one) != len(other):
+        return (max(math.prod(one), math.prod(other)),)
+    return tuple(max(a, b) for a, b in zip(one, other, strict=True))
 
 
 def train(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context) -> Shape:  # noqa: ARG001
@@ -95,7 +98,7 @@ def plan_cell(in_shape: Inputs, attributes: Attributes, parts: Parts, context: C
     inputs = _cell_inputs(in_shape, attributes["inputs"])
     width = attributes["width"] or inputs[-1][0]
     target = (width, *inputs[-1][1:])
-    entries = tuple(_entry(shape, target, always=len(inputs) == 2) for shape in inputs)
+    entries = tuple(entry(shape, target, always=len(inputs) == 2) for shape in inputs)
     values: list[Shape] = [target] * len(inputs)
     nodes = []
     for part in parts:
@@ -113,7 +116,7 @@ def _cell_inputs(in_shape: Inputs, count: int) -> tuple[Shape, ...]:
     return tuple(shapes.image(shape) for shape in given)  # type: ignore[arg-type]
 
 
-def _entry(shape: Shape, target: Shape, *, always: bool) -> Entry:
+def entry(shape: Shape, target: Shape, *, always: bool) -> Entry:
     """One input as the width and the sides of the cell ask for it."""
     if shape[1:] == target[1:]:
         return Entry("relu_conv_bn" if always or shape != target else "identity", shape)

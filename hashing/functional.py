@@ -1,0 +1,102 @@
+"""The functional hasher: candidates that compute the same are one, however they are written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hashing.digests import Digest, checked_bits
+from hashing.settings import settings_digest
+from nas.cache import Hashed
+from nas.errors import ConfigError, NasError
+from nas.term import Program
+
+if TYPE_CHECKING:
+    from hashing.network.probe import NetworkProbe
+    from nas.architecture import Architecture
+
+_NAME = 'hashing "functional"'
+_READINGS = {"zero": ("trained", "initial"), "scale": ("kept", "removed")}
+
+
+class FunctionalHasher:
+    """Runs networks and programs on a seeded probe and hashes what comes out.
+
+    Args:
+        bits: of the mantissa that count, 1 to 52. With fewer, candidates that nearly agree are joined; with
+            nearly all, rounding errors keep equal ones apart.
+        zero: an operation on a constant zero counts with its learnt shift ("trained") or as zero ("initial").
+        scale: a positive factor that a normalisation removes is "kept" or "removed".
+        channels: of the images that networks take.
+        classes: that networks tell apart.
+
+    Raises:
+        ConfigError: an option out of range.
+    """
+
+    name = "functional"
+    in_worker = True
+
+    def __init__(
+        self,
+        bits: int = 24,
+        zero: str = "trained",
+        scale: str = "kept",
+        channels: int = 3,
+        classes: int = 10,
+    ) -> None:
+        self._bits = checked_bits(bits, _NAME)
+        for option, value in (("zero", zero), ("scale", scale)):
+            if value not in _READINGS[option]:
+                expected = " or ".join(f'"{each}"' for each in _READINGS[option])
+                raise ConfigError(f"{_NAME}: {option}: expected {expected}; got {value!r}")
+        for option, number in (("channels", channels), ("classes", classes)):
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                raise ConfigError(f"{_NAME}: {option}: expected a whole number of at least 1; got {number!r}")
+        self._zero, self._scale = zero, scale
+        self._shape = {"channels": channels, "classes": classes}
+        self._network: NetworkProbe | None = None
+        self._programs: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_network": None, "_programs": None}  # what workers make for themselves
+
+    def hash(self, architecture: Architecture) -> Hashed:
+        """The digest of the behaviour; None and a reason for what has none."""
+        try:
+            if isinstance(architecture.network, Program):
+                return self._program_probe().digest(architecture)
+            return self._of_network(architecture)
+        except NasError as error:
+            return Hashed(None, reason=str(error))
+
+    def _of_network(self, architecture: Architecture) -> Hashed:
+        from hashing.network.probe import VERSION, UnhashableError
+
+        readings = ("zero=initial" * (self._zero == "initial"), "scale=removed" * (self._scale == "removed"))
+        kind = "+".join(("network", *filter(None, readings)))
+        try:
+            value = self._network_probe().digest(architecture.network, architecture.vocabulary)
+        except UnhashableError as error:
+            return Hashed(None, reason=str(error))
+        except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:  # raised by a user's module
+            return Hashed(None, reason=" ".join(f"{type(error).__name__}: {error}".split()))
+        return Hashed(str(Digest(kind, VERSION, self._bits, value)), settings_digest(architecture.term))
+
+    def _network_probe(self) -> NetworkProbe:
+        if self._network is None:
+            from hashing.network.probe import NetworkProbe
+
+            self._network = NetworkProbe(
+                bits=self._bits,
+                trained=self._zero == "trained",
+                scale_kept=self._scale == "kept",
+                **self._shape,
+            )
+        return self._network
+
+    def _program_probe(self) -> Any:
+        if self._programs is None:
+            from hashing.programs import ProgramProbe
+
+            self._programs = ProgramProbe(self._bits)
+        return self._programs

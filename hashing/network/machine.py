@@ -1,0 +1,238 @@
+"""Runs hole-free expressions on the probe, sub-result by sub-result, and remembers every one of them.
+
+Sums are flattened and added in one order, identities and zeros vanish, and only what reaches the output is
+computed. A primitive's result is looked up by primitive, context and digest of its input, so what
+architectures share is computed once in a process.
+
+A cell is hashed by itself, on inputs that depend on their shapes alone, once for each combination of
+shapes that it meets; where it stands in the network, it is an unknown function with that digest, applied to
+what it reads. So stacked copies of a cell cost one. This joins no two networks that differ; it
+keeps apart networks that are equal only across the border of a cell.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from hashing.network.leaves import Keys, Leaf
+from hashing.network.values import Memory, Value, Values, key_of
+from nas.layers import NETWORK
+from nas.layers.parts import Scope, make_part
+from nas.primitives import Context, Lazy, Part, Shape, Vocabulary
+from nas.term import Define, Op, Ref, Repeat, Seq, Term
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Path = tuple[int, ...]  # where an operation stands
+Use = tuple[Path, Keys]  # an operation with weights, and the keys that they were drawn by
+Pass = Callable[[Path | None], tuple[Value, list[Use]]]
+
+_RESULT_BYTES = 256 * 2**20
+_LEAF_BYTES = 256 * 2**20  # most of them of weights
+_FACT_BYTES = 64 * 2**20  # of shapes, attributes and cells
+_TERMS = 200_000  # that are numbered
+_OTHER_WEIGHTS = "another instance"
+
+
+@dataclass(frozen=True, slots=True)
+class CellFunction:
+    """What is known of a cell as a function of its inputs.
+
+    Attributes:
+        key: digest of the function.
+        shape: of its output.
+        support: bit i is set if it depends on input i.
+        passes: the input that it passes on as it is, or None.
+        is_zero: whether it gives zeros.
+        has_instances: whether two copies on equal inputs differ, by their weights.
+    """
+
+    key: bytes
+    shape: Shape
+    support: int
+    passes: int | None
+    is_zero: bool
+    has_instances: bool
+
+
+class Machine:
+    """Everything that runs share: values, leaves, results, cells.
+
+    Args:
+        values: of the probe.
+        vocabulary: of the architectures.
+        classes: outputs of `head`.
+        trained: see `Leaf`.
+        scale_kept: whether a positive scale of what a normalised operation receives counts.
+    """
+
+    def __init__(
+        self, values: Values, vocabulary: Vocabulary, classes: int, *, trained: bool, scale_kept: bool
+    ) -> None:
+        self.values = values
+        self.scope = Scope(vocabulary or NETWORK)
+        self.context = Context(classes)
+        self._trained, self._scale_kept = trained, scale_kept
+        self._results = Memory(_RESULT_BYTES)
+        self._made = 0  # leaves so far
+        self._forget_terms()
+        self._composites: dict[str, str] = {}
+
+    def begin(self) -> None:
+        """Before an architecture: forgets which objects were met."""
+        self._ids.clear()
+        if len(self._numbers) > _TERMS:
+            self._forget_terms()
+
+    def _forget_terms(self) -> None:
+        self._numbers: dict[Term, int] = {}
+        self._ids: dict[int, tuple[Term, int]] = {}
+        self.cells = Memory(_FACT_BYTES)
+        self._facts = Memory(_FACT_BYTES)
+        self._leaves = Memory(_LEAF_BYTES)
+
+    def number(self, term: Term) -> int:
+        """The same for equal terms, found fast for the same object."""
+        known = self._ids.get(id(term))
+        if known is None:
+            known = self._ids[id(term)] = (term, self._numbers.setdefault(term, len(self._numbers)))
+        return known[1]
+
+    def composite(self, op: Op) -> str:
+        """What kind of composite a primitive is, "" for a leaf."""
+        kind = self._composites.get(op.name)
+        if kind is None:
+            build = self.scope.vocabulary.get(op.name).build
+            target = build.target if isinstance(build, Lazy) else ""
+            module, _, function = target.partition(":")
+            if module == "nas.layers.cells":
+                kind = function.removeprefix("build_")
+            else:
+                kind = "zero" if target == "nas.layers.operations:zero" else ""
+            self._composites[op.name] = kind
+        return kind
+
+    def part(self, term: Term) -> Part:
+        return make_part(term, self.scope)
+
+    def shape(self, term: Term, shape: Shape, context: Context) -> Shape:
+        key = ("shape", self.number(term), shape, context)
+        found = self._facts.get(key)
+        if found is None:
+            found = self.part(term).shape(shape, context)
+            self._facts.put(key, found)
+        return found
+
+    def attributes(self, op: Op, context: Context) -> dict[str, Any]:
+        key = ("attributes", self.number(op), context)
+        found = self._facts.get(key)
+        if found is None:
+            found = dict(self.part(op).attributes(context))
+            self._facts.put(key, found)
+        return found
+
+    def leaf(self, term: Op, shape: Shape, context: Context) -> Leaf:
+        key = (self.number(term), shape, context)
+        found = self._leaves.get(key)
+        if found is None:
+            part = self.part(term)
+            out = part.shape(shape, context)
+            found = self._made_leaf(key, term.name, lambda: part.build(shape, context), out)
+        return found
+
+    def built(self, key: Any, name: str, build: Callable[[], nn.Module], out: Shape) -> Leaf:
+        """A leaf that stands in no expression, such as a chain's stem."""
+        return self._leaves.get(key) or self._made_leaf(key, name, build, out)
+
+    def apply(self, leaf: Leaf, x: Value, other: bool) -> tuple[Value, Keys]:
+        """What a leaf makes of a value, and the keys of the weights that it drew.
+
+        Args:
+            other: draws other weights than usual.
+        """
+        if leaf.identity:
+            return x, ()
+        salt = _OTHER_WEIGHTS if other and leaf.has_instances else ""
+        if x.tensor is None:
+            keys = (key_of("use", leaf.description, x.key),) if leaf.has_instances else ()
+            return self.values.named(leaf.out_shape, x.support, "apply", leaf.description, x.key, salt), keys
+        key = (leaf.number, x.key, salt)
+        found = self._results.get(key)
+        if found is None:
+            given = _unit(x.tensor) if leaf.ignores_scale and not x.is_zero else x.tensor
+            y, keys = leaf.run(given, salt)
+            found = (self.values.of(y, x.support), keys)
+            self._results.put(key, found, found[0].nbytes)
+        return found
+
+    def _made_leaf(self, key: Any, name: str, build: Callable[[], nn.Module], out: Shape) -> Leaf:
+        self._made += 1
+        leaf = Leaf(self._made, name, build, out, self.values, trained=self._trained)
+        if not self._scale_kept:
+            leaf.ignores_scale = leaf.has_instances and self._is_scale_free(leaf, key[1])
+        self._leaves.put(key, leaf, leaf.nbytes)
+        return leaf
+
+    def _is_scale_free(self, leaf: Leaf, shape: Shape) -> bool:
+        x = self.values.generic(0, shape).tensor
+        assert x is not None, "inputs have tensors"
+        return leaf.is_scale_free(x)
+
+
+def _unit(x: torch.Tensor) -> torch.Tensor:
+    """At a mean square of 9, the spread of the probe's inputs."""
+    return x * (3.0 / x.square().mean().sqrt())
+
+
+def identified(run: Pass) -> tuple[Value, tuple[bytes, ...], bool]:
+    """The value of a network, and what tells apart networks that equal weights make look alike.
+
+    Operations of one kind on one value draw equal weights, whether they are one operation whose result
+    is used twice or two operations. So each of those that share their weights with another is given
+    other weights, it alone, and the network's answers are noted: networks that share in different ways
+    answer differently. Operations whose weights have no effect are left out.
+
+    Returns:
+        The value; the sorted answers, none where no two operations share weights; whether any operation
+        has weights.
+    """
+    base, uses = run(None)
+    shared = Counter(key for _, keys in uses for key in keys)
+    doubtful = [(path, keys) for path, keys in uses if any(shared[key] > 1 for key in keys)]
+    answers = [(run(path)[0].key, keys) for path, keys in doubtful]
+    effective = [(answer, keys) for answer, keys in answers if answer != base.key]
+    still = Counter(key for _, keys in effective for key in keys)
+    found = sorted(answer for answer, keys in effective if any(still[key] > 1 for key in keys))
+    return base, tuple(found), bool(uses)
+
+
+def inlined(term: Term, known: dict[str, Term] | None = None) -> Term:
+    """The expression with every reference replaced by what it refers to; copies are one object."""
+    known = known or {}
+    match term:
+        case Define(body, bindings):
+            for name, bound in bindings:
+                known = {**known, name: inlined(bound, known)}
+            return inlined(body, known)
+        case Ref(name):
+            return known[name]
+        case Seq(parts):
+            return Seq(tuple(inlined(part, known) for part in parts)) if known else term
+        case Repeat(body, low, high):
+            return Repeat(inlined(body, known), low, high) if known else term
+        case Op(name, args, attributes) if known:
+            return Op(name, tuple(inlined(a, known) for a in args), _filled(attributes, known))
+        case _:
+            return term
+
+
+def _filled(attributes: tuple[tuple[str, Term], ...], known: dict[str, Term]) -> tuple[tuple[str, Term], ...]:
+    if not any(isinstance(value, Ref) for _, value in attributes):
+        return attributes
+    return tuple((name, inlined(value, known)) for name, value in attributes)
