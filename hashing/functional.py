@@ -53,7 +53,7 @@ class FunctionalHasher:
             if not isinstance(number, int) or isinstance(number, bool) or number < 1:
                 raise ConfigError(f"{_NAME}: {option}: expected a whole number of at least 1; got {number!r}")
         self._zero, self._scale = zero, scale
-        self._shape = {"channels": channels, "classes": classes}
+        self._channels, self._classes = channels, classes
         self._network: NetworkProbe | None = None
         self._programs: Any = None
 
@@ -70,7 +70,8 @@ class FunctionalHasher:
             return Hashed(None, reason=str(error))
 
     def _of_network(self, architecture: Architecture) -> Hashed:
-        from hashing.network.probe import VERSION, UnhashableError
+        from hashing.network.probe import VERSION
+        from hashing.network.values import UnhashableError
 
         readings = ("zero=initial" * (self._zero == "initial"), "scale=removed" * (self._scale == "removed"))
         kind = "+".join(("network", *filter(None, readings)))
@@ -90,7 +91,8 @@ class FunctionalHasher:
                 bits=self._bits,
                 trained=self._zero == "trained",
                 scale_kept=self._scale == "kept",
-                **self._shape,
+                channels=self._channels,
+                classes=self._classes,
             )
         return self._network
 

@@ -135,7 +135,7 @@ class Leaf:
         self._draw(module, drawn_by)
 
     def _draw(self, module: nn.Module, seed: bytes) -> None:
-        """Weights of a module: matrices scaled by their fan-in, scales around 3, shifts as the reading says."""
+        """Matrices scaled by their fan-in, scales of normalisation around 3, shifts as the reading says."""
         numbers = generator(seed, self._salt)
         is_norm = _is_norm(module)
         for name, parameter in module.named_parameters(recurse=False):

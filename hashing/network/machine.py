@@ -37,6 +37,13 @@ _RESULT_BYTES = 256 * 2**20
 _LEAF_BYTES = 256 * 2**20  # most of them of weights
 _FACT_BYTES = 64 * 2**20  # of shapes, attributes and cells
 _TERMS = 200_000  # that are numbered
+_COMPOSITES = {
+    "nas.layers.operations:zero": "zero",
+    **{
+        f"nas.layers.cells:build_{kind}": kind
+        for kind in ("add", "concat", "residual", "train", "cell", "chain")
+    },
+}
 _OTHER_WEIGHTS = "another instance"
 
 
@@ -105,17 +112,12 @@ class Machine:
         return known[1]
 
     def composite(self, op: Op) -> str:
-        """What kind of composite a primitive is, "" for a leaf."""
+        """Which composite of the standard vocabulary a primitive is, or "zero"; "" for any other."""
         kind = self._composites.get(op.name)
         if kind is None:
             build = self.scope.vocabulary.get(op.name).build
             target = build.target if isinstance(build, Lazy) else ""
-            module, _, function = target.partition(":")
-            if module == "nas.layers.cells":
-                kind = function.removeprefix("build_")
-            else:
-                kind = "zero" if target == "nas.layers.operations:zero" else ""
-            self._composites[op.name] = kind
+            kind = self._composites[op.name] = _COMPOSITES.get(target, "")
         return kind
 
     def part(self, term: Term) -> Part:
@@ -151,11 +153,7 @@ class Machine:
         return self._leaves.get(key) or self._made_leaf(key, name, build, out)
 
     def apply(self, leaf: Leaf, x: Value, other: bool) -> tuple[Value, Keys]:
-        """What a leaf makes of a value, and the keys of the weights that it drew.
-
-        Args:
-            other: draws other weights than usual.
-        """
+        """What a leaf makes of a value, with other weights than usual or not, and the keys of its draws."""
         if leaf.identity:
             return x, ()
         salt = _OTHER_WEIGHTS if other and leaf.has_instances else ""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from hashing.network.machine import Machine, Path, Use, identified, inlined
-from hashing.network.values import UnhashableError, Value, Values, key_of
+from hashing.network.values import Value, Values, key_of
 from hashing.network.walk import Walk
 from nas.primitives import Vocabulary
 
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _BATCH = 4
-_DEEPEST = 3  # pixels a side that the smallest feature map has at least: with 1, every pooling is the identity
+_DEEPEST = (
+    3  # pixels a side that the smallest feature map has at least: with 1, every pooling is the identity
+)
 _SIDES = (12, 24, 48, 96)  # of the probe; the first at which the smallest map is large enough
 
 
@@ -74,21 +76,27 @@ class NetworkProbe:
         machine.begin()
         term = inlined(network)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            for side in _SIDES:
-                x = self._values.generic(0, (self._channels, side, side))
-                smallest = side
-
-                def run(other: Path | None, x: Value = x) -> tuple[Value, list[Use]]:
-                    nonlocal smallest
-                    walk = Walk(machine, other)
-                    y = walk.run(term, x, machine.context, ())
-                    smallest = min(smallest, walk.side)
-                    return y, walk.uses
-
-                value, answers, _ = identified(run)
+            key, smallest = self._at(_SIDES[0], term, machine)
+            for side in _SIDES[1:]:
                 if smallest >= _DEEPEST:
                     break
-            return key_of(value.key, *answers).hex()
+                key, smallest = self._at(side, term, machine)
+        return key.hex()
+
+    def _at(self, side: int, term: Term, machine: Machine) -> tuple[bytes, int]:
+        """The digest on images of one size, and the side of the smallest feature map."""
+        x = self._values.generic(0, (self._channels, side, side))
+        smallest = side
+
+        def run(other: Path | None) -> tuple[Value, list[Use]]:
+            nonlocal smallest
+            walk = Walk(machine, other)
+            y = walk.run(term, x, machine.context, ())
+            smallest = min(smallest, walk.side)
+            return y, walk.uses
+
+        value, answers, _ = identified(run)
+        return key_of(value.key, *answers), smallest
 
     def _machine(self, vocabulary: Vocabulary) -> Machine:
         if vocabulary not in self._machines:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import nn
 
 from hashing.network.leaves import Keys
 from hashing.network.machine import CellFunction, Machine, Path, Use, identified
-from hashing.network.values import Value, key_of
+from hashing.network.values import UnhashableError, Value, key_of
 from nas.layers import wiring
 from nas.layers.modules import named, pad_to
 from nas.layers.operations import FactorizedReduce, relu_conv_bn
@@ -39,8 +38,6 @@ class Walk:
         if not isinstance(term, Op):
             return self._sequence(term, x, context, path)
         match self.machine.composite(term):
-            case "":
-                return self._noted(self._leaf(term, x, context, path))
             case "zero":
                 return self.machine.values.zero(self.machine.shape(term, x.shape, context))
             case "train":
@@ -56,8 +53,8 @@ class Walk:
                 return self.cell(term, (x,), context, path)
             case "chain":
                 return self._chain(term, x, context, path)
-            case other:
-                raise NotImplementedError(other)
+            case _:
+                return self._noted(self._leaf(term, x, context, path))
 
     def cell(self, term: Op, inputs: Sequence[Value], context: Context, path: Path) -> Value:
         """A cell as an unknown function of what it depends on."""
@@ -99,6 +96,9 @@ class Walk:
             self.uses.append((path, keys))
 
     def sum(self, terms: Sequence[Value]) -> Value:
+        if any(term.shape != terms[0].shape for term in terms):
+            listed = " and ".join(sorted({str(term.shape) for term in terms}))
+            raise UnhashableError(f"expected values of one shape to add up; got {listed}")
         return self._noted(self.machine.values.sum(terms))
 
     def _residual(self, term: Op, x: Value, context: Context, path: Path) -> Value:
@@ -125,14 +125,12 @@ class Walk:
         attributes = self.machine.attributes(term, context)
         width = attributes["width"]
         channels = attributes["stem"] * width
-        stem = self.machine.built(
-            ("stem", x.shape, channels), "chain", lambda: _stem(x.shape[0], channels), (channels, *x.shape[1:])
-        )
+        out = (channels, *x.shape[1:])
+        stem = self.machine.built(("stem", x.shape, out), "chain", lambda: _stem(x.shape[0], channels), out)
         before = last = self._noted(self._applied(stem, x, (*path, -1)))
         context = replace(context, width=width, stride=1)
         for i, step in enumerate(unrolled(term.args[0])):
-            is_cell = isinstance(step, Op) and self.machine.composite(step) == "cell"
-            if not is_cell:
+            if not isinstance(step, Op) or self.machine.composite(step) != "cell":
                 before, last = last, self.run(step, last, context, (*path, i))
                 continue
             settings = self.machine.attributes(step, context)
@@ -172,7 +170,8 @@ class CellGraph:
         machine = walk.machine
         attributes = machine.attributes(term, context)
         count = attributes["inputs"]
-        self._walk, self._nodes, self._count = walk, term.args, count
+        self._walk, self._count = walk, count
+        self._nodes = [node for node in term.args if isinstance(node, Op)]  # as a cell's shape rule asks
         self._inputs = inputs if len(inputs) == count else tuple(inputs) * count
         width = attributes["width"] or self._inputs[-1].shape[0]
         self._target: Shape = (width, *self._inputs[-1].shape[1:])
@@ -180,7 +179,7 @@ class CellGraph:
         self._outer = replace(self._inner, stride=attributes["stride"])  # of edges from the inputs
         self._concatenates = attributes["output"] == "concat"
         self._found: dict[int, Value] = {}
-        self._sources = [machine.attributes(node, self._inner)["inputs"] for node in term.args]
+        self._sources = [machine.attributes(node, self._inner)["inputs"] for node in self._nodes]
 
     def output(self) -> Value:
         first, last = self._count, self._count + len(self._nodes) - 1
@@ -201,7 +200,7 @@ class CellGraph:
 
     def _node(self, number: int) -> Value:
         node = number - self._count
-        pairs = zip(self._sources[node], self._nodes[node].args, strict=True)  # type: ignore[attr-defined]
+        pairs = zip(self._sources[node], self._nodes[node].args, strict=True)
         return self._walk.sum([self._edge(e, s, (number, i)) for i, (s, e) in enumerate(pairs)])
 
     def _edge(self, edge: Term, source: int, path: Path) -> Value:
@@ -214,7 +213,7 @@ class CellGraph:
         if number < self._count:
             return self._target
         node = number - self._count
-        source, edge = self._sources[node][0], self._nodes[node].args[0]  # type: ignore[attr-defined]
+        source, edge = self._sources[node][0], self._nodes[node].args[0]
         context = self._outer if source < self._count else self._inner
         return self._walk.machine.shape(edge, self._shape(source), context)
 

@@ -1,0 +1,64 @@
+"""Networks, compiled as they are trained, under value-seeded weights: what the hash claims to compute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from hashing.functional import FunctionalHasher
+from hashing.network.leaves import Leaf
+from hashing.network.machine import Machine, inlined
+from hashing.network.values import Values
+from hashing.network.walk import CellGraph, Walk
+from nas.compile import compile_network, infer_shape
+from nas.dsl import parse
+from nas.layers import NETWORK
+from nas.space import SearchSpace
+from nas.term import Term
+
+SIDE = 12
+IMAGE = (3, SIDE, SIDE)
+
+
+def digest(expression: Term | str, **options: Any) -> str:
+    """Functional digest of a network, or of a part of one."""
+    term = parse(expression) if isinstance(expression, str) else expression
+    architecture = SearchSpace("test", term).start().architecture()
+    hashed = FunctionalHasher(**options).hash(architecture)
+    assert hashed.digest is not None, hashed.reason
+    return hashed.digest
+
+
+def reason(expression: Term | str, vocabulary: Any = NETWORK, **options: Any) -> str | None:
+    """Why a network has no digest."""
+    term = parse(expression) if isinstance(expression, str) else expression
+    architecture = SearchSpace("test", term, vocabulary=vocabulary).start().architecture()
+    return FunctionalHasher(**options).hash(architecture).reason
+
+
+class OpenWalk(Walk):
+    """A pass that goes through cells."""
+
+    def cell(self, term: Any, inputs: Any, context: Any, path: Any) -> Any:
+        return CellGraph(self, term, inputs, context).output()
+
+
+def compiled_output(term: Term, values: Values, salt: str = "", trained: bool = True) -> torch.Tensor:
+    """The whole compiled network on the probe, as one operation of its own."""
+    shape = infer_shape(term, IMAGE, 10 if "head" in str(term) else None)
+    classes = 10 if "head" in str(term) else None
+    leaf = Leaf(0, "network", lambda: compile_network(term, IMAGE, classes), shape, values, trained=trained)
+    x = values.generic(0, IMAGE).tensor
+    assert x is not None
+    with torch.no_grad():
+        return leaf.run(x, salt)[0]
+
+
+def walked_output(term: Term, values: Values, trained: bool = True) -> torch.Tensor:
+    """The network taken apart, cells as well."""
+    machine = Machine(values, NETWORK, 10, trained=trained, scale_kept=True)
+    with torch.no_grad():
+        y = OpenWalk(machine).run(inlined(term), values.generic(0, IMAGE), machine.context, ())
+    assert y.tensor is not None
+    return y.tensor
