@@ -15,6 +15,10 @@ _COUNTERS = {
     "done": ("nas_trials_done", "Finished trials"),
     "failed": ("nas_trials_failed", "Finished trials without a result"),
     "cache_hits": ("nas_cache_hits", "Trials answered from the functional cache"),
+    "cache_waits": ("nas_cache_waits", "Trials that waited for an equal one in flight"),
+    "cache_misses": ("nas_cache_misses", "Trials that were looked up in the cache and evaluated"),
+    "seconds_saved": ("nas_seconds_saved", "Cost of the evaluations in whose place the cache answered"),
+    "hash_seconds": ("nas_hash_seconds", "Seconds that workers spent on hashes"),
 }
 _GAUGES = {
     "in_flight": ("nas_trials_in_flight", "Trials submitted and not finished"),
@@ -35,7 +39,7 @@ class MetricsObserver:
 
     def __init__(self, study: str) -> None:
         self._tags = {"study": study}
-        self._counted = dict.fromkeys(_COUNTERS, 0)
+        self._counted: dict[str, float] = dict.fromkeys(_COUNTERS, 0)
         self._metrics: dict[str, Any] = {}  # made at the first export, when Ray is running
         self._due = 0.0
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cluster.failures import Fault, explain, timed_out
 from cluster.pool import Job, Outcome, Setup, cannot_load, earliest, grace, ready_refs
-from cluster.worker import Greeting, decode_answer, run_as_task
+from cluster.worker import Answer, Greeting, decode_answer, run_as_task
 from nas.evaluation import Status
 
 
@@ -51,6 +51,8 @@ class TaskPool:
         }
         function: Any = ray.remote(**arguments)(run_as_task)
         self._function = function.options(name=f"evaluate/{options.name}")
+        hashing: Any = ray.remote(**{**arguments, "num_gpus": 0, "max_calls": 0})(run_as_task)
+        self._hashing = hashing.options(name=f"hash/{options.name}")  # without a GPU, its process goes on
         self._setup = setup
         self._proven = False  # whether any worker has loaded the evaluator
         self._flights: dict[Any, _Flight] = {}  # by the generator of their values
@@ -62,7 +64,8 @@ class TaskPool:
     def put(self, job: Job) -> bool:
         if len(self._flights) >= self.capacity:
             return False
-        values = self._function.remote(self._setup.box, self._setup.settings, job.payload)
+        function = self._hashing if job.task.hashing else self._function
+        values = function.remote(self._setup.box, self._setup.settings, job.payload)
         self._flights[values] = _Flight(job)
         return True
 
@@ -112,6 +115,8 @@ class TaskPool:
     def _ended(self, values: Any, result: Any) -> Outcome:
         flight = self._flights.pop(values)
         seconds = 0.0 if flight.since is None else time.monotonic() - flight.since
+        if isinstance(result, Answer):
+            seconds = result.seconds  # the greeting may have been read late
         return Outcome(flight.job, result, seconds, flight.worker)
 
     def _overdue(self) -> list[Outcome]:

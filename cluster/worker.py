@@ -31,7 +31,7 @@ class WorkerSettings:
     """What a worker has to know besides the evaluator.
 
     Attributes:
-        recycle_after: trials after which it asks to be replaced, or None.
+        recycle_after: trials after which it asks to be replaced, or None; hashes do not count.
         memory_bytes: host memory that one trial may allocate, or None.
         gpus: GPUs of a trial.
     """
@@ -94,7 +94,6 @@ class Worker:
             return REFUSED
         started = time.monotonic()
         evaluation = self._evaluate(payload)
-        self._served += 1
         self._retiring = self._served == self._settings.recycle_after or self._spoiled(evaluation)
         return encode_answer(Answer(evaluation, time.monotonic() - started, self._retiring))
 
@@ -103,11 +102,14 @@ class Worker:
         try:
             task = decode_task(payload)
         except Exception as error:  # e.g. an architecture whose module is not importable here
+            self._served += 1
             return failure(Status.ERROR, f"the worker cannot read the task: {type(error).__name__}: {error}")
-        print(f"trial {task.trial}: started", flush=True)
+        self._served += not task.hashing
+        what = f"trial {task.trial}{', hash' * task.hashing}"
+        print(f"{what}: started", flush=True)
         evaluation = self._guarded(self._evaluator, task)
         reason = "" if evaluation.ok else f": {evaluation.reason}"
-        print(f"trial {task.trial}: {evaluation.status}{reason}", flush=True)
+        print(f"{what}: {evaluation.status}{reason}", flush=True)
         return evaluation
 
     def _guarded(self, evaluator: Evaluator, task: Task) -> Evaluation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hashing.callables import CallableHasher
 from hashing.digests import Digest, checked_bits
 from hashing.settings import settings_digest
 from nas.cache import Hashed
@@ -19,7 +20,7 @@ _READINGS = {"zero": ("trained", "initial"), "scale": ("kept", "removed")}
 
 
 class FunctionalHasher:
-    """Runs networks and programs on a seeded probe and hashes what comes out.
+    """Runs networks, programs and plain callables on a seeded probe and hashes what comes out.
 
     Args:
         bits: of the mantissa that count, 1 to 52. With fewer, candidates that nearly agree are joined; with
@@ -65,6 +66,8 @@ class FunctionalHasher:
         try:
             if isinstance(architecture.network, Program):
                 return self._program_probe().digest(architecture)
+            if architecture.vocabulary.meaning is not None:
+                return CallableHasher(bits=self._bits).hash(architecture)
             return self._of_network(architecture)
         except NasError as error:
             return Hashed(None, reason=str(error))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from hashing.digests import hex_of
 from nas.printer import to_text
 from nas.term import Define, Literal, Op, Ref, Term
-
-from hashing.digests import hex_of
 
 VERSION = 1
 

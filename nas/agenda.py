@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from nas.cache import CacheKey, Hasher
+from nas.cache import CacheKey, Hashed, Hasher, Miss
+from nas.entry import Entry, State
 from nas.errors import ProtocolError
 from nas.evaluation import Stage
+from nas.executor import Completed
+from nas.hash_jobs import hash_of, hashed_of
 from nas.journal import Journal
-from nas.ledger import Entry, Ledger, State
+from nas.ledger import Ledger
 from nas.operators import sample
 from nas.outlook import search_is_over, search_is_settled
 from nas.provenance import fidelity_to_json
@@ -38,6 +41,9 @@ class Agenda:
     journal: Journal
     hasher: Hasher | None
     evaluator: str
+    _same: dict[str, list[Entry]] = field(
+        default_factory=dict
+    )  # those whose text a worker hashes for another
 
     def next(self, capacity: int) -> Entry | None:
         """The trial to start next, asked for if necessary; None while there is none.
@@ -61,15 +67,27 @@ class Agenda:
     def confirm_miss(self, entry: Entry) -> None:
         """Logs that a trial whose equal one failed is to be evaluated itself."""
         if entry.state is State.PROMOTED:
-            assert entry.key is not None
-            self._write_cached(entry, "miss", None, entry.key)
+            answer = entry.promoted or Miss()
+            self._write_cached(entry, answer.outcome, answer.holder)
+
+    def take_hash(self, completed: Completed) -> None:
+        """Logs what a worker's hash found and looks the trial up, and those of the same text."""
+        entry = self.ledger.open[completed.task.trial]
+        hashed = hashed_of(completed.evaluation)
+        moments = [self.journal.moment(seconds) for seconds in (completed.started, completed.finished)]
+        self._note_hash(entry, hashed, completed.worker, *moments)
+        for other in self._same.pop(entry.digest, ()):
+            self._admit(other)
 
     def tell_all(self) -> None:
         """Tells the searcher every trial that ended and was not told."""
         while self.ledger.untold:
             entry = self.ledger.untold[0]
             clock = self.journal.clock()
-            event = self.journal.write("told", trial=entry.number, cached_from=entry.cached_from, clock=clock)
+            told: dict[str, Any] = {"cached_from": entry.cached_from, "clock": clock}
+            if entry.evaluations > 1 or entry.dropped:
+                told |= _mean_told(entry)
+            event = self.journal.write("told", trial=entry.number, **told)
             self.ledger.tell(entry, clock)
             self.searcher.tell(entry.trial())
             self.journal.show(event)
@@ -83,7 +101,8 @@ class Agenda:
 
     def _may_ask(self, capacity: int) -> bool:
         ledger = self.ledger
-        if ledger.starved or ledger.waiting >= capacity:
+        parked = sum(map(len, self._same.values())) if self._same else 0
+        if ledger.starved or ledger.waiting + parked >= capacity:
             return False
         return not search_is_over(ledger, self.plan.budget, self.journal.clock())
 
@@ -133,25 +152,65 @@ class Agenda:
         return entry
 
     def _admit(self, entry: Entry) -> None:
-        """Looks a search trial up in the cache; afterwards it is ready, waits or is told."""
+        """Looks a search trial up in the cache; then it is ready, waits, is told or to be hashed first."""
         if self.hasher is None:
             self.ledger.make_ready(entry)
+        elif entry.hashed is not None:  # by an interrupted session
+            self._look_up(entry, entry.hashed)
+        elif self.hasher.in_worker:
+            self._hash_once(entry)
+        else:
+            self._look_up(entry, hash_of(self.hasher, entry.suggestion.architecture))
+
+    def _hash_once(self, entry: Entry) -> None:
+        """Leaves the hash to a worker, unless one found it before or is at it."""
+        known = self.ledger.memo.get(entry.digest)
+        if known is not None:
+            clock = self.journal.clock()
+            self._note_hash(entry, known, None, clock, clock)
+        elif entry.digest in self._same:
+            self._same[entry.digest].append(entry)
+        else:
+            self._same[entry.digest] = []
+            self.ledger.make_hashable(entry)
+
+    def _note_hash(
+        self, entry: Entry, hashed: Hashed, worker: str | None, started: float, finished: float
+    ) -> None:
+        seconds = max(finished - started, 0.0)
+        event = self.journal.write(
+            "hashed",
+            trial=entry.number,
+            digest=hashed.digest,
+            settings=hashed.settings,
+            reason=hashed.reason,
+            seconds=seconds,
+            worker=worker,
+            started=started,
+            finished=finished,
+        )
+        self.ledger.hash(entry, hashed, seconds, finished)
+        self.journal.show(event)
+        self._look_up(entry, hashed)
+
+    def _look_up(self, entry: Entry, hashed: Hashed) -> None:
+        if hashed.digest is None:
+            self.ledger.bypass(entry)
+            self._write_cached(entry, "miss", None, reason=hashed.reason)
             return
-        digest = self.hasher.hash(entry.suggestion.architecture)
-        if digest is None:
-            self.ledger.make_ready(entry)
-            self._write_cached(entry, "miss", None, None)
-            return
-        key = CacheKey(digest, "", entry.fidelity, self.evaluator)
+        key = CacheKey(hashed.digest, hashed.settings, entry.fidelity, self.evaluator)
         answer = self.ledger.admit(entry, key)
-        self._write_cached(entry, answer.outcome, answer.holder, key)
+        self._write_cached(entry, answer.outcome, answer.holder, dropped=answer.dropped)
         self.tell_all()
 
-    def _write_cached(self, entry: Entry, outcome: str, holder: int | None, key: CacheKey | None) -> None:
-        parts = None if key is None else [key.functional, key.settings]
-        self.journal.show(
-            self.journal.write("cached", trial=entry.number, outcome=outcome, holder=holder, key=parts)
+    def _write_cached(
+        self, entry: Entry, outcome: str, holder: int | None, *, dropped: bool = False, **more: Any
+    ) -> None:
+        parts = None if entry.key is None else [entry.key.functional, entry.key.settings]
+        event = self.journal.write(
+            "cached", trial=entry.number, outcome=outcome, holder=holder, key=parts, dropped=dropped, **more
         )
+        self.journal.show(event)
 
     def _add_baseline_or_final(self) -> None:
         ledger, plan = self.ledger, self.plan
@@ -164,3 +223,11 @@ class Agenda:
             return
         if search_is_settled(ledger, plan.budget, self.journal.clock()):
             self._enter(Stage.FINAL, Suggestion(chosen.suggestion.architecture, parent=chosen.number))
+
+
+def _mean_told(entry: Entry) -> dict[str, Any]:
+    """What a `told` line says beyond the trial's own evaluation and its holder's."""
+    said: dict[str, Any] = {}
+    if entry.evaluations > 1 and entry.evaluation is not None:
+        said = {"evaluations": entry.evaluations, "values": dict(entry.evaluation.values)}
+    return said | ({"dropped": True} if entry.dropped else {})

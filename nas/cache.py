@@ -1,15 +1,22 @@
 """Have we seen it: FunctionalCache and its keys; bookkeeping only, it computes no hash.
 
-Two candidates with equal keys behave alike, so the second one is answered with the evaluation of the
-first (functional equivalence caching; Gillard et al. 2023, https://arxiv.org/abs/2302.05433).
+Two candidates with equal keys behave alike, so a later one is answered with the evaluations of earlier ones
+(functional equivalence caching; Gillard et al. 2023, https://arxiv.org/abs/2302.05433, and its code).
+
+Deviations: several candidates may be in flight, so that equal ones wait for those before them; classes that
+were not used for longest go when there are more than a bound; the cost of a trial is its own, not its
+class's mean; only completed evaluations count, failed ones are told to the searcher and not kept.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+import math
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from nas.cache_policy import CachePolicy
 from nas.errors import ProtocolError
 from nas.evaluation import Evaluation, Fidelity
 
@@ -19,16 +26,37 @@ if TYPE_CHECKING:
 TrialId = int
 
 
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """What a hasher says of one architecture.
+
+    Attributes:
+        digest: "kind:version:bits:value", the same in every process; None for an architecture that must
+            not be answered from a cache.
+        settings: digest of training settings that `digest` does not cover; "" if it covers all.
+        reason: why there is no digest, in one line.
+    """
+
+    digest: str | None
+    settings: str = ""
+    reason: str | None = None
+
+
 class Hasher(Protocol):
-    """Maps architectures that behave alike to one digest."""
+    """Maps architectures that behave alike to one digest. Picklable, as it may travel to workers."""
 
     @property
     def name(self) -> str:
         """As configured; a log is continued under the same name only."""
         ...
 
-    def hash(self, architecture: Architecture) -> str | None:
-        """The digest, the same in every process; None for an architecture that must not be cached."""
+    @property
+    def in_worker(self) -> bool:
+        """Whether a hash takes long enough to be a worker's job instead of the driver's."""
+        ...
+
+    def hash(self, architecture: Architecture) -> Hashed:
+        """What makes the architecture equal to others; reasons instead of exceptions."""
         ...
 
 
@@ -36,9 +64,10 @@ class TextHasher:
     """The digest of an architecture's text, training settings included: merges equal texts only."""
 
     name = "text"
+    in_worker = False
 
-    def hash(self, architecture: Architecture) -> str:
-        return architecture.digest()
+    def hash(self, architecture: Architecture) -> Hashed:
+        return Hashed(architecture.digest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,82 +89,204 @@ class CacheKey:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Answered: `holder` was evaluated before."""
+    """Answered: the class has all its evaluations.
+
+    Attributes:
+        holder: the first that was evaluated.
+        evaluation: the holder's, with the means of the class as values and cost.
+        evaluations: number behind the means.
+        dropped: whether the class was forgotten after this answer.
+    """
 
     outcome: ClassVar[str] = "hit"
     holder: TrialId
     evaluation: Evaluation
+    evaluations: int = 1
+    dropped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """To wait: `holder` is being evaluated."""
+    """To wait: `holder`, the first of the class, or another one of it is being evaluated."""
 
     outcome: ClassVar[str] = "pending"
+    dropped: ClassVar[bool] = False
+    holder: TrialId
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """To be evaluated beside `holder`, the first of the class, which has too few evaluations."""
+
+    outcome: ClassVar[str] = "partial"
+    dropped: ClassVar[bool] = False
     holder: TrialId
 
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """To be evaluated: the trial now holds the key."""
+    """To be evaluated: the first of its class."""
 
     outcome: ClassVar[str] = "miss"
+    dropped: ClassVar[bool] = False
     holder: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a completed evaluation means for its class.
+
+    Attributes:
+        mean: as a hit would be answered now.
+        waiting: those that waited and are answered so, in their order.
+        dropped_by: the first of them whose answer made the class be forgotten, or None.
+    """
+
+    mean: Hit
+    waiting: tuple[TrialId, ...] = ()
+    dropped_by: TrialId | None = None
 
 
 @dataclass(slots=True)
 class _Line:
-    holder: TrialId
-    evaluation: Evaluation | None = None
+    """One class: those in flight in their order, those that wait, and the means so far."""
+
+    flying: list[TrialId]
     waiting: deque[TrialId] = field(default_factory=deque)
+    mean: Hit | None = None
+
+    @property
+    def count(self) -> int:
+        return 0 if self.mean is None else self.mean.evaluations
+
+    @property
+    def first(self) -> TrialId:
+        return self.flying[0] if self.mean is None else self.mean.holder
+
+    def joined(self, trial: TrialId, evaluation: Evaluation) -> Hit:
+        """The means with one more evaluation."""
+        if self.mean is None:
+            return Hit(trial, evaluation)
+        first, count = self.mean.evaluation, self.mean.evaluations + 1
+        values = {
+            name: _moved(value, evaluation.values[name], count)
+            for name, value in first.values.items()
+            if name in evaluation.values
+        }
+        cost = _moved(first.cost_seconds, evaluation.cost_seconds, count)
+        return Hit(self.mean.holder, replace(first, values=values, cost_seconds=cost), count)
 
 
 class FunctionalCache:
-    """One line for each key: who evaluates it, who waits for it, and the result of a completed evaluation."""
+    """One line for each class: who evaluates it, who waits, and the mean of its completed evaluations.
 
-    def __init__(self) -> None:
+    Args:
+        policy: how it answers.
+        forgets: whether the class is forgotten after this trial was answered; a function of the trial
+            alone, so that a replay finds the same.
+    """
+
+    def __init__(
+        self, policy: CachePolicy | None = None, forgets: Callable[[TrialId], bool] | None = None
+    ) -> None:
+        self.policy = policy or CachePolicy()
+        self._forgets = forgets or _never
         self._lines: dict[CacheKey, _Line] = {}
+        self._idle: OrderedDict[CacheKey, None] = OrderedDict()  # nothing in flight; last used comes last
 
     def __len__(self) -> int:
         """Number of keys with a result or a holder."""
         return len(self._lines)
 
-    def reserve(self, key: CacheKey, trial: TrialId) -> Hit | Pending | Miss:
-        """Looks `key` up; on a miss `trial` becomes its holder, who must `commit` or `fail` it."""
+    def reserve(self, key: CacheKey, trial: TrialId) -> Hit | Pending | Partial | Miss:
+        """Looks `key` up; on a miss or a partial hit `trial` is a holder, who must `commit` or `fail` it."""
         line = self._lines.get(key)
         if line is None:
-            self._lines[key] = _Line(trial)
+            self._lines[key] = _Line([trial])
+            self._evict()
             return Miss()
-        if line.evaluation is None:
+        if line.count + len(line.flying) < self.policy.evaluations:
+            first = line.first
+            line.flying.append(trial)
+            self._idle.pop(key, None)
+            return Partial(first)
+        if line.flying or line.mean is None:
             line.waiting.append(trial)
-            return Pending(line.holder)
-        return Hit(line.holder, line.evaluation)
+            return Pending(line.first)
+        if self._forgets(trial):
+            self._drop(key)
+            return replace(line.mean, dropped=True)
+        self._idle.move_to_end(key)
+        return line.mean
 
-    def commit(self, key: CacheKey, evaluation: Evaluation) -> tuple[TrialId, ...]:
-        """Stores the holder's completed evaluation; returns those that waited, in their order."""
-        line = self._held(key)
+    def commit(self, key: CacheKey, trial: TrialId, evaluation: Evaluation) -> Settled:
+        """Adds a holder's completed evaluation; those that wait are answered once there are enough."""
+        line = self._held(key, trial)
         if not evaluation.ok:
             raise ProtocolError(
-                f"FunctionalCache.commit: trial {line.holder}: expected a completed evaluation; "
+                f"FunctionalCache.commit: trial {trial}: expected a completed evaluation; "
                 f"got {evaluation.status.value}; call fail"
             )
-        line.evaluation = evaluation
-        return tuple(line.waiting)
+        line.flying.remove(trial)
+        mean = line.mean = line.joined(trial, evaluation)
+        if line.flying:
+            return Settled(mean)
+        waiting, line.waiting = tuple(line.waiting), deque()
+        dropped_by = next((waiter for waiter in waiting if self._forgets(waiter)), None)
+        if dropped_by is None:
+            self._rest(key)
+        else:
+            self._drop(key)
+        return Settled(mean, waiting, dropped_by)
 
-    def fail(self, key: CacheKey) -> TrialId | None:
-        """Drops the failed holder; the first of those that wait becomes the holder and is returned."""
-        line = self._held(key)
-        if not line.waiting:
-            del self._lines[key]
-            return None
-        line.holder = line.waiting.popleft()
-        return line.holder
+    def fail(self, key: CacheKey, trial: TrialId) -> tuple[TrialId, Miss | Partial] | None:
+        """Drops a failed holder; the first that waits becomes one and is returned, with its outcome."""
+        line = self._held(key, trial)
+        line.flying.remove(trial)
+        if line.waiting:
+            promoted = line.waiting.popleft()
+            answer = Partial(line.first) if line.flying or line.mean else Miss()
+            line.flying.append(promoted)
+            return promoted, answer
+        if not line.flying and line.mean is None:
+            self._drop(key)
+        elif not line.flying:
+            self._rest(key)
+        return None
 
-    def _held(self, key: CacheKey) -> _Line:
+    def _rest(self, key: CacheKey) -> None:
+        """Nothing of the class is in flight any more: from now on it may be evicted."""
+        self._idle[key] = None
+        self._evict()
+
+    def _evict(self) -> None:
+        capacity = self.policy.capacity
+        while capacity is not None and len(self._lines) > capacity and self._idle:
+            oldest, _ = self._idle.popitem(last=False)
+            del self._lines[oldest]
+
+    def _drop(self, key: CacheKey) -> None:
+        del self._lines[key]
+        self._idle.pop(key, None)
+
+    def _held(self, key: CacheKey, trial: TrialId) -> _Line:
         line = self._lines.get(key)
-        if line is None or line.evaluation is not None:
-            state = "no holder" if line is None else f"a result already, of trial {line.holder}"
+        if line is None or trial not in line.flying:
+            held = [] if line is None else line.flying
+            state = f"held by {', '.join(map(str, held))}" if held else "not held by any trial"
             raise ProtocolError(
-                f"FunctionalCache: {key.functional}: expected a reserved key; got {state}; call reserve"
+                f"FunctionalCache: {key.functional}: expected a key reserved by trial {trial}; got one "
+                f"{state}; call reserve"
             )
         return line
+
+
+def _never(trial: TrialId) -> bool:  # noqa: ARG001 - the signature of others
+    return False
+
+
+def _moved(mean: float, value: float, count: int) -> float:
+    """The mean of `count` numbers from that of all but the last; of equal numbers, that number."""
+    if mean == value or not (math.isfinite(mean) and math.isfinite(value)):
+        return mean if mean == value else mean + value
+    return mean + (value - mean) / count

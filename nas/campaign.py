@@ -21,8 +21,8 @@ from nas.eventlog import FILE_NAME, Lock, plain, taken
 from nas.folder import run_folder
 from nas.jobs import Outcome, StudyJob, baseline_job, composed, ends_of, forget, study_job
 from nas.lineup import Lineup, doubt_of, lineup_of, optimum_of, reference_of
-from nas.provenance import check_same_study, opening, versions
-from nas.session import make_launcher
+from nas.provenance import check_same_study, hashing_facts, opening, versions
+from nas.session import build_hasher, cache_policy, make_launcher, options_of
 from nas.tally import Tally, open_board
 from nas.timed import OVERHEAD, write_json
 
@@ -240,11 +240,10 @@ def _opening(components: Components, config: Config) -> Mapping[str, Any]:
     budget = replace(components.plan.budget, trials=config.budget.trials, seconds=config.budget.seconds)
     baseline, final = config.baseline.samples, config.final.seeds
     plan = replace(components.plan, seed=config.seed, budget=budget, baseline=baseline, final=final)
-    options = {key: value for key, value in config.searcher.items() if key != "name"}
     return {
         **opening(components.space, components.evaluator, plan),
-        "searcher": {"name": config.searcher["name"], "options": plain(options)},
-        "hashing": "none" if components.hasher is None else components.hasher.name,
+        "searcher": {"name": config.searcher["name"], "options": plain(options_of(config.searcher))},
+        **hashing_facts(build_hasher(config.hashing), options_of(config.hashing), cache_policy(config)),
     }
 
 

@@ -53,6 +53,16 @@ class TrialSection:
 
 
 @dataclass
+class CacheSection:
+    """How search trials that hash alike are answered."""
+
+    evaluations: int = 1  # of each class before its mean is served
+    forget: float = 0.0  # probability with which a class is forgotten after it has answered
+    capacity: Optional[int] = 100_000  # classes; null: no bound
+    hash_seconds: Optional[float] = None  # of a worker's hash on a simulated clock; null: 0.01
+
+
+@dataclass
 class CheckpointSection:
     """Which weights of final trials stay on disk."""
 
@@ -74,6 +84,8 @@ class CompareSection:
     budgets: list[int] = field(default_factory=lambda: [10, 25, 50, 100, 200])  # of the report's tables
     default: Optional[str] = None  # label of the method that the others are held against
     more_trials: dict[str, float] = field(default_factory=dict)  # label -> budget.trials times this for it
+    hashing: dict[str, Any] = field(default_factory=dict)  # label -> section of a hasher of its own
+    cache: dict[str, Any] = field(default_factory=dict)  # label -> options of the cache of its own
     reference: dict[str, float] = field(default_factory=dict)  # objective -> its worst value that counts
     launcher: str = "ray"  # or inline: in this process, one study after the other
     workers: Optional[int] = None  # studies at the same time; null: as many as the resources hold
@@ -91,6 +103,26 @@ class ProtocolSection:
     samples: int = 8  # random architectures of the space
     architectures: Optional[list[str]] = None  # texts of the space, in place of samples
     variant: Optional[str] = None  # the only one to run; null: all
+
+
+@dataclass
+class AuditSection:
+    """A hasher held against an exact one on all candidates; with `exact` named, a run is that audit."""
+
+    exact: Optional[str] = None  # name of the exact hasher
+    readings: dict[str, Any] = field(default_factory=dict)  # option of both hashers -> its values
+    bits: list[int] = field(default_factory=list)  # of the audited hasher; empty: as it is configured
+    beside: dict[str, Any] = field(default_factory=dict)  # label -> section of another audited hasher
+    counted: dict[str, Any] = field(default_factory=dict)  # label -> section of a hasher, counted beside
+    notes: list[str] = field(default_factory=list)  # of the report
+    strict: bool = True  # whether a class that is joined or split makes the run fail
+    sample: Optional[int] = None  # random architectures; null: all of the space
+    chunk: int = 250  # architectures of one job
+    permutations: int = 999  # of the test of the spread within classes
+    searchers: dict[str, Any] = field(default_factory=dict)  # label -> section: searches with a cache
+    noise: list[float] = field(default_factory=list)  # std added to their first objective
+    caches: dict[str, Any] = field(default_factory=dict)  # label -> sections hashing and cache
+    seeds: int = 30  # searches of each kind
 
 
 @dataclass
@@ -116,9 +148,11 @@ class Config:
     baseline: BaselineSection = field(default_factory=BaselineSection)
     final: FinalSection = field(default_factory=FinalSection)
     trial: TrialSection = field(default_factory=TrialSection)
+    cache: CacheSection = field(default_factory=CacheSection)
     checkpoints: CheckpointSection = field(default_factory=CheckpointSection)
     compare: CompareSection = field(default_factory=CompareSection)
     protocol: ProtocolSection = field(default_factory=ProtocolSection)
+    audit: AuditSection = field(default_factory=AuditSection)
     run: RunSection = field(default_factory=RunSection)
     resume: Optional[str] = None  # folder of a run to continue
     dry_run: bool = False  # show what would be done and what it would cost

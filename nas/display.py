@@ -164,13 +164,25 @@ def state_line(progress: Progress, objective: Objective, *, stage: bool = True) 
     done = f"{progress.done}" if progress.total is None else f"{progress.done}/{progress.total}"
     parts = [f"{done} done", f"{progress.in_flight} in flight", f"{progress.failed} failed"]
     if progress.cache_hits:
-        parts.append(f"{progress.cache_hits} from cache")
+        parts.append(f"{progress.cache_hits} from cache{_savings(progress)}")
+    if progress.unhashed:
+        parts.append(f"{progress.unhashed} without a hash")
     if progress.best is not None:
         parts.append(f"best {format_value(progress.best, objective)}")
     parts.append(format_duration(progress.elapsed))
     if progress.time_left is not None:
         parts.append(f"{format_duration(progress.time_left)} left")
     return (f"{progress.stage}: " if stage else "") + ", ".join(parts)
+
+
+def _savings(progress: Progress) -> str:
+    """In parentheses: how many of them waited, what all of them saved and what hashing took."""
+    said = [f"{progress.cache_waits} waited"] if progress.cache_waits else []
+    if progress.seconds_saved:
+        said.append(f"{format_duration(progress.seconds_saved)} saved")
+    if progress.hash_seconds:
+        said.append(f"{format_duration(progress.hash_seconds)} hashing")
+    return f" ({', '.join(said)})" if said else ""
 
 
 def format_value(value: float | None, objective: Objective) -> str:

@@ -87,6 +87,7 @@ class Task:
         checkpoint: path of a checkpoint to continue from, or None. With `done`, one that cannot be used is
             no fault: the work is done from the start, and the info of the evaluation says so.
         save_to: path at which to leave the final weights, or None for not saving.
+        hashing: the digest of the architecture is asked for and no evaluation (`nas.hash_jobs`).
     """
 
     trial: int
@@ -98,6 +99,7 @@ class Task:
     checkpoint: str | None = None
     save_to: str | None = None
     done: Fidelity | None = None
+    hashing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

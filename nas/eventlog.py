@@ -2,14 +2,21 @@
 
 Each line is one JSON object with `event`, `time` (unix seconds) and, where there is one, `trial`:
 
-    opened     format, session, seed, space, evaluator, searcher, hashing, budget, baseline, final, fidelity,
-               time_limit, config, versions, commit, process; once a session, the latest one counts
+    opened     format, session, seed, space, evaluator, searcher, hashing, hashing_options, cache, budget,
+               baseline, final, fidelity, time_limit, config, versions, commit, process; once a session, the
+               latest one counts
     asked      stage, architecture, digest, decisions, fidelity, seed, parent, info, resumable; or trial null,
                stage and exhausted: the searcher gave nothing now, or has nothing left
-    cached     outcome (hit | pending | miss), holder, key; a second time, as a miss, if the holder failed
+    hashed     digest, settings, reason, seconds, worker, started, finished; when a worker's hash ended;
+               digest null if there is none, for the reason; worker null if an equal text was hashed before
+    cached     outcome (hit | pending | partial | miss), holder (the first of its class), key, dropped (the
+               class was forgotten after this hit); key null and reason without a digest; a second time, as a
+               miss or partial, if it waited and a holder failed
     started    clock
     evaluated  evaluation, worker, started, finished
-    told       cached_from (the trial that was evaluated in its place), clock; search trials only
+    told       cached_from (the trial that was evaluated in its place), clock; search trials only;
+               evaluations and values if it was told the mean of several; dropped (true) if it had waited
+               and its class was forgotten after its answer
     closed     reason (finished | interrupted | error), message
 
 Moments (clock, started, finished) are seconds on the executor's clock, all sessions together.

@@ -17,6 +17,7 @@ from nas.eventlog import FILE_NAME
 
 COMPARISON = "comparison.json"  # in the folder of a comparison of searchers, in place of a log
 PROTOCOL = "protocol.json"  # in the folder of a study of protocols
+AUDIT = "audit.json"  # in the folder of an audit of a hasher
 
 
 @contextmanager
@@ -91,13 +92,14 @@ def _unwritable(folder: Path, error: OSError) -> ConfigError:
 
 
 def holds_run(folder: Path) -> bool:
-    """Whether a run, a comparison or a study of protocols has settled in the folder."""
-    return any((folder / name).exists() for name in (FILE_NAME, COMPARISON, PROTOCOL))
+    """Whether a run, a comparison, a study of protocols or an audit has settled in the folder."""
+    return any((folder / name).exists() for name in (FILE_NAME, COMPARISON, PROTOCOL, AUDIT))
 
 
 def manifest_of(folder: Path) -> Path | None:
-    """The file of a comparison or a study of protocols that says what its studies are, if there is one."""
-    return next((folder / name for name in (COMPARISON, PROTOCOL) if (folder / name).is_file()), None)
+    """The file of a comparison, a study of protocols or an audit that says what it is, if there is one."""
+    names = (COMPARISON, PROTOCOL, AUDIT)
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def compared(folder: Path) -> Mapping[str, Any] | None:
@@ -109,7 +111,9 @@ def compared(folder: Path) -> Mapping[str, Any] | None:
 
 
 def has_trials(folder: Path) -> bool:
-    """Whether a log in the folder, or in those of a comparison's studies, holds a trial."""
+    """Whether a log in the folder, or in those of a comparison's studies, holds a trial; an audit, a part."""
+    if (folder / AUDIT).exists() and any(folder.glob("parts/*.json")):
+        return True
     for path in (folder / FILE_NAME, *folder.glob(f"*/{FILE_NAME}"), *folder.glob(f"*/*/*/{FILE_NAME}")):
         with suppress(OSError), path.open("rb") as log:
             if any(b'"event":"asked"' in line for line in log):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nas.config import BaselineSection, BudgetSection, CompareSection, Config, FinalSection, RunSection
 from nas.errors import NasError
 from nas.eventlog import FILE_NAME, Lock
-from nas.lineup import trials_of
+from nas.lineup import hashing_of, trials_of
 from nas.progress import Progress
 from nas.searcher import SearchFinished, Suggestion, Trial
 from nas.session import Components, Problem, compose, make_study
@@ -108,9 +108,12 @@ def forget() -> None:
 
 def study_job(config: Config, method: str, seed: int, folder: Path) -> StudyJob:
     """The study of one method with one seed, in its place in the comparison's folder."""
+    hashing, cache = hashing_of(config, method)
     own = _alone(
         config,
         searcher=dict(config.compare.searchers[method]),
+        hashing=hashing,
+        cache=cache,
         seed=seed,
         baseline=BaselineSection(0),
         budget=replace(config.budget, trials=trials_of(config, method)),

@@ -8,67 +8,17 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 
-from nas.cache import CacheKey, FunctionalCache, Hit, Miss, Pending
+from nas.cache import CacheKey, FunctionalCache, Hashed, Hit, Miss, Partial, Pending
+from nas.entry import Entry, Origin, State
 from nas.errors import EvaluationError
 from nas.evaluation import Evaluation, Fidelity, Objective, Stage
-from nas.searcher import Suggestion, Trial
+from nas.hash_jobs import Memo
+from nas.searcher import Suggestion
 from nas.store import rank
 
 # How executors word what an evaluator raised on purpose: the set-up is at fault, not the candidate.
 _FAULT = f"{EvaluationError.__name__}: "
-
-
-class State(Enum):
-    """Where a trial stands between its ask and its end."""
-
-    ASKED = auto()
-    WAITING = auto()  # for the result of an equal trial
-    PROMOTED = auto()  # that one failed; to be evaluated itself
-    READY = auto()  # to be evaluated
-    RUNNING = auto()
-    EVALUATED = auto()  # to be told
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """A completed trial whose state another one may continue.
-
-    Attributes:
-        trial: the one that was evaluated.
-        seed: of its evaluation, and of those that continue it.
-    """
-
-    trial: int
-    digest: str
-    fidelity: Fidelity | None
-    seed: int
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """A trial that is not over.
-
-    Attributes:
-        origin: what it continues; None if it begins at the start.
-    """
-
-    number: int
-    suggestion: Suggestion
-    stage: Stage
-    digest: str
-    fidelity: Fidelity | None
-    seed: int = 0
-    state: State = State.ASKED
-    key: CacheKey | None = None
-    evaluation: Evaluation | None = None
-    cached_from: int | None = None
-    origin: Origin | None = None
-
-    def trial(self) -> Trial:
-        """As the searcher is told."""
-        return Trial(self.number, self.suggestion, self.stage, self.seed, self.evaluation, self.cached_from)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +38,19 @@ class Chosen:
 class Ledger:
     """Counts, queues and the chosen trial of a study.
 
-    Memory grows with open trials, resumable ones and cache keys only.
+    Memory grows with open trials, resumable ones, cache keys and what the memo holds only.
+
+    Args:
+        objective: the one that chooses.
+        cache: empty.
 
     Attributes:
+        memo: what workers hashed.
         open: trials that are not over, by number.
         ready: trials to start, in order.
         untold: search trials to tell, in order.
-        running: number of trials that an executor has.
+        running: number of trials that an executor evaluates.
+        hashing: number of trials that an executor hashes.
         waiting: number of trials that wait for an equal one.
         asked: number of asked trials of each stage.
         over: number of trials of each stage that are over.
@@ -104,19 +60,27 @@ class Ledger:
         failed: number of evaluations that did not.
         faults: those among them that the evaluator could not carry out, whatever the candidate.
         last_failure: reason of the latest one.
+        hits: search trials answered from the cache, those that waited included.
+        waits: search trials that had to wait for an equal one.
+        misses: search trials that were looked up and are evaluated, those without a digest included.
+        unhashed: those without a digest.
+        seconds_saved: cost of the evaluations in place of which the cache answered.
+        hash_seconds: of workers.
         hits_in_a_row: search trials answered from the cache since the last evaluation of one.
         most_hits_in_a_row: never falls, so that a search that it ended does not begin again.
         clock: latest moment in the events, in seconds on the executor's clock.
         useful: evaluated trials whose state may still be continued, with their ranks.
     """
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Objective, cache: FunctionalCache | None = None) -> None:
         self._objective = objective
-        self.cache = FunctionalCache()
+        self.cache = FunctionalCache() if cache is None else cache
+        self.memo = Memo()
         self.open: dict[int, Entry] = {}
         self.ready: deque[Entry] = deque()
         self.untold: deque[Entry] = deque()
         self.running = 0
+        self.hashing = 0
         self.waiting = 0
         self.asked: Counter[Stage] = Counter()
         self.over: Counter[Stage] = Counter()
@@ -130,6 +94,11 @@ class Ledger:
         self.faults = 0
         self.last_failure = ""
         self.hits = 0
+        self.waits = 0
+        self.misses = 0
+        self.unhashed = 0
+        self.seconds_saved = 0.0
+        self.hash_seconds = 0.0
         self.chosen: Chosen | None = None
         self.clock = 0.0
         self._origins: dict[int, Origin] = {}  # by trial, one answered from the cache included
@@ -165,26 +134,55 @@ class Ledger:
         entry.state = State.READY
         self.ready.append(entry)
 
-    def admit(self, entry: Entry, key: CacheKey) -> Hit | Pending | Miss:
+    def make_hashable(self, entry: Entry) -> None:
+        """To be hashed by a worker."""
+        entry.state = State.UNHASHED
+        self.ready.append(entry)
+
+    def hash(self, entry: Entry, hashed: Hashed, seconds: float, clock: float) -> None:
+        """A worker hashed it, or failed to; to be looked up."""
+        if entry.state is State.HASHING:
+            self.hashing -= 1
+        entry.state, entry.hashed = State.HASHED, hashed
+        self.memo.add(entry.digest, hashed)
+        self.hash_seconds += seconds
+        self.clock = max(self.clock, clock)
+
+    def bypass(self, entry: Entry) -> None:
+        """A search trial without a digest, to be evaluated whatever is in the cache."""
+        self.misses += 1
+        self.unhashed += 1
+        self.make_ready(entry)
+
+    def admit(self, entry: Entry, key: CacheKey) -> Hit | Pending | Partial | Miss:
         """Looks a search trial up in the cache."""
         entry.key = key
         answer = self.cache.reserve(key, entry.number)
         match answer:
-            case Miss():
+            case Miss() | Partial():
+                self.misses += 1
                 self.make_ready(entry)
             case Pending():
                 entry.state = State.WAITING
                 self.waiting += 1
-            case Hit(holder, evaluation):
-                self._answer(entry, holder, evaluation)
+                self.waits += 1
+            case Hit():
+                self._answer(entry, answer)
         return answer
 
     def start(self, entry: Entry) -> None:
-        """Given to an executor; taken from the front of `ready`, where it stands."""
+        """Given to an executor; taken from the front of `ready`, where it stands.
+
+        A trial that is not hashed yet is hashed, any other one evaluated.
+        """
         if self.ready and self.ready[0] is entry:
             self.ready.popleft()
         elif entry in self.ready:
             self.ready.remove(entry)
+        if entry.state is State.UNHASHED:
+            entry.state = State.HASHING
+            self.hashing += 1
+            return
         entry.state = State.RUNNING
         self.running += 1
 
@@ -197,9 +195,13 @@ class Ledger:
             self._end(entry)
             return
         self.hits_in_a_row = 0
-        self._evaluated(entry, evaluation)
-        if entry.key is not None:
-            self._settle(entry, entry.key, evaluation)
+        if entry.key is None:
+            self._evaluated(entry, evaluation)
+        elif evaluation.ok:
+            self._commit(entry, entry.key, evaluation)
+        else:
+            self._evaluated(entry, evaluation)
+            self._promote(entry, entry.key)
 
     def tell(self, entry: Entry, clock: float) -> None:
         """Told to the searcher; the trial is over."""
@@ -215,7 +217,7 @@ class Ledger:
             entry.state = State.READY
         self.ready.extendleft(reversed(lost))
         self.running = 0
-        return [entry for entry in self.open.values() if entry.state is State.ASKED]
+        return [entry for entry in self.open.values() if entry.state in (State.ASKED, State.HASHED)]
 
     def _count(self, evaluation: Evaluation) -> None:
         if evaluation.ok:
@@ -225,24 +227,39 @@ class Ledger:
         self.last_failure = evaluation.reason or evaluation.status.value
         self.faults += self.last_failure.startswith(_FAULT)
 
-    def _settle(self, entry: Entry, key: CacheKey, evaluation: Evaluation) -> None:
-        if evaluation.ok:
-            for number in self.cache.commit(key, evaluation):
-                self.waiting -= 1
-                self._answer(self.open[number], entry.number, evaluation)
-            return
-        promoted = self.cache.fail(key)
-        if promoted is not None:
+    def _commit(self, entry: Entry, key: CacheKey, evaluation: Evaluation) -> None:
+        """The searcher is told the mean of the class so far, and so are those that waited, if it is full."""
+        settled = self.cache.commit(key, entry.number, evaluation)
+        mean = settled.mean
+        if mean.evaluations > 1:
+            entry.evaluations = mean.evaluations
+            evaluation = replace(evaluation, values=mean.evaluation.values)
+        self._evaluated(entry, evaluation)
+        for number in settled.waiting:
             self.waiting -= 1
-            self.make_ready(self.open[promoted])
-            self.open[promoted].state = State.PROMOTED
+            waiter = self.open[number]
+            waiter.dropped = number == settled.dropped_by
+            self._answer(waiter, mean)
 
-    def _answer(self, entry: Entry, holder: int, evaluation: Evaluation) -> None:
-        entry.cached_from = holder
+    def _promote(self, entry: Entry, key: CacheKey) -> None:
+        """The first that waited for a failed trial is evaluated itself."""
+        found = self.cache.fail(key, entry.number)
+        if found is None:
+            return
+        number, answer = found
+        promoted = self.open[number]
+        self.waiting -= 1
+        self.misses += 1
+        self.make_ready(promoted)
+        promoted.state, promoted.promoted = State.PROMOTED, answer
+
+    def _answer(self, entry: Entry, hit: Hit) -> None:
+        entry.cached_from, entry.evaluations = hit.holder, hit.evaluations
         self.hits += 1
+        self.seconds_saved += hit.evaluation.cost_seconds
         self.hits_in_a_row += 1
         self.most_hits_in_a_row = max(self.most_hits_in_a_row, self.hits_in_a_row)
-        self._evaluated(entry, replace(evaluation, cost_seconds=0.0))
+        self._evaluated(entry, replace(hit.evaluation, cost_seconds=0.0))
 
     def _evaluated(self, entry: Entry, evaluation: Evaluation) -> None:
         entry.state = State.EVALUATED

@@ -6,12 +6,12 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from nas.config import CompareSection, Config
+from nas.config import CacheSection, CompareSection, Config
 from nas.errors import ConfigError
 from nas.evaluation import Evaluator
 from nas.hypervolume import hypervolume
@@ -54,6 +54,7 @@ def lineup_of(config: Config) -> Lineup:
             )
     chosen = _chosen(section)
     _check_more_trials(section)
+    _check_caches(section)
     if section.default is not None:
         _check_labels("default", [section.default], section)
     if section.seeds < 1:
@@ -125,6 +126,27 @@ def doubt_of(lineup: Lineup) -> str | None:
         f"compare.seeds: with {len(lineup.seeds)} no pairwise test of {count} methods can find a difference, "
         f"however large; {needed} or more are needed"
     )
+
+
+def hashing_of(config: Config, method: str) -> tuple[dict[str, Any], CacheSection]:
+    """The hasher's section and the cache of a method's studies: its own, or those of the whole comparison."""
+    section, own = config.compare, config.compare.cache.get(method, {})
+    return dict(section.hashing.get(method, config.hashing)), replace(config.cache, **own)
+
+
+def _check_caches(section: CompareSection) -> None:
+    known = [field.name for field in fields(CacheSection)]
+    for key, sections in (("hashing", section.hashing), ("cache", section.cache)):
+        _check_labels(key, sections, section)
+        for label, own in sections.items():
+            if not isinstance(own, Mapping) or (key == "hashing" and "name" not in own):
+                expected = "a hasher's section with its name" if key == "hashing" else "options of the cache"
+                raise ConfigError(f"compare.{key}.{label}: {expected} is expected, {own!r} came")
+            unknown = [name for name in own if key == "cache" and name not in known]
+            if unknown:
+                raise ConfigError(
+                    f"compare.cache.{label}: one of {', '.join(known)} is expected, {unknown[0]} came"
+                )
 
 
 def _check_more_trials(section: CompareSection) -> None:

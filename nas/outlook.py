@@ -56,6 +56,11 @@ def progress(ledger: Ledger, plan: Plan, clock: float) -> Progress:
         best_trial=None if chosen is None else chosen.number,
         elapsed=clock,
         time_left=_time_left(ledger, plan, clock, search, others),
+        cache_waits=ledger.waits,
+        cache_misses=ledger.misses,
+        unhashed=ledger.unhashed,
+        seconds_saved=ledger.seconds_saved,
+        hash_seconds=ledger.hash_seconds,
     )
 
 

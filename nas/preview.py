@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from nas.config import Config, resolved
 from nas.evaluation import Evaluation, Fidelity, Stage, Task
 from nas.executor import carry_out
+from nas.hash_jobs import hash_of
 from nas.lineup import trials_of
 from nas.operators import sample
 
@@ -43,6 +44,7 @@ def preview(config: Config, components: Components) -> str:
         f"space {space.name}: {'unbounded' if size is None else f'{size:,} derivations'}",
         *(f"  sample: {architecture.text}" for architecture in samples),
         "",
+        *_hashing(components, samples),
         *_estimate(components, samples),
     ]
     return "\n".join(lines)
@@ -145,6 +147,21 @@ def _estimate(components: Components, samples: list[Architecture]) -> list[str]:
         "shared among the workers",
         *_fidelity_bound(components.searcher),
         *_time_bound(plan.budget.seconds),
+    ]
+
+
+def _hashing(components: Components, samples: list[Architecture]) -> list[str]:
+    """What the hasher of a run takes and where, as lines; none without one."""
+    hasher = components.hasher
+    if hasher is None:
+        return []
+    started = time.perf_counter()
+    hashes = [hash_of(hasher, architecture) for architecture in samples]
+    seconds = (time.perf_counter() - started) / len(samples)
+    where = "by the workers" if hasher.in_worker else "by the driver"
+    return [
+        f"hashing {hasher.name}: {1000 * seconds:.3g} ms a candidate, {where}",
+        *(f"  sample without a hash: {hashed.reason}" for hashed in hashes if hashed.digest is None),
     ]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from nas.callables import load
 from nas.errors import SpaceError
+from nas.laws import Law
 
 if TYPE_CHECKING:
     from torch import nn
@@ -190,6 +191,7 @@ class Primitive:
         shape: `(in_shape, attributes, parts, context) -> out_shape`, without torch; raises `Misfit`.
         build: the same arguments -> module; a `Lazy` one keeps torch out until it is called.
         kind: "network" for what compiles to a module; other languages name their own.
+        laws: that it obeys.
     """
 
     name: str
@@ -199,6 +201,7 @@ class Primitive:
     shape: ShapeRule | None = None
     build: Builder | Lazy | None = None
     kind: str = "network"
+    laws: frozenset[Law] = frozenset()
 
     def attribute(self, name: str) -> Attribute | None:
         """The attribute called `name`, or None."""
@@ -239,11 +242,13 @@ class Vocabulary:
     Attributes:
         primitives: in the order of the documentation; names are unique.
         home: "module:ATTRIBUTE", as which it pickles; without it, it pickles by value.
+        meaning: "module:ATTRIBUTE" of what its expressions compute (`nas.meaning`); None for networks.
     """
 
     name: str
     primitives: tuple[Primitive, ...]
     home: str | None = None
+    meaning: str | None = None
     _index: dict[str, Primitive] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -264,7 +269,7 @@ class Vocabulary:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.home is None:
-            return (Vocabulary, (self.name, self.primitives))
+            return (Vocabulary, (self.name, self.primitives, None, self.meaning))
         if load(self.home) is not self:
             raise SpaceError(f'vocabulary "{self.name}": its home {self.home} holds another object')
         return (load, (self.home,))

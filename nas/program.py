@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.errors import CompileError
+from nas.laws import Law
 from nas.primitives import Primitive, Vocabulary
 from nas.term import Choice, Literal, Name, Op, Program, Term, Use, seq, unrolled
 
@@ -35,11 +36,13 @@ class Function:
         name: as written in a program.
         signatures: all that it has; no two with the same arguments.
         summary: one line.
+        laws: that it obeys under each signature, as far as that has the arguments for it.
     """
 
     name: str
     signatures: tuple[Signature, ...]
     summary: str = ""
+    laws: frozenset[Law] = frozenset()
 
 
 Bind = Callable[[Function, Signature], Callable[..., Any]]  # what a function computes under a signature
@@ -59,9 +62,9 @@ class Language:
     functions: tuple[Function, ...]
     number: str
 
-    def vocabulary(self, home: str | None = None) -> Vocabulary:
-        """The functions as primitives; `home` as in `Vocabulary`."""
-        return Vocabulary(self.name, tuple(map(_primitive, self.functions)), home)
+    def vocabulary(self, home: str | None = None, meaning: str | None = None) -> Vocabulary:
+        """The functions as primitives; `home` and `meaning` as in `Vocabulary`."""
+        return Vocabulary(self.name, tuple(map(_primitive, self.functions)), home, meaning)
 
     def call(self, function: Function, signature: Signature, constant: Term) -> Term:
         """A call with a hole for each argument: a value in scope of its type.
@@ -117,7 +120,11 @@ class Language:
 def _primitive(function: Function) -> Primitive:
     counts = [len(signature.arguments) for signature in function.signatures]
     return Primitive(
-        function.name, arity=(min(counts), max(counts)), summary=function.summary, kind="program"
+        function.name,
+        arity=(min(counts), max(counts)),
+        summary=function.summary,
+        kind="program",
+        laws=function.laws,
     )
 
 

@@ -13,12 +13,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.cache_policy import CachePolicy
 from nas.errors import StoreError
 from nas.evaluation import Evaluator, Fidelity
-from nas.eventlog import FORMAT
+from nas.eventlog import FORMAT, plain
 from nas.stages import Plan
 
 if TYPE_CHECKING:
+    from nas.cache import Hasher
     from nas.space import SearchSpace
 
 _PACKAGES = ("nas-platform", "numpy", "torch", "torchvision", "ray", "scikit-learn", "optuna")
@@ -51,6 +53,13 @@ def opening(space: SearchSpace, evaluator: Evaluator, plan: Plan) -> dict[str, A
         "commit": commit(),
         "process": {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid())},
     }
+
+
+def hashing_facts(hasher: Hasher | None, options: Mapping[str, Any], policy: CachePolicy) -> dict[str, Any]:
+    """The part of an `opened` event on what makes trials equal and how they are answered."""
+    if hasher is None:
+        return {"hashing": "none", "hashing_options": {}, "cache": None}
+    return {"hashing": hasher.name, "hashing_options": plain(options), "cache": policy.to_json()}
 
 
 def _data(evaluator: Evaluator) -> dict[str, Any]:
@@ -155,4 +164,6 @@ def _identity(opened: Mapping[str, Any]) -> dict[str, Any]:
         "seed": opened["seed"],
         "fidelity": opened["fidelity"],
         "hashing": opened["hashing"],
+        "hashing_options": opened.get("hashing_options", {}),  # logs of before have neither this
+        "cache": opened.get("cache", None if opened["hashing"] == "none" else CachePolicy().to_json()),
     }

@@ -61,10 +61,15 @@ def study_names(directories: Iterable[Path]) -> list[str]:
 def method_names(runs: Iterable[Run]) -> list[str]:
     """The searcher of each run, with those options that tell it from others of that name."""
     searchers = [run.opened["searcher"] for run in runs]
+    return told_apart([(searcher["name"], searcher["options"]) for searcher in searchers])
+
+
+def told_apart(named: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Each name, with those of its options that differ among the ones of that name."""
     options: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for searcher in searchers:
-        options[searcher["name"]].append(searcher["options"])
-    return [_method_name(searcher, options[searcher["name"]]) for searcher in searchers]
+    for name, its in named:
+        options[name].append(its)
+    return [_stated(name, its, options[name]) for name, its in named]
 
 
 def measured(rows: Iterable[TrialRow], name: str) -> tuple[float, ...]:
@@ -156,8 +161,8 @@ def failures(rows: Iterable[TrialRow]) -> Counter[Status]:
     return Counter(row.status for row in rows if row.status is not None and not row.ok)
 
 
-def _method_name(searcher: Mapping[str, Any], all_options: Sequence[Mapping[str, Any]]) -> str:
-    keys = sorted({key for options in all_options for key in options})
-    differing = [key for key in keys if len({json.dumps(o.get(key)) for o in all_options}) > 1]
-    stated = ", ".join(f"{key}={searcher['options'].get(key)}" for key in differing)
-    return f"{searcher['name']}({stated})" if stated else str(searcher["name"])
+def _stated(name: str, options: Mapping[str, Any], all_options: Sequence[Mapping[str, Any]]) -> str:
+    keys = sorted({key for others in all_options for key in others})
+    differing = [key for key in keys if len({json.dumps(others.get(key)) for others in all_options}) > 1]
+    stated = ", ".join(f"{key}={options.get(key)}" for key in differing)
+    return f"{name}({stated})" if stated else str(name)

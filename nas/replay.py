@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from nas.cache import CacheKey
+from nas.cache import CacheKey, Hashed, Hit, Miss, Partial, Pending
+from nas.entry import Entry, State
 from nas.errors import SpaceError, StoreError
 from nas.evaluation import Fidelity, Stage
 from nas.eventlog import encode
-from nas.ledger import Entry, Ledger, State
+from nas.ledger import Ledger
 from nas.searcher import Searcher, SearchFinished, Suggestion
 from nas.store import evaluation_from_json, fidelity_from_json
 
@@ -69,13 +71,14 @@ class Replay:
                 self._ask_nothing(event)
             case "asked":
                 self._ledger.ask(self._asked(event))
+            case "hashed":
+                self._hashed(self._open(event), event)
             case "cached":
-                self._cached(event)
+                self._cached(self._open(event), event)
             case "started":
                 self._started(self._open(event), event)
             case "evaluated":
-                entry = self._open(event)
-                self._ledger.evaluate(entry, evaluation_from_json(event["evaluation"]), event["finished"])
+                self._evaluated(self._open(event), event)
             case "told":
                 self._told(self._open(event), event)
 
@@ -130,26 +133,62 @@ class Replay:
             architecture, fidelity, event["parent"], event["info"], event.get("resumable", False)
         )
 
-    def _cached(self, event: Event) -> None:
-        entry = self._open(event)
+    def _hashed(self, entry: Entry, event: Event) -> None:
+        if entry.state is not State.ASKED:
+            self._contradiction(f"no further hash of trial {entry.number}")
+        hashed = Hashed(event["digest"], event["settings"], event["reason"])
+        self._ledger.hash(entry, hashed, event["seconds"], event["finished"])
+
+    def _cached(self, entry: Entry, event: Event) -> None:
         if entry.state is State.PROMOTED:
+            self._check_answer(entry.promoted or Miss(), event)
             entry.state = State.READY
-        elif event["key"] is None:
-            self._ledger.make_ready(entry)
+            return
+        if entry.state not in (State.ASKED, State.HASHED):
+            self._contradiction(f"no further look into the cache for trial {entry.number}")
+        key = None if event["key"] is None else (event["key"][0], event["key"][1])
+        hashed = entry.hashed
+        found = None if hashed is None or hashed.digest is None else (hashed.digest, hashed.settings)
+        if hashed is not None and key != found:
+            self._contradiction(f"the key that was hashed, {found}; got {key}")
+        if key is None:
+            self._ledger.bypass(entry)
         else:
-            functional, settings = event["key"]
-            key = CacheKey(functional, settings, entry.fidelity, self._evaluator)
-            outcome = self._ledger.admit(entry, key).outcome
-            if outcome != event["outcome"]:
-                self._contradiction(f"cache outcome {outcome}; got {event['outcome']}")
+            answer = self._ledger.admit(entry, CacheKey(*key, entry.fidelity, self._evaluator))
+            self._check_answer(answer, event)
+
+    def _check_answer(self, answer: Hit | Pending | Partial | Miss, event: Event) -> None:
+        if answer.outcome != event["outcome"]:
+            self._contradiction(f"cache outcome {answer.outcome}; got {event['outcome']}")
+        if answer.dropped != event.get("dropped", False):  # logs of before say nothing of it
+            kept = "dropped" if answer.dropped else "kept"
+            self._contradiction(f"a class that is {kept} after this answer")
 
     def _started(self, entry: Entry, event: Event) -> None:
         self._ledger.start(entry)
         self._ledger.clock = max(self._ledger.clock, event["clock"])
 
+    def _evaluated(self, entry: Entry, event: Event) -> None:
+        if entry.state is not State.RUNNING:
+            self._contradiction(f"a start of trial {entry.number} before its evaluation")
+        self._ledger.evaluate(entry, evaluation_from_json(event["evaluation"]), event["finished"])
+
     def _told(self, entry: Entry, event: Event) -> None:
+        if entry.state is not State.EVALUATED:
+            self._contradiction(f"an end of trial {entry.number} before it is told")
+        self._check_told(entry, event)
         self._ledger.tell(entry, event["clock"])
         self._searcher.tell(entry.trial())
+
+    def _check_told(self, entry: Entry, event: Event) -> None:
+        """Of means only, so that the replay of a study without them is as fast as it was."""
+        values = event.get("values")
+        if (entry.evaluations == 1) != (values is None):
+            self._contradiction(f"a mean of {entry.evaluations} evaluations")
+        if values is not None and entry.evaluation is not None:
+            mine = json.loads(encode(dict(entry.evaluation.values)))
+            if mine != values:
+                self._contradiction(f"the means {mine}; got {values}")
 
     def _open(self, event: Event) -> Entry:
         entry = self._ledger.open.get(event["trial"])

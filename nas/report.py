@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from nas import chosen, overview
+from nas.caching import report as caching
 from nas.comparison import is_comparison, write_comparison
 from nas.display import format_duration, format_value
 from nas.errors import NasError, StoreError
 from nas.evaluation import Stage
 from nas.eventlog import FILE_NAME, FORMAT
-from nas.folder import manifest_of
+from nas.folder import AUDIT, manifest_of
 from nas.output import image, replace
 from nas.protocol import report as protocol
 from nas.protocol.results import variant_of, variant_tables
@@ -73,7 +74,8 @@ def write_report(directories: Sequence[Path | str], output: Path | str) -> Repor
         for name, content in (*_contents(runs, tables), *_overview(view), *protocol.contents(studies)):
             replace(output / name, content)
             files.append(output / name)
-    parts = [*map(markdown, tables), *map(protocol.markdown, studies)]
+    cached = [caching.text(caching.cache_tables(tables))] if len(runs) > 1 else []  # of one its state says it
+    parts = [*map(markdown, tables), *filter(None, cached), *map(protocol.markdown, studies)]
     text = "\n".join([*_states(runs), "", *([overview.markdown(view)] if view else []), *parts])
     return Report(output, tuple(files), tables, text)
 
@@ -105,7 +107,7 @@ def state(run: Run, now: float | None = None) -> str:
     """
     (method,) = method_names([run])
     lines = [f"{run.record.directory}: {method}, seed {run.opened['seed']}: {_phase(run, now)}"]
-    lines += [f"  {_stage_state(run, stage)}" for stage in Stage]
+    lines += [f"  {_stage_state(run, stage)}" for stage in Stage] + caching.lines(run)
     if run.chosen is not None:
         best = format_value(run.chosen.value(run.objective.name), run.objective)
         lines.append(f"  best {run.objective.name} {best}: {run.chosen.label}, {run.chosen.digest[:8]}")
@@ -140,6 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _written(folders: Sequence[Path], output: Path | None) -> tuple[str, Path]:
     """What to print, and where the files are; a comparison of searchers has a report of its own kind."""
+    for folder in folders:
+        if (folder / AUDIT).is_file():
+            raise StoreError(
+                f"{folder}: expected runs, got an audit; python -m nas.run resume={folder} reports it again"
+            )
     if len(folders) == 1 and is_comparison(folders[0]):
         return write_comparison(folders[0], output).text, output or folders[0]
     runs = [run for folder in folders for run in report_folders(folder)]
@@ -251,6 +258,7 @@ def _contents(runs: Sequence[Run], tables: Sequence[ResultTable]) -> Iterator[tu
         ):
             yield f"{name}{suffix}.png", image(figure, "png")
             yield f"{name}{suffix}.pdf", image(figure, "pdf")
+    yield from caching.contents(tables)
     searches = [run for table in tables for run in table.runs]
     yield "chosen.txt", "\n\n".join(map(chosen.text, searches)).encode()
     if len(runs) == 1:

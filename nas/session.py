@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.cache_policy import CachePolicy
 from nas.checkpoints import Checkpoints
 from nas.config import Config, build, resolved
 from nas.errors import ConfigError, EvaluationError
@@ -37,6 +38,7 @@ class Components:
     executor: Executor
     hasher: Hasher | None
     plan: Plan
+    cache: CachePolicy = field(default_factory=CachePolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,6 @@ def compose(config: Config, problem: Problem | None = None) -> Components:
     """
     from algorithms.wrapping import prepare_searcher
     from cluster import EXECUTORS
-    from hashing import HASHERS
     from nas.training import EVALUATORS
 
     _check_ranges(config)
@@ -67,7 +68,8 @@ def compose(config: Config, problem: Problem | None = None) -> Components:
     on_ray = config.executor.get("name") == "ray"
     executor = build(EXECUTORS, config.executor, **({"name": config.name} if on_ray else {}))
     _checked(executor, config.executor, "executor", "capacity", "open", "submit", "wait")
-    hasher = build(HASHERS, config.hashing)
+    hasher = build_hasher(config.hashing)
+    cache = cache_policy(config)
     make_searcher = prepare_searcher(config.searcher, seed=config.seed)
     # reads its data, maybe downloads them: after the others
     evaluator = problem.evaluator if problem else build(EVALUATORS, config.evaluator)
@@ -76,7 +78,7 @@ def compose(config: Config, problem: Problem | None = None) -> Components:
     searcher = make_searcher(space, evaluator.objectives, fidelity_range(evaluator, plan))
     check_fit(space, evaluator, plan, getattr(searcher, "fidelities", ()))
     check_values(searcher, evaluator, plan)
-    return Components(space, searcher, evaluator, executor, hasher, plan)
+    return Components(space, searcher, evaluator, executor, hasher, plan, cache)
 
 
 def build_space(section: Mapping[str, Any]) -> SearchSpace:
@@ -84,6 +86,27 @@ def build_space(section: Mapping[str, Any]) -> SearchSpace:
     from search_spaces import SPACES
 
     return _checked(build(SPACES, section), section, "space", "start", "parse", "fingerprint")
+
+
+def cache_policy(config: Config) -> CachePolicy:
+    """How the cache answers; raises ConfigError in one line."""
+    return CachePolicy(**asdict(config.cache))
+
+
+def build_hasher(section: Mapping[str, Any]) -> Hasher | None:
+    """The hasher of a section; raises NasError in one line."""
+    from hashing import HASHERS
+
+    hasher = build(HASHERS, section)
+    return None if hasher is None else _checked(hasher, section, "hashing", "name", "in_worker", "hash")
+
+
+def build_evaluator(section: Mapping[str, Any]) -> Evaluator:
+    """The evaluator of a section; raises NasError in one line."""
+    from nas.training import EVALUATORS
+
+    evaluator = build(EVALUATORS, section)
+    return _checked(evaluator, section, "evaluator", "objectives", "fingerprint", "__call__")
 
 
 def _checked(part: Any, section: Mapping[str, Any], kind: str, *needed: str) -> Any:
@@ -131,6 +154,10 @@ def carry_out(config: Config, job: int | None = None) -> int:
         from nas.protocol.running import carry_out_protocol
 
         return carry_out_protocol(config, job)
+    if config.audit.exact is not None:
+        from nas.audit.running import carry_out_audit
+
+        return carry_out_audit(config, job)
     components = compose(config)
     if config.dry_run:
         from nas.preview import preview
@@ -193,12 +220,19 @@ def make_study(
         directory=folder,
         plan=components.plan,
         hasher=components.hasher,
+        cache=components.cache,
         observers=observers,
         checkpoints=checkpoints,
         config=resolved(config),
         searcher_name=str(config.searcher["name"]),
-        searcher_options={key: value for key, value in config.searcher.items() if key != "name"},
+        searcher_options=options_of(config.searcher),
+        hasher_options=options_of(config.hashing),
     )
+
+
+def options_of(section: Mapping[str, Any]) -> dict[str, Any]:
+    """What a section holds besides the name."""
+    return {key: value for key, value in section.items() if key != "name"}
 
 
 def make_launcher(config: Config) -> Launcher:

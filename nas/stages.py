@@ -12,6 +12,7 @@ from nas.store import FIRST_TRIAL
 
 _MAX_TRIALS = FIRST_TRIAL[Stage.BASELINE]  # of each stage, so that their numbers stay apart
 _BASELINE_STREAM = 1
+_FORGET_STREAM = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +76,11 @@ def trial_seed(seed: int, number: int) -> int:
 def baseline_rng(seed: int, index: int) -> np.random.Generator:
     """Draws the baseline's architecture `index`; its longer key keeps it apart from every trial's stream."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_BASELINE_STREAM, index)))
+
+
+def forgets(seed: int, probability: float, number: int) -> bool:
+    """Whether the answer of a trial from the cache makes its class be forgotten, drawn for each trial."""
+    if probability <= 0:
+        return False
+    sequence = np.random.SeedSequence(seed, spawn_key=(_FORGET_STREAM, number))
+    return int(sequence.generate_state(1, np.uint64)[0]) < probability * 2**64

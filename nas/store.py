@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nas.caching.lookups import Lookup, lookups_of
 from nas.errors import StoreError
 from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status, failure
 from nas.eventlog import FILE_NAME, EventLog, encode, read_events
@@ -52,6 +53,8 @@ class TrialRow:
         finished: likewise; for a cached trial the moment of its answer.
         asked_time: unix seconds.
         cached_from: trial whose evaluation answered this one, or None.
+        told: what the searcher was told in place of `values`: the mean of several equal trials; None if it
+            was told the values.
         info: the searcher's facts about its suggestion.
         evaluation_info: the evaluator's facts.
     """
@@ -77,6 +80,7 @@ class TrialRow:
     curve: tuple[Mapping[str, float], ...] = ()
     checkpoint: str | None = None
     evaluation_info: Mapping[str, Any] | None = None
+    told: Mapping[str, float] | None = None
 
     @property
     def label(self) -> str:
@@ -103,6 +107,7 @@ class StudyRecord:
         closed: the `closed` event if it is the last one, else None.
         sessions: number of `opened` events.
         openings: payloads of all of them, in order; commit, versions, limits and device may differ.
+        lookups: what became of suggestions in the cache; none without a cache.
     """
 
     directory: Path
@@ -111,6 +116,7 @@ class StudyRecord:
     closed: Mapping[str, Any] | None
     sessions: int = 1
     openings: tuple[Mapping[str, Any], ...] = ()
+    lookups: tuple[Lookup, ...] = ()
 
     @property
     def in_progress(self) -> bool:
@@ -135,7 +141,8 @@ class StudyRecord:
     def chosen(self) -> TrialRow | None:
         """The best completed search trial so far, by `rank`; None if there is none."""
         objective = self.objectives[0]
-        ranked = [(rank(objective, row.values or {}, row.fidelity), row) for row in self._completed_search()]
+        rows = self._completed_search()
+        ranked = [(rank(objective, row.told or row.values or {}, row.fidelity), row) for row in rows]
         usable = [(key, row.number, row) for key, row in ranked if key is not None]
         return min(usable, key=lambda item: item[:2])[2] if usable else None
 
@@ -191,9 +198,13 @@ def evaluation_to_json(evaluation: Evaluation, objectives: Sequence[Objective]) 
 def evaluation_from_json(data: Mapping[str, Any]) -> Evaluation:
     """The evaluation of an `evaluated` line; "nan", "inf" and "-inf" are numbers again where one is due."""
     curve = [{name: float(value) for name, value in row.items()} for row in data["curve"]]
-    values = {name: float(value) for name, value in data["values"].items()}
+    values = _numbers(data["values"])
     cost = float(data["cost_seconds"])
     return Evaluation.from_json({**data, "values": values, "curve": curve, "cost_seconds": cost})
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}
 
 
 def read_study(directory: Path) -> StudyRecord:
@@ -207,7 +218,8 @@ def read_study(directory: Path) -> StudyRecord:
         )
     closed = events[-1] if events[-1]["event"] == "closed" else None
     trials = tuple(_rows(directory / FILE_NAME, events))
-    return StudyRecord(directory, opened[-1], trials, closed, len(opened), tuple(opened))
+    lookups = lookups_of(events)
+    return StudyRecord(directory, opened[-1], trials, closed, len(opened), tuple(opened), lookups)
 
 
 def _rows(path: Path, events: Iterable[Mapping[str, Any]]) -> Iterator[TrialRow]:
@@ -231,10 +243,15 @@ def _apply(rows: dict[int, dict[str, Any]], event: Mapping[str, Any]) -> None:
             rows[number] = _asked_fields(event)
         case "started":
             rows[number]["started"] = event["clock"]
+        case "hashed" | "cached":
+            holder = event.get("holder")
+            _ = rows[number], rows[number if holder is None else holder]  # both are there
         case "evaluated":
             rows[number].update(_evaluated_fields(event))
         case "told" if event["cached_from"] is not None:
             rows[number].update(_answered_fields(event, rows[event["cached_from"]]))
+        case "told" if "values" in event:
+            rows[number]["told"] = _numbers(event["values"])
 
 
 def fidelity_from_json(data: Mapping[str, Any] | None) -> Fidelity | None:
@@ -270,8 +287,10 @@ def _evaluated_fields(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def _answered_fields(event: Mapping[str, Any], holder: Mapping[str, Any]) -> dict[str, Any]:
     copied = ("status", "values", "curve", "checkpoint", "evaluation_info")
+    mean = {"values": _numbers(event["values"])} if "values" in event else {}
     return {
         **{name: holder[name] for name in copied},
+        **mean,
         "cached_from": event["cached_from"],
         "started": event["clock"],
         "finished": event["clock"],

@@ -5,27 +5,31 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.agenda import Agenda
-from nas.cache import Hasher
+from nas.cache import FunctionalCache, Hasher
+from nas.cache_policy import CachePolicy
 from nas.checkpoints import Checkpoints
+from nas.custody import Custody
+from nas.entry import Entry, State
 from nas.errors import EvaluationError, ProtocolError, StoreError
-from nas.evaluation import Evaluation, Evaluator, Stage, Task
+from nas.evaluation import Evaluator
 from nas.eventlog import FILE_NAME, plain, read_events, taken
 from nas.executor import Completed, Executor
+from nas.hash_jobs import HashingEvaluator
 from nas.journal import Journal
-from nas.ledger import Entry, Ledger
-from nas.outlook import is_complete, progress, search_is_settled
+from nas.ledger import Ledger
+from nas.outlook import is_complete, progress
 from nas.progress import Observer
-from nas.provenance import check_not_running, check_same_study, opening
+from nas.provenance import check_not_running, check_same_study, hashing_facts, opening
 from nas.replay import Replay
 from nas.searcher import Searcher
-from nas.stages import Plan
-from nas.store import FIRST_TRIAL, evaluation_from_json, evaluation_to_json
+from nas.stages import Plan, forgets
+from nas.store import evaluation_from_json, evaluation_to_json
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -47,12 +51,14 @@ class Study:
         directory: for the log and `checkpoints/`.
         plan: what to do; budget, baseline and final may grow when a study is continued.
         hasher: what makes two search trials equal; None for no cache.
+        cache: how equal trials are answered.
         observers: shown each event; closed at the end.
         checkpoints: which weights of final trials to keep, and the states of search trials that others
             continue; None for none.
         config: resolved configuration, JSON values, for the log only.
         searcher_name: as registered, for the log; a log is continued with the same name and options only.
         searcher_options: JSON values.
+        hasher_options: JSON values; a log is continued with the same only.
     """
 
     space: SearchSpace
@@ -63,16 +69,21 @@ class Study:
     directory: Path
     plan: Plan
     hasher: Hasher | None = None
+    cache: CachePolicy = field(default_factory=CachePolicy)
     observers: Sequence[Observer] = ()
     checkpoints: Checkpoints | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     searcher_name: str = ""
     searcher_options: Mapping[str, Any] = field(default_factory=dict)
+    hasher_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.directory = Path(self.directory)
         self._fingerprint = self.evaluator.fingerprint()
-        self._ledger = Ledger(self.evaluator.objectives[0])
+        objective = self.evaluator.objectives[0]
+        forgotten = partial(forgets, self.plan.seed, self.cache.forget)
+        self._ledger = Ledger(objective, FunctionalCache(self.cache, forgotten))
+        self._custody = Custody(self.checkpoints, self._ledger, self.plan, objective)
         look = partial(progress, self._ledger, self.plan)
         self._journal = Journal(self.executor, self.observers, look)
         self._agenda = Agenda(
@@ -115,9 +126,12 @@ class Study:
     def _loop(self) -> None:
         while not self._stopping and self._fill():
             for completed in self._wait():
-                self._finish(completed)
-            self._drop_states()
-        self._drop_states()
+                if completed.task.hashing:
+                    self._agenda.take_hash(completed)
+                else:
+                    self._finish(completed)
+            self._custody.drop_states(self._journal.clock())
+        self._custody.drop_states(self._journal.clock())
         if not self._stopping and not self._is_complete():
             raise ProtocolError(
                 f"{type(self.searcher).__name__}.ask: expected a suggestion, as every trial was told; got "
@@ -135,18 +149,23 @@ class Study:
 
     def _fill(self) -> bool:
         """Starts trials until the executor is full; whether any is in flight."""
-        while self._ledger.running < self.executor.capacity and not self._stopping:
+        ledger = self._ledger
+        while ledger.running + ledger.hashing < self.executor.capacity and not self._stopping:
             entry = self._agenda.next(self.executor.capacity)
             if entry is None:
                 break
             self._start(entry)
-        return self._ledger.running > 0
+        return ledger.running + ledger.hashing > 0
 
     def _start(self, entry: Entry) -> None:
+        if entry.state is State.UNHASHED:
+            self._ledger.start(entry)
+            self.executor.submit(self._custody.hash_task(entry))
+            return
         self._agenda.confirm_miss(entry)
         event = self._journal.write("started", trial=entry.number, clock=self._journal.clock())
         self._ledger.start(entry)
-        self.executor.submit(self._task(entry))
+        self.executor.submit(self._custody.task(entry))
         self._journal.show(event)
 
     def _finish(self, completed: Completed) -> None:
@@ -163,8 +182,7 @@ class Study:
         )
         evaluation = evaluation_from_json(data)
         self._ledger.evaluate(entry, evaluation, finished)
-        self._keep_weights(entry.number, evaluation)
-        self._keep_state(entry)
+        self._custody.keep(entry, evaluation)
         self._journal.show(event)
         self._agenda.tell_all()
         self._check_setup()
@@ -187,44 +205,11 @@ class Study:
                 f"with {ledger.last_failure}; python -m nas.report {self.directory} lists how they ended"
             )
 
-    def _task(self, entry: Entry) -> Task:
-        kept, origin = self.checkpoints, entry.origin
-        task = Task(
-            entry.number,
-            entry.suggestion.architecture,
-            entry.stage,
-            entry.fidelity,
-            entry.seed,
-            self.plan.time_limit,
-            done=origin.fidelity if origin is not None else None,
-        )
-        if kept is None:
-            return task
-        save_to = kept.path(entry.number) if entry.stage is Stage.FINAL else None
-        if entry.suggestion.resumable:
-            save_to = kept.states.path(entry.number)
-        return replace(
-            task, checkpoint=kept.states.of(origin.trial) if origin is not None else None, save_to=save_to
-        )
-
-    def _keep_weights(self, trial: int, evaluation: Evaluation) -> None:
-        if self.checkpoints is not None and trial >= FIRST_TRIAL[Stage.FINAL]:
-            self.checkpoints.add(trial, evaluation, self.evaluator.objectives[0])
-
-    def _keep_state(self, entry: Entry) -> None:
-        """Of a search trial that others may continue; what it continued itself is used up."""
-        if self.checkpoints is None or entry.stage is not Stage.SEARCH:
-            return
-        if entry.origin is not None:
-            self.checkpoints.states.drop(entry.origin.trial)
-        if entry.suggestion.resumable:
-            self.checkpoints.states.add(entry.number, self._ledger.useful.get(entry.number))
-
-    def _drop_states(self) -> None:
-        """Once the search is over."""
-        clock = self._journal.clock()
-        if self.checkpoints is not None and search_is_settled(self._ledger, self.plan.budget, clock):
-            self.checkpoints.states.clear()
+    def _workers_part(self) -> Evaluator:
+        """What workers are given: the evaluator, with the hasher if they hash."""
+        if self.hasher is None or not self.hasher.in_worker:
+            return self.evaluator
+        return HashingEvaluator(self.evaluator, self.hasher, self.cache.simulated_seconds)
 
     def _is_complete(self) -> bool:
         return is_complete(self._ledger, self.plan, self._journal.clock())
@@ -243,11 +228,7 @@ class Study:
         )
         replay.run(events)
         self._journal.set_clock(self._ledger.clock)
-        for event in events:
-            if event["event"] == "evaluated":
-                self._keep_weights(event["trial"], evaluation_from_json(event["evaluation"]))
-        if self.checkpoints is not None:
-            self.checkpoints.states.restore(self._ledger.useful)
+        self._custody.restore(events)
         return events
 
     def _read(self, path: Path) -> list[dict[str, Any]]:
@@ -268,7 +249,7 @@ class Study:
                 "name": self.searcher_name or type(self.searcher).__name__,
                 "options": plain(self.searcher_options),
             },
-            "hashing": "none" if self.hasher is None else self.hasher.name,
+            **hashing_facts(self.hasher, self.hasher_options, self.cache),
             "config": plain(self.config),
         }
 
@@ -284,7 +265,7 @@ class Study:
             try:
                 sessions = sum(event["event"] == "opened" for event in events)
                 opened = journal.write("opened", session=sessions + 1, **self._opening())
-                self.executor.open(self.evaluator)
+                self.executor.open(self._workers_part())
                 journal.start_clock()
                 journal.show(opened)
                 yield

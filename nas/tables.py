@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from nas.caching.lookups import Lookup
 from nas.display import format_duration
 from nas.grids import latex_grid, markdown_grid, markdown_list, markdown_text
 from nas.records import study_names
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 FIRST_COLUMNS = ("study", "trial", "stage", "architecture", "digest", "seed", "fidelity", "status", "reason")
 LAST_COLUMNS = ("cost_seconds", "started", "finished", "cached_from", "parent", "worker", "checkpoint")
+CACHE_COLUMNS = ("functional_digest", "settings_digest", "cache_outcome", "hash_seconds")  # with a cache
 COLUMNS = ("method", "{objective}", "RI (%)", "95 % interval", "rank test", "trials", "cost")
 
 
@@ -25,19 +27,22 @@ def trials_table(records: Sequence[StudyRecord]) -> pd.DataFrame:
     """All trials of all runs, one row each, in the order in which they were asked.
 
     Columns: those of `FIRST_COLUMNS`, one for each measured value (objectives, the reported one, others
-    by name), those of `LAST_COLUMNS`, then the evaluator's facts that are plain values, by name.
+    by name), those of `LAST_COLUMNS`, of `CACHE_COLUMNS` if any run has a cache, then the evaluator's facts
+    that are plain values, by name.
     Times are seconds on the executor's clock; empty where there is none. `nas.report` writes it as CSV.
     """
     import pandas as pd
 
     values, facts = _value_names(records), _fact_names(records)
     names = study_names(record.directory for record in records)
-    rows = [
-        _cells(name, row, values, facts)
-        for record, name in zip(records, names, strict=True)
-        for row in record.trials
-    ]
-    columns = [*FIRST_COLUMNS, *values, *LAST_COLUMNS, *facts]
+    cached = CACHE_COLUMNS if any(record.lookups for record in records) else ()
+    rows = []
+    for record, name in zip(records, names, strict=True):
+        lookups = {lookup.trial: lookup for lookup in record.lookups}
+        for row in record.trials:
+            looked_up = _cache_cells(lookups.get(row.number)) if cached else ()
+            rows.append((*_cells(name, row, values), *looked_up, *_fact_cells(row, facts)))
+    columns = [*FIRST_COLUMNS, *values, *LAST_COLUMNS, *cached, *facts]
     by_column = list(zip(*rows, strict=True)) or [()] * len(columns)
     return pd.DataFrame(
         {
@@ -90,7 +95,7 @@ def _value_names(records: Sequence[StudyRecord]) -> list[str]:
 
 
 def _fact_names(records: Sequence[StudyRecord]) -> list[str]:
-    taken = {*FIRST_COLUMNS, *LAST_COLUMNS, *_value_names(records)}
+    taken = {*FIRST_COLUMNS, *LAST_COLUMNS, *CACHE_COLUMNS, *_value_names(records)}
     found = {
         name
         for record in records
@@ -101,9 +106,9 @@ def _fact_names(records: Sequence[StudyRecord]) -> list[str]:
     return sorted(found - taken)
 
 
-def _cells(study: str, row: TrialRow, values: Sequence[str], facts: Sequence[str]) -> tuple[Any, ...]:
+def _cells(study: str, row: TrialRow, values: Sequence[str]) -> tuple[Any, ...]:
     fidelity = row.fidelity and f"{row.fidelity.name}={row.fidelity.value:g}"
-    measured, info = row.values or {}, row.evaluation_info or {}
+    measured = row.values or {}
     return (
         *(study, row.number, row.stage.value, row.architecture, row.digest, row.seed, fidelity),
         *(row.status and row.status.value, row.reason),
@@ -117,8 +122,18 @@ def _cells(study: str, row: TrialRow, values: Sequence[str], facts: Sequence[str
             row.worker,
             row.checkpoint,
         ),
-        *(info.get(name) for name in facts),
     )
+
+
+def _cache_cells(lookup: Lookup | None) -> tuple[Any, ...]:
+    if lookup is None:
+        return (None,) * len(CACHE_COLUMNS)
+    return lookup.functional, lookup.settings or None, lookup.outcome, lookup.hash_seconds
+
+
+def _fact_cells(row: TrialRow, facts: Sequence[str]) -> tuple[Any, ...]:
+    info = row.evaluation_info or {}
+    return tuple(info.get(name) for name in facts)
 
 
 def _header(table: ResultTable) -> list[str]:

@@ -29,3 +29,8 @@ SPACES.register(
     "search_spaces.update_rule:space",
     "optimizer updates as programs (Chen et al. 2023, the search that found Lion)",
 )
+SPACES.register(
+    "activation",
+    "search_spaces.activation:space",
+    "activation functions as expression trees (Ramachandran, Zoph and Le 2017)",
+)

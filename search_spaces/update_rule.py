@@ -43,6 +43,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.dsl import let, oneof, op, program, real, repeat, use
 from nas.errors import SpaceError
+from nas.laws import Law
 from nas.program import Function, Language, Signature, compile_program
 from nas.space import SearchSpace
 from nas.term import Term
@@ -60,41 +61,53 @@ _T, _S = "tensor", "scalar"
 _UNARY = (Signature((_T,), _T), Signature((_S,), _S))
 _SYMMETRIC = (Signature((_T, _T), _T), Signature((_T, _S), _T), Signature((_S, _S), _S))
 _BINARY = (*_SYMMETRIC, Signature((_S, _T), _T))
+_COMMUTES = frozenset({Law.COMMUTES})
+_EXTREME = frozenset({Law.COMMUTES, Law.IDEMPOTENT})
+_EVEN = frozenset({Law.IGNORES_SIGN})
 
 _SMALL = (
-    Function("add", _SYMMETRIC, "x + y"),
+    Function("add", _SYMMETRIC, "x + y", _COMMUTES),
     Function("sub", _BINARY, "x - y"),
-    Function("mul", _SYMMETRIC, "x y"),
+    Function("mul", _SYMMETRIC, "x y", _COMMUTES),
     Function("div", _BINARY, "x / (y + 1e-8)"),
-    Function("maximum", _SYMMETRIC, "the larger of x and y"),
-    Function("minimum", _SYMMETRIC, "the smaller of x and y"),
+    Function("maximum", _SYMMETRIC, "the larger of x and y", _EXTREME),
+    Function("minimum", _SYMMETRIC, "the smaller of x and y", _EXTREME),
     Function("interpolate", (Signature((_T, _T, _S), _T),), "(1 - a) x + a y"),
-    Function("abs", _UNARY, "|x|"),
-    Function("negative", _UNARY, "-x"),
-    Function("sign", _UNARY, "-1, 0 or 1"),
-    Function("square", _UNARY, "x x"),
-    Function("sqrt", _UNARY, "square root of |x|"),
+    Function("abs", _UNARY, "|x|", _EVEN | {Law.IDEMPOTENT}),
+    Function("negative", _UNARY, "-x", frozenset({Law.INVOLUTION, Law.NEGATES})),
+    Function("sign", _UNARY, "-1, 0 or 1", frozenset({Law.IDEMPOTENT})),
+    Function("square", _UNARY, "x x", _EVEN),
+    Function("sqrt", _UNARY, "square root of |x|", _EVEN),
     Function("exp", _UNARY, "e^x"),
-    Function("log", _UNARY, "natural logarithm of |x|"),
+    Function("log", _UNARY, "natural logarithm of |x|", _EVEN),
     Function("tanh", _UNARY, "hyperbolic tangent"),
-    Function("norm", (Signature((_T,), _T),), "Euclidean norm of each weight tensor, at all its elements"),
-    Function("global_norm", (Signature((_T,), _S),), "Euclidean norm over all weights"),
+    Function(
+        "norm", (Signature((_T,), _T),), "Euclidean norm of each weight tensor, at all its elements", _EVEN
+    ),
+    Function("global_norm", (Signature((_T,), _S),), "Euclidean norm over all weights", _EVEN),
     Function("clip_by_global_norm", (Signature((_T, _S), _T),), "scaled down to a global norm of at most s"),
 )
 _FURTHER = (
     *(Function(name, _UNARY) for name in ("cos", "sin", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh")),
     *(Function(name, _UNARY) for name in ("arcsinh", "arccosh", "arctanh", "exp2", "exp10", "expm1", "cube")),
-    Function("log10", _UNARY, "decimal logarithm of |x|"),
-    Function("log2", _UNARY, "binary logarithm of |x|"),
-    Function("log1p", _UNARY, "natural logarithm of 1 + |x|"),
+    Function("log10", _UNARY, "decimal logarithm of |x|", _EVEN),
+    Function("log2", _UNARY, "binary logarithm of |x|", _EVEN),
+    Function("log1p", _UNARY, "natural logarithm of 1 + |x|", _EVEN),
     Function("cbrt", _UNARY, "cubic root, of the sign of x"),
     Function("reciprocal", _UNARY, "1 / (x + 1e-8)"),
     Function("power", (Signature((_T, _S), _T), Signature((_S, _S), _S)), "|x|^s"),
-    Function("dot", (Signature((_T, _T), _S),), "inner product over all weights"),
-    Function("cosine_sim", (Signature((_T, _T), _S),), "cosine of the angle between all of x and all of y"),
+    Function("dot", (Signature((_T, _T), _S),), "inner product over all weights", _COMMUTES),
+    Function(
+        "cosine_sim",
+        (Signature((_T, _T), _S),),
+        "cosine of the angle between all of x and all of y",
+        _COMMUTES,
+    ),
 )
 LANGUAGE = Language("update rules", _SMALL + _FURTHER, number=_S)
-UPDATE_RULES = LANGUAGE.vocabulary("search_spaces.update_rule:UPDATE_RULES")
+UPDATE_RULES = LANGUAGE.vocabulary(
+    "search_spaces.update_rule:UPDATE_RULES", "search_spaces.update_rule_numbers:MEANING"
+)
 SETS = {"small": _SMALL, "paper": LANGUAGE.functions}
 
 

@@ -124,7 +124,7 @@ class Machine:
         return make_part(term, self.scope)
 
     def shape(self, term: Term, shape: Shape, context: Context) -> Shape:
-        key = ("shape", self.number(term), shape, context)
+        key = (self.number(term), shape, context.width, context.stride, "shape")
         found = self._facts.get(key)
         if found is None:
             found = self.part(term).shape(shape, context)
@@ -132,7 +132,7 @@ class Machine:
         return found
 
     def attributes(self, op: Op, context: Context) -> dict[str, Any]:
-        key = ("attributes", self.number(op), context)
+        key = (self.number(op), context.width, context.stride)
         found = self._facts.get(key)
         if found is None:
             found = dict(self.part(op).attributes(context))
@@ -140,7 +140,7 @@ class Machine:
         return found
 
     def leaf(self, term: Op, shape: Shape, context: Context) -> Leaf:
-        key = (self.number(term), shape, context)
+        key = (self.number(term), shape, context.width, context.stride)
         found = self._leaves.get(key)
         if found is None:
             part = self.part(term)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import reduce
 from hashlib import blake2b
@@ -67,28 +66,32 @@ class Value:
 
 
 class Memory:
-    """Results by key; the least recently used ones are forgotten when they hold too many bytes."""
+    """Results by key, of at most so many bytes; those not asked for of late are forgotten.
+
+    Two generations: what is asked for moves to the young one; when that is full, the old one is dropped.
+    """
 
     def __init__(self, nbytes: int) -> None:
-        self._limit, self._held = nbytes, 0
-        self._found: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+        self._limit, self._held = nbytes // 2, 0
+        self._young: dict[Any, tuple[Any, int]] = {}
+        self._old: dict[Any, tuple[Any, int]] = {}
 
     def get(self, key: Any) -> Any:
         """The result, or None."""
-        found = self._found.get(key)
+        found = self._young.get(key)
         if found is None:
-            return None
-        self._found.move_to_end(key)
+            found = self._old.pop(key, None)
+            if found is None:
+                return None
+            self.put(key, *found)
         return found[0]
 
     def put(self, key: Any, result: Any, nbytes: int = 0) -> None:
         """Keeps a result; every one counts some bytes more for its key."""
-        nbytes += _OVERHEAD
-        self._found[key] = result, nbytes
-        self._held += nbytes
-        while self._held > self._limit:
-            _, (_, freed) = self._found.popitem(last=False)
-            self._held -= freed
+        self._young[key] = result, nbytes
+        self._held += nbytes + _OVERHEAD
+        if self._held > self._limit:
+            self._old, self._young, self._held = self._young, {}, 0
 
 
 class Values:

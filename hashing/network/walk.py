@@ -220,7 +220,7 @@ class CellGraph:
 
 def cell_function(machine: Machine, term: Op, shapes: tuple[Shape, ...], context: Context) -> CellFunction:
     """A cell on inputs that depend on their shapes alone."""
-    key = (machine.number(term), shapes, context)
+    key = (machine.number(term), shapes, context.width, context.stride)
     found = machine.cells.get(key)
     if found is None:
         inputs = [machine.values.generic(i, shape) for i, shape in enumerate(shapes)]

@@ -1,6 +1,6 @@
-"""Methods compared after the same cost, where some of them also evaluate at lower fidelities.
+"""Methods compared after the same cost, where some of them evaluate at lower fidelities or ask a cache.
 
-Numbers of evaluations at the highest fidelity leave out what their other trials cost.
+Numbers of evaluations at the highest fidelity leave out what other trials cost, and what a cache saves.
 """
 
 from __future__ import annotations
@@ -41,19 +41,20 @@ class Cost:
 
 
 def equal_costs(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> tuple[Cost, ...]:
-    """What each budget costs, ascending; none where no method has several fidelities, or no other there is.
+    """What each budget costs, ascending; none where all methods pay alike, or none pays for each evaluation.
 
-    The median cost of so many evaluations over all runs of the methods with one fidelity. Runs that used up
-    their trials count nowhere beyond what they spent, and the dear ones of a method are not the method: no
-    cost is therefore above that of the cheapest such run.
+    The median cost of so many evaluations over all runs of the methods with one fidelity and no cache.
+    Runs that used up their trials count nowhere beyond what they spent, and the dear ones of a method are
+    not the method: no cost is therefore above that of the cheapest such run.
 
     Args:
         comparison: as read.
         runs: not cut at the largest budget.
     """
-    mixed = comparison.mixed
-    single = [run for method, its in runs.items() if method not in mixed for run in its]
-    if not mixed or not single:
+    cached = {method for method, its in runs.items() if any(run.history.cache is not None for run in its)}
+    cheaper = cached.union(comparison.mixed)
+    single = [run for method, its in runs.items() if method not in cheaper for run in its]
+    if not cheaper or not single:
         return ()
     limit, found = _limit(single), []
     for budget in comparison.budgets:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.comparison.analysis import Analysis, View, seed_ranks
+from nas.comparison.caching import cache_rows
 from nas.comparison.costs import costs
 from nas.comparison.curves import against_time, summary, time_grid
 
@@ -47,6 +48,12 @@ def curves_csv(analysis: Analysis) -> str:
 def pairs_csv(analysis: Analysis) -> str:
     """All pairwise tests, after so many evaluations and at so many seconds of cost."""
     return _csv((*PAIR, *TEST), _pair_rows(analysis))
+
+
+def cache_csv(analysis: Analysis) -> str:
+    """What the cache did in each study that has one; empty where none has."""
+    head, *rows = cache_rows(analysis) or [[]]
+    return _csv([str(name) for name in head], rows) if rows else ""
 
 
 def _run_rows(analysis: Analysis, names: Sequence[str]) -> Iterator[list[Any]]:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from nas.caching.counts import Counts, counts
 from nas.comparison.log import StudyLog, Wanted, read_log
 from nas.errors import StoreError
 from nas.evaluation import Stage, Status
 from nas.eventlog import FILE_NAME
+from nas.store import FIRST_TRIAL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +47,7 @@ class History:
         asks: seconds of each call of the searcher's `ask`; empty where unknown.
         tells: seconds of all calls of `tell` together; NaN where unknown.
         final: values of the full retrainings of the choice, shape (retrainings, names).
+        cache: what the cache did; None without one.
     """
 
     state: State
@@ -61,6 +64,7 @@ class History:
     asks: Floats
     tells: float
     final: Floats
+    cache: Counts | None = None
 
     def __len__(self) -> int:
         return self.number.size
@@ -132,11 +136,20 @@ def _history(log: StudyLog, state: State, message: str, directory: Path) -> Hist
         failed=~np.array(completed, bool),
         repeated=np.array([trial.repeated for trial in trials], bool),
         finished=np.maximum.accumulate(np.array([trial.finished for trial in trials], float)),
-        cost=np.array([trial.cost for trial in trials], float),
+        cost=np.array([trial.cost_seconds for trial in trials], float),
         asks=asks,
         tells=tells,
         final=_table(_final(log, numbers), log.wanted.names),
+        cache=_cache(log),
     )
+
+
+def _cache(log: StudyLog) -> Counts | None:
+    lookups = log.lookups.all()
+    if not lookups:
+        return None
+    first = FIRST_TRIAL[Stage.BASELINE]
+    return counts(lookups, {number: trial for number, trial in log.trials.items() if number < first})
 
 
 def _final(log: StudyLog, searched: Sequence[int]) -> list[tuple[float, ...]]:

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nas.caching.lookups import Lookups, cached_event
 from nas.errors import StoreError
 from nas.evaluation import Objective, Stage, Status
 from nas.store import FIRST_TRIAL
 
 FULL = math.inf  # fidelity of a full evaluation
-# Lines that say nothing that is asked for; they are told by their first bytes and never parsed.
-_SKIPPED = (b'{"event":"started"', b'{"event":"cached"')
+# Lines that say nothing that is asked for are told by their first bytes and never parsed.
+_SKIPPED = b'{"event":"started"'
+_CACHED = b'{"event":"cached"'
 _TOLD, _EVALUATED_ITSELF = b'{"event":"told"', b'"cached_from":null'
 
 
@@ -47,7 +49,8 @@ class LoggedTrial:
     status: str | None = None
     values: tuple[float, ...] = ()
     finished: float = 0.0
-    cost: float = 0.0
+    cost_seconds: float = 0.0
+    cached_from: int | None = None
 
 
 @dataclass(slots=True)
@@ -61,6 +64,7 @@ class StudyLog:
     opened: Mapping[str, Any] = field(default_factory=dict)
     closed: Mapping[str, Any] | None = None
     exhausted: bool = False
+    lookups: Lookups = field(default_factory=Lookups)
 
     def add(self, event: Mapping[str, Any]) -> None:
         self.closed = None
@@ -73,10 +77,14 @@ class StudyLog:
                 self.exhausted = bool(event["exhausted"])
             case "asked":
                 self._ask(event)
+            case "hashed":
+                self.lookups.hashed(event)
+            case "cached":
+                self.lookups.cached(event)
             case "evaluated":
                 self._end(event["trial"], event["evaluation"], event["finished"])
             case "told" if event["cached_from"] is not None:
-                self._answer(event["trial"], event["cached_from"], event["clock"])
+                self._answer(event["trial"], event["cached_from"], event)
 
     def of(self, stage: Stage) -> list[int]:
         """Ended trials of a stage in the order of their ends."""
@@ -95,15 +103,21 @@ class StudyLog:
     def _end(self, number: int, evaluation: Mapping[str, Any], finished: float) -> None:
         trial = self.trials[number]
         trial.status, trial.finished = evaluation["status"], float(finished)
-        trial.cost = float(evaluation["cost_seconds"])
+        trial.cost_seconds = float(evaluation["cost_seconds"])
         if trial.status == Status.COMPLETED:
-            trial.values = tuple([_finite(evaluation["values"].get(name)) for name in self.wanted.names])
+            trial.values = self._numbers(evaluation["values"])
         self.ended.append(number)
 
-    def _answer(self, number: int, holder: int, clock: float) -> None:
-        """A trial answered from the cache has the values of another, at no cost."""
+    def _numbers(self, values: Mapping[str, Any]) -> tuple[float, ...]:
+        return tuple([_finite(values.get(name)) for name in self.wanted.names])
+
+    def _answer(self, number: int, holder: int, told: Mapping[str, Any]) -> None:
+        """A trial answered from the cache has the values of another, or a mean of several, at no cost."""
         trial, source = self.trials[number], self.trials[holder]
-        trial.status, trial.values, trial.finished = source.status, source.values, float(clock)
+        trial.cached_from = holder
+        trial.status, trial.values, trial.finished = source.status, source.values, float(told["clock"])
+        if "values" in told:
+            trial.values = self._numbers(told["values"])
         self.ended.append(number)
 
 
@@ -131,7 +145,8 @@ def _events(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         if line.startswith(_SKIPPED) or (line.startswith(_TOLD) and _EVALUATED_ITSELF in line):
             continue
         try:
-            yield number, json.loads(line)
+            quick = cached_event(line) if line.startswith(_CACHED) else None
+            yield number, quick or json.loads(line)
         except ValueError as error:
             if number == len(lines):
                 return

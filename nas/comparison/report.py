@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nas.comparison.analysis import Analysis, analyse
-from nas.comparison.export import curves_csv, pairs_csv, runs_csv
+from nas.comparison.export import cache_csv, curves_csv, pairs_csv, runs_csv
 from nas.comparison.notes import explanations, missing, state_line
 from nas.comparison.reading import read_comparison
 from nas.comparison.sheets import Sheet, latex, markdown
@@ -97,6 +97,8 @@ def _contents(analysis: Analysis) -> Iterator[tuple[str, bytes]]:
     yield "comparison.csv", runs_csv(analysis).encode()
     yield "curves.csv", curves_csv(analysis).encode()
     yield "pairwise.csv", pairs_csv(analysis).encode()
+    if cached := cache_csv(analysis):
+        yield "cache.csv", cached.encode()
     for name, figure in figures(analysis):
         drawn.append(name)
         yield f"{name}.png", image(figure, "png")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from nas.comparison.analysis import Analysis, Tests, View
+from nas.comparison.caching import cache_sheets
 from nas.comparison.cells import MIXED, NONE, counted, decimals_of, fixed, spread
 from nas.comparison.curves import Quantity, quartiles, reached
 from nas.comparison.notes import untestable
@@ -35,6 +36,7 @@ def sheets(analysis: Analysis) -> Iterator[Sheet]:
     if analysis.gains.over_search:
         yield search_sheet(analysis)
     yield costs_sheet(analysis)
+    yield from cache_sheets(analysis)
 
 
 def values_sheet(analysis: Analysis, quantity: Quantity, view: View | None = None) -> Sheet:

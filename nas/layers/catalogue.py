@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nas.errors import NasError
+from nas.laws import Law
 from nas.layers import shapes, wiring
 from nas.primitives import INHERIT, Attribute, Kind, Lazy, Primitive, ShapeRule
 from nas.training.settings import TrainSettings
@@ -26,16 +27,25 @@ _BIAS = Attribute("bias", "bool", True, summary="adds a learnt constant to each 
 _GROUPS = Attribute("groups", "int", low=1, summary="groups of channels")
 
 
+_ZERO = frozenset({Law.KEEPS_ZERO})
+_CUT = frozenset({Law.KEEPS_ZERO, Law.IDEMPOTENT})
+_SUM = frozenset({Law.COMMUTES})
+
+
 def _layer(
-    name: str, attributes: tuple[Attribute, ...], shape: ShapeRule, summary: str, builder: str = ""
+    name: str,
+    attributes: tuple[Attribute, ...],
+    shape: ShapeRule,
+    summary: str,
+    laws: frozenset[Law] = frozenset(),
 ) -> Primitive:
-    build = Lazy(f"nas.layers.modules:{builder or name}")
-    return Primitive(name, attributes, (0, 0), summary, shape, build)
+    build = Lazy(f"nas.layers.modules:{name}")
+    return Primitive(name, attributes, (0, 0), summary, shape, build, laws=laws)
 
 
-def _activation(name: str, layer: str, summary: str) -> Primitive:
+def _activation(name: str, layer: str, summary: str, laws: frozenset[Law] = frozenset()) -> Primitive:
     build = Lazy("nas.layers.modules:activation", (layer,))
-    return Primitive(name, (), (0, 0), summary, shapes.same, build)
+    return Primitive(name, (), (0, 0), summary, shapes.same, build, laws=laws)
 
 
 LAYERS = (
@@ -53,21 +63,25 @@ LAYERS = (
         shapes.conv,
         "depthwise, then pointwise convolution",
     ),
-    _layer("maxpool", (_WINDOW, _POOL_STRIDE, _VALID), shapes.pool, "maximum over windows"),
+    _layer("maxpool", (_WINDOW, _POOL_STRIDE, _VALID), shapes.pool, "maximum over windows", _ZERO),
     _layer(
-        "avgpool", (_WINDOW, _POOL_STRIDE, _VALID), shapes.pool, "mean over windows; padding does not count"
+        "avgpool",
+        (_WINDOW, _POOL_STRIDE, _VALID),
+        shapes.pool,
+        "mean over windows; padding does not count",
+        _ZERO,
     ),
     _layer("global_pool", (), shapes.global_pool, "mean of each channel: (C, H, W) to (C,)"),
     _layer("batchnorm", (), shapes.same, "batch normalisation"),
     _layer("groupnorm", (_GROUPS,), shapes.groupnorm, "normalisation within groups of channels"),
     _layer("layernorm", (), shapes.same, "normalisation over all channels and pixels of an example"),
-    _activation("relu", "ReLU", "max(0, x)"),
-    _activation("relu6", "ReLU6", "min(6, max(0, x))"),
-    _activation("gelu", "GELU", "x times the normal distribution function of x"),
-    _activation("silu", "SiLU", "x times sigmoid(x)"),
+    _activation("relu", "ReLU", "max(0, x)", _CUT),
+    _activation("relu6", "ReLU6", "min(6, max(0, x))", _CUT),
+    _activation("gelu", "GELU", "x times the normal distribution function of x", _ZERO),
+    _activation("silu", "SiLU", "x times sigmoid(x)", _ZERO),
     _activation("sigmoid", "Sigmoid", "1 / (1 + exp(-x))"),
-    _activation("tanh", "Tanh", "hyperbolic tangent"),
-    _activation("hardswish", "Hardswish", "x relu6(x + 3) / 6"),
+    _activation("tanh", "Tanh", "hyperbolic tangent", _ZERO),
+    _activation("hardswish", "Hardswish", "x relu6(x + 3) / 6", _ZERO),
     _activation("identity", "Identity", "what comes in"),
     _layer(
         "linear",
@@ -82,12 +96,14 @@ LAYERS = (
         "(C, H, W) to (C H W,)",
         shapes.flatten,
         Lazy("nas.layers.modules:activation", ("Flatten",)),
+        laws=frozenset({Law.IDEMPOTENT}),
     ),
     _layer(
         "dropout",
         (Attribute("rate", "float", low=0.0, high=1.0, summary="probability of a zero"),),
         shapes.same,
         "zeros at random while training, the rest scaled up",
+        _ZERO,
     ),
     _layer(
         "squeeze_excite",
@@ -113,7 +129,8 @@ def _operation(
     name: str, attributes: tuple[Attribute, ...], shape: ShapeRule, summary: str, *leading: str
 ) -> Primitive:
     build = Lazy(f"nas.layers.operations:{'cell_pool' if leading else name}", leading)
-    return Primitive(name, attributes, (0, 0), summary, shape, build)
+    laws = _ZERO if leading or name == "zero" else frozenset()
+    return Primitive(name, attributes, (0, 0), summary, shape, build, laws=laws)
 
 
 _CONV = (_KERNEL, _WIDTH, _STRIDE, _DILATION)
@@ -161,7 +178,10 @@ OPERATIONS = (
 def _composite(
     name: str, attributes: tuple[Attribute, ...], arity: tuple[int, int | None], rule: ShapeRule, summary: str
 ) -> Primitive:
-    return Primitive(name, attributes, arity, summary, rule, Lazy(f"nas.layers.cells:build_{name}"))
+    laws = _SUM if name == "add" else frozenset()
+    return Primitive(
+        name, attributes, arity, summary, rule, Lazy(f"nas.layers.cells:build_{name}"), laws=laws
+    )
 
 
 _SETTING_KINDS: dict[type, Kind] = {int: "int", float: "float", str: "str", bool: "bool"}

@@ -24,9 +24,14 @@ def numbered(parts: Parts, modules: list[nn.Module]) -> nn.ModuleDict:
     )
 
 
+def is_identity(path: nn.Module) -> bool:
+    """Whether a path hands on what comes in, as an identity or as a sequence of nothing else."""
+    return isinstance(path, nn.Identity) or (type(path) is nn.Sequential and all(map(is_identity, path)))
+
+
 def _run(path: nn.Module, x: torch.Tensor, drop_path: nn.Module) -> torch.Tensor:
     """The path's output, dropped at the rate of `drop_path` unless the path is an identity."""
-    return path(x) if isinstance(path, nn.Identity) else drop_path(path(x))
+    return path(x) if is_identity(path) else drop_path(path(x))
 
 
 class Add(nn.Module):
@@ -35,7 +40,7 @@ class Add(nn.Module):
     def __init__(self, branches: nn.ModuleDict) -> None:
         super().__init__()
         self.branches = branches
-        self.has_identity = any(isinstance(branch, nn.Identity) for branch in branches.values())
+        self.has_identity = any(map(is_identity, branches.values()))
         self.drop_path = DropPath()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

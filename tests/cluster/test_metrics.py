@@ -47,11 +47,16 @@ def recorders(monkeypatch: pytest.MonkeyPatch) -> dict[str, Recorder]:
 
 
 def test_progress_is_exported_as_totals_and_levels(recorders):
-    MetricsObserver("digits").observe({"event": "opened"}, progress(3))
+    state = progress(3, cache_waits=2, seconds_saved=12.5, hash_seconds=0.25)
+    MetricsObserver("digits").observe({"event": "opened"}, state)
     assert {name: each.total for name, each in recorders.items()} == {
         "done": 3,
         "failed": 1,
         "cache_hits": None,
+        "cache_waits": 2,
+        "cache_misses": None,
+        "seconds_saved": 12.5,
+        "hash_seconds": 0.25,
         "in_flight": 2,
         "best": None,
         "elapsed": 1.0,

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from cluster import EXECUTORS
+from nas.cache import Hashed
 from nas.errors import ConfigError, ProtocolError
-from nas.evaluation import Status
+from nas.evaluation import Status, Task
 from nas.executor import Completed, Executor
+from nas.hash_jobs import HashingEvaluator, hashed_of
 from tests.cluster.kit import run
 from tests.cluster.local_ray import local_ray  # noqa: F401
-from tests.cluster.stand_ins import Counted, Scripted, task
+from tests.cluster.stand_ins import Counted, Named, Scripted, task
 
 # options of an executor that needs some to be tested; others are tested as they are
 OPTIONS: dict[str, list[dict[str, Any]]] = {
@@ -92,6 +94,29 @@ def test_failures_are_evaluations(executor, architecture, status, reason):
     bad, good = sorted(run(executor, architecture, ("value", 1.0)), key=lambda c: c.task.trial)
     assert (bad.evaluation.status, bad.evaluation.reason) == (status, reason)
     assert good.evaluation.ok
+
+
+def test_hashes_are_asked_for_like_evaluations_and_fail_like_them(make):
+    with closing(make()) as executor:
+        executor.open(HashingEvaluator(Scripted(), Named(), seconds=0.25))
+        architectures = [Named.of("a"), ("value", 1.0), Named.of("b"), Named.of(""), Named.of("a")]
+        for trial, architecture in enumerate(architectures):
+            executor.submit(Task(trial, architecture, hashing=trial != 1))  # type: ignore[arg-type]
+        ended: list[Completed] = []
+        while len(ended) < 5:
+            ended += executor.wait()
+    found = [
+        hashed_of(each.evaluation) for each in sorted(ended, key=lambda c: c.task.trial) if each.task.hashing
+    ]
+    assert found == [
+        Hashed("a", "s"),
+        Hashed("b", "s"),
+        Hashed(None, "", "ValueError: no name"),
+        Hashed("a", "s"),
+    ]
+    (evaluated,) = (each.evaluation for each in ended if not each.task.hashing)
+    assert evaluated.values == {"score": 1.0}
+    assert all(0 <= each.started <= each.finished and each.worker for each in ended)
 
 
 def test_the_evaluators_own_cost_is_kept(executor):

@@ -13,18 +13,19 @@ import yaml
 from tests.end_to_end.kit import TINY, command, count, events, files, outcomes
 
 FIELDS = {  # of the lines of a log, as nas/eventlog.py describes them
-    "opened": "format session seed space evaluator searcher hashing budget baseline final fidelity "
-    "time_limit config versions commit process",
+    "opened": "format session seed space evaluator searcher hashing hashing_options cache budget baseline "
+    "final fidelity time_limit config versions commit process",
     "asked": "trial stage architecture digest decisions fidelity seed parent resumable info",
-    "cached": "trial outcome holder key",
+    "cached": "trial outcome holder key dropped",
     "started": "trial clock",
     "evaluated": "trial evaluation worker started finished",
     "told": "trial cached_from clock",
     "closed": "reason message",
 }
 FILES = (
-    "best_so_far.pdf best_so_far.png checkpoints chosen.png chosen.svg chosen.txt chosen_torch.txt "
-    "config.yaml events.jsonl final_comparison.pdf final_comparison.png results.md results.tex trials.csv"
+    "best_so_far.pdf best_so_far.png cache.csv cache.md cache.pdf cache.png cache.tex checkpoints chosen.png "
+    "chosen.svg chosen.txt chosen_torch.txt config.yaml events.jsonl final_comparison.pdf "
+    "final_comparison.png results.md results.tex trials.csv"
 )
 
 

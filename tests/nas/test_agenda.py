@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from algorithms.random_search import RandomSearch
+from nas.cache import Hashed
 from nas.errors import ProtocolError
 from nas.evaluation import Evaluation, Stage, Status
 from nas.executor import SimulatedExecutor
@@ -180,9 +181,14 @@ class TestCache:
     def test_what_has_no_hash_is_evaluated(self, tmp_path):
         class Shy:
             name = "shy"
+            in_worker = False
 
             def hash(self, architecture):
-                return None if "relu" in architecture.text else "same"
+                return (
+                    Hashed(None, reason="it draws\nnumbers")
+                    if "relu" in architecture.text
+                    else Hashed("same")
+                )
 
         space = tiny_space()
         evaluator = FakeEvaluator()
@@ -191,3 +197,5 @@ class TestCache:
             tmp_path, space=space, searcher=searcher, evaluator=evaluator, plan=short_plan(), hasher=Shy()
         ).run()
         assert set(evaluator.calls) == {0, 1, 2}
+        first = next(e for e in events_of(tmp_path) if e["event"] == "cached")
+        assert (first["key"], first["outcome"], first["reason"]) == (None, "miss", "it draws numbers")

@@ -7,6 +7,7 @@ from torch import nn
 from nas.compile import compile_network, infer_shape
 from nas.dsl import op, parse, repeat
 from nas.errors import CompileError
+from nas.layers.paths import set_drop_path
 
 CIFAR = (3, 32, 32)
 SKIP = op.skip()
@@ -155,3 +156,13 @@ def test_chains_of_any_cells_have_the_shape_of_their_rule(parts, side, data):
     assert chain(torch.randn(2, 2, side, side)).shape[1:] == infer_shape(term.parts[0], (2, side, side), None)
     network(torch.randn(2, 2, side, side)).sum().backward()
     assert network.get_parameter("head_1.linear.weight").grad is not None
+
+
+@pytest.mark.parametrize("identity", ["identity()", "empty()", "identity() >> identity()", "skip()"])
+def test_drop_path_knows_identities_however_they_are_written(identity):
+    network = build(f"add({identity}, tanh())")
+    set_drop_path(network, 0.999)
+    x = torch.rand(64, 6, 8, 8)
+    torch.manual_seed(0)
+    kept = torch.isclose(network(x), x).flatten(1).all(1)
+    assert kept.float().mean() > 0.9  # the other branch is dropped, the identity is not

@@ -69,6 +69,13 @@ def test_state_line_states_all():
     )
 
 
+def test_state_line_states_what_the_cache_saved_and_cost():
+    state = progress(cache_hits=4, cache_waits=1, seconds_saved=200.0, hash_seconds=0.5, unhashed=2)
+    assert ", 4 from cache (1 waited, 3 min 20 s saved, 0.5 s hashing), 2 without a hash, " in state_line(
+        state, ACCURACY
+    )
+
+
 def test_state_line_leaves_out_what_is_unknown():
     state = progress(total=None, time_left=None)
     assert state_line(state, ACCURACY, stage=False) == "3 done, 2 in flight, 1 failed, 12 s"

@@ -97,6 +97,12 @@ def test_seeds_budgets_and_the_default():
             r"compare\.more_trials\.a: a number of at least 1 is expected, by which .*, 0\.5 came$",
         ),
         ({"more_trials": {"a": math.inf}}, r"compare\.more_trials\.a: a number .*, inf came$"),
+        ({"hashing": {"e": {"name": "text"}}}, r"compare\.hashing: one of a, b, c, d is expected, e came$"),
+        (
+            {"hashing": {"a": {"bits": 8}}},
+            r"compare\.hashing\.a: a hasher's section with its name is expected",
+        ),
+        ({"cache": {"a": {"forgets": 1}}}, r"compare\.cache\.a: one of evaluations, .*, forgets came$"),
         ({"searchers": {"a/b": {}}}, r"compare\.searchers: labels of letters.* 'a/b' came$"),
         ({"searchers": {"..": {}}}, r"compare\.searchers: labels of letters.* '\.\.' came$"),
         (
@@ -116,6 +122,13 @@ def test_some_methods_may_take_more_trials_than_the_others(tmp_path):
     assert [trials_of(given, label) for label in "ab"] == [30, 75]
     assert trials_of(config(trials=None, more_trials={"b": 2.5}), "b") is None
     assert [study_job(given, label, 0, tmp_path).config.budget.trials for label in "ab"] == [30, 75]
+
+
+def test_a_method_may_have_a_hasher_and_a_cache_of_its_own(tmp_path):
+    given = config(hashing={"b": {"name": "text"}}, cache={"b": {"evaluations": 3}})
+    shared, own = (study_job(given, label, 0, tmp_path).config for label in "ab")
+    assert (shared.hashing, shared.cache.evaluations) == (given.hashing, 1)
+    assert (own.hashing, own.cache.evaluations, own.cache.capacity) == ({"name": "text"}, 3, 100_000)
 
 
 def test_seeds_too_few_for_any_test_are_doubted_before_anything_runs():

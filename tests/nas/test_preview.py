@@ -12,6 +12,7 @@ from nas.preview import preview
 from nas.session import Components
 from nas.space import SearchSpace
 from nas.stages import Budget, Plan
+from tests.nas.hashing_kit import Moody
 
 SPACE = SearchSpace("three", "relu() | gelu() | silu()")
 UNBOUNDED = SearchSpace("rates", "train(relu(), lr=real(0.1, 1.0))")
@@ -52,6 +53,16 @@ def parts(evaluator: Costly, space: SearchSpace = SPACE, **plan) -> Components:
 
 def shown(components: Components) -> str:
     return preview(Config(name="mine", seed=1), components)
+
+
+def test_it_says_what_hashing_takes_and_what_has_no_hash():
+    assert "hashing" not in shown(parts(Costly())).partition("space three")[2]
+    text = shown(replace(parts(Costly()), hasher=Moody()))
+    assert re.search(r"^hashing alike: [0-9.e-]+ ms a candidate, by the workers$", text, re.MULTILINE)
+    samples = text.count("sample: silu()")
+    assert text.count("sample without a hash: hidden randomness") == samples
+    silu = SearchSpace("silu", "silu() | silu()")
+    assert shown(replace(parts(Costly(), silu), hasher=Moody())).count("hidden randomness") == 3
 
 
 def test_it_shows_composition_size_and_samples():

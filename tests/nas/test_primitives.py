@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from nas.errors import SpaceError
+from nas.laws import Law
 from nas.layers import NETWORK
 from nas.layers.shapes import same
 from nas.primitives import INHERIT, Attribute, Lazy, Primitive, Vocabulary
@@ -154,3 +155,10 @@ def test_shapes_need_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "(10,) False\n"
+
+
+def test_laws_and_meaning_pickle_with_a_vocabulary_without_a_home():
+    word = Primitive("sum", arity=(2, 2), laws=frozenset({Law.COMMUTES}))
+    again = pickle.loads(pickle.dumps(Vocabulary("own", (word,), meaning="module:MEANING")))
+    assert again.meaning == "module:MEANING"
+    assert again.get("sum").laws == {Law.COMMUTES}

@@ -127,7 +127,9 @@ def test_the_log_of_a_real_study_has_a_report(tmp_path):
     assert "search: 12/12 done" in text
     assert "baseline: 3/3 done" in text
     assert "final: 2/2 done" in text
-    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "study"} - {"config.yaml"}  # it has none
+    cache = {f"cache.{kind}" for kind in ("md", "tex", "csv", "png", "pdf")}
+    # it has no configuration
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, *cache, "study"} - {"config.yaml"}
 
 
 # the state of a run

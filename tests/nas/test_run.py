@@ -20,7 +20,7 @@ REFUSED_WITH_DIGITS = {
     "searcher.name=x": 'ConfigError: searcher "x" is not registered; registered: asha, bisection, ',
     "evaluator.name=x": 'ConfigError: evaluator "x" is not registered; registered: classification, ',
     "executor.name=x": 'ConfigError: executor "x" is not registered; registered: inline, ray, simulated',
-    "hashing.name=x": 'ConfigError: hashing "x" is not registered; registered: none, text',
+    "hashing.name=x": 'ConfigError: hashing "x" is not registered; registered: ',
     "~searcher": "ConfigError: searcher.name: a name is expected, None came; registered: asha, ",
     # keys
     "sed=1": "ConfigError: sed: no such key; did you mean seed?; keys: name, seed, space, ",

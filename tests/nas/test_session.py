@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from nas.config import Config, SearchSection
+from nas.cache_policy import CachePolicy
+from nas.config import CacheSection, Config, SearchSection
 from nas.errors import CompileError, ConfigError, EvaluationError
 from nas.evaluation import Fidelity, Task
 from nas.session import compose
@@ -56,6 +57,24 @@ def test_cheap_mistakes_are_found_before_data_are_read():
     ):
         with pytest.raises(ConfigError):
             compose(config(evaluator=missing, **mistake))
+
+
+def test_the_cache_is_as_configured():
+    assert compose(config()).cache == CachePolicy()
+    section = CacheSection(evaluations=3, forget=0.1, capacity=None, hash_seconds=10.0)
+    assert compose(config(cache=section)).cache == CachePolicy(3, 0.1, None, 10.0)
+    for mistake in (CacheSection(evaluations=0), CacheSection(forget=-0.1), CacheSection(capacity=0)):
+        with pytest.raises(ConfigError, match=r"^cache\.[a-z]+: expected .*; got .*$"):
+            compose(config(cache=mistake))
+
+
+def test_something_that_is_no_hasher_is_refused():
+    with pytest.raises(ConfigError, match="something with name, in_worker, hash is expected, a str came"):
+        compose(config(hashing={"name": f"{__name__}:no_hasher"}))
+
+
+def no_hasher() -> str:
+    return "digest"
 
 
 def test_ray_knows_the_study_by_its_name():

@@ -55,7 +55,7 @@ def test_trials_table_keeps_a_failed_trial_with_its_reason_and_no_value(tmp_path
 
 def test_trials_table_shows_cached_and_unfinished_trials(tmp_path):
     log = Log(tmp_path).opened().search((91.0, 90.0))
-    log.add(event="cached", trial=log.asked("search", 1), outcome="hit", holder=0, key="k")
+    log.add(event="cached", trial=log.asked("search", 1), outcome="hit", holder=0, key=["k", ""])
     log.add(event="told", trial=1, cached_from=0, clock=61.0)
     log.asked("search", 2, fidelity={"name": "epochs", "value": 4})
     table = trials_table([read_study(log.write())])

@@ -1,0 +1,195 @@
+"""The files of an audit: `audit.md`, `.tex`, classes, mismatches and spreads as CSV, and a figure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nas.audit.findings import Findings, find
+from nas.audit.jobs import Labels, Part, candidates, hasher_of, read_parts
+from nas.audit.studies import read_studies
+from nas.audit.study_tables import NOTES, hit_lines, study_frame, study_lines
+from nas.audit.tables import agreement_lines, counted_lines, spread_lines, spread_notes
+from nas.grids import latex_grid, markdown_grid, markdown_list, markdown_text
+from nas.output import image, replace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nas.architecture import Architecture
+    from nas.audit.compare import Mismatch
+    from nas.audit.jobs import Reading
+    from nas.config import Config
+    from nas.evaluation import Evaluator
+    from nas.space import SearchSpace
+
+MOST_EXAMPLES = 5  # of joins and of splits in a reading's text; the CSV has all
+_AROUND = 12  # characters that examples show around what differs
+
+
+class Written(NamedTuple):
+    """What a terminal shows, the paths of all files, and whether classes and exact classes agree."""
+
+    text: str
+    files: tuple[Path, ...]
+    sound: bool
+
+
+def write_audit(
+    config: Config, parts: Sequence[Part], space: SearchSpace, table: Evaluator | None, output: Path
+) -> Written:
+    """Writes all files of an audit whose parts are all there; each is replaced as a whole.
+
+    Raises:
+        StoreError: a part is missing.
+        ConfigError: `output` cannot be written to.
+    """
+    labels = read_parts(parts)
+    architectures = list(candidates(config, space, 0, parts[-1].stop))
+    searched = read_studies(config, output, space, table) if table is not None else []
+    found = find(config, labels, architectures, table, searched)
+    names = (table.objectives[0].name, table.reported.name) if table is not None else ("", "")
+    report = _Report(config, found, labels, architectures, names)
+    files = []
+    for name, content in report.contents():
+        replace(output / name, content)
+        files.append(output / name)
+    return Written(report.markdown(), tuple(files), found.sound or not config.audit.strict)
+
+
+class _Report:
+    def __init__(
+        self,
+        config: Config,
+        found: Findings,
+        labels: Labels,
+        architectures: Sequence[Architecture],
+        objectives: tuple[str, str],
+    ) -> None:
+        self.config = config
+        self.objectives = objectives
+        self.found = found
+        self.labels = labels
+        self.architectures = architectures
+
+    def contents(self) -> Iterator[tuple[str, bytes]]:
+        from nas.audit.figures import figures
+
+        yield "audit.md", self.markdown().encode()
+        yield "audit.tex", self.latex().encode()
+        for name, frame in (
+            ("audit_classes", self.classes()),
+            ("audit_mismatches", self.mismatches()),
+            ("audit_spreads", self.spreads()),
+        ):
+            yield f"{name}.csv", frame.to_csv(index=False, lineterminator="\r\n").encode()
+        if self.found.studies:
+            yield "audit_searches.csv", study_frame(self.found).to_csv(index=False).encode()
+        for name, figure in figures(self.config, self.found):
+            yield f"{name}.png", image(figure, "png")
+            yield f"{name}.pdf", image(figure, "pdf")
+
+    def markdown(self) -> str:
+        found = self.found
+        lines = [f"# {markdown_text(self.title)}", "", self.verdict, ""]
+        lines += ["## Classes", "", *markdown_grid(agreement_lines(found)), ""]
+        if found.counted:
+            lines += ["Other notions of equality", "", *markdown_grid(counted_lines(found)), ""]
+        lines += [*markdown_list(self.config.audit.notes), ""] if self.config.audit.notes else []
+        if self.labels.reasons:
+            reasons = [f"{column}: {reason}" for column, reason in self.labels.reasons.items()]
+            lines += ["Why some have no digest, one of them each", "", *markdown_list(reasons), ""]
+        for reading, agreement in found.readings if self.config.audit.strict else ():
+            for kind, listed in (("joins", agreement.joins), ("splits", agreement.splits)):
+                if listed:
+                    lines += [f"### {kind.capitalize()}: {markdown_text(reading.name)}", ""]
+                    shown = [self.example(reading, mismatch) for mismatch in listed[:MOST_EXAMPLES]]
+                    lines += [*markdown_list(shown), ""]
+        if found.spreads:
+            lines += ["## Measured results within classes", "", *markdown_grid(spread_lines(found)), ""]
+            lines += [*markdown_list(spread_notes(found)), ""]
+        if found.studies:
+            lines += ["## Searches", "", *markdown_grid(study_lines(found, self.objectives)), ""]
+            lines += ["Hit rate in percent after so many trials", "", *markdown_grid(hit_lines(found)), ""]
+            lines += [*markdown_list(NOTES), ""]
+        return "\n".join(lines)
+
+    def latex(self) -> str:
+        tables = [latex_grid(f"{self.title}: classes", agreement_lines(self.found), self.config.audit.notes)]
+        if self.found.counted:
+            tables.append(latex_grid("Other notions of equality", counted_lines(self.found)))
+        if self.found.spreads:
+            notes = spread_notes(self.found)
+            tables.append(latex_grid("Measured results within classes", spread_lines(self.found), notes))
+        if self.found.studies:
+            tables.append(latex_grid("Searches", study_lines(self.found, self.objectives), NOTES))
+            tables.append(latex_grid("Hit rate in percent after so many trials", hit_lines(self.found)))
+        return "\n".join(tables)
+
+    @property
+    def title(self) -> str:
+        return f"{self.config.name}: {self.config.hashing['name']} held against {self.config.audit.exact}"
+
+    @property
+    def verdict(self) -> str:
+        found = self.found
+        wrong = [reading.name for reading, agreement in found.readings if not agreement.sound]
+        said = f"{found.candidates:,} architectures; "
+        if not wrong:
+            return said + "in every reading the classes are the exact ones: none joined, none split."
+        return said + f"the classes are not the exact ones in: {'; '.join(wrong)}."
+
+    def example(self, reading: Reading, mismatch: Mismatch) -> str:
+        """The parts of a mismatch by their first members: what differs in their texts, and why."""
+        texts = [self.architectures[n].text for n in mismatch.examples]
+        start = max(0, _common(texts) - _AROUND)
+        end = max(0, _common([text[::-1] for text in texts]) - _AROUND)
+        said = []
+        explain = getattr(hasher_of(reading.exact), "explain", None)
+        for count, n, text in zip(mismatch.parts, mismatch.examples, texts, strict=True):
+            core = text[start : len(text) - end][:400]
+            meaning = f" = {explain(self.architectures[n])}" if explain else ""
+            said.append(f"{count} like ..{core}..{meaning}")
+        return "; ".join(said[:4]) + ("; and others" if len(said) > 4 else "")
+
+    def classes(self) -> pd.DataFrame:
+        """One row for each architecture: its decisions, its label in every column."""
+        import pandas as pd
+
+        decisions = [json.dumps([d.to_json() for d in a.decisions]) for a in self.architectures]
+        return pd.DataFrame({"decisions": decisions, **self.labels.columns})
+
+    def mismatches(self) -> pd.DataFrame:
+        """One row for each part of each join and split."""
+        import pandas as pd
+
+        rows: list[tuple[Any, ...]] = []
+        for reading, agreement in self.found.readings:
+            for kind, listed in (("join", agreement.joins), ("split", agreement.splits)):
+                for number, mismatch in enumerate(listed):
+                    rows += [
+                        (reading.name, kind, number, mismatch.label, count, self.architectures[n].text)
+                        for count, n in zip(mismatch.parts, mismatch.examples, strict=True)
+                    ]
+        return pd.DataFrame(rows, columns=["reading", "kind", "number", "class", "members", "example"])
+
+    def spreads(self) -> pd.DataFrame:
+        import pandas as pd
+
+        names = ("members", "copies", "classes", "overall", "within", "median_range", "largest_range")
+        names = (*names, "replicate", "replicates", "extra", "f", "degrees", "p")
+        rows = [
+            (reading.name, quantity.name, *(getattr(spread, name) for name in names))
+            for reading, quantity, spread in self.found.spreads
+        ]
+        return pd.DataFrame(rows, columns=["reading", "quantity", *names])
+
+
+def _common(texts: Sequence[str]) -> int:
+    """Length of what all texts begin with."""
+    return next(
+        (n for n, letters in enumerate(zip(*texts, strict=False)) if len(set(letters)) > 1),
+        min(map(len, texts)),
+    )

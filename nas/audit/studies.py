@@ -1,0 +1,196 @@
+"""Searches with a cache under noise: searchers x noise x caches x seeds, and what came of them.
+
+The error study of Gillard et al. 2023 (https://arxiv.org/abs/2302.05433): what the cache answers with is
+frozen noise, which a mean of several evaluations (M) or forgetting (F) loosens. All have one budget.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.caching.usage import usage
+from nas.config import AuditSection, BaselineSection, CacheSection, Config, FinalSection, RunSection
+from nas.errors import ConfigError
+from nas.evaluation import Stage, Task
+from nas.eventlog import FILE_NAME
+from nas.executor import carry_out
+from nas.jobs import StudyJob, ends_of
+from nas.records import Run
+from nas.statistics import rank_test
+from nas.store import read_study
+
+if TYPE_CHECKING:
+    from nas.evaluation import Evaluator
+    from nas.space import SearchSpace
+
+STUDIES = "studies"
+NOISE = "nas.training.noise:NoisyEvaluator"
+DRAWS = (10, 50, 100, 200, 500, 1000, 2000)  # after which hit rates are told
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What the searches of one kind have in common."""
+
+    searcher: str
+    noise: float
+    cache: str
+
+    @property
+    def folder(self) -> str:
+        return f"{self.searcher}_noise{self.noise:g}_{self.cache}".replace("/", "-").replace(" ", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One search.
+
+    Attributes:
+        trials: that were told.
+        evaluations: that were carried out.
+        hit_rate: in percent; NaN without a cache.
+        value: of the chosen architecture, without noise: the first objective.
+        reported: likewise, the reported quantity.
+        course: hit rate in percent after each number of `DRAWS` that it reached.
+    """
+
+    trials: int
+    evaluations: int
+    hit_rate: float
+    value: float
+    reported: float
+    course: Mapping[int, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The searches of one condition.
+
+    Attributes:
+        p: of the two-sided rank test of `value` against the first cache under the same searcher and noise;
+            NaN for that one.
+    """
+
+    condition: Condition
+    outcomes: tuple[Outcome, ...]
+    p: float
+
+    def mean(self, name: str) -> float:
+        return float(np.mean([getattr(outcome, name) for outcome in self.outcomes]))
+
+    def std(self, name: str) -> float:
+        """Sample standard deviation (n - 1); NaN below two."""
+        values = [getattr(outcome, name) for outcome in self.outcomes]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+
+def conditions(section: AuditSection) -> tuple[Condition, ...]:
+    """All of them, noise outermost: searches with equal noise share a table in their process."""
+    found = product(section.noise, section.searchers, section.caches)
+    return tuple(Condition(searcher, noise, cache) for noise, searcher, cache in found)
+
+
+def study_jobs(config: Config, folder: Path) -> list[StudyJob]:
+    """One job for each condition and seed.
+
+    Raises:
+        ConfigError: searchers without caches, noise or seeds, or sections that are none.
+    """
+    section = config.audit
+    if not section.searchers:
+        return []
+    if not section.caches or not section.noise or section.seeds < 1:
+        raise ConfigError(
+            "audit.searchers: caches, noise and at least one of audit.seeds are expected beside"
+        )
+    for label, changes in section.caches.items():
+        if not isinstance(changes, Mapping) or set(changes) - {"hashing", "cache"}:
+            raise ConfigError(
+                f"audit.caches.{label}: sections hashing and cache are expected, {changes!r} came"
+            )
+    return [
+        StudyJob(condition.folder, own, folder.absolute() / STUDIES / condition.folder / str(own.seed))
+        for condition in conditions(section)
+        for own in (_own(config, condition, seed) for seed in range(section.seeds))
+    ]
+
+
+def _own(config: Config, condition: Condition, seed: int) -> Config:
+    section, std = config.audit, condition.noise
+    noisy = {"name": NOISE, "evaluator": dict(config.evaluator), "std": std} if std else config.evaluator
+    changes: Mapping[str, Any] = section.caches[condition.cache]
+    return replace(
+        config,
+        seed=seed,
+        searcher=dict(section.searchers[condition.searcher]),
+        evaluator=noisy,
+        hashing=dict(changes.get("hashing", config.hashing)),
+        cache=CacheSection(**changes.get("cache", {})),
+        baseline=BaselineSection(0),
+        final=FinalSection(0),
+        audit=AuditSection(),
+        run=RunSection(),
+        resume=None,
+    )
+
+
+def is_finished(job: StudyJob) -> bool:
+    """Whether an earlier session finished it."""
+    return ends_of(job.folder / FILE_NAME)[1].get("reason") == "finished"
+
+
+def read_studies(config: Config, folder: Path, space: SearchSpace, table: Evaluator) -> list[Row]:
+    """What all searches found, values without noise looked up in the table."""
+    found: dict[Condition, tuple[Outcome, ...]] = {}
+    for condition in conditions(config.audit):
+        parent = folder / STUDIES / condition.folder
+        runs = (Run.of(read_study(parent / str(seed))) for seed in range(config.audit.seeds))
+        found[condition] = tuple(_outcome(run, space, table) for run in runs)
+    return [Row(condition, outcomes, _p(condition, found)) for condition, outcomes in found.items()]
+
+
+def _p(condition: Condition, found: Mapping[Condition, Sequence[Outcome]]) -> float:
+    first = next(c for c in found if (c.searcher, c.noise) == (condition.searcher, condition.noise))
+    if first == condition:
+        return math.nan
+    return rank_test(*([outcome.value for outcome in found[c]] for c in (condition, first)))[0]
+
+
+def _outcome(run: Run, space: SearchSpace, table: Evaluator) -> Outcome:
+    rows = run.ended(Stage.SEARCH)
+    cached = usage(run)
+    value = reported = math.nan
+    if run.chosen is not None:
+        task = Task(0, space.parse(run.chosen.architecture), Stage.SEARCH, None, 0)
+        values = carry_out(table, task).values
+        value, reported = values[table.objectives[0].name], values[table.reported.name]
+    course = [] if cached is None else cached.course.cumulative().tolist()
+    return Outcome(
+        len(rows),
+        sum(row.cached_from is None for row in rows),
+        math.nan if cached is None else cached.counts.hit_rate,
+        value,
+        reported,
+        {n: course[n - 1] for n in DRAWS if n <= len(course)},
+    )
+
+
+def expected_hits(sizes: Sequence[int], *, by_class: bool) -> Iterator[tuple[int, float]]:
+    """Share of draws, in percent, that fall on a class met before, after each number of `DRAWS`.
+
+    Args:
+        sizes: members of each class.
+        by_class: draws are uniform over classes, not over members.
+    """
+    weights = np.ones(len(sizes)) if by_class else np.array(sizes, float)
+    weights /= weights.sum()
+    for n in DRAWS:
+        distinct = float((1.0 - (1.0 - weights) ** n).sum())
+        yield n, 100.0 * (1.0 - distinct / n)

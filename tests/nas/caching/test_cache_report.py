@@ -1,0 +1,289 @@
+import csv
+import io
+import math
+import re
+
+import pandas as pd
+import pytest
+
+from nas.caching.cells import format_percent, format_seconds
+from nas.caching.report import lines
+from nas.caching.tables import cache_tables
+from nas.records import Run
+from nas.report import state, write_report
+from nas.results import result_tables
+from nas.store import read_study
+from nas.tables import CACHE_COLUMNS, trials_table
+from tests.nas.caching.cache_kit import HIDDEN, A, CacheLog, every_outcome, several_evaluations
+from tests.nas.report_kit import finished_run
+
+FILES = {"cache.md", "cache.tex", "cache.csv", "cache.png", "cache.pdf"}
+GOLDEN = """\
+### Suggestions and the cache: digits: space macro, evaluator ImageClassification
+
+| run                               | suggestions | hits | waits | partial | misses | unhashable | hit rate (%) | classes |
+|-----------------------------------|------------:|-----:|------:|--------:|-------:|-----------:|-------------:|--------:|
+| regularized_evolution, functional |          10 |    2 |     1 |       0 |      4 |          3 |         30.0 |       2 |
+
+- Hits: answered by an evaluation that had ended. Waits: equal to a trial in flight. Partial: equal to one
+  that had been evaluated, but less often than asked for, so evaluated as well. Misses: the first of their
+  class, or the first since it was forgotten or its evaluation failed. Unhashable: without a digest, so
+  evaluated without the cache. Hit rate: hits and waits among all suggestions looked up.
+- Class: suggestions with equal digests of function and of training settings, at one fidelity.
+- regularized_evolution, functional: waited for one that failed, so looked up again: 1.
+- regularized_evolution, functional: answers after which their class was forgotten: 1.
+- regularized_evolution, functional: unhashable: 2 x hidden randomness; 1 x three inputs are needed.
+
+### What the cache saved and what hashing took: digits: space macro, evaluator ImageClassification
+
+| run                               | evaluations saved | time saved | time of evaluation | hashing | a hash, median | of evaluation (%) |
+|-----------------------------------|------------------:|-----------:|-------------------:|--------:|---------------:|------------------:|
+| regularized_evolution, functional |                 3 | 2 min 40 s |         4 min 00 s |   2.0 s |         250 ms |              0.83 |
+"""  # noqa: E501 - as wide as the table
+
+
+def runs_of(*logs):
+    return [Run.of(read_study(log.write())) for log in logs]
+
+
+def rows_of(folder):
+    return list(csv.DictReader(io.StringIO((folder / "cache.csv").read_bytes().decode(), newline="")))
+
+
+@pytest.fixture
+def unrendered(monkeypatch):
+    """Figures are made, but not rendered, which takes most of the time."""
+    for module in ("nas.report", "nas.caching.report"):
+        monkeypatch.setattr(f"{module}.image", lambda figure, kind: kind.encode())
+
+
+def test_a_run_with_a_cache_leaves_its_files(tmp_path):
+    report = write_report([every_outcome(tmp_path / "run").closed().write()], tmp_path / "out")
+    assert {path.name for path in report.files} >= FILES
+    assert all((tmp_path / "out" / name).stat().st_size > 0 for name in FILES)
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_a_run_without_one_says_nothing_of_it(tmp_path):
+    report = write_report([finished_run(tmp_path / "run")], tmp_path / "out")
+    assert not FILES & {path.name for path in report.files}
+    assert not re.search(r"^  (cache|saved|classes)|Suggestions and the cache", report.text, re.MULTILINE)
+    assert not set(CACHE_COLUMNS) & set((tmp_path / "out/trials.csv").read_text().split("\n")[0].split(","))
+
+
+def test_the_lines_of_a_run(tmp_path):
+    (run,) = runs_of(every_outcome(tmp_path))
+    assert lines(run) == [
+        "  cache (functional): 10 looked up: hits 2, waits 1, partial 0, misses 4, unhashable 3, "
+        "hit rate 30.0 %",
+        "  saved 3 evaluations, 2 min 40 s (4 min 00 s spent); hashing took 2.0 s, median 250 ms, "
+        "0.83 % of the evaluations",
+        "  unhashable: 2 x hidden randomness; 1 x three inputs are needed",
+        "  classes 2, the largest: network bbbbbbbb/cccccccc 4 times (96 %); network aaaaaaaa 3 times (90 %)",
+    ]
+    assert "\n".join(lines(run)) in state(run)
+
+
+def test_the_lines_of_a_simulated_run_say_so(tmp_path):
+    config = {"name": "table", "executor": {"name": "simulated", "workers": 1}}
+    log = CacheLog(tmp_path, hashing="text").opened(config=config)
+    for index in range(12):
+        log.suggest(index)
+        log.cached(index, "miss", None, [f"{index:032x}", ""]).own(index, 90.0, 60.0)
+    (run,) = runs_of(log)
+    assert lines(run) == [
+        "  cache (text): 12 looked up: hits 0, waits 0, partial 0, misses 12, unhashable 0, hit rate 0.0 %, "
+        "of the last 10 0.0 %",
+        "  saved 0 evaluations, 0.0 s (simulated, 12 min 00 s spent)",
+        "  classes 12, none of them twice",
+    ]
+
+
+def test_the_lines_before_the_first_look_up(tmp_path):
+    log = CacheLog(tmp_path).opened()
+    log.hashed(log.suggest(0), A, 0.5)
+    (run,) = runs_of(log)
+    assert lines(run) == [
+        "  cache (functional): 0 looked up: hits 0, waits 0, partial 0, misses 0, unhashable 0",
+        "  saved 0 evaluations, 0.0 s (0.0 s spent); hashing took 500 ms, median 500 ms, "
+        "- % of the evaluations",
+    ]
+    write_report([tmp_path], tmp_path / "out")  # the figure is empty
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_many_reasons_are_cut_short_but_in_the_csv(tmp_path):
+    log = CacheLog(tmp_path).opened()
+    for index in range(13):
+        reason = HIDDEN if index in (3, 4) else f"reason {index:02}"
+        log.cached(log.suggest(index), "miss", None, None, reason=reason).own(index, 90.0, 1.0)
+    (run,) = runs_of(log)
+    assert "  unhashable: 2 x hidden randomness; 1 x reason 00; 1 x reason 01; and 9 other reasons" in lines(
+        run
+    )
+    write_report([tmp_path], tmp_path)
+    assert "1 x reason 10; and 2 other reasons" in " ".join((tmp_path / "cache.md").read_text().split())
+    assert rows_of(tmp_path)[0]["reasons"].count(" x ") == 12
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_the_tables_as_markdown(tmp_path):
+    write_report([every_outcome(tmp_path).write()], tmp_path)
+    text = (tmp_path / "cache.md").read_text()
+    assert text.split("\n")[: len(GOLDEN.splitlines())] == GOLDEN.splitlines()
+    assert "| regularized_evolution, functional | network bbbbbbbb/cccccccc |           4 |" in text
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_the_tables_for_latex(tmp_path):
+    write_report([every_outcome(tmp_path).write()], tmp_path)
+    text = (tmp_path / "cache.tex").read_text()
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == text.count(r"\toprule") == 3
+    assert r"regularized\_evolution, functional & 10 & 2 & 1 & 0 & 4 & 3 & 30.0 & 2 \\" in text
+    assert r"& 3 & 2 min 40 s & 4 min 00 s & 2.0 s & 250 ms & 0.83 \\" in text
+    assert len(re.findall(r"(?<!\\)%", text)) == 3  # the lines about booktabs
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_the_csv_has_all_numbers(tmp_path):
+    write_report([every_outcome(tmp_path / "run", seed=5).write()], tmp_path)
+    (row,) = rows_of(tmp_path)
+    assert {name: row[name] for name in ("kind", "study", "seed", "runs", "method", "hashing", "clock")} == {
+        "kind": "run",
+        "study": "run",
+        "seed": "5",
+        "runs": "1",
+        "method": "regularized_evolution",
+        "hashing": "functional",
+        "clock": "real",
+    }
+    numbers = (
+        "hits",
+        "waits",
+        "misses",
+        "promoted",
+        "saved_seconds",
+        "hash_seconds_median",
+        "hit_rate_percent",
+    )
+    assert [float(row[name]) for name in numbers] == [2, 1, 4, 1, 160, 0.25, 30]
+    assert (row["largest_class"], row["largest_class_suggestions"]) == ("network bbbbbbbb/cccccccc", "4")
+    assert row["reasons"] == "2 x hidden randomness; 1 x three inputs are needed"
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_several_seeds_have_a_mean_and_a_deviation(tmp_path):
+    """Hit rates 30 % and 1 of 3; hits 2 and 1: mean 1.5, deviation 0.707."""
+    logs = [every_outcome(tmp_path / "a", seed=0), several_evaluations(tmp_path / "b")]
+    logs[1].lines[0]["seed"] = 1
+    again = every_outcome(tmp_path / "c", seed=0)  # the same seed once more adds nothing to the mean
+    report = write_report([log.write() for log in (*logs, again)], tmp_path / "out")
+    rows = rows_of(tmp_path / "out")
+    assert [(row["kind"], row["study"], row["runs"]) for row in rows] == [
+        *(("run", "a", "1"), ("run", "b", "1"), ("run", "c", "1"), ("mean", "", "2"), ("std", "", "2"))
+    ]
+    mean, std = rows[3:]
+    assert (float(mean["hits"]), float(std["hits"])) == (1.5, pytest.approx(math.sqrt(0.5)))
+    assert float(mean["hit_rate_percent"]) == pytest.approx((30 + 100 / 3) / 2)
+    assert float(std["hit_rate_percent"]) == pytest.approx((100 / 3 - 30) / math.sqrt(2))
+    assert float(mean["hash_seconds"]) == pytest.approx(2.0)  # the other run has none
+    assert std["hash_seconds"] == ""
+    cells = [
+        cell.strip() for cell in _line(report.text, "regularized_evolution, functional, 2 runs").split("|")
+    ]
+    assert cells[2:9] == [
+        "6.5 ± 4.9",
+        "1.5 ± 0.7",
+        "0.5 ± 0.7",
+        "0.5 ± 0.7",
+        "2.5 ± 2.1",
+        "1.5 ± 2.1",
+        "31.7 ± 2.4",
+    ]
+    assert "regularized_evolution, functional, seed 0 (c)" in report.text
+    assert "Several seeds: mean ± sample standard deviation." in report.text
+
+
+def _line(text, start):
+    return next(line for line in text.split("\n") if line.startswith(f"| {start} "))
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_hashers_and_their_options_are_kept_apart(tmp_path):
+    facts = [
+        {"hashing": "text", "cache": {"evaluations": 1}},
+        {"hashing": "functional", "cache": {"evaluations": 1}, "hashing_options": {"bits": 20}},
+        {"hashing": "functional", "cache": {"evaluations": 3}, "hashing_options": {"bits": 20}},
+    ]
+    directories = []
+    for number, fact in enumerate(facts):
+        log = several_evaluations(tmp_path / str(number))
+        log.lines[0].update({**fact, "seed": number})
+        directories.append(log.write())
+    write_report([*directories, finished_run(tmp_path / "none")], tmp_path)
+    assert [row["hashing"] for row in rows_of(tmp_path)] == [
+        *("text", "functional(evaluations=1)", "functional(evaluations=3)")
+    ]
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_settings_that_do_not_compare_have_tables_and_figures_of_their_own(tmp_path):
+    runs = [every_outcome(tmp_path / name, fingerprint=name).write() for name in "ab"]
+    report = write_report(runs, tmp_path / "out")
+    names = {path.name for path in report.files}
+    assert {"cache.png", "cache_2.png", "cache_2.pdf"} <= names
+    assert [row["kind"] for row in rows_of(tmp_path / "out")] == ["run", "run"]
+
+
+def test_a_setting_without_a_cache_takes_no_number_away(tmp_path):
+    runs = runs_of(every_outcome(tmp_path / "b", fingerprint="b"))
+    bare = Run.of(read_study(finished_run(tmp_path / "a", fingerprint="a")))
+    (table,) = cache_tables(result_tables([bare, *runs]))
+    assert table.number == 2
+
+
+def test_writing_again_changes_nothing(tmp_path):
+    every_outcome(tmp_path).write()
+    write_report([tmp_path], tmp_path)
+    before = {name: (tmp_path / name).read_bytes() for name in FILES}
+    write_report([tmp_path], tmp_path)
+    assert {name: (tmp_path / name).read_bytes() for name in FILES} == before
+
+
+def test_the_table_of_trials_has_the_digests_and_the_outcomes(tmp_path):
+    table = trials_table([read_study(every_outcome(tmp_path / "a").baseline((90.0, 89.0)).write())])
+    assert table["cache_outcome"].tolist()[:10] == [
+        *("miss", "pending", "miss", "miss", "unhashable", "unhashable", "unhashable", "hit", "miss", "hit")
+    ]
+    assert table["functional_digest"][3] == "network:1:24:bbbbbbbbbbbbbbbb"
+    assert table["settings_digest"][3] == "cccccccccccccccc"
+    assert table["hash_seconds"].tolist()[:1] == [0.1]
+    for column, rows in {
+        "cache_outcome": (10, 11),  # hashed only; a baseline trial
+        "functional_digest": (4, 5, 6, 11),
+        "settings_digest": (0, 1, 4),
+        "hash_seconds": (1, 3, 8, 11),  # of equal texts; of a baseline trial
+    }.items():
+        assert all(pd.isna(table[column][row]) for row in rows), column
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 s"),
+        (2.5e-5, "25 us"),
+        (9.996e-4, "1 ms"),
+        (0.25, "250 ms"),
+        (0.9997, "1.0 s"),
+        (75, "1 min 15 s"),
+    ],
+)
+def test_short_times_are_legible(seconds, text):
+    assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("percent", "text"), [(0, "0.0"), (0.0123, "0.012"), (0.83, "0.83"), (42.04, "42.0"), (math.nan, "-")]
+)
+def test_small_percentages_keep_their_digits(percent, text):
+    assert format_percent(percent) == text

@@ -1,0 +1,56 @@
+"""Update rules on numpy arrays: every function as in torch, and inputs that tell functions apart."""
+
+import numpy as np
+import torch
+
+from search_spaces import programmed_optimizer, update_rule_numbers
+from search_spaces.update_rule_numbers import MEANING, SIZES
+
+
+def test_the_numpy_functions_are_those_of_torch():
+    rng = np.random.default_rng(0)
+    special = np.array([0.0, -0.0, 1.0, -1.0, 1e-12, 700.0, -800.0, 0.5, 2.0, np.inf, -np.inf, np.nan])
+    samples = [rng.normal(size=12), 30 * rng.normal(size=12), special, special[::-1].copy()]
+    scalars = [np.array([value]) for value in (-1.5, 0.0, 0.3, 2.0, np.inf, np.nan)]
+    compared = 0
+    for function in update_rule_numbers.LANGUAGE.functions:
+        for signature in function.signatures:
+            ours = update_rule_numbers.bind(function, signature)
+            theirs = programmed_optimizer.bind(function, signature)
+            for i, first in enumerate(samples):
+                for scalar in scalars:
+                    tensors = iter((first, samples[i - 1]))
+                    numbers = iter((scalar, scalars[1]))
+                    given = [next(tensors if kind == "tensor" else numbers) for kind in signature.arguments]
+                    with np.errstate(all="ignore"):
+                        found = ours(*given)
+                    expected = theirs(
+                        *[as_torch(a, kind) for a, kind in zip(given, signature.arguments, strict=True)]
+                    )
+                    flat = torch.cat(expected) if isinstance(expected, list) else expected.reshape(1)
+                    np.testing.assert_allclose(
+                        np.broadcast_to(found, flat.shape), flat.numpy(), rtol=1e-12, atol=1e-300,
+                        err_msg=f"{function.name} {signature} {given}",
+                    )  # fmt: skip
+                    compared += 1
+    assert compared > 1000
+
+
+def as_torch(array, kind):
+    if kind == "scalar":
+        return torch.as_tensor(array[0], dtype=torch.float64)
+    return list(torch.from_numpy(array.copy()).split(SIZES))
+
+
+def test_inputs_have_what_tells_functions_apart():
+    steps = MEANING.steps(0)
+    gradients = np.concatenate([step["g"] for step in steps])
+    assert len(steps) >= 4  # a gradient may pass through m and v before it is used
+    assert (gradients == 0).any()
+    assert gradients.max() > 10
+    assert gradients.min() < -10
+    norms = [np.linalg.norm(step["g"]) for step in steps]
+    assert max(norms) > 10
+    assert min(norms) < 1e-2
+    assert len({float(step["lr"][0]) for step in steps}) == len(steps)
+    assert not steps[0]["m"].any()
