@@ -13,9 +13,10 @@ structure is another. A distance is a sum over groups, each multiplied by its sc
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +25,6 @@ from nas.term import Choice, Literal, Number, Op, Repeat, Term, children
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from scipy.sparse import csr_array
 
     from nas.architecture import Architecture
     from nas.sites import Site
@@ -34,11 +34,6 @@ if TYPE_CHECKING:
 
 # Counts are told apart up to 8, then in steps of a quarter to an eighth: 32 copies are much like 33.
 _LEVELS = (*range(1, 9), *(step * 2**power for power in range(1, 8) for step in (5, 6, 7, 8)))
-
-# By the beginning of a feature's name; "primitives" is left out, as the counts of single names sum to it.
-_KINDS = {"hole": "one_hot", "has": "one_hot", "number": "numeric"} | {
-    kind: kind for kind in ("count", "path", "ngram")
-}
 
 
 class Code(NamedTuple):
@@ -53,10 +48,30 @@ Codes = Sequence[tuple[Code, ...]]
 
 
 class Packed(NamedTuple):
-    """Architectures as rows, in one kind of encoding; features that came later have no column."""
+    """Architectures as rows, in one kind of encoding; features that came later have no column.
 
-    ones: csr_array
+    Attributes:
+        columns: that are 1, of all rows one behind the other.
+        ends: where the columns of each row begin and those of the last end, (rows + 1,).
+        shares: (rows, places).
+    """
+
+    columns: NDArray[np.intp]
+    ends: NDArray[np.intp]
     shares: Floats
+
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        """Of each column in `columns`."""
+        return np.repeat(np.arange(len(self.shares)), np.diff(self.ends))
+
+    def above(self, lower: Packed) -> Packed:
+        """Its rows, then those of another that was packed later."""
+        columns = np.concatenate([self.columns, lower.columns])
+        ends = np.concatenate([self.ends, self.ends[-1] + lower.ends[1:]])
+        return Packed(
+            columns, ends, np.concatenate([_widened(self.shares, lower.shares.shape[1]), lower.shares])
+        )
 
 
 class _Kind:
@@ -64,10 +79,11 @@ class _Kind:
 
     def __init__(self, name: str) -> None:
         self.squared = name == "numeric"
+        self._columns: dict[tuple[str, float], list[int]] = {}  # of features that are no shares
         self._ones: dict[tuple[str, int], int] = {}
         self._places: dict[str, int] = {}
-        self._group_of_ones: list[int] = []
-        self._group_of_places: list[int] = []
+        self._group_of_ones = array("q")  # lists of thousands would be turned into numpy's in each ask
+        self._group_of_places = array("q")
         self._groups: dict[str, int] = {}
 
     @property
@@ -75,26 +91,31 @@ class _Kind:
         return max(1, len(self._groups))
 
     def code(self, features: Features) -> Code:
-        ones, places, shares = [], [], []
-        for name, value in features.items():
-            if _is_share(name):
-                places.append(self._place(name))
-                shares.append(value)
+        ones: list[int] = []
+        places, shares = [], []
+        for feature in features.items():
+            if (columns := self._columns.get(feature)) is not None:
+                ones += columns
+            elif (place := self._places.get(feature[0])) is not None or _is_share(feature[0]):
+                places.append(self._place(feature[0]) if place is None else place)
+                shares.append(feature[1])
             else:
-                ones += [self._column(name, level) for level in range(bisect_right(_LEVELS, value))]
+                ones += self._new_columns(*feature)
         return Code(np.array(ones, np.intp), np.array(places, np.intp), np.array(shares, float))
 
-    def pack(self, codes: Sequence[Code]) -> Packed:
-        """As matrices with a column for each feature so far."""
-        from scipy.sparse import csr_array
+    def _new_columns(self, name: str, value: float) -> list[int]:
+        levels = range(bisect_right(_LEVELS, value))
+        columns = self._columns[name, value] = [self._column(name, level) for level in levels]
+        return columns
 
-        columns = np.concatenate([code.ones for code in codes]) if codes else np.zeros(0, np.intp)
-        ends = np.cumsum([0, *(len(code.ones) for code in codes)])
-        shape = (len(codes), len(self._ones))
+    def pack(self, codes: Sequence[Code]) -> Packed:
+        """With a place for each share so far."""
+        columns, ends = _joined([code.ones for code in codes], np.intp)
+        places, last = _joined([code.places for code in codes], np.intp)
         shares = np.zeros((len(codes), len(self._places)))
-        for i, code in enumerate(codes):
-            shares[i, code.places] = code.shares
-        return Packed(csr_array((np.ones(len(columns)), columns, ends), shape=shape), shares)
+        rows = np.repeat(np.arange(len(codes)), np.diff(last))
+        shares[rows, places] = _joined([code.shares for code in codes], np.float64)[0]
+        return Packed(columns, ends, shares)
 
     def between(self, rows: Packed, others: Packed, scales: Floats) -> Floats:
         """Distances (rows, others); scales (groups,), for groups that came later their geometric mean."""
@@ -102,23 +123,26 @@ class _Kind:
             scales = np.append(scales, np.full(later, np.exp(np.log(scales).mean())))
         found = np.zeros((len(rows.shares), len(others.shares)))
         if self._ones:
-            found += _symmetric_difference(rows.ones, others.ones, scales[self._group_of_ones])
+            found += _symmetric_difference(rows, others, scales[np.array(self._group_of_ones)])
         if self._places:
-            weights = scales[self._group_of_places] ** (0.5 if self.squared else 1.0)
-            a, b = (_widened(each.shares, len(weights)) * weights for each in (rows, others))
+            weights = scales[np.array(self._group_of_places)] ** (0.5 if self.squared else 1.0)
+            a, b = (each.shares * weights[: each.shares.shape[1]] for each in (rows, others))
             found += _apart(a, b, self.squared)
         return np.maximum(found, 0.0)  # sums of scaled ones are rounded
 
     def by_group(self, rows: Sequence[Code]) -> Floats:
         """Distances (groups, rows, rows) of every group alone."""
         found = np.zeros((self.groups, len(rows), len(rows)))
-        packed, shares = self.pack(rows)
-        ones = packed.toarray()
+        packed = self.pack(rows)
+        used, columns = np.unique(packed.columns, return_inverse=True)  # most are those of candidates
+        ones = np.zeros((len(rows), len(used)))
+        ones[packed.rows, columns] = 1.0
+        group_of_ones, group_of_places = np.array(self._group_of_ones)[used], np.array(self._group_of_places)
         for group, distances in enumerate(found):
-            a = ones[:, [g == group for g in self._group_of_ones]]
+            a = ones[:, group_of_ones == group]
             if a.size:
                 distances += a.sum(1)[:, None] + a.sum(1)[None, :] - 2.0 * a @ a.T
-            b = shares[:, [g == group for g in self._group_of_places]]
+            b = packed.shares[:, group_of_places == group]
             if b.size:
                 distances += _apart(b, b, self.squared)
         return found
@@ -162,12 +186,10 @@ class Distances:
 
     def code(self, architecture: Architecture) -> tuple[Code, ...]:
         """One code of each kind; columns of new features are added."""
-        found: dict[str, Features] = {name: {} for name in self.names}
-        for name, value in self._encoder.features(architecture).items():
-            kind = _KINDS.get(name.partition(":")[0])
-            if kind is not None:
-                found[kind][name] = value
-        return tuple(kind.code(features) for kind, features in zip(self._kinds, found.values(), strict=True))
+        found = self._encoder.by_kind(architecture)
+        if "ngram" in found:
+            del found["ngram"]["primitives"]  # the counts of single names sum to it
+        return tuple(kind.code(found[name]) for name, kind in zip(self.names, self._kinds, strict=True))
 
     def pack(self, codes: Codes) -> tuple[Packed, ...]:
         """Codes as matrices, to measure from several times."""
@@ -183,17 +205,26 @@ class Distances:
         return [kind.by_group([row[i] for row in rows]) for i, kind in enumerate(self._kinds)]
 
 
-def _symmetric_difference(rows: csr_array, others: csr_array, weights: Floats) -> Floats:
-    """Weight of the columns that just one of two rows has, (rows, others).
+def _joined(parts: Sequence[NDArray[Any]], kind: type) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Arrays one behind the other, and where each begins and the last ends."""
+    ends = np.zeros(len(parts) + 1, np.intp)
+    np.cumsum([len(part) for part in parts], out=ends[1:])
+    return np.concatenate(parts) if parts else np.zeros(0, kind), ends
 
-    Sparse, as programs have thousands of columns; the matrices may lack the latest of them.
-    """
-    a, b = rows.copy(), others.copy()
-    for matrix in (a, b):
-        matrix.resize(matrix.shape[0], len(weights))
-    a.data = weights[a.indices]
-    common = a @ b.toarray().T
-    return a.sum(axis=1)[:, None] + (b @ weights)[None, :] - 2.0 * common
+
+def _symmetric_difference(rows: Packed, others: Packed, weights: Floats) -> Floats:
+    """Weight of the columns that just one of two rows has, (rows, others)."""
+    from scipy.sparse import csr_array
+
+    shared = np.flatnonzero(np.bincount(rows.columns))  # of thousands; most are those of candidates
+    place = np.full(len(weights), len(shared))
+    place[shared] = np.arange(len(shared))
+    shape = (len(rows.shares), len(shared) + 1)
+    a = csr_array((weights[rows.columns], place[rows.columns], rows.ends), shape=shape)
+    b = np.zeros((len(shared) + 1, len(others.shares)))  # the last row is for what no row of `a` has
+    b[place[others.columns], others.rows] = 1.0
+    totals = np.bincount(others.rows, weights[others.columns], minlength=len(others.shares))
+    return a.sum(axis=1)[:, None] + totals[None, :] - 2.0 * np.asarray(a @ b, np.float64)
 
 
 def _widened(matrix: Floats, width: int) -> Floats:
@@ -201,9 +232,14 @@ def _widened(matrix: Floats, width: int) -> Floats:
 
 
 def _apart(rows: Floats, others: Floats, squared: bool) -> Floats:
+    """Distances (rows, others) of rows with the same columns, of which either may lack the last."""
     from scipy.spatial.distance import cdist
 
-    return np.asarray(cdist(rows, others, "sqeuclidean" if squared else "cityblock"), dtype=np.float64)
+    width = max(rows.shape[1], others.shape[1])
+    rows, others = _widened(rows, width), _widened(others, width)
+    used = rows.any(axis=0) | others.any(axis=0)
+    kind = "sqeuclidean" if squared else "cityblock"
+    return np.asarray(cdist(rows[:, used], others[:, used], kind), dtype=np.float64)
 
 
 def _is_ordered(site: Site) -> bool:

@@ -75,11 +75,12 @@ class GaussianProcess:
         """
         from scipy.optimize import minimize
 
+        # two that differ cannot both equal the first
+        differing = [np.asarray(d[:, 0].any(axis=1)) for d in distances]
+        distances = [d[some] for d, some in zip(distances, differing, strict=True)]
         prior = [_prior(d, len(distances)) for d in distances]
-        if not self._theta:
-            self._theta = [mean for mean, _ in prior]
-        more = [len(mean) - len(theta) for (mean, _), theta in zip(prior, self._theta, strict=True)]
-        start = [np.append(theta, np.zeros(n)) for theta, n in zip(self._theta, more, strict=True)]
+        before = self._theta or [mean[:2] for mean, _ in prior]
+        start = [_start(theta, some) for theta, some in zip(before, differing, strict=True)]
         mean = np.concatenate([mean for mean, _ in prior] + [[_NOISE[0]]])
         deviation = np.concatenate([deviation for _, deviation in prior] + [[_NOISE[1]]])
         first = np.concatenate([*start, [self._noise]])
@@ -93,16 +94,22 @@ class GaussianProcess:
             options={"maxiter": _STEPS},
         )
         *theta, noise = np.split(found.x, np.cumsum([len(part) for part in start]))
-        self._theta, self._noise = theta, float(noise[0])
+        self._theta = [_spread(part, some) for part, some in zip(theta, differing, strict=True)]
+        self._noise = float(noise[0])
 
-    def condition(self, distances: Floats, values: Floats) -> None:
-        """Takes results as known; distances (kinds, n, n) with the rates in them, values (n,)."""
+    def condition(self, distances: Floats, values: Floats) -> Floats:
+        """Takes results as known; distances (kinds, n, n) with the rates in them, values (n,).
+
+        Returns:
+            The posterior means (n,) of the results.
+        """
         from scipy.linalg import cho_solve
 
         covariance = self._covariance(distances)
-        covariance[np.diag_indices_from(covariance)] += np.exp(self._noise) + _JITTER
-        self._factor = np.linalg.cholesky(covariance)
+        noisy = covariance + np.diag(np.full(len(values), np.exp(self._noise) + _JITTER))
+        self._factor = np.linalg.cholesky(noisy)
         self._alpha = cho_solve((self._factor, True), values)
+        return covariance.T @ self._alpha
 
     def mean(self, distances: Floats) -> Floats:
         """Posterior means (m,) from distances (kinds, n, m) to the known results."""
@@ -138,6 +145,20 @@ def _prior(distances: Floats, kinds: int) -> tuple[Floats, Floats]:
     return mean, np.concatenate([[1.0, 1.0], np.full(groups, _RELEVANCE)])
 
 
+def _start(theta: Floats, some: NDArray[np.bool_]) -> Floats:
+    """One kind's logarithms for some of its groups, of which there may be more than before."""
+    apart = np.zeros(len(some))
+    apart[: len(theta) - 2] = theta[2:]
+    return np.concatenate([theta[:2], apart[some]])
+
+
+def _spread(theta: Floats, some: NDArray[np.bool_]) -> Floats:
+    """Inverse of `_start`; other groups have the rate of their kind."""
+    apart = np.zeros(len(some))
+    apart[some] = theta[2:]
+    return np.concatenate([theta[:2], apart])
+
+
 def negative_log_posterior(
     theta: Floats, distances: Sequence[Floats], values: Floats, prior: tuple[Floats, Floats]
 ) -> tuple[float, Floats]:
@@ -156,7 +177,7 @@ def negative_log_posterior(
     blocks = np.split(theta[:-1], split)
     rates = [np.exp(block[1] + block[2:]) for block in blocks]
     parts = [
-        np.exp(block[0] - np.einsum("g,gnm->nm", rate, d))
+        np.exp(block[0] - (rate @ d.reshape(len(d), n * n)).reshape(n, n))
         for block, rate, d in zip(blocks, rates, distances, strict=True)
     ]
     factor = np.linalg.cholesky(sum(parts, start=(noise + _JITTER) * np.eye(n)))
@@ -169,7 +190,7 @@ def negative_log_posterior(
     gradient = []
     for part, rate, d in zip(parts, rates, distances, strict=True):
         share = slope * part
-        by_group = -rate * np.einsum("nm,gnm->g", share, d)
+        by_group = -rate * (d.reshape(len(d), n * n) @ share.ravel())
         gradient += [[share.sum(), by_group.sum()], by_group]
     gradient.append([noise * np.trace(slope)])
     return float(loss), np.concatenate(gradient) + away / prior[1]

@@ -34,8 +34,9 @@ import numpy as np
 from algorithms.acquisition import incumbent_order, log_expected_improvement, normal_scores, scalarized
 from algorithms.asked import Asked
 from algorithms.candidates import Candidate, Candidates
-from algorithms.distances import Distances, Packed
+from algorithms.distances import Distances
 from algorithms.gaussian_process import GaussianProcess, learnt_from
+from algorithms.measured import Measured, grown
 from nas.errors import ConfigError
 from nas.evaluation import Objective
 from nas.operators import sample
@@ -95,7 +96,7 @@ class SurrogateSearch:
         self._pending: dict[int, Candidate] = {}
         self._told: list[Candidate] = []
         self._losses: list[tuple[float, ...]] = []
-        self._between = np.zeros((0, 0, 0))  # distances between told architectures, once there is a model
+        self._measured = Measured(self._distances)
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         suggestions: list[Suggestion] = []
@@ -151,37 +152,23 @@ class SurrogateSearch:
         if n >= self._fitted_at + 1 + self._fitted_at // _REFIT or len(self._objectives) > 1:
             chosen = learnt_from(values, self._rng)
             self._process.fit(self._distances.by_group([known[i] for i in chosen]), values[chosen])
-            self._rates = self._process.hyperparameters.rates
-            self._between = self._measure(*[self._distances.pack(known)] * 2)
+            self._measured.rescale(self._process.hyperparameters.rates)
             self._fitted_at = n
-        packed = self._distances.pack(known)
-        new = self._distances.pack(known[self._between.shape[1] :])
-        self._between = _grown(self._between, self._measure(packed, new))
-        self._known = packed
-        self._process.condition(self._between, values)
-        self._best = float(self._process.mean(self._between).min())
+        self._measured.know(known)
+        means = self._process.condition(self._measured.between, values)
+        self._best = float(means.min())
         if self._pending:
-            flying = [each.code for each in self._pending.values()]
-            self._known = self._distances.pack(known + flying)
-            across = self._measure(self._known, self._distances.pack(flying))
+            across = self._measured.trust([each.code for each in self._pending.values()])
             believed = self._process.mean(across[:, :n])
-            self._process.condition(_grown(self._between, across), np.concatenate([values, believed]))
-
-    def _measure(self, rows: Sequence[Packed], others: Sequence[Packed]) -> NDArray[np.float64]:
-        return self._distances.between(rows, others, self._rates)
+            between = grown(self._measured.between, across)
+            self._process.condition(between, np.concatenate([values, believed]))
 
     def _scores(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
         if not candidates:
             return np.zeros(0)
-        across = self._measure(self._known, self._distances.pack([each.code for each in candidates]))
+        digests = [each.architecture.digest() for each in candidates]
+        across = self._measured.to(digests, [each.code for each in candidates])
         return log_expected_improvement(*self._process.predict(across), self._best)
-
-
-def _grown(between: NDArray[np.float64], added: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distances (kinds, n, n) with further columns (kinds, n + m, m), and rows, as they are symmetric."""
-    n = between.shape[1]
-    wide = np.concatenate([between, added[:, :n]], axis=2)
-    return np.concatenate([wide, added.transpose(0, 2, 1)], axis=1)
 
 
 @cache

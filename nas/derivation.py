@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from textwrap import shorten
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.architecture import Architecture, Decision, Key
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 Depths = tuple[int, ...]  # expansions left, by rule
 Frame = tuple[Site, tuple[int, ...], Depths, Any]  # site, prefix of its key, depths, rest of the stack
 
+Known = Mapping[tuple[int, tuple[int, ...]], Decision]  # decisions of an architecture by key
+
+_NOTHING: Known = MappingProxyType({})
 _HOLES = frozenset((CHOICE, NUMBER, REPEAT, USE))
 
 
@@ -119,6 +123,13 @@ class Derivation:
         stack = _open(site, option, ids, self._prefix, self._depths, self._rest)
         return settle(self._space, stack, self._bound, self._values, log)
 
+    def follow(self, known: Known) -> Derivation:
+        """Takes the known decisions up to the first hole that has none, or none that is admissible there."""
+        if self.site is None:
+            return self
+        stack = (self.site, self._prefix, self._depths, self._rest)
+        return settle(self._space, stack, self._bound, self._values, self._log, known)
+
     def _admitted(self, option: object) -> int | float:
         """A real number, or an option of another integer type, as Python's own; raises if inadmissible."""
         number = None if self.site is None else self.site.term
@@ -182,21 +193,28 @@ def _open(
 
 
 def settle(
-    space: SearchSpace, stack: Any, bound: frozenset[int], values: tuple[_Value, ...], log: Any
+    space: SearchSpace,
+    stack: Any,
+    bound: frozenset[int],
+    values: tuple[_Value, ...],
+    log: Any,
+    known: Known = _NOTHING,
 ) -> Derivation:
-    """Advances to the next hole with a real choice; fills forced ones on the way."""
+    """Advances to the next hole with a real choice that is not known; fills the others on the way."""
     while stack is not None:
         frame = stack
         site, prefix, depths, stack = frame
         kind = site.kind
         if kind in _HOLES:
             options = _options(space, site, depths, values)
-            forced = _forced(site, options)
-            if forced is None:
+            decision = None if len(options) > 1 else _forced(site, prefix, options)
+            if decision is None and known:
+                decision = _recalled(site, prefix, options, known)
+            if decision is None:
                 return Derivation(space, frame, options, bound, values, log)
-            if kind != REPEAT:  # a fixed number of copies is no decision
-                log = (Decision(site.index, prefix, forced, ()), log)
-            stack = _open(site, forced, (), prefix, depths, stack)
+            if kind != REPEAT or len(options) > 1:  # a fixed number of copies is no decision
+                log = (decision, log)
+            stack = _open(site, decision.option, decision.ids, prefix, depths, stack)
         elif kind in (NODE, LET):
             for child in site.active:
                 stack = (child, prefix, depths, stack)
@@ -219,7 +237,8 @@ def settle(
 def _options(space: SearchSpace, site: Site, depths: Depths, values: tuple[_Value, ...]) -> Sequence[int]:
     if site.kind == USE:
         wanted: Use = site.term  # type: ignore[assignment]
-        return tuple(value.number for value in values if value.type == wanted.type)
+        kind = wanted.type
+        return tuple([value.number for value in values if value.type == kind])
     if site.recursive:
         options = space.counter.admissible(site, depths)
         if not options:
@@ -228,13 +247,33 @@ def _options(space: SearchSpace, site: Site, depths: Depths, values: tuple[_Valu
     return site.options
 
 
-def _forced(site: Site, options: Sequence[int]) -> int | float | None:
+def _forced(site: Site, prefix: tuple[int, ...], options: Sequence[int]) -> Decision | None:
     if len(options) == 1:
-        return options[0]
+        return Decision(site.index, prefix, options[0])
     if site.kind == NUMBER and not options:
         number: Number = site.term  # type: ignore[assignment]
-        return number.low if number.low == number.high else None
+        return Decision(site.index, prefix, number.low) if number.low == number.high else None
     return None
+
+
+def _recalled(site: Site, prefix: tuple[int, ...], options: Sequence[int], known: Known) -> Decision | None:
+    decision = known.get((site.index, prefix))
+    if decision is None or decision.option in options:
+        return decision
+    option = fitting(site, options, decision.option)
+    if option is None or option == decision.option:
+        return None if option is None else decision
+    return Decision(site.index, prefix, option)
+
+
+def fitting(site: Site, options: Sequence[int], option: int | float) -> int | float | None:
+    """The option if it is admissible here; an argument whose value is gone reads the latest one."""
+    if options:
+        if option in options:
+            return option
+        return options[-1] if site.kind == USE else None
+    number: Number = site.term  # type: ignore[assignment]
+    return option if number.low <= option <= number.high else None
 
 
 def _expand(space: SearchSpace, site: Site, prefix: tuple[int, ...], depths: Depths, stack: Any) -> Any:

@@ -18,8 +18,8 @@ Elements of a repeat are told apart by their position; the stable names of their
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -38,6 +38,17 @@ MAX_NGRAM = 4
 MAX_PATHS = 10_000  # of one cell; more is refused rather than silently cut
 
 Features = dict[str, float]
+_Placed = tuple[int, tuple[int, ...], int | float]  # a decision without ids, its prefix with positions
+
+_Positions = Mapping[tuple[int, tuple[int, ...]], Mapping[int, int]]  # of a repeat's elements, by its key
+
+
+class _Option(NamedTuple):
+    """What an option adds wherever it is taken at one place; only the last two, its share, if it has one."""
+
+    hole: str
+    number: str
+    share: float | None
 
 
 class Encoder:
@@ -59,6 +70,8 @@ class Encoder:
         self.kinds = tuple(kinds)
         self.columns: dict[str, int] = {}
         self._statements = _repeat_of_statements(space)
+        self._options: dict[_Placed, _Option] = {}  # made at the first use, as making names takes long
+        self._numbers: dict[tuple[int, tuple[int, ...]], tuple[str, str, str]] = {}
 
     def fit(self, architectures: Sequence[Architecture]) -> Encoder:
         """Adds a column for every feature that occurs; columns already there keep their place."""
@@ -80,43 +93,60 @@ class Encoder:
     def features(self, architecture: Architecture) -> Features:
         """Feature name -> value; what is not named is zero."""
         found: Features = {}
-        if "one_hot" in self.kinds or "numeric" in self.kinds:
-            decisions = _positional(self.space, self._statements, architecture.decisions)
-            if "one_hot" in self.kinds:
-                found.update(_one_hot(self.space, decisions))
-            if "numeric" in self.kinds:
-                found.update(_numeric(self.space, decisions))
-        if "count" in self.kinds:
-            _add_counts(found, architecture.network, 1)
-        if "path" in self.kinds:
-            for path in _paths(architecture.network):
-                _count(found, f"path:{path}")
-        if "ngram" in self.kinds:
-            found.update(_ngrams(architecture.network))
+        for features in self.by_kind(architecture).values():
+            found.update(features)
         return found
 
+    def by_kind(self, architecture: Architecture) -> dict[str, Features]:
+        """The features of each kind apart."""
+        found: dict[str, Features] = {}
+        if "one_hot" in self.kinds or "numeric" in self.kinds:
+            decided = zip(("one_hot", "numeric"), self._of_decisions(architecture.decisions), strict=True)
+            found.update((kind, features) for kind, features in decided if kind in self.kinds)
+        operations: list[Op] = []
+        if "count" in self.kinds or "ngram" in self.kinds:
+            _add_operations(operations, architecture.network)
+        if "count" in self.kinds:
+            found["count"] = _counts(operations)
+        if "path" in self.kinds:
+            found["path"] = {}
+            for path in _paths(architecture.network):
+                _count(found["path"], f"path:{path}")
+        if "ngram" in self.kinds:
+            found["ngram"] = _ngrams(operations)
+        return found
 
-def _one_hot(space: SearchSpace, decisions: Iterable[Decision]) -> Features:
-    found: Features = {}
-    for decision in decisions:
-        term = space.layout.sites[decision.hole].term
-        address = f"{decision.hole}{list(decision.prefix)}"
-        if isinstance(term, Number):
-            found[f"hole:{address}"] = share_of(term, float(decision.option))
-            found[f"has:{address}"] = 1.0  # tells a number at its lower bound from a hole that is absent
-        else:
-            found[f"hole:{address}={decision.option}"] = 1.0
-    return found
+    def _of_decisions(self, decisions: tuple[Decision, ...]) -> tuple[Features, Features]:
+        """Of the kinds "one_hot" and "numeric"."""
+        one_hot: Features = {}
+        numeric: Features = {}
+        for placed in _positional(self.space, self._statements, decisions):
+            known = self._options.get(placed)
+            if known is None:
+                site = self.space.layout.sites[placed[0]]
+                if isinstance(site.term, Number):
+                    self._add_number(site.term, placed, one_hot, numeric)
+                    continue
+                known = self._options[placed] = _option_features(site, placed)
+            one_hot[known.hole] = 1.0
+            if known.share is not None:
+                numeric[known.number] = known.share
+        return one_hot, numeric
+
+    def _add_number(self, number: Number, placed: _Placed, one_hot: Features, numeric: Features) -> None:
+        hole, prefix, value = placed
+        if (names := self._numbers.get((hole, prefix))) is None:
+            address = f"{hole}{list(prefix)}"
+            names = self._numbers[hole, prefix] = (f"hole:{address}", f"has:{address}", f"number:{address}")
+        share = share_of(number, float(value))
+        one_hot[names[0]] = numeric[names[2]] = share
+        one_hot[names[1]] = 1.0  # tells a number at its lower bound from a hole that is absent
 
 
-def _numeric(space: SearchSpace, decisions: Iterable[Decision]) -> Features:
-    found: Features = {}
-    for decision in decisions:
-        site = space.layout.sites[decision.hole]
-        share = _share(site.term, decision.option, site.options)
-        if share is not None:
-            found[f"number:{decision.hole}{list(decision.prefix)}"] = share
-    return found
+def _option_features(site: Site, placed: _Placed) -> _Option:
+    address, option = f"{placed[0]}{list(placed[1])}", placed[2]
+    share = _share(site.term, option, site.options)
+    return _Option(f"hole:{address}={option}", f"number:{address}", share)
 
 
 def _repeat_of_statements(space: SearchSpace) -> dict[int, int]:
@@ -127,25 +157,30 @@ def _repeat_of_statements(space: SearchSpace) -> dict[int, int]:
 
 def _positional(
     space: SearchSpace, repeats: Mapping[int, int], decisions: tuple[Decision, ...]
-) -> tuple[Decision, ...]:
+) -> Iterator[_Placed]:
     """The decisions with positions of a repeat's elements for their names, so that order counts."""
     positions = {(d.hole, d.prefix): {e: i for i, e in enumerate(d.ids)} for d in decisions if d.ids}
     if not positions:
-        return decisions
+        yield from (decision[:3] for decision in decisions)
+        return
     inputs, lets = len(space.layout.inputs), len(space.layout.lets)
-
-    def moved(decision: Decision) -> Decision:
-        hole, prefix, option, _ = decision
-        place: tuple[int, ...] = ()
-        for i in range(0, len(prefix), 2):
-            site, element = prefix[i : i + 2]
-            place += (site, positions.get((site, prefix[:i]), {}).get(element, element))
+    places: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for hole, prefix, option, _ in decisions:
+        place = places.get(prefix)
+        if place is None:
+            place = places[prefix] = _place(prefix, positions)
         if space.layout.sites[hole].kind == USE and option >= inputs:
             element, slot = divmod(int(option) - inputs, lets)
             option = inputs + lets * positions.get((repeats[slot], ()), {}).get(element, element) + slot
-        return Decision(hole, place, option)
+        yield hole, place, option
 
-    return tuple(map(moved, decisions))
+
+def _place(prefix: tuple[int, ...], positions: _Positions) -> tuple[int, ...]:
+    place: tuple[int, ...] = ()
+    for i in range(0, len(prefix), 2):
+        site, element = prefix[i : i + 2]
+        place += (site, positions.get((site, prefix[:i]), {}).get(element, element))
+    return place
 
 
 def _statements(site: Site) -> Iterator[Site]:
@@ -171,36 +206,39 @@ def _share(term: Term, option: int | float, options: Sequence[int]) -> float | N
             return None
 
 
-def _add_counts(found: Features, term: Term, copies: int) -> None:
-    if isinstance(term, Op):
-        _count(found, f"count:{term.name}", copies)
-        for key, value in term.attributes:
-            if isinstance(value, Literal):
-                _count(found, f"count:{term.name}.{key}={value.value}", copies)
+def _add_operations(found: list[Op], term: Term) -> None:
+    """Depth first, repeats written out."""
     if isinstance(term, Repeat) and term.low == term.high:
-        copies *= term.low
-    for child in children(term):
-        _add_counts(found, child, copies)
+        body: list[Op] = []
+        _add_operations(body, term.body)
+        found += body * term.low
+        return
+    if isinstance(term, Op):
+        found.append(term)
+    for part in children(term):
+        if not isinstance(part, Literal | Name):
+            _add_operations(found, part)
 
 
-def _ngrams(network: Term) -> Features:
-    names = _primitives(network)
+def _counts(operations: Sequence[Op]) -> Features:
+    found: Features = {}
+    several = Counter(map(id, operations))
+    for operation in {id(each): each for each in operations}.values():
+        times = several[id(operation)]
+        _count(found, f"count:{operation.name}", times)
+        for key, value in operation.attributes:
+            if isinstance(value, Literal):
+                _count(found, f"count:{operation.name}.{key}={value.value}", times)
+    return found
+
+
+def _ngrams(operations: Sequence[Op]) -> Features:
+    names = [operation.name for operation in operations]
     found: Features = {"primitives": float(len(names))}
     for n in range(1, MAX_NGRAM + 1):
         for run, times in Counter(zip(*(names[i:] for i in range(n)), strict=False)).items():
             found["ngram:" + ">".join(run)] = float(times)
     return found
-
-
-def _primitives(term: Term) -> list[str]:
-    """Names depth first, repeats written out."""
-    if isinstance(term, Repeat) and term.low == term.high:
-        return _primitives(term.body) * term.low
-    names = [term.name] if isinstance(term, Op) else []
-    for part in children(term):
-        if not isinstance(part, Literal):
-            names += _primitives(part)
-    return names
 
 
 def _paths(term: Term, part: str = "") -> Iterator[str]:

@@ -11,11 +11,11 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from nas.architecture import Architecture, Decision
-from nas.derivation import Derivation
+from nas.derivation import Derivation, fitting
 from nas.draws import Draws, number_at
 from nas.errors import DeadEndError, SpaceError
 from nas.moves import Known, Move, alternatives, mutations
-from nas.sites import NUMBER, USE
+from nas.sites import NUMBER, REPEAT, USE
 from nas.term import Number
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Mutator:
         def child() -> Architecture | None:
             moves = kinds[draw.index(len(kinds))]
             move = moves[draw.index(len(moves))]
-            found = _complete(move(draw), lambda d: _follow(d, known.get(d.key)) or fill(d))
+            found = _complete(move(draw), fill, known)
             return found if move.surely or found != self._parent else None
 
         return _until_valid(self._space, child)
@@ -193,7 +193,7 @@ def neighbours(
     seen = {architecture}
     for derivation in _trace(space, architecture, known):
         for changed in alternatives(derivation, known, draw):
-            found = _complete(changed, lambda d: _follow(d, known.get(d.key)) or fill(d))
+            found = _complete(changed, fill, known)
             if found not in seen and space.violation(found) is None:
                 yield found
             seen.add(found)
@@ -210,10 +210,22 @@ def _by_key(decisions: Iterable[Decision]) -> Known:
     return {(decision[0], decision[1]): decision for decision in decisions}
 
 
-def _complete(derivation: Derivation, fill: Fill) -> Architecture:
+def _complete(derivation: Derivation, fill: Fill, known: Known | None = None) -> Architecture:
+    """Takes the known decisions where they are admissible, and `fill`s the other holes."""
     while derivation.site is not None:
-        derivation = fill(derivation)
+        followed = derivation if known is None else _followed(derivation, known)
+        derivation = followed if followed.site is None else fill(followed)
     return derivation.architecture()
+
+
+def _followed(derivation: Derivation, known: Known) -> Derivation:
+    if type(derivation) is Derivation:
+        return derivation.follow(known)
+    while derivation.site is not None:  # a view that has decisions of its own
+        if (further := _follow(derivation, known.get(derivation.key))) is None:
+            break
+        derivation = further
+    return derivation
 
 
 def _until_valid(space: SearchSpace, make: Callable[[], Architecture | None]) -> Architecture:
@@ -265,16 +277,12 @@ def _first(derivation: Derivation) -> Derivation:
 
 def _follow(derivation: Derivation, decision: Decision | None) -> Derivation | None:
     """The known decision if it is admissible here; an argument that is gone reads the latest value."""
-    if decision is None:
-        return None
-    site, options = derivation.site, derivation.options
+    site = derivation.site
     assert site is not None
-    if options:
-        if decision.option in options:
-            return derivation.take(decision.option, decision.ids)
-        return derivation.take(options[-1]) if site.kind == USE else None
-    inside = site.term.low <= decision.option <= site.term.high  # type: ignore[attr-defined]
-    return derivation.take(decision.option) if inside else None
+    option = None if decision is None else fitting(site, derivation.options, decision.option)
+    if decision is None or option is None:
+        return None
+    return derivation.take(option, decision.ids if site.kind == REPEAT else ())
 
 
 def _trace(space: SearchSpace, architecture: Architecture, known: Known) -> list[Derivation]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from nas import sites
 from nas.architecture import Decision
 from nas.derivation import value_number
 from nas.printer import to_text
-from nas.sites import Site
+from nas.sites import CHOICE, EXPAND, FIXED, LET, NODE, NUMBER, PROGRAM, REPEAT, RULE, SHARED, USE, Site
 from nas.term import (
     Choice,
     Define,
@@ -76,46 +75,47 @@ def copies(body: Term, number: int) -> Term:
 class _Unfolder:
     def __init__(self, space: SearchSpace, decisions: dict[tuple[int, tuple[int, ...]], Decision]) -> None:
         self.space = space
+        self.texts = space.layout.texts
         self.decisions = decisions
         self.shared: dict[int, Term] = {}
-        self.values: dict[int, str] = {}  # names of a program's values
+        self.values: dict[int, Name] = {}  # of a program
         self.statements = 0
 
     def build(self, site: Site, prefix: tuple[int, ...]) -> Term:
-        match site.kind:
-            case sites.FIXED:
-                term = fixed(site)
-                if id(term) not in self.space.layout.texts:
-                    _remember(term, self.space.layout.texts)
-                return term
-            case sites.CHOICE:
-                return self.build(site.children[int(self.option(site, prefix))], prefix)
-            case sites.NUMBER:
-                return self.number(site, prefix)
-            case sites.REPEAT:
-                return self.repeat(site, prefix)
-            case sites.SHARED:
-                if site.index not in self.shared:
-                    self.shared[site.index] = self.build(site.children[0], ())
-                return self.shared[site.index]
-            case sites.RULE:
-                return self.build(site.children[0], prefix)
-            case sites.EXPAND:
-                return self.build(site.children[0].children[0], (*prefix, site.index, 0))
-            case sites.LET:
-                return self.statement(site, prefix)
-            case sites.USE:
-                return Name(self.values[int(self.option(site, prefix))])
-            case _:
-                return self.node(site, prefix)
+        while site.kind == CHOICE:
+            site = site.children[int(self.decisions[site.index, prefix].option)]
+        kind = site.kind
+        if kind == FIXED:
+            return self.whole(site)
+        if kind in (NODE, PROGRAM):
+            return self.node(site, prefix)
+        if kind == USE:
+            return self.values[int(self.decisions[site.index, prefix].option)]
+        if kind == LET:
+            return self.statement(site, prefix)
+        if kind == NUMBER:
+            return self.number(site, prefix)
+        if kind == REPEAT:
+            return self.repeat(site, prefix)
+        if kind == SHARED:
+            if site.index not in self.shared:
+                self.shared[site.index] = self.build(site.children[0], ())
+            return self.shared[site.index]
+        if kind == RULE:
+            return self.build(site.children[0], prefix)
+        assert kind == EXPAND
+        return self.build(site.children[0].children[0], (*prefix, site.index, 0))
 
-    def option(self, site: Site, prefix: tuple[int, ...]) -> int | float:
-        return self.decisions[site.index, prefix].option
+    def whole(self, site: Site) -> Term:
+        term = site.plain or fixed(site)
+        if id(term) not in self.texts:
+            _remember(term, self.texts)
+        return term
 
     def number(self, site: Site, prefix: tuple[int, ...]) -> Term:
         term = site.term
         assert isinstance(term, Number)
-        value = self.option(site, prefix)
+        value = self.decisions[site.index, prefix].option
         return Literal(int(value) if term.integer else float(value))
 
     def repeat(self, site: Site, prefix: tuple[int, ...]) -> Term:
@@ -123,7 +123,7 @@ class _Unfolder:
         assert isinstance(term, Repeat)
         decision = self.decisions.get((site.index, prefix))
         number = term.low if decision is None else int(decision.option)
-        if body.kind == sites.FIXED or term.tied:
+        if body.kind == FIXED or term.tied:
             return copies(self.build(body, prefix), number) if number else Seq(())
         ids = range(number) if decision is None or not decision.ids else decision.ids
         return seq(*(self.build(body, (*prefix, site.index, element)) for element in ids))
@@ -131,14 +131,14 @@ class _Unfolder:
     def statement(self, site: Site, prefix: tuple[int, ...]) -> Term:
         assert isinstance(site.term, Let)
         body = self.build(site.children[0], prefix)
-        self.values[value_number(self.space.layout, site.slot, prefix)] = f"x{self.statements}"
+        self.values[value_number(self.space.layout, site.slot, prefix)] = Name(f"x{self.statements}")
         self.statements += 1
         return body
 
     def node(self, site: Site, prefix: tuple[int, ...]) -> Term:
         term = site.term
         if isinstance(term, Program):
-            self.values.update((i, name) for i, (name, _) in enumerate(term.inputs))
+            self.values.update((i, Name(name)) for i, (name, _) in enumerate(term.inputs))
         built = [self.build(child, prefix) for child in site.children]
         match term:
             case Op(name, args, attributes):

@@ -82,10 +82,13 @@ def test_what_is_believed_of_trials_in_flight_leaves_the_mean_and_lowers_the_dou
     run(searcher, smooth, 20)
     searcher.ask(1)  # learns
     flying = [each.code for each in searcher._pending.values()]
-    before = searcher._process.predict(searcher._measure(searcher._known, searcher._distances.pack(flying)))
+    across = searcher._measured.to(["flying"], flying)
+    assert across.shape[1:] == (20, 1)
+    before = searcher._process.predict(across)
     searcher.ask(1)  # believes
-    after = searcher._process.predict(searcher._measure(searcher._known, searcher._distances.pack(flying)))
-    assert len(searcher._known[0].shares) == 21
+    across = searcher._measured.to(["flying"], flying)
+    assert across.shape[1:] == (21, 1)
+    after = searcher._process.predict(across)
     np.testing.assert_allclose(after[0], before[0], atol=1e-6)
     assert (after[1] < before[1]).all()
 

@@ -128,7 +128,7 @@ def test_a_larger_budget_continues_a_finished_run(uninterrupted, tmp_path, unrep
         ("seed=1", "seed: expected 0, as logged; got 1; "),
         ("evaluator.lr=0.2", "evaluator: expected ['ClassificationEvaluator', '"),
         ("search.fidelity=1", "fidelity: expected None, as logged; got {'name': 'epochs', 'value': 1.0}; "),
-        ("hashing=none", "hashing: expected 'text', as logged; got 'none'; "),
+        ("hashing=none", "hashing: expected 'functional', as logged; got 'none'; "),
         ("cache.forget=0.5", "cache: expected {'evaluations': 1, 'forget': 0.0, 'capacity': 100000, "),
     ],
 )

@@ -16,6 +16,7 @@ FIELDS = {  # of the lines of a log, as nas/eventlog.py describes them
     "opened": "format session seed space evaluator searcher hashing hashing_options cache budget baseline "
     "final fidelity time_limit config versions commit process",
     "asked": "trial stage architecture digest decisions fidelity seed parent resumable info",
+    "hashed": "trial digest settings reason seconds worker started finished",
     "cached": "trial outcome holder key dropped",
     "started": "trial clock",
     "evaluated": "trial evaluation worker started finished",

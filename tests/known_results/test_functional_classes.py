@@ -62,6 +62,7 @@ def test_all_cells_are_in_their_exact_classes(reading: tuple[str, str], cells: l
     assert found.sound
 
 
+@pytest.mark.slow
 def test_accuracy_varies_within_classes_as_it_does_between_trainings(
     cells: list[Architecture], shared_data: Path
 ) -> None:

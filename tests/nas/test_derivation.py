@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nas.architecture import Decision, Key
-from nas.derivation import Derivation
+from nas.derivation import Derivation, Known
 from nas.dsl import integer, let, oneof, op, optional, program, real, ref, repeat, rule, shared, use
 from nas.errors import SpaceError
 from nas.operators import enumerate_architectures, replay, sample
 from nas.space import SearchSpace
-from nas.term import Term
+from nas.term import Number, Term, Use
 from tests.nas.toy_spaces import SPACES, TOYS, VOCABULARY
 from tests.nas.toy_terms import spaces
 
@@ -238,3 +238,43 @@ def test_every_order_of_options_reaches_every_architecture_once():
     found = [x.decisions for x in enumerate_architectures(toy)]
     assert found == sorted(found, key=lambda decisions: [decision.option for decision in decisions])
     assert len(set(found)) == len(found) == 2 * 7
+
+
+def stepwise(derivation: Derivation, known: Known) -> Derivation:
+    """What `follow` says, one `take` at a time."""
+    while derivation.site is not None and derivation.key in known:
+        _, _, option, ids = known[derivation.key.hole, derivation.key.prefix]
+        hole, options = derivation.choice, derivation.options
+        if isinstance(hole, Number) and not hole.integer:
+            fits = hole.low <= option <= hole.high
+        else:
+            fits = option in options
+        if not fits and not isinstance(hole, Use):
+            break
+        derivation = derivation.take(option, ids) if fits else derivation.take(options[-1])
+    return derivation
+
+
+@pytest.mark.parametrize("toy", TOYS, ids=lambda toy: toy.name)
+def test_following_takes_what_is_known_as_if_one_by_one(toy):
+    """From each hole on the way to one architecture, by the decisions of another and by its own."""
+    toy, rng = toy.space(), np.random.default_rng(0)
+    for _ in range(20):
+        walked = random_walk(toy.start(), rng)
+        for architecture in (walked[-1].architecture(), sample(toy, rng)):
+            known: Known = {(d.hole, d.prefix): d for d in architecture.decisions}
+            for derivation in walked:
+                followed, expected = derivation.follow(known), stepwise(derivation, known)
+                assert (followed.site, followed.options) == (expected.site, expected.options)
+                assert followed.decisions == expected.decisions
+
+
+def test_following_an_argument_whose_value_is_gone_reads_the_latest():
+    chain = space(
+        program(op.inputs(x="tensor"), repeat(let("tensor", op.norm(use("tensor"))), 1, 3), y=use("tensor"))
+    )
+    whole = next(each for each in enumerate_architectures(chain) if each.text.endswith("y=x2)"))
+    known: Known = {(d.hole, d.prefix): d for d in whole.decisions}
+    shorter = chain.start().take(2).follow(known)
+    assert shorter.site is None
+    assert shorter.architecture().text.endswith("y=x1)")

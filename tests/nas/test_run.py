@@ -16,7 +16,7 @@ DIGITS = "+experiment=digits executor=inline"
 # arguments after those of DIGITS -> the beginning of the line that refuses them
 REFUSED_WITH_DIGITS = {
     # names of components
-    "space.name=x": 'ConfigError: space "x" is not registered; registered: darts, deepconv, macro, ',
+    "space.name=x": 'ConfigError: space "x" is not registered; registered: activation, darts, deepconv, ',
     "searcher.name=x": 'ConfigError: searcher "x" is not registered; registered: asha, bisection, ',
     "evaluator.name=x": 'ConfigError: evaluator "x" is not registered; registered: classification, ',
     "executor.name=x": 'ConfigError: executor "x" is not registered; registered: inline, ray, simulated',
@@ -80,8 +80,8 @@ REFUSED = {
     "+experiment=digts": f"ConfigError: experiment: one of {EXPERIMENTS} is expected, digts came; did you me",
     "experiment=digits": "ConfigError: experiment: an experiment is added with a plus: +experiment=NAME, one",
     "+experiment=null": "ConfigError: a group expects an option's name, a NoneType came; see --help",
-    "+experiment=digits space=x": "ConfigError: space: one of darts, darts_small, deepconv, ",
-    "+experiment=digits space=": "ConfigError: space: one of darts, ",
+    "+experiment=digits space=x": "ConfigError: space: one of activation, activation_units, darts, ",
+    "+experiment=digits space=": "ConfigError: space: one of activation, ",
     "+experiment=digits searcher=randm": "ConfigError: searcher: one of asha, exhaustive, ",
     "+experiment=digits executor.mode=x": 'ConfigError: executor.mode: expected "actors" or "tasks", got ',
     "+experiment=digits +executor.x=1": "ConfigError: executor.x: unknown option of ray; known: address, ",

@@ -87,6 +87,7 @@ def test_a_right_hash_passes_and_leaves_all_files(table: Path, tmp_path: Path) -
     assert all(float(row["within"]) < float(row["overall"]) for row in spreads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [("Joining", "join"), ("Splitting", "split")])
 def test_classes_that_are_joined_or_split_fail_with_examples(
     name: str, kind: str, table: Path, tmp_path: Path
