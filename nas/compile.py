@@ -49,14 +49,14 @@ def infer_shape(
         CompileError: the place in the expression, what was expected there, what came, what to do.
     """
     part, context = _root(architecture, num_classes, vocabulary, mode)
-    out = part.shape(_checked_input(input_shape), context)
+    out = part.shape(checked_input(input_shape), context)
     if num_classes is not None and out != (num_classes,):
         remedy = "end the network with head()"
         raise CompileError(f"root: expected ({num_classes},) for {num_classes} classes; got {out}; {remedy}")
     return out
 
 
-def _checked_input(shape: Shape) -> Shape:
+def checked_input(shape: Shape) -> Shape:
     whole = all(isinstance(side, int) and side >= 1 for side in shape)
     if len(shape) not in (1, 3) or not whole:
         raise CompileError(f"input: expected (C, H, W) or (F,), each at least 1; got {tuple(shape)}")
@@ -87,12 +87,12 @@ def compile_network(
     """
     infer_shape(architecture, input_shape, num_classes, vocabulary=vocabulary, mode=mode)
     part, context = _root(architecture, num_classes, vocabulary, mode)
-    with _seeded(seed):
+    with seeded(seed):
         return part.build(tuple(input_shape), context)
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """The CPU's generator, from which torch draws initial weights, seeded for a while.
 
     `torch.manual_seed` would also reseed every CUDA device and leave it so.

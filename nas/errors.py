@@ -21,6 +21,10 @@ class CompileError(NasError, ValueError):
     """An architecture whose shapes or attributes cannot be built, with the place in its expression."""
 
 
+class RelaxError(NasError, ValueError):
+    """A search space that has no supernet, with the place and the reason."""
+
+
 class ProtocolError(NasError, RuntimeError):
     """Calls in an order that an interface does not allow, such as a trial told twice."""
 

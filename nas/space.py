@@ -32,6 +32,8 @@ class SearchSpace:
         expression: a term, or its text.
         vocabulary: the primitives it may use; None for the standard networks' (`nas.layers.NETWORK`).
         constraints: callables `architecture -> None | reason`; must be picklable for workers.
+        gate: how a supernet relaxes k inputs out of n of its cells' nodes: with "none", each edge may also
+            be none, as in DARTS; None where no node chooses its inputs. It changes no architecture.
 
     Raises:
         SpaceError: unknown primitives or attributes, values out of range, unbound or clashing names,
@@ -45,6 +47,7 @@ class SearchSpace:
         *,
         vocabulary: Vocabulary | None = None,
         constraints: Sequence[Constraint] = (),
+        gate: str | None = None,
     ) -> None:
         if vocabulary is None:
             from nas.layers import NETWORK as vocabulary  # noqa: N811 - standard vocabulary, on demand
@@ -52,6 +55,9 @@ class SearchSpace:
         self.expression = parse_term(expression) if isinstance(expression, str) else expression
         self.vocabulary = vocabulary
         self.constraints = _checked_constraints(name, constraints)
+        if gate not in (None, "none"):
+            raise SpaceError(f'{name}: gate: "none" or None is expected; got {gate!r}')
+        self.gate = gate
         try:
             self._prepare()
         except RecursionError:
@@ -164,7 +170,7 @@ class SearchSpace:
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.name, self.expression, self.vocabulary, self.constraints)
+        return _rebuild, (self.name, self.expression, self.vocabulary, self.constraints, self.gate)
 
 
 def _checked_name(name: object) -> str:
@@ -180,5 +186,7 @@ def _checked_constraints(name: str, constraints: Sequence[Constraint]) -> tuple[
     return tuple(constraints)
 
 
-def _rebuild(name: str, expression: Term, vocabulary: Vocabulary, constraints: Any) -> SearchSpace:
-    return SearchSpace(name, expression, vocabulary=vocabulary, constraints=constraints)
+def _rebuild(
+    name: str, expression: Term, vocabulary: Vocabulary, constraints: Any, gate: str | None
+) -> SearchSpace:
+    return SearchSpace(name, expression, vocabulary=vocabulary, constraints=constraints, gate=gate)

@@ -12,15 +12,11 @@ node; of a node the two operations, then the inputs that they read.
 
 from __future__ import annotations
 
-import ast
-from itertools import combinations
-from textwrap import shorten
-
 from nas.architecture import Architecture
-from nas.dsl import choose, define, oneof, op, ref, repeat
-from nas.errors import SpaceError
+from nas.dsl import op
 from nas.space import SearchSpace
-from nas.term import Define, Literal, Op, Term, seq
+from nas.term import Term
+from search_spaces.darts_cells import architecture_of, cell_space, genotype_of
 
 # name in the published genotypes -> operation
 OPERATIONS: dict[str, Term] = {
@@ -33,8 +29,6 @@ OPERATIONS: dict[str, Term] = {
     "dil_conv_5x5": op.dil_conv(kernel=5),
 }
 
-NODES = 4
-_JOINED = range(2, 2 + NODES)  # a cell's output, numbered after its two inputs
 _NAMES = {operation: name for name, operation in OPERATIONS.items()}
 
 # the cells of the first-order search (V1) and of the second-order search (V2), as published
@@ -64,28 +58,7 @@ def space(channels: int = 36, layers: int = 20) -> SearchSpace:
     Raises:
         SpaceError: too few layers, or no positive number of channels.
     """
-    if layers < 3:
-        raise SpaceError(f"darts: layers are expected to be at least 3, {layers} came")
-    normal = op.cell(*_nodes(), inputs=2, output="concat")
-    reduction = op.cell(*_nodes(), inputs=2, output="concat", stride=2)
-    body = op.chain(_stack(layers), width=channels) >> op.head()
-    return SearchSpace("darts", define(body, normal=normal, reduction=reduction))
-
-
-def _nodes() -> list[Term]:
-    operation = oneof(*OPERATIONS.values())
-    return [op.node(operation, operation, inputs=choose(2, *range(2 + number))) for number in range(NODES)]
-
-
-def _stack(layers: int) -> Term:
-    first, second = layers // 3, 2 * layers // 3
-    return seq(
-        repeat(ref("normal"), first),
-        ref("reduction"),
-        repeat(ref("normal"), second - first - 1),
-        ref("reduction"),
-        repeat(ref("normal"), layers - second - 1),
-    )
+    return cell_space("darts", list(OPERATIONS.values()), channels, layers)
 
 
 def genotype(architecture: Architecture) -> str:
@@ -94,26 +67,7 @@ def genotype(architecture: Architecture) -> str:
     Raises:
         SpaceError: the architecture is of another space.
     """
-    root = architecture.term
-    cells = dict(root.bindings) if isinstance(root, Define) else {}
-    normal, reduction = _edges(cells.get("normal")), _edges(cells.get("reduction"))
-    if normal is None or reduction is None:
-        got = shorten(architecture.text, 100, placeholder=" ...")
-        raise SpaceError(f"darts: an architecture of this space is expected; got {got}")
-    ends = f"{list(_JOINED)}"
-    return f"Genotype(normal={normal}, normal_concat={ends}, reduce={reduction}, reduce_concat={ends})"
-
-
-def _edges(cell: Term | None) -> list[tuple[str, int]] | None:
-    """(operation, input) of all edges of a cell, node by node; None where it is none of this space."""
-    nodes = cell.args if isinstance(cell, Op) else ()
-    edges: list[tuple[str, int]] = []
-    for node in nodes:
-        sources = dict(node.attributes).get("inputs") if isinstance(node, Op) else None
-        if not (isinstance(node, Op) and isinstance(sources, Literal) and isinstance(sources.value, tuple)):
-            return None
-        edges += [(_NAMES.get(o, ""), int(i)) for o, i in zip(node.args, sources.value, strict=False)]  # type: ignore[arg-type]
-    return edges if len(edges) == 2 * NODES and all(name for name, _ in edges) else None
+    return genotype_of("darts", architecture, _NAMES.get)
 
 
 def from_genotype(search_space: SearchSpace, text: str) -> Architecture:
@@ -124,62 +78,4 @@ def from_genotype(search_space: SearchSpace, text: str) -> Architecture:
     Raises:
         SpaceError: the text is no such genotype, or its cells are not in the space.
     """
-    derivation = search_space.start()
-    for cell in _cells(text):
-        for option in _options(cell):
-            derivation = derivation.take(option)
-    return derivation.architecture()
-
-
-def _options(edges: list[tuple[str, int]]) -> list[int]:
-    """Options of one cell's choices, in derivation order."""
-    order = list(OPERATIONS)
-    options: list[int] = []
-    for number in range(NODES):
-        pair = sorted(edges[2 * number : 2 * number + 2], key=lambda edge: edge[1])
-        sources = (pair[0][1], pair[1][1])
-        pairs = list(combinations(range(2 + number), 2))
-        if sources not in pairs or any(name not in order for name, _ in pair):
-            raise SpaceError(
-                f"darts: node {number} is expected to have two different inputs of 0..{1 + number} and "
-                f"operations of {', '.join(order)}; got {pair}"
-            )
-        options += [order.index(name) for name, _ in pair]
-        if number:  # the first node has no choice of inputs
-            options.append(pairs.index(sources))
-    return options
-
-
-def _cells(text: str) -> list[list[tuple[str, int]]]:
-    """Edges of the normal and of the reduction cell."""
-    try:
-        call = ast.parse(text.strip(), mode="eval").body
-        given = (
-            {keyword.arg: keyword.value for keyword in call.keywords} if isinstance(call, ast.Call) else {}
-        )
-        cells = [ast.literal_eval(given[name]) for name in ("normal", "reduce")]
-        well_formed = all(map(_is_cell, cells))
-        well_formed &= all(_joins_all(given[name]) for name in ("normal_concat", "reduce_concat"))
-    except (SyntaxError, ValueError, TypeError, KeyError, RecursionError, MemoryError):
-        well_formed, cells = False, []
-    if not well_formed:
-        raise SpaceError(
-            "darts: Genotype(normal=[...], normal_concat=[2, 3, 4, 5], reduce=[...], reduce_concat=...) is "
-            f"expected, with 8 edges (operation, input) in each cell; got {text[:80]!r}"
-        )
-    return cells
-
-
-def _is_cell(edges: object) -> bool:
-    return (
-        isinstance(edges, list)
-        and len(edges) == 2 * NODES
-        and all(isinstance(edge, tuple) and list(map(type, edge)) == [str, int] for edge in edges)
-    )
-
-
-def _joins_all(node: ast.expr) -> bool:
-    """Whether all nodes are joined, as `range(2, 6)` or as a list."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
-        return [ast.literal_eval(argument) for argument in node.args] == [_JOINED.start, _JOINED.stop]
-    return list(ast.literal_eval(node)) == list(_JOINED)
+    return architecture_of(search_space, text, list(OPERATIONS))

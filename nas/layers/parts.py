@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from textwrap import shorten
@@ -53,17 +53,19 @@ def make_part(term: Term, scope: Scope, path: str = "root", label: str | None = 
         case tree.Op():
             return _primitive_part(term, scope, path, label)
         case tree.Seq(parts):
-            paths = tuple(f"{path}.parts[{i}]" for i in range(len(parts)))
-            return _Sequence(parts, scope, paths, label or "sequence")
+            return SequencePart(_making(parts, scope, f"{path}.parts"), label or "sequence")
         case tree.Repeat(body, low, high) if low == high:
-            paths = tuple(f"{path}.body[{i}]" for i in range(low))
-            return _Sequence((body,) * low, scope, paths, label or "repeat")
+            return SequencePart(_making((body,) * low, scope, f"{path}.body"), label or "repeat")
     hint = "fill its holes before compiling" if list(tree.children(term)) else "write a network here"
     got = f"{type(term).__name__} {shorten(str(term), 60)}"
     raise CompileError(f"{path}: expected a network; got {got}; {hint}")
 
 
-def _primitive_part(op: tree.Op, scope: Scope, path: str, label: str | None) -> _PrimitivePart:
+def _making(terms: tuple[Term, ...], scope: Scope, path: str) -> Callable[[], tuple[Part, ...]]:
+    return lambda: tuple(make_part(term, scope, f"{path}[{i}]") for i, term in enumerate(terms))
+
+
+def _primitive_part(op: tree.Op, scope: Scope, path: str, label: str | None) -> PrimitivePart:
     place = f'{path} "{op.name}"'
     reason = scope.vocabulary.check(op.name, [name for name, _ in op.attributes], len(op.args))
     if reason is not None:
@@ -72,7 +74,7 @@ def _primitive_part(op: tree.Op, scope: Scope, path: str, label: str | None) -> 
     if primitive.shape is None or primitive.build is None:
         raise CompileError(f"{place}: expected a network; got a primitive of kind {primitive.kind}")
     given = {name: _value(primitive, name, value, scope, place) for name, value in op.attributes}
-    return _PrimitivePart(primitive, op, given, scope, path, label or op.name)
+    return PrimitivePart(primitive, given, _making(op.args, scope, f"{path}.args"), path, label or op.name)
 
 
 def _value(primitive: Primitive, name: str, term: Term, scope: Scope, place: str) -> Any:
@@ -99,13 +101,12 @@ def _placed(place: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class _PrimitivePart:
-    """A primitive with its attributes checked."""
+class PrimitivePart:
+    """A primitive with its attributes checked; `make` gives the parts that are its arguments."""
 
     primitive: Primitive
-    op: tree.Op
     given: Mapping[str, Any]
-    scope: Scope
+    make: Callable[[], tuple[Part, ...]]
     path: str
     label: str
 
@@ -115,7 +116,7 @@ class _PrimitivePart:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        return tuple(make_part(a, self.scope, f"{self.path}.args[{i}]") for i, a in enumerate(self.op.args))
+        return self.make()
 
     @property
     def steps(self) -> tuple[Part, ...]:
@@ -143,12 +144,10 @@ class _PrimitivePart:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sequence:
+class SequencePart:
     """One part after the other; a stride from outside goes to the first part that can take it."""
 
-    terms: tuple[Term, ...]
-    scope: Scope
-    paths: tuple[str, ...]
+    make: Callable[[], tuple[Part, ...]]
     label: str
 
     @property
@@ -157,9 +156,7 @@ class _Sequence:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        return tuple(
-            make_part(term, self.scope, path) for term, path in zip(self.terms, self.paths, strict=True)
-        )
+        return self.make()
 
     @property
     def steps(self) -> tuple[Part, ...]:
@@ -173,7 +170,7 @@ class _Sequence:
 
     def shape(self, in_shape: Inputs, context: Context) -> Shape:
         shape = in_shape
-        for part, inner in self._in_context(context):
+        for part, inner in in_context(self.parts, context):
             shape = part.shape(shape, inner)
         return shape  # type: ignore[return-value] - a pair reaches cells only
 
@@ -182,13 +179,15 @@ class _Sequence:
 
         modules = nn.Sequential()
         shape = in_shape
-        for index, (part, inner) in enumerate(self._in_context(context)):
+        for index, (part, inner) in enumerate(in_context(self.parts, context)):
             modules.add_module(f"{part.label}_{index}", part.build(shape, inner))
             shape = part.shape(shape, inner)
         return modules
 
-    def _in_context(self, context: Context) -> Iterator[tuple[Part, Context]]:
-        for part in self.parts:
-            yield part, context
-            if context.stride != 1 and part.takes_stride():
-                context = replace(context, stride=1)
+
+def in_context(parts: tuple[Part, ...], context: Context) -> Iterator[tuple[Part, Context]]:
+    """The parts of a sequence, each with its context: the first that takes a stride uses it up."""
+    for part in parts:
+        yield part, context
+        if context.stride != 1 and part.takes_stride():
+            context = replace(context, stride=1)

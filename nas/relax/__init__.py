@@ -1,0 +1,1 @@
+"""From a search space to one supernet with shared weights, and back to an architecture."""

@@ -1,0 +1,231 @@
+"""Sub-expressions with holes as parts: the composites of the vocabulary build supernets from them; no torch.
+
+A part of one shape stands wherever an ordinary one does. Parts of several shapes (`shapes`, `spread`) follow
+one another in sequences, repeats, choices and residuals up to the head; other composites refuse them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from nas.errors import RelaxError
+from nas.layers.parts import PrimitivePart, SequencePart, in_context
+from nas.primitives import Context, Inputs, Part, Shape
+from nas.relax.holes import Hole
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from nas.relax.modules import Board, Picks
+
+Shapes: TypeAlias = tuple[Shape, ...]
+
+
+def shapes_of(part: Part, in_shape: Inputs, context: Context) -> Shapes:
+    """All shapes that may come out, in a fixed order."""
+    shapes = getattr(part, "shapes", None)
+    return (part.shape(in_shape, context),) if shapes is None else shapes(in_shape, context)
+
+
+def spread_of(part: Any, in_shape: Inputs, context: Context) -> nn.Module:
+    """A module that gives a value and its share for each of `shapes_of`, None for those of no weight."""
+    from nas.relax.modules import Single
+
+    if hasattr(part, "spread") and len(part.shapes(in_shape, context)) > 1:
+        return part.spread(in_shape, context)
+    return Single(part.build(in_shape, context))
+
+
+class OneShape:
+    """A part with holes where one shape is asked for."""
+
+    path: str
+
+    @property
+    def name(self) -> str | None:
+        return None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return ()
+
+    @property
+    def steps(self) -> tuple[Part, ...]:
+        return (self,)  # type: ignore[return-value] - a part, with what subclasses add
+
+    def attributes(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002 - has none
+        return {}
+
+    def shape(self, in_shape: Inputs, context: Context) -> Shape:
+        found = self.shapes(in_shape, context)  # type: ignore[attr-defined]
+        if len(found) > 1:
+            listed = ", ".join(map(str, found))
+            raise RelaxError(f"{self.path}: options of one shape are expected here; they have {listed}")
+        return found[0]
+
+    def build(self, in_shape: Inputs, context: Context) -> nn.Module:
+        from nas.relax.modules import Joined
+
+        self.shape(in_shape, context)
+        return Joined(self.spread(in_shape, context))  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class MixedPart(OneShape):
+    """A choice among parts, decided by one hole or, for attributes, by several."""
+
+    board: Board
+    picks: tuple[Picks, ...]
+    options: tuple[Part, ...]
+    path: str
+    label: str = "mixed"
+
+    def takes_stride(self) -> bool:
+        return any(option.takes_stride() for option in self.options)
+
+    def shapes(self, in_shape: Inputs, context: Context) -> Shapes:
+        return _union([shapes_of(option, in_shape, context) for option in self.options])
+
+    def build(self, in_shape: Inputs, context: Context) -> nn.Module:
+        from nas.relax.modules import Mixed
+
+        self.shape(in_shape, context)
+        return Mixed(self.board, self.picks, [option.build(in_shape, context) for option in self.options])
+
+    def spread(self, in_shape: Inputs, context: Context) -> nn.Module:
+        from nas.relax.modules import SpreadChoice
+
+        shapes = self.shapes(in_shape, context)
+        spreads = [spread_of(option, in_shape, context) for option in self.options]
+        places = [_places(shapes_of(option, in_shape, context), shapes) for option in self.options]
+        return SpreadChoice(self.board, self.picks, spreads, places, len(shapes))
+
+
+@dataclass(frozen=True)
+class RelaxedSequence(OneShape):
+    """One part after the other, as `SequencePart`."""
+
+    make: Callable[[], tuple[Part, ...]]
+    path: str
+    label: str
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return self.make()
+
+    @property
+    def steps(self) -> tuple[Part, ...]:
+        return tuple(step for part in self.parts for step in part.steps)
+
+    def takes_stride(self) -> bool:
+        return any(part.takes_stride() for part in self.parts)
+
+    def shapes(self, in_shape: Inputs, context: Context) -> Shapes:
+        return staged_shapes(self.parts, in_shape, context)[-1]
+
+    def build(self, in_shape: Inputs, context: Context) -> nn.Module:
+        if all(len(found) == 1 for found in staged_shapes(self.parts, in_shape, context)):
+            return SequencePart(self.make, self.label).build(in_shape, context)
+        return super().build(in_shape, context)
+
+    def spread(self, in_shape: Inputs, context: Context) -> nn.Module:
+        return staged(self.parts, in_shape, context)
+
+
+def staged_shapes(parts: tuple[Part, ...], in_shape: Inputs, context: Context) -> list[Shapes]:
+    """Shapes before the first part and after each."""
+    found: list[Shapes] = [(in_shape,)]  # type: ignore[list-item] - a pair reaches cells only
+    for part, inner in in_context(parts, context):
+        found.append(_union([shapes_of(part, shape, inner) for shape in found[-1]]))
+    return found
+
+
+def staged(parts: tuple[Part, ...], in_shape: Inputs, context: Context) -> Any:
+    """The parts as a `SpreadSequence`."""
+    from nas.relax.modules import SpreadSequence
+
+    shapes = staged_shapes(parts, in_shape, context)
+    stages, places = [], []
+    for number, (part, inner) in enumerate(in_context(parts, context)):
+        stages.append([spread_of(part, shape, inner) for shape in shapes[number]])
+        after = shapes[number + 1]
+        places.append([_places(shapes_of(part, shape, inner), after) for shape in shapes[number]])
+    return SpreadSequence(stages, places, [len(found) for found in shapes[1:]])
+
+
+@dataclass(frozen=True)
+class DepthPart(OneShape):
+    """A repeat whose number of copies is a hole."""
+
+    board: Board
+    hole: Hole
+    counts: tuple[int, ...]
+    make: Callable[[], tuple[Part, ...]]  # as many copies as there may be
+    path: str
+    label: str = "repeat"
+
+    def takes_stride(self) -> bool:
+        return any(part.takes_stride() for part in self.make())
+
+    def shapes(self, in_shape: Inputs, context: Context) -> Shapes:
+        found = staged_shapes(self.make(), in_shape, context)
+        return _union([found[count] for count in self.counts])
+
+    def spread(self, in_shape: Inputs, context: Context) -> nn.Module:
+        from nas.relax.modules import SpreadDepth
+
+        found, copies = staged_shapes(self.make(), in_shape, context), staged(self.make(), in_shape, context)
+        shapes = self.shapes(in_shape, context)
+        places = [_places(found[count], shapes) for count in self.counts]
+        return SpreadDepth(self.board, self.hole.number, self.counts, copies, places, len(shapes))
+
+
+@dataclass(frozen=True)
+class ResidualPart(OneShape):
+    """Input plus a body that may have several shapes."""
+
+    plain: PrimitivePart
+    path: str
+    label: str
+
+    @property
+    def name(self) -> str | None:
+        return self.plain.name
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return self.plain.parts
+
+    def takes_stride(self) -> bool:
+        return self.plain.takes_stride()
+
+    def shapes(self, in_shape: Inputs, context: Context) -> Shapes:
+        return _union([self._targets(in_shape, context)])
+
+    def _targets(self, in_shape: Inputs, context: Context) -> Shapes:
+        from nas.layers.wiring import larger
+
+        found = shapes_of(self.plain.parts[0], in_shape, context)
+        return tuple(larger(in_shape, shape) for shape in found)  # type: ignore[arg-type]
+
+    def build(self, in_shape: Inputs, context: Context) -> nn.Module:
+        if len(shapes_of(self.plain.parts[0], in_shape, context)) == 1:
+            return self.plain.build(in_shape, context)
+        return super().build(in_shape, context)
+
+    def spread(self, in_shape: Inputs, context: Context) -> nn.Module:
+        from nas.relax.modules import SpreadResidual
+
+        shapes, targets = self.shapes(in_shape, context), self._targets(in_shape, context)
+        body = spread_of(self.plain.parts[0], in_shape, context)
+        return SpreadResidual(body, targets, _places(targets, shapes), len(shapes))
+
+
+def _union(found: list[Shapes]) -> Shapes:
+    return tuple(dict.fromkeys(shape for shapes in found for shape in shapes))
+
+
+def _places(found: Shapes, among: Shapes) -> tuple[int, ...]:
+    return tuple(among.index(shape) for shape in found)

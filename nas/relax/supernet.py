@@ -1,0 +1,78 @@
+"""Supernet: all networks of a space at once, with shared weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from nas.compile import checked_input, seeded
+from nas.errors import RelaxError
+from nas.primitives import Context, Shape
+from nas.relax.choices import chosen_options
+from nas.relax.modules import Board, Weight, constant, discretized
+from nas.relax.relaxing import Relaxing
+
+if TYPE_CHECKING:
+    from nas.architecture import Architecture
+    from nas.space import SearchSpace
+
+
+class Supernet(nn.Module):
+    """A network whose choices are weighted; made by `relax`.
+
+    Attributes:
+        space: that it relaxes.
+        holes: that take weights, by number.
+        gates: nodes whose inputs are chosen.
+    """
+
+    def __init__(self, space: SearchSpace, network: nn.Module, relaxing: Relaxing, board: Board) -> None:
+        super().__init__()
+        self.space = space
+        self.network = network
+        self.holes = tuple(relaxing.holes)
+        self.gates = relaxing.holes.gates
+        self._board = board
+
+    def forward(self, x: Tensor, weights: Sequence[Weight]) -> Tensor:
+        """Class scores (batch, classes) of images (batch, C, H, W), one weight for each hole."""
+        self._board.weights = weights
+        return self.network(x)
+
+    def one_hot(self, architecture: Architecture) -> list[Weight]:
+        """The weights that leave one architecture; raises SpaceError if it is of another space."""
+        options = chosen_options(self.space, self.holes, self.gates, architecture)
+        return [constant(len(hole.options), option) for hole, option in zip(self.holes, options, strict=True)]
+
+    def inherited(self, architecture: Architecture) -> nn.Module:
+        """The network of one architecture with the supernet's own modules: training one trains both."""
+        self._board.weights = self.one_hot(architecture)
+        return discretized(self.network)
+
+
+def relax(space: SearchSpace, input_shape: Shape, num_classes: int, *, seed: int = 0) -> Supernet:
+    """The supernet of a space, on the CPU and in training mode, its networks in search mode.
+
+    Args:
+        space: of networks, without recursion and without choices of training settings.
+        input_shape: of one example, (C, H, W) or (F,).
+        num_classes: outputs.
+        seed: of the initial weights.
+
+    Raises:
+        RelaxError: the space cannot be relaxed: the place and why.
+        CompileError: its networks do not fit the shape.
+    """
+    board = Board()
+    relaxing = Relaxing(space, board)
+    context = Context(num_classes, affine=False, mode="search")
+    part = relaxing.root()
+    shape = checked_input(input_shape)
+    out = part.shape(shape, context)
+    if out != (num_classes,):
+        raise RelaxError(f"{space.name}: expected ({num_classes},) for {num_classes} classes; got {out}")
+    with seeded(seed):
+        network = part.build(shape, context)
+    return Supernet(space, network, relaxing, board)
