@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
 
-from nas.evaluation import Evaluation, Evaluator, Status, Task, failure
+from nas.evaluation import Evaluation, Evaluator, Status, Task, failure, perform
 from nas.executor import carry_out
 
 _task_fields = attrgetter(*(field.name for field in fields(Task)))
@@ -116,7 +116,7 @@ class Worker:
         def logged(task: Task) -> Evaluation:
             try:
                 with limited_memory(self._settings.memory_bytes):
-                    return evaluator(task)
+                    return perform(evaluator, task)
             except Exception:
                 print(f"trial {task.trial}: {traceback.format_exc()}", flush=True)
                 raise

@@ -58,7 +58,7 @@ class Agenda:
         ledger = self.ledger
         while not ledger.ready and self._may_ask(capacity):
             asked = self._ask()
-            if asked is not None:
+            if asked is not None and asked.stage is Stage.SEARCH:
                 self._admit(asked)
         if not ledger.ready:
             self._add_baseline_or_final()
@@ -120,7 +120,7 @@ class Agenda:
                 "return no more than `count`"
             )
         if given:
-            return self._enter(Stage.SEARCH, given[0])
+            return self._enter(Stage.SEARCH if given[0].work is None else Stage.SUPERNET, given[0])
         event = self.journal.write("asked", trial=None, stage=Stage.SEARCH, exhausted=exhausted)
         self.ledger.ask_nothing(exhausted=exhausted)
         self.journal.show(event)
@@ -130,7 +130,9 @@ class Agenda:
         """Gives a suggestion its number and its seed."""
         architecture = suggestion.architecture
         number = FIRST_TRIAL[stage] + self.ledger.asked[stage]
-        fidelity = (suggestion.fidelity or self.plan.search_fidelity) if stage is Stage.SEARCH else None
+        fidelity = suggestion.fidelity
+        if stage is Stage.SEARCH:
+            fidelity = fidelity or self.plan.search_fidelity
         entry = Entry(number, suggestion, stage, architecture.digest(), fidelity)
         entry.origin = self.ledger.origin_of(entry)
         entry.seed = entry.origin.seed if entry.origin else trial_seed(self.plan.seed, number)

@@ -12,7 +12,7 @@ from nas.evaluation import Evaluation, Objective, Stage, Task
 from nas.ledger import Ledger
 from nas.outlook import search_is_settled
 from nas.stages import Plan
-from nas.store import FIRST_TRIAL, evaluation_from_json
+from nas.store import evaluation_from_json, stage_of
 
 
 class Custody:
@@ -40,6 +40,8 @@ class Custody:
 
     def task(self, entry: Entry) -> Task:
         """Its evaluation."""
+        if entry.stage is Stage.SUPERNET:
+            return self._work(entry)
         kept, origin = self._checkpoints, entry.origin
         task = Task(
             entry.number,
@@ -57,6 +59,25 @@ class Custody:
             save_to = kept.states.path(entry.number)
         return replace(
             task, checkpoint=kept.states.of(origin.trial) if origin is not None else None, save_to=save_to
+        )
+
+    def _work(self, entry: Entry) -> Task:
+        """Without the time limit of a trial: it is no evaluation of one candidate."""
+        suggestion, states = entry.suggestion, None if self._checkpoints is None else self._checkpoints.states
+        task = Task(
+            entry.number,
+            suggestion.architecture,
+            entry.stage,
+            entry.fidelity,
+            entry.seed,
+            work=suggestion.work,
+        )
+        if states is None:
+            return task
+        return replace(
+            task,
+            checkpoint=None if suggestion.parent is None else states.of(suggestion.parent),
+            save_to=states.path(entry.number) if suggestion.resumable else None,
         )
 
     def keep(self, entry: Entry, evaluation: Evaluation) -> None:
@@ -78,14 +99,17 @@ class Custody:
             self._checkpoints.states.clear()
 
     def _keep_weights(self, trial: int, evaluation: Evaluation) -> None:
-        if self._checkpoints is not None and trial >= FIRST_TRIAL[Stage.FINAL]:
+        if self._checkpoints is not None and stage_of(trial) is Stage.FINAL:
             self._checkpoints.add(trial, evaluation, self._objective)
 
     def _keep_state(self, entry: Entry) -> None:
         """Of a search trial that others may continue; what it continued itself is used up."""
-        if self._checkpoints is None or entry.stage is not Stage.SEARCH:
+        if self._checkpoints is None or entry.stage not in (Stage.SEARCH, Stage.SUPERNET):
             return
         if entry.origin is not None:
             self._checkpoints.states.drop(entry.origin.trial)
+        parent, useful = entry.suggestion.parent, entry.number in self._ledger.useful
+        if entry.stage is Stage.SUPERNET and parent is not None and useful:  # what replaces its parent's
+            self._checkpoints.states.drop(parent)
         if entry.suggestion.resumable:
             self._checkpoints.states.add(entry.number, self._ledger.useful.get(entry.number))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,11 +25,16 @@ class Status(StrEnum):
 
 
 class Stage(StrEnum):
-    """What a trial is for. Only `SEARCH` trials may be answered from a cache."""
+    """What a trial is for. Only `SEARCH` trials may be answered from a cache.
+
+    `SUPERNET` trials are work that a searcher asks for besides its candidates, such as the training of shared
+    weights: they cost, and are no candidates.
+    """
 
     SEARCH = "search"
     BASELINE = "baseline"
     FINAL = "final"
+    SUPERNET = "supernet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ class Task:
             no fault: the work is done from the start, and the info of the evaluation says so.
         save_to: path at which to leave the final weights, or None for not saving.
         hashing: the digest of the architecture is asked for and no evaluation (`nas.hash_jobs`).
+        work: what to carry out in place of an evaluation, or None.
     """
 
     trial: int
@@ -100,6 +106,7 @@ class Task:
     save_to: str | None = None
     done: Fidelity | None = None
     hashing: bool = False
+    work: Work | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +152,23 @@ class Evaluation:
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
         """Inverse of `to_json`."""
         return cls(**{**data, "status": Status(data["status"]), "curve": tuple(data["curve"])})
+
+
+class Work(Protocol):
+    """What a searcher lets workers do besides evaluations; picklable, made anew from the log's facts."""
+
+    def __call__(self, task: Task, evaluator: Evaluator) -> Evaluation:
+        """Carries it out with what the evaluator has, such as its data; it need not have any objective."""
+        ...
+
+
+def perform(evaluator: Callable[[Task], Evaluation], task: Task) -> Evaluation:
+    """The evaluation of a task, or its work; evaluators around others have them as `inner`."""
+    if task.work is None:
+        return evaluator(task)
+    while hasattr(evaluator, "inner"):
+        evaluator = evaluator.inner  # type: ignore[attr-defined]
+    return task.work(task, evaluator)  # type: ignore[arg-type]
 
 
 def failure(status: Status, reason: str, cost_seconds: float = 0.0, **info: Any) -> Evaluation:

@@ -9,11 +9,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import Protocol
 
 from nas.errors import ConfigError, ProtocolError
-from nas.evaluation import Evaluation, Evaluator, Status, Task, failure
+from nas.evaluation import Evaluation, Evaluator, Status, Task, failure, perform
 
 _OUT_OF_MEMORY_TEXTS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
@@ -133,7 +134,7 @@ class InlineExecutor:
         if not self._tasks:
             raise nothing_in_flight()
         task, started = self._tasks.popleft(), self.now()
-        evaluation = carry_out(evaluator, task)
+        evaluation = carry_out(partial(perform, evaluator), task)
         return (Completed(task, evaluation, started, self.now(), "inline"),)
 
     def now(self) -> float:
@@ -171,7 +172,9 @@ class SimulatedExecutor:
         heapify(self._free)
 
     def submit(self, task: Task) -> None:
-        evaluation = _within_limit(carry_out(_require(self._evaluator), task, self.now), task.time_limit)
+        evaluation = _within_limit(
+            carry_out(partial(perform, _require(self._evaluator)), task, self.now), task.time_limit
+        )
         free, worker = heappop(self._free)
         started = max(free, self._now)
         finished = started + max(evaluation.cost_seconds, 0.0)

@@ -43,28 +43,28 @@ class HashingEvaluator:
     """
 
     def __init__(self, evaluator: Evaluator, hasher: Hasher, seconds: float) -> None:
-        self._evaluator = evaluator
+        self.inner = evaluator
         self._hasher = hasher
         self._seconds = seconds
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        return self._evaluator.objectives
+        return self.inner.objectives
 
     @property
     def reported(self) -> Objective:
-        return self._evaluator.reported
+        return self.inner.reported
 
     @property
     def fidelity_range(self) -> tuple[str, float, float] | None:
-        return self._evaluator.fidelity_range
+        return self.inner.fidelity_range
 
     def fingerprint(self) -> str:
-        return self._evaluator.fingerprint()
+        return self.inner.fingerprint()
 
     def __call__(self, task: Task) -> Evaluation:
         if not task.hashing:
-            return self._evaluator(task)
+            return self.inner(task)
         hashed = hash_of(self._hasher, task.architecture)
         info = {"digest": hashed.digest, "settings": hashed.settings, "reason": hashed.reason}
         return Evaluation(Status.COMPLETED, cost_seconds=self._seconds, info=info)

@@ -6,6 +6,7 @@ exactly where the interrupted one stood. Nothing here asks, evaluates or writes.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,8 @@ from nas.evaluation import Evaluation, Fidelity, Objective, Stage
 from nas.hash_jobs import Memo
 from nas.searcher import Suggestion
 from nas.store import rank
+
+NEEDED = (-math.inf, -math.inf)  # rank of a state without which a search cannot go on
 
 # How executors word what an evaluator raised on purpose: the set-up is at fault, not the candidate.
 _FAULT = f"{EvaluationError.__name__}: "
@@ -48,7 +51,7 @@ class Ledger:
         memo: what workers hashed.
         open: trials that are not over, by number.
         ready: trials to start, in order.
-        untold: search trials to tell, in order.
+        untold: trials to tell the searcher, in order.
         running: number of trials that an executor evaluates.
         hashing: number of trials that an executor hashes.
         waiting: number of trials that wait for an equal one.
@@ -191,6 +194,9 @@ class Ledger:
         self.clock = max(self.clock, clock)
         self.running -= 1
         self._count(evaluation)
+        if entry.stage is Stage.SUPERNET:
+            self._worked(entry, evaluation)
+            return
         if entry.stage is not Stage.SEARCH:
             self._end(entry)
             return
@@ -271,6 +277,14 @@ class Ledger:
             return
         value = evaluation.values[self._objective.name]
         self.chosen = Chosen((key, entry.number), entry.suggestion, entry.digest, value)
+
+    def _worked(self, entry: Entry, evaluation: Evaluation) -> None:
+        """Work is told and chosen by nobody; its state replaces the one that it continued."""
+        entry.state, entry.evaluation = State.EVALUATED, evaluation
+        self.untold.append(entry)
+        if entry.suggestion.resumable and evaluation.ok:
+            self.useful.pop(entry.suggestion.parent or 0, None)
+            self.useful[entry.number] = NEEDED
 
     def _note_origin(self, entry: Entry, order: tuple[float, float] | None) -> None:
         """Keeps in mind what others may continue; what this one continued is used up."""

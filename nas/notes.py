@@ -93,7 +93,7 @@ def _ratio_notes(runs: Sequence[Run], sample: Sequence[TrialRow]) -> list[str]:
 
 def _fidelity_notes(runs: Sequence[Run]) -> list[str]:
     found = sorted(
-        {f"{f.name} = {f.value:g}" for run in runs for row in run.record.trials if (f := row.fidelity)}
+        {f"{f.name} = {f.value:g}" for run in runs for row in run.stages[Stage.SEARCH] if (f := row.fidelity)}
     )
     listed = ", ".join(found[:6]) + (", ..." if len(found) > 6 else "")
     return [f"Search trials ran at {listed}; baseline and final trials fully."] if found else []

@@ -25,7 +25,8 @@ def search_is_over(ledger: Ledger, budget: Budget, clock: float) -> bool:
 
 def search_is_settled(ledger: Ledger, budget: Budget, clock: float) -> bool:
     """Whether every search trial there will be was told: the choice is made."""
-    return ledger.asked[Stage.SEARCH] == ledger.over[Stage.SEARCH] and search_is_over(ledger, budget, clock)
+    told = all(ledger.asked[stage] == ledger.over[stage] for stage in (Stage.SEARCH, Stage.SUPERNET))
+    return told and search_is_over(ledger, budget, clock)
 
 
 def is_complete(ledger: Ledger, plan: Plan, clock: float) -> bool:
@@ -77,7 +78,7 @@ def _planned_others(ledger: Ledger, plan: Plan, over: bool) -> int:
         finals += max(0, plan.final - ledger.finals_of[chosen.digest])
     elif not over:
         finals += plan.final
-    return max(plan.baseline, ledger.asked[Stage.BASELINE]) + finals
+    return max(plan.baseline, ledger.asked[Stage.BASELINE]) + finals + ledger.asked[Stage.SUPERNET]
 
 
 def _time_left(ledger: Ledger, plan: Plan, clock: float, search: int | None, others: int) -> float | None:
@@ -89,5 +90,5 @@ def _time_left(ledger: Ledger, plan: Plan, clock: float, search: int | None, oth
     limits = [] if search is None else [(search - ledger.over[Stage.SEARCH]) * rate]
     if plan.budget.seconds is not None:
         limits.append(max(0.0, plan.budget.seconds - clock))
-    others_left = others - ledger.over[Stage.BASELINE] - ledger.over[Stage.FINAL]
+    others_left = others - sum(ledger.over[stage] for stage in Stage if stage is not Stage.SEARCH)
     return min(limits) + others_left * rate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -90,7 +91,8 @@ class Replay:
 
     def _asked(self, event: Event) -> Entry:
         stage = Stage(event["stage"])
-        suggestion = self._suggestion(event) if stage is Stage.SEARCH else self._logged(event)
+        asked = stage in (Stage.SEARCH, Stage.SUPERNET)  # the others are the study's own
+        suggestion = self._suggestion(event, stage) if asked else self._logged(event)
         return Entry(
             event["trial"],
             suggestion,
@@ -100,12 +102,15 @@ class Replay:
             event["seed"],
         )
 
-    def _suggestion(self, event: Event) -> Suggestion:
+    def _suggestion(self, event: Event, stage: Stage) -> Suggestion:
         given = self._ask()
         if given is None:
             self._contradiction("a suggestion, as logged; the searcher has nothing to suggest")
+        is_work = stage is Stage.SUPERNET
+        if (given.work is not None) != is_work:
+            self._contradiction(f"a trial of the stage {stage}, as logged; the searcher suggests another one")
         same_text = given.architecture.text == event["architecture"]
-        fidelity = given.fidelity or self._search_fidelity
+        fidelity = given.fidelity or (None if is_work else self._search_fidelity)
         if (
             same_text
             and encode(given.architecture.to_json()) == encode(event["decisions"])
@@ -114,6 +119,8 @@ class Replay:
         ):
             return given
         logged = self._logged(event)
+        if is_work:
+            logged = replace(logged, work=given.work)
         if not self._warned:
             self._warned = True
             warnings.warn(

@@ -107,7 +107,7 @@ def state(run: Run, now: float | None = None) -> str:
     """
     (method,) = method_names([run])
     lines = [f"{run.record.directory}: {method}, seed {run.opened['seed']}: {_phase(run, now)}"]
-    lines += [f"  {_stage_state(run, stage)}" for stage in Stage] + caching.lines(run)
+    lines += [f"  {_stage_state(run, stage)}" for stage in _stages(run)] + caching.lines(run)
     if run.chosen is not None:
         best = format_value(run.chosen.value(run.objective.name), run.objective)
         lines.append(f"  best {run.objective.name} {best}: {run.chosen.label}, {run.chosen.digest[:8]}")
@@ -204,7 +204,7 @@ def _phase(run: Run, now: float | None) -> str:
 
 def _current_stage(run: Run) -> Stage:
     """The earliest stage with trials to finish, as far as the log tells."""
-    for stage in Stage:
+    for stage in _stages(run):
         planned, ended = _planned(run, stage), len(run.ended(stage))
         under_way = len(run.stages[stage]) > ended
         later = bool(run.stages[Stage.FINAL]) and planned is None
@@ -219,7 +219,12 @@ def _planned(run: Run, stage: Stage) -> int | None:
         Stage.SEARCH: opened["budget"]["trials"],
         Stage.BASELINE: opened["baseline"]["samples"],
         Stage.FINAL: opened["final"]["seeds"],
-    }[stage]
+    }.get(stage)
+
+
+def _stages(run: Run) -> list[Stage]:
+    """Those that every study has, and works where a searcher asked for some."""
+    return [stage for stage in Stage if stage is not Stage.SUPERNET or run.stages[stage]]
 
 
 def _stage_state(run: Run, stage: Stage) -> str:

@@ -159,7 +159,9 @@ def _row(
     direction = runs[0].record.reported.direction
     trials = [row for run in runs for row in run.ended(Stage.SEARCH)]
     comparison = compare(values, random.values, direction=direction)
-    return Row(*label, kind, values, comparison, len(trials), sum(row.cost_seconds for row in trials))
+    works = [row for run in runs for row in run.ended(Stage.SUPERNET)]
+    cost = sum(row.cost_seconds for row in (*trials, *works))
+    return Row(*label, kind, values, comparison, len(trials), cost)
 
 
 def _embolden(rows: Sequence[Row], objective: Objective) -> tuple[Row, ...]:

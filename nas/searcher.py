@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nas.evaluation import Evaluation, Fidelity, Stage
+from nas.evaluation import Evaluation, Fidelity, Stage, Work
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture
@@ -27,6 +27,9 @@ class Suggestion:
         info: facts for the log, JSON values only, e.g. {"origin": "mutation", "parent": 17}.
         resumable: whether it leaves its state: a later suggestion of the same architecture at a higher
             fidelity, with this trial as its parent, goes on from there.
+        work: what workers are to do in place of an evaluation of the architecture, which is then what the
+            searcher would choose at the moment. Such a trial is of the stage "supernet", does not count in
+            budget.trials, and with `resumable` leaves a state that works with it as their parent are given.
     """
 
     architecture: Architecture
@@ -34,6 +37,7 @@ class Suggestion:
     parent: int | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
     resumable: bool = False
+    work: Work | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,9 @@ class Trial:
     """A suggestion with its number and its outcome; what a searcher is told.
 
     Attributes:
-        number: from 0, in the order of the asks.
+        number: from 0, in the order of the asks; works are numbered apart, from `FIRST_TRIAL` of their stage.
         suggestion: what was proposed.
-        stage: search, baseline or final.
+        stage: search, baseline, final or supernet.
         seed: seed of its evaluation.
         evaluation: None while it is in flight.
         cached_from: the trial whose result answers this one, or None.
@@ -66,8 +70,8 @@ class Searcher(Protocol):
 
     A searcher knows the space and the objectives from its constructor:
     `Searcher(space, objectives, seed=..., **its own options)`. `Suggestion.info` never
-    influences it; the n-th suggestion it returns becomes the n-th search trial, and `tell`
-    finds it again by `trial.number`.
+    influences it; the n-th suggestion it returns becomes the n-th search trial (the n-th work the n-th
+    trial of its stage), and `tell` finds it again by `trial.number`.
 
     Optional, so that mistakes are found before a run (`nas.fitting`): `fidelities` are those that it asks
     for; `check_values(names)` raises ConfigError if it needs a value that evaluations do not have.

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.store import trial_label
+from nas.evaluation import Stage
+from nas.store import FIRST_TRIAL, trial_label
+
+_STAGES = (Stage.SEARCH, Stage.SUPERNET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class States:
         """Takes what earlier sessions left of these trials with their ranks; removes the rest."""
         self._used = True
         self._kept = []
-        for trial in {int(file.name.split(".")[0].removeprefix("search-")) for file in self._all()}:
+        for trial in set(map(_trial_of, self._all())):
             files = self._files(trial)
             parts = [file for file in files if file.suffix == ".part"]
             _unlink(parts if trial in useful else files)
@@ -89,7 +92,7 @@ class States:
             _unlink(self._files(self._kept.pop().trial))
 
     def _all(self) -> list[Path]:
-        return list(self._directory.glob("search-*.safetensors*"))
+        return [file for stage in _STAGES for file in self._directory.glob(f"{stage}-*.safetensors*")]
 
     def _files(self, trial: int) -> list[Path]:
         """The weights, the state beside them, and what a killed process left of either."""
@@ -98,6 +101,11 @@ class States:
 
     def _file(self, trial: int) -> Path:
         return self._directory / f"{trial_label(trial).replace(' ', '-')}.safetensors"
+
+
+def _trial_of(file: Path) -> int:
+    stage, number = file.name.split(".")[0].split("-")
+    return FIRST_TRIAL[Stage(stage)] + int(number)
 
 
 def _rank(state: _State) -> tuple[tuple[float, float], int]:

@@ -17,7 +17,7 @@ from nas.checkpoints import Checkpoints
 from nas.custody import Custody
 from nas.entry import Entry, State
 from nas.errors import EvaluationError, ProtocolError, StoreError
-from nas.evaluation import Evaluator
+from nas.evaluation import Evaluator, Stage
 from nas.eventlog import FILE_NAME, plain, read_events, taken
 from nas.executor import Completed, Executor
 from nas.hash_jobs import HashingEvaluator
@@ -170,7 +170,8 @@ class Study:
 
     def _finish(self, completed: Completed) -> None:
         entry = self._ledger.open[completed.task.trial]
-        data = evaluation_to_json(completed.evaluation, self.evaluator.objectives)
+        needed = () if entry.stage is Stage.SUPERNET else self.evaluator.objectives
+        data = evaluation_to_json(completed.evaluation, needed)
         finished = self._journal.moment(completed.finished)
         event = self._journal.write(
             "evaluated",

@@ -1,4 +1,4 @@
-"""Methods compared after the same cost, where some of them evaluate at lower fidelities or ask a cache.
+"""Methods compared after the same cost: some evaluate at lower fidelities, ask a cache or share weights.
 
 Numbers of evaluations at the highest fidelity leave out what other trials cost, and what a cache saves.
 """
@@ -43,7 +43,7 @@ class Cost:
 def equal_costs(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> tuple[Cost, ...]:
     """What each budget costs, ascending; none where all methods pay alike, or none pays for each evaluation.
 
-    The median cost of so many evaluations over all runs of the methods with one fidelity and no cache.
+    The median cost of so many evaluations over all runs of the methods that pay for each evaluation alone.
     Runs that used up their trials count nowhere beyond what they spent, and the dear ones of a method are
     not the method: no cost is therefore above that of the cheapest such run.
 
@@ -51,8 +51,12 @@ def equal_costs(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> tu
         comparison: as read.
         runs: not cut at the largest budget.
     """
-    cached = {method for method, its in runs.items() if any(run.history.cache is not None for run in its)}
-    cheaper = cached.union(comparison.mixed)
+    differing = {
+        method
+        for method, its in runs.items()
+        if any(run.history.cache is not None or run.history.works for run in its)
+    }
+    cheaper = differing.union(comparison.mixed)
     single = [run for method, its in runs.items() if method not in cheaper for run in its]
     if not cheaper or not single:
         return ()

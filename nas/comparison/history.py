@@ -16,7 +16,7 @@ from nas.comparison.log import StudyLog, Wanted, read_log
 from nas.errors import StoreError
 from nas.evaluation import Stage, Status
 from nas.eventlog import FILE_NAME
-from nas.store import FIRST_TRIAL
+from nas.store import FIRST_TRIAL, stage_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +43,9 @@ class History:
         failed: which trials did not complete.
         repeated: which architectures had been asked before in the study, at the same fidelity.
         finished: seconds on the executor's clock, never falling.
-        cost: seconds of work.
+        cost: seconds of work; those of works besides candidates, such as the training of shared weights, that
+            ended since the trial before count with a trial.
+        works: how many such works ended.
         asks: seconds of each call of the searcher's `ask`; empty where unknown.
         tells: seconds of all calls of `tell` together; NaN where unknown.
         final: values of the full retrainings of the choice, shape (retrainings, names).
@@ -65,6 +67,7 @@ class History:
     tells: float
     final: Floats
     cache: Counts | None = None
+    works: int = 0
 
     def __len__(self) -> int:
         return self.number.size
@@ -136,12 +139,25 @@ def _history(log: StudyLog, state: State, message: str, directory: Path) -> Hist
         failed=~np.array(completed, bool),
         repeated=np.array([trial.repeated for trial in trials], bool),
         finished=np.maximum.accumulate(np.array([trial.finished for trial in trials], float)),
-        cost=np.array([trial.cost_seconds for trial in trials], float),
+        cost=_costs(log),
         asks=asks,
         tells=tells,
         final=_table(_final(log, numbers), log.wanted.names),
         cache=_cache(log),
+        works=len(log.of(Stage.SUPERNET)),
     )
+
+
+def _costs(log: StudyLog) -> Floats:
+    found, before = [], 0.0
+    for number in log.ended:
+        stage = stage_of(number)
+        if stage is Stage.SUPERNET:
+            before += log.trials[number].cost_seconds
+        elif stage is Stage.SEARCH:
+            found.append(before + log.trials[number].cost_seconds)
+            before = 0.0
+    return np.array(found, float)
 
 
 def _cache(log: StudyLog) -> Counts | None:

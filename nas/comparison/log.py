@@ -15,7 +15,7 @@ from typing import Any
 from nas.caching.lookups import Lookups, cached_event
 from nas.errors import StoreError
 from nas.evaluation import Objective, Stage, Status
-from nas.store import FIRST_TRIAL
+from nas.store import stage_of
 
 FULL = math.inf  # fidelity of a full evaluation
 # Lines that say nothing that is asked for are told by their first bytes and never parsed.
@@ -88,7 +88,7 @@ class StudyLog:
 
     def of(self, stage: Stage) -> list[int]:
         """Ended trials of a stage in the order of their ends."""
-        return [number for number in self.ended if _stage(number) is stage]
+        return [number for number in self.ended if stage_of(number) is stage]
 
     def _ask(self, event: Mapping[str, Any]) -> None:
         given = event["fidelity"]
@@ -158,9 +158,3 @@ def _events(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 def _finite(value: Any) -> float:
     number = math.nan if value is None else float(value)
     return number if math.isfinite(number) else math.nan
-
-
-def _stage(number: int) -> Stage:
-    if number < FIRST_TRIAL[Stage.BASELINE]:
-        return Stage.SEARCH
-    return Stage.BASELINE if number < FIRST_TRIAL[Stage.FINAL] else Stage.FINAL

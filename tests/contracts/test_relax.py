@@ -1,7 +1,7 @@
 """What every search space promises of its supernet: run over the registered spaces, and over small ones.
 
-A space either has a supernet that computes, at one-hot weights, exactly what its compiled networks compute, or
-it says in one line why it has none.
+A space either has a supernet that computes, at one-hot weights, exactly what its compiled networks compute,
+or it says in one line why it has none.
 """
 
 from __future__ import annotations
@@ -148,11 +148,12 @@ def test_the_heaviest_options_are_the_architecture(case):
 
 
 def test_soft_weights_reach_every_parameter_and_every_hole(case):
-    space, shape, net = case
+    _, shape, net = case
     x = torch.randn(4, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     alphas = [torch.zeros(len(hole.options), dtype=torch.float64, requires_grad=True) for hole in net.holes]
     scores = net(x, [all_active(alpha.softmax(0)) for alpha in alphas])
-    assert scores.shape == (4, CLASSES) and torch.isfinite(scores).all()
+    assert scores.shape == (4, CLASSES)
+    assert torch.isfinite(scores).all()
     scores.square().sum().backward()
     silent = [name for name, parameter in net.named_parameters() if parameter.grad is None]
     assert not silent

@@ -35,6 +35,7 @@ class TestStages:
         assert {stage: [row.number for row in record.stage(stage)] for stage in Stage} == {
             Stage.SEARCH: list(range(12)),
             Stage.BASELINE: [10_000_000, 10_000_001, 10_000_002],
+            Stage.SUPERNET: [],
             Stage.FINAL: [20_000_000, 20_000_001],
         }
         assert record.closed is not None
