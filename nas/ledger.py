@@ -6,7 +6,6 @@ exactly where the interrupted one stood. Nothing here asks, evaluates or writes.
 
 from __future__ import annotations
 
-import math
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 
@@ -16,9 +15,8 @@ from nas.errors import EvaluationError
 from nas.evaluation import Evaluation, Fidelity, Objective, Stage
 from nas.hash_jobs import Memo
 from nas.searcher import Suggestion
+from nas.states import NEEDED
 from nas.store import rank
-
-NEEDED = (-math.inf, -math.inf)  # rank of a state without which a search cannot go on
 
 # How executors word what an evaluator raised on purpose: the set-up is at fault, not the candidate.
 _FAULT = f"{EvaluationError.__name__}: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from nas.evaluation import Stage
 from nas.store import FIRST_TRIAL, trial_label
 
+NEEDED = (-math.inf, -math.inf)  # rank of a state without which a search cannot go on
 _STAGES = (Stage.SEARCH, Stage.SUPERNET)
 
 
@@ -23,7 +25,7 @@ class States:
     """The states of resumable search trials; the least promising go first when they are too large.
 
     A state that is gone costs time and nothing else: whoever was to continue it starts over, with the
-    same seed and thus the same result. Every path follows from the directory and the trial's number.
+    same seed and thus the same result. Only the states of works stay (`NEEDED`): nobody could start over. Every path follows from the directory and the trial's number.
 
     Args:
         directory: where they go; made for the first trial that may leave one.
@@ -89,6 +91,8 @@ class States:
     def _prune(self) -> None:
         limit = self._max_bytes
         while limit is not None and sum(state.bytes for state in self._kept) > limit:
+            if self._kept[-1].order == NEEDED:
+                return
             _unlink(self._files(self._kept.pop().trial))
 
     def _all(self) -> list[Path]:

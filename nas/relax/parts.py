@@ -7,7 +7,7 @@ one another in sequences, repeats, choices and residuals up to the head; other c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nas.errors import RelaxError
@@ -18,7 +18,7 @@ from nas.relax.holes import Hole
 if TYPE_CHECKING:
     from torch import nn
 
-    from nas.relax.modules import Board, Picks
+    from nas.relax.board import Board, Picks
 
 Shapes: TypeAlias = tuple[Shape, ...]
 
@@ -31,7 +31,7 @@ def shapes_of(part: Part, in_shape: Inputs, context: Context) -> Shapes:
 
 def spread_of(part: Any, in_shape: Inputs, context: Context) -> nn.Module:
     """A module that gives a value and its share for each of `shapes_of`, None for those of no weight."""
-    from nas.relax.modules import Single
+    from nas.relax.spreads import Single
 
     if hasattr(part, "spread") and len(part.shapes(in_shape, context)) > 1:
         return part.spread(in_shape, context)
@@ -66,7 +66,7 @@ class OneShape:
         return found[0]
 
     def build(self, in_shape: Inputs, context: Context) -> nn.Module:
-        from nas.relax.modules import Joined
+        from nas.relax.spreads import Joined
 
         self.shape(in_shape, context)
         return Joined(self.spread(in_shape, context))  # type: ignore[attr-defined]
@@ -74,13 +74,17 @@ class OneShape:
 
 @dataclass(frozen=True)
 class MixedPart(OneShape):
-    """A choice among parts, decided by one hole or, for attributes, by several."""
+    """A choice among parts, decided by one hole or, for attributes, by several.
+
+    With `partial`, one in so many channels passes the options, the others pass them by.
+    """
 
     board: Board
     picks: tuple[Picks, ...]
     options: tuple[Part, ...]
     path: str
     label: str = "mixed"
+    partial: int = 1
 
     def takes_stride(self) -> bool:
         return any(option.takes_stride() for option in self.options)
@@ -91,11 +95,25 @@ class MixedPart(OneShape):
     def build(self, in_shape: Inputs, context: Context) -> nn.Module:
         from nas.relax.modules import Mixed
 
-        self.shape(in_shape, context)
+        shape = self.shape(in_shape, context)
+        if self.partial > 1:
+            return self._part_of_channels(in_shape, shape, context)  # type: ignore[arg-type]
         return Mixed(self.board, self.picks, [option.build(in_shape, context) for option in self.options])
 
+    def _part_of_channels(self, in_shape: Shape, out_shape: Shape, context: Context) -> nn.Module:
+        """As PC-DARTS; the options are built for the part of the channels that passes them."""
+        from nas.relax.modules import Mixed, PartialMixed
+
+        share, rest = divmod(in_shape[0], self.partial)
+        if rest or out_shape[0] != in_shape[0]:
+            reason = f"as many channels out as in, which partial = {self.partial} divides, are expected"
+            raise RelaxError(f"{self.path}: {reason}; got {in_shape[0]} in and {out_shape[0]} out")
+        inner, context = (share, *in_shape[1:]), replace(context, width=share)
+        mixed = Mixed(self.board, self.picks, [option.build(inner, context) for option in self.options])
+        return PartialMixed(mixed, self.partial, halved=out_shape[1:] != in_shape[1:])
+
     def spread(self, in_shape: Inputs, context: Context) -> nn.Module:
-        from nas.relax.modules import SpreadChoice
+        from nas.relax.spreads import SpreadChoice
 
         shapes = self.shapes(in_shape, context)
         spreads = [spread_of(option, in_shape, context) for option in self.options]
@@ -144,7 +162,7 @@ def staged_shapes(parts: tuple[Part, ...], in_shape: Inputs, context: Context) -
 
 def staged(parts: tuple[Part, ...], in_shape: Inputs, context: Context) -> Any:
     """The parts as a `SpreadSequence`."""
-    from nas.relax.modules import SpreadSequence
+    from nas.relax.spreads import SpreadSequence
 
     shapes = staged_shapes(parts, in_shape, context)
     stages, places = [], []
@@ -174,7 +192,7 @@ class DepthPart(OneShape):
         return _union([found[count] for count in self.counts])
 
     def spread(self, in_shape: Inputs, context: Context) -> nn.Module:
-        from nas.relax.modules import SpreadDepth
+        from nas.relax.spreads import SpreadDepth
 
         found, copies = staged_shapes(self.make(), in_shape, context), staged(self.make(), in_shape, context)
         shapes = self.shapes(in_shape, context)
@@ -216,7 +234,7 @@ class ResidualPart(OneShape):
         return super().build(in_shape, context)
 
     def spread(self, in_shape: Inputs, context: Context) -> nn.Module:
-        from nas.relax.modules import SpreadResidual
+        from nas.relax.spreads import SpreadResidual
 
         shapes, targets = self.shapes(in_shape, context), self._targets(in_shape, context)
         body = spread_of(self.plain.parts[0], in_shape, context)

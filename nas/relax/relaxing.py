@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from nas.sites import CHOICE, EXPAND, LET, NUMBER, PROGRAM, RULE, SHARED, USE, S
 from nas.term import Choice, Define, Literal, Number, Op, Ref, Repeat, Seq, Term
 
 if TYPE_CHECKING:
-    from nas.relax.modules import Board, Picks
+    from nas.relax.board import Board, Picks
     from nas.space import SearchSpace
 
 _PROGRAMS = (LET, PROGRAM, USE)
@@ -53,14 +53,15 @@ class Relaxing:
     Args:
         space: to be relaxed.
         board: where its modules read their weights.
+        partial: one in so many channels passes the operations of a cell's edge, the others pass it by.
 
     Raises:
         RelaxError: from `part`, the place and the reason.
     """
 
-    def __init__(self, space: SearchSpace, board: Board) -> None:
+    def __init__(self, space: SearchSpace, board: Board, partial: int = 1) -> None:
         self.holes = Holes()
-        self._space, self._board = space, board
+        self._space, self._board, self._partial = space, board, partial
 
     def root(self) -> Part:
         return self.part(Place(self._space.layout.root, (), {}))
@@ -178,10 +179,14 @@ class Relaxing:
             raise self._refused(place, f"a network is expected; got a primitive of kind {primitive.kind}")
 
         def make() -> tuple[Part, ...]:
-            return tuple(map(self.part, args))
+            return tuple(map(self._edge if term.name == "node" else self.part, args))
 
         part = PrimitivePart(primitive, given, make, path, label or term.name)
         return ResidualPart(part, path, part.label) if term.name == "residual" else part
+
+    def _edge(self, place: Place) -> Part:
+        part = self.part(place)
+        return replace(part, partial=self._partial) if isinstance(part, MixedPart) else part
 
     def _alternatives(self, values: dict[str, Place]) -> Iterator[tuple[dict[str, Any], Picks]]:
         """Each admissible assignment of the attributes, and what it picks."""
@@ -234,7 +239,7 @@ class Relaxing:
             options = (nothing, *(self.part(child) for child in children))
             hole = gate.edges[source]
             picks = tuple(((hole.number, i),) for i in range(len(options)))
-            return MixedPart(self._board, picks, options, hole.label)
+            return MixedPart(self._board, picks, options, hole.label, partial=self._partial)
 
         return PrimitivePart(vocabulary.get("node"), {"inputs": sources}, make, f'{label} "node"', "node")
 

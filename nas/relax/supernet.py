@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from nas.compile import checked_input, seeded
 from nas.errors import RelaxError
 from nas.primitives import Context, Shape
+from nas.relax.board import Board, Weight
 from nas.relax.choices import chosen_options
-from nas.relax.modules import Board, Weight, constant, discretized
+from nas.relax.modules import constant, discretized
 from nas.relax.relaxing import Relaxing
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class Supernet(nn.Module):
         return discretized(self.network)
 
 
-def relax(space: SearchSpace, input_shape: Shape, num_classes: int, *, seed: int = 0) -> Supernet:
+def relax(
+    space: SearchSpace, input_shape: Shape, num_classes: int, *, seed: int = 0, partial: int = 1
+) -> Supernet:
     """The supernet of a space, on the CPU and in training mode, its networks in search mode.
 
     Args:
@@ -60,13 +63,15 @@ def relax(space: SearchSpace, input_shape: Shape, num_classes: int, *, seed: int
         input_shape: of one example, (C, H, W) or (F,).
         num_classes: outputs.
         seed: of the initial weights.
+        partial: of PC-DARTS: 1/partial of the channels pass the operations of a cell's edges; with more than
+            1 its weights fit no discrete network.
 
     Raises:
         RelaxError: the space cannot be relaxed: the place and why.
         CompileError: its networks do not fit the shape.
     """
     board = Board()
-    relaxing = Relaxing(space, board)
+    relaxing = Relaxing(space, board, partial)
     context = Context(num_classes, affine=False, mode="search")
     part = relaxing.root()
     shape = checked_input(input_shape)
