@@ -15,6 +15,16 @@ SPACES.register(
     "normal and reduction cells of four two-input nodes (Liu, Simonyan and Yang 2019)",
 )
 SPACES.register(
+    "sharp_darts",
+    "search_spaces.sharp_darts:space",
+    "DARTS' cells with separable convolutions of any middle width (Hundt, Jain and Hager 2019)",
+)
+SPACES.register(
+    "hypercuboid",
+    "search_spaces.hypercuboid:space",
+    "paths through a grid of layers, strides, widths and operations (Hundt, Jain and Hager 2019)",
+)
+SPACES.register(
     "deepconv",
     "search_spaces.deepconv:space",
     "DeepArchitect's convolutional networks with their training settings (Negrinho and Gordon 2017)",

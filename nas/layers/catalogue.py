@@ -172,6 +172,30 @@ OPERATIONS = (
         shapes.conv,
         "inverted residual (MobileNetV2), with squeeze-excite as in EfficientNet",
     ),
+    Primitive(
+        "sharp_sep_conv",
+        (
+            *_CONV,
+            Attribute("expansion", "int", 1, low=1, summary="middle channels over channels out"),
+            Attribute("middle", "int", None, low=1, summary="middle channels, whatever the expansion"),
+        ),
+        (0, 0),
+        "two separable convolutions with a wide or a narrow middle; the first is dilated (sharpDARTS)",
+        shapes.conv,
+        Lazy("nas.layers.sharp:sharp_sep_conv"),
+    ),
+    Primitive(
+        "resizable_pool",
+        (
+            Attribute("pool", "str", "max", choices=("max", "avg"), summary="maximum, or mean with padding"),
+            _WIDTH,
+            _STRIDE,
+        ),
+        (0, 0),
+        "3x3 pooling; 1x1 convolution and normalisation where the width changes (sharpDARTS)",
+        shapes.conv,
+        Lazy("nas.layers.sharp:resizable_pool"),
+    ),
 )
 
 

@@ -17,9 +17,9 @@ def named(**modules: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(modules))
 
 
-def norm(channels: int, context: Context) -> nn.BatchNorm2d:
+def norm(channels: int, context: Context, eps: float = 1e-5) -> nn.BatchNorm2d:
     """Batch normalisation; without scale and shift where the context says so."""
-    return nn.BatchNorm2d(channels, affine=context.affine)
+    return nn.BatchNorm2d(channels, eps, affine=context.affine)
 
 
 def _sides(total: int) -> tuple[int, int, int, int]:

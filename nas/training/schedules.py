@@ -46,16 +46,40 @@ def rate_factor(settings: TrainSettings, step: int, steps_per_epoch: int, platea
     """Factor on `settings.lr` at a step of the whole training, counted from 0.
 
     The horizon of the cosine is `settings.epochs`, at a lower fidelity too: a training that goes on
-    later goes on as if it had never stopped.
+    later goes on as if it had never stopped. Under "cosine_power" the warm-up rises from `lr_min`, too.
     """
+    share = _share(settings, step, steps_per_epoch, plateau)
+    if settings.schedule != "cosine_power":
+        return share
+    last = min(1.0, settings.lr_min / settings.lr)
+    return last + (1.0 - last) * share
+
+
+def _share(settings: TrainSettings, step: int, steps_per_epoch: int, plateau: Plateau) -> float:
+    """Share of the way from the lowest to the highest learning rate."""
     warmup = settings.warmup_epochs * steps_per_epoch
     if step < warmup:
         return plateau.factor * (step + 1) / (warmup + 1)
+    done = step - warmup, settings.epochs * steps_per_epoch - warmup
     if settings.schedule == "cosine":
-        return cosine(step - warmup, settings.epochs * steps_per_epoch - warmup)
+        return cosine(*done)
+    if settings.schedule == "cosine_power":
+        return cosine_power(*done, settings.rate_power)
     return plateau.factor
 
 
 def cosine(step: float, total: float) -> float:
     """Half a cosine from 1 at step 0 to 0 at `total` (Loshchilov and Hutter 2017, without restarts)."""
     return 0.5 * (1.0 + math.cos(math.pi * min(step / total, 1.0)))
+
+
+def cosine_power(step: float, total: float, power: float) -> float:
+    """From 1 at step 0 to 0 at `total`, exponential in the cosine (sharpDARTS, Hundt et al. 2019).
+
+    With c the cosine, (p^(1 + c) - p) / (p^2 - p) = (p^c - 1) / (p - 1), and c itself in the limit p = 1.
+    """
+    height = cosine(step, total)
+    if power == 1.0:
+        return height
+    base = math.log(power)
+    return math.expm1(base * height) / math.expm1(base)

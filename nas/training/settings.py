@@ -19,8 +19,9 @@ _RULES = {
     "batch_size": within(1),
     "epochs": within(1),
     "max_seconds": within(0),
-    "schedule": one_of("cosine", "plateau", "constant"),
+    "schedule": one_of("cosine", "cosine_power", "plateau", "constant"),
     "warmup_epochs": within(0),
+    "rate_power": within(1),
     "rate_mult": between(0, 1),
     "rate_patience": within(1),
     "stop_patience": within(0),
@@ -47,14 +48,15 @@ class TrainSettings:
 
     optimizer: str = "sgd"  # sgd (Nesterov's momentum), adam or adamw
     lr: float = 0.1  # highest learning rate, per step
-    lr_min: float = 0.0  # learning rate below which a plateau does not lower it
+    lr_min: float = 0.0  # least learning rate of a plateau's decays, last one of cosine_power
     momentum: float = 0.9  # of sgd; adam and adamw keep betas of 0.9 and 0.999
     weight_decay: float = 5e-4  # per step; an L2 gradient for sgd and adam, decoupled for adamw
     batch_size: int = 128  # images a step
     epochs: int = 10  # passes over the training images: full fidelity and horizon of the schedule
     max_seconds: float = 0.0  # of training, after which it ends as if its epochs were over; 0: no bound
-    schedule: str = "cosine"  # cosine (to 0 at the last step), plateau or constant
+    schedule: str = "cosine"  # cosine (to 0 at the last step), cosine_power (to lr_min), plateau or constant
     warmup_epochs: float = 0.0  # epochs of linear warm-up, under every schedule
+    rate_power: float = 10.0  # of cosine_power, at least 1: larger falls sooner; at 1 it is a cosine
     rate_mult: float = 0.5  # factor on the learning rate at a plateau
     rate_patience: int = 7  # epochs without a better validation accuracy that make a plateau
     stop_patience: int = 0  # epochs without a better validation accuracy that end it; 0: never

@@ -31,6 +31,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 SMALL: dict[str, dict[str, Any]] = {
     "nasbench201": {"channels": 4, "cells": 1},
     "darts": {"channels": 4, "layers": 3},
+    "sharp_darts": {"channels": 4, "layers": 3, "middle": 3},
+    "hypercuboid": {"channels": [4, 8], "layers": 2, "last": 12},
     "macro": {"width": 4, "stages": 2, "depth": 1},
     "deepconv": {"filters": [4, 6], "repeats": [1]},
     "update_rule": {"max_statements": 8},

@@ -32,6 +32,8 @@ IMAGE, CLASSES = (3, 16, 16), 10
 TINY = {  # arguments that make a space's networks small, so that compiling a few takes no time
     "nasbench201": {"channels": 4, "cells": 1},
     "darts": {"channels": 4, "layers": 3},
+    "sharp_darts": {"channels": 4, "layers": 3, "middle": 3},
+    "hypercuboid": {"channels": [4, 8], "layers": 2, "last": 12},
     "macro": {"width": 8},
 }
 PROGRAMS = {"update_rule": compile_optimizer}

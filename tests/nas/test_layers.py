@@ -100,6 +100,11 @@ PARAMETERS = {
     "mbconv(kernel=5, expansion=4)": 12 * 48 + 96 + 48 * 25 + 96 + 48 * 12 + 24,
     "mbconv(expansion=1, width=6)": 12 * 9 + 24 + 12 * 6 + 12,
     "mbconv(expansion=2, squeeze_excite=True)": 288 + 48 + 216 + 48 + (144 + 3 + 24) + 288 + 24,
+    "sharp_sep_conv(kernel=5, width=20, stride=2)": 12 * 25 + 240 + 40 + 20 * 25 + 400 + 40,
+    "sharp_sep_conv(expansion=4)": 108 + 12 * 48 + 96 + 48 * 9 + 48 * 12 + 24,
+    "sharp_sep_conv(dilation=2, middle=32)": 108 + 12 * 32 + 64 + 32 * 9 + 32 * 12 + 24,
+    "resizable_pool(pool='avg')": 0,
+    "resizable_pool(width=20, stride=2)": 12 * 20 + 2 * 20,
 }
 
 

@@ -9,8 +9,10 @@ from search_spaces.update_rule_numbers import MEANING, SIZES
 
 def test_the_numpy_functions_are_those_of_torch():
     rng = np.random.default_rng(0)
+    size = sum(SIZES)
     special = np.array([0.0, -0.0, 1.0, -1.0, 1e-12, 700.0, -800.0, 0.5, 2.0, np.inf, -np.inf, np.nan])
-    samples = [rng.normal(size=12), 30 * rng.normal(size=12), special, special[::-1].copy()]
+    special = np.resize(special, size)
+    samples = [rng.normal(size=size), 30 * rng.normal(size=size), special, special[::-1].copy()]
     scalars = [np.array([value]) for value in (-1.5, 0.0, 0.3, 2.0, np.inf, np.nan)]
     compared = 0
     for function in update_rule_numbers.LANGUAGE.functions:
@@ -43,14 +45,29 @@ def as_torch(array, kind):
 
 
 def test_inputs_have_what_tells_functions_apart():
+    """Beyond the constants of the space, 1e-4 to 10, also after a product with the rate or the least constant."""
     steps = MEANING.steps(0)
-    gradients = np.concatenate([step["g"] for step in steps])
-    assert len(steps) >= 4  # a gradient may pass through m and v before it is used
-    assert (gradients == 0).any()
-    assert gradients.max() > 10
-    assert gradients.min() < -10
-    norms = [np.linalg.norm(step["g"]) for step in steps]
-    assert max(norms) > 10
-    assert min(norms) < 1e-2
-    assert len({float(step["lr"][0]) for step in steps}) == len(steps)
+    gradients, weights = (np.concatenate([step[name] for step in steps]) for name in ("g", "w"))
+    rates = [float(step["lr"][0]) for step in steps]
+    assert {1e-5, 1e-3, 1.0} <= set(rates)
+    assert max(rates) > 10
+    for values in (gradients, weights):
+        assert values.max() * 1e-4 > 10 or -values.min() * 1e-4 > 10
+        assert (values == 0).any()
+        assert ((values > 0) & (values < 1e-4)).any()
+        assert ((values < 0) & (values > -1e-4)).any()
+    for name in ("w", "g"):
+        scaled = np.concatenate([step[name] * step["lr"] for step in steps])
+        assert scaled.max() > 10 > -10 > scaled.min()
+        norms = np.array([np.linalg.norm(step[name]) for step in steps])
+        assert norms.max() > 10
+        assert np.min(norms[norms > 0]) < 0.1
     assert not steps[0]["m"].any()
+
+
+def test_the_first_steps_hide_nothing():
+    """A zero makes the norm of logarithms infinite, and what overflows stays in the state."""
+    for step in MEANING.steps(0)[:4]:
+        for name in ("w", "g"):
+            assert np.all(step[name] != 0)
+            assert np.all(np.isfinite(np.exp(step[name])))

@@ -2,12 +2,32 @@ from __future__ import annotations
 
 import pytest
 
-from nas.training.schedules import Plateau, cosine, rate_factor
+from nas.training.schedules import Plateau, cosine, cosine_power, rate_factor
 from nas.training.settings import TrainSettings
 
 
 def test_cosine_has_its_known_values() -> None:
     assert [cosine(step, 12) for step in (0, 4, 6, 8, 12, 13)] == pytest.approx([1, 0.75, 0.5, 0.25, 0, 0])
+
+
+def test_cosine_power_lies_between_a_cosine_and_a_power() -> None:
+    assert [cosine_power(step, 12, 4.0) for step in (0, 6, 12, 13)] == pytest.approx([1, 1 / 3, 0, 0])
+    heights = [cosine_power(step, 12, 1.0) for step in range(13)]
+    assert heights == [cosine(step, 12) for step in range(13)]
+    assert heights == pytest.approx([cosine_power(step, 12, 1.0 + 1e-9) for step in range(13)])
+
+
+def test_cosine_power_needs_no_lower_rate_and_none_above_the_highest() -> None:
+    to_zero = TrainSettings(schedule="cosine_power", epochs=4)
+    assert [rate_factor(to_zero, step, 1, Plateau()) for step in (0, 4)] == [1.0, 0.0]
+    level = TrainSettings(schedule="cosine_power", epochs=4, lr=0.1, lr_min=1.0)
+    assert [rate_factor(level, step, 1, Plateau()) for step in range(5)] == [1.0] * 5
+
+
+def test_warm_up_to_the_end_under_every_schedule() -> None:
+    for schedule in ("cosine", "cosine_power", "plateau", "constant"):
+        settings = TrainSettings(schedule=schedule, epochs=3, warmup_epochs=3.0)
+        assert rate_factor(settings, 2, 1, Plateau()) == 3 / 4
 
 
 def test_rate_factor_warms_up_linearly_and_then_follows_the_cosine() -> None:
