@@ -93,3 +93,28 @@ SEARCHERS.register(
     "algorithms.hyperband:Hyperband",
     "wrapper: Hyperband, brackets of successive halving (Li et al. 2018)",
 )
+SEARCHERS.register(
+    "darts",
+    "algorithms.darts:Darts",
+    "softmax over options on a supernet, first and second order (Liu, Simonyan and Yang 2019)",
+)
+SEARCHERS.register(
+    "pc_darts",
+    "algorithms.pc_darts:PartiallyConnectedDarts",
+    "DARTS on a part of the channels, with weights of edges (Xu et al. 2020)",
+)
+SEARCHERS.register(
+    "gdas",
+    "algorithms.gdas:Gdas",
+    "one sampled path of the supernet at a time (Dong and Yang 2019)",
+)
+SEARCHERS.register(
+    "sharp_darts",
+    "algorithms.sharp_darts:SharpDarts",
+    "Max-W weights and cosine power annealing (Hundt, Jain and Hager 2019)",
+)
+SEARCHERS.register(
+    "single_path",
+    "algorithms.single_path:SinglePath",
+    "uniform paths, then any searcher over inherited weights (Guo et al. 2020)",
+)

@@ -65,11 +65,21 @@ def build_inner(
     """
     if isinstance(searcher, Mapping):
         make = prepare_searcher(searcher, seed=child_seed(seed))
-        return make(space, objectives, fidelity_range)
+        return _alone(make(space, objectives, fidelity_range))
     if not _is_searcher(searcher):
         raise ConfigError(
             f"searcher.searcher: a section with a name is expected, such as {{name: random}}, "
             f"{searcher!r} came"
+        )
+    return _alone(searcher)
+
+
+def _alone(searcher: Searcher) -> Searcher:
+    """The searcher itself; one that asks for works besides candidates would confuse those around it."""
+    if hasattr(searcher, "needs_images"):
+        name = getattr(searcher, "name", type(searcher).__name__)
+        raise ConfigError(
+            f'searcher.searcher: "{name}" trains a supernet and stands alone; use it as searcher'
         )
     return searcher
 

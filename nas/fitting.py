@@ -47,6 +47,16 @@ def check_fit(space: SearchSpace, evaluator: Evaluator, plan: Plan, fidelities: 
     raise ConfigError(f"space {space.name}: none of {_SAMPLES} samples fits the evaluator; {reasons[0]}")
 
 
+def check_images(searcher: Searcher, evaluator: Evaluator) -> None:
+    """Refuses a searcher that trains on the evaluator's images where there are none."""
+    if getattr(searcher, "needs_images", False) and getattr(evaluator, "dataset", None) is None:
+        name, got = getattr(searcher, "name", ""), type(evaluator).__name__
+        raise ConfigError(
+            f'searcher "{name}": expected an evaluator with images to train the supernet on; got {got}; give '
+            "searcher.data={dataset: digits} or other images"
+        )
+
+
 def check_values(searcher: Searcher, evaluator: Evaluator, plan: Plan) -> None:
     """Refuses a searcher that needs a value which evaluations do not have, such as one with a limit on it.
 

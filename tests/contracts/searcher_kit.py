@@ -47,6 +47,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "ngram_smbo": {"candidates": 8},
 }
 FIDELITIES = ("epochs", 1, 9)
+ONE_SHOT = ("darts", "gdas", "pc_darts", "sharp_darts", "single_path")
 
 # Wrappers around wrappers, which keep the same contract.
 COMBINATIONS: dict[str, dict[str, Any]] = {
@@ -92,8 +93,8 @@ def make(name: str, space: SearchSpace, seed: int = 7) -> Searcher:
 
 
 def names() -> tuple[str, ...]:
-    """All that is registered, and the combinations."""
-    return (*SEARCHERS.names(), *COMBINATIONS)
+    """All that is registered but what trains supernets (`one_shot_kit`), and the combinations."""
+    return (*(name for name in SEARCHERS.names() if name not in ONE_SHOT), *COMBINATIONS)
 
 
 def refusal(name: str, space: SearchSpace) -> ConfigError | None:

@@ -1,0 +1,244 @@
+"""What searchers on a supernet share: chains of works that train its weights, then the architectures chosen.
+
+No method of its own. A search is a chain of works, each some epochs on the state that the last one left, so
+that a crash costs those epochs at most; the architecture of each work is what the search would choose after
+the one before. What it chooses in the end is suggested as a candidate and trained from new weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.errors import CompileError, ConfigError, ProtocolError, RelaxError
+from nas.evaluation import Fidelity, Objective, Stage
+from nas.oneshot.settings import OneShotSettings
+from nas.oneshot.work import SupernetTraining
+from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.store import FIRST_TRIAL
+
+if TYPE_CHECKING:
+    from nas.architecture import Architecture
+    from nas.space import SearchSpace
+    from nas.training.data import DataOptions
+
+EPOCHS = "supernet_epochs"  # fidelity of a work
+_FIRST = FIRST_TRIAL[Stage.SUPERNET]
+_STREAM = 3  # of the searches' seeds
+_SHAPE, _CLASSES = (3, 32, 32), 10  # of the images for which a space is checked before it meets its own
+
+
+@dataclass(slots=True)
+class Chain:
+    """One search: what its works did so far.
+
+    Attributes:
+        seed: of its weights, batches and draws.
+        choice: the architecture that it would choose now.
+        epochs: done.
+        last: number of the work that left the newest state; None before the first.
+        busy: whether a work is in flight.
+        over: whether no work follows.
+        failed: whether its last work did.
+    """
+
+    seed: int
+    choice: Architecture
+    epochs: int = 0
+    last: int | None = None
+    busy: bool = False
+    over: bool = False
+    failed: bool = False
+    suggested: bool = False
+
+
+class SupernetSearch:
+    """Trains one supernet for each search and suggests what each chooses.
+
+    Args:
+        space: that has a supernet.
+        objectives: of the candidates; the shared weights are trained for the accuracy on images.
+        seed: of everything.
+        searches: how many, with seeds of their own; the best of their choices is the study's.
+        epochs_per_work: after which a state is left; a crash loses no more than that.
+        data: options of `nas.training.data.DataOptions`, where the images are not the evaluator's.
+        proxy: the space with other numbers of channels or copies, to be relaxed in its place; what is chosen
+            there stands for the same decisions here. A run's configuration gives its options only.
+        settings: of `nas.oneshot.settings.OneShotSettings`, in place of the method's.
+
+    Raises:
+        ConfigError: a value out of range, or a space without a supernet.
+
+    Attributes:
+        name: of the method.
+        defaults: its settings where they are not DARTS'.
+    """
+
+    name = "supernet"
+    defaults: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],  # noqa: ARG002 - the signature of all searchers
+        *,
+        seed: int,
+        searches: int = 1,
+        epochs_per_work: int = 1,
+        data: Mapping[str, Any] | None = None,
+        proxy: SearchSpace | None = None,
+        **settings: Any,
+    ) -> None:
+        self._where = f'searcher "{self.name}"'
+        for option, value in (("searches", searches), ("epochs_per_work", epochs_per_work)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(f"{self._where}: {option}: 1 or more is expected, {value!r} came")
+        self._relaxed = space if proxy is None else proxy
+        check_relaxable(self._where, self._relaxed)
+        first = first_architecture(self._relaxed)
+        self._check_proxy(space, first)
+        self.needs_images = data is None  # of the evaluator: see `nas.fitting`
+        self._space = space
+        self._settings = settings_of(self._where, self.defaults, settings)
+        self._step = epochs_per_work
+        self._data = data_options(self._where, data)
+        seeds = np.random.SeedSequence(seed, spawn_key=(_STREAM,)).generate_state(searches)
+        self._chains = [Chain(int(each), space.architecture_from_json(first.to_json())) for each in seeds]
+        self._asked = Numbers(self.name)
+        self._works: dict[int, Chain] = {}
+
+    def _check_proxy(self, space: SearchSpace, first: Architecture) -> None:
+        """Its decisions must be those of the space."""
+        same = (
+            len(space.layout.sites) == len(self._relaxed.layout.sites)
+            and space.size() == self._relaxed.size()
+        )
+        if self._relaxed is not space and (not same or self._relaxed.name != space.name):
+            raise ConfigError(
+                f"{self._where}: proxy: the space {space.name} with other channels or layers is expected, with "
+                f"the same decisions; got {self._relaxed.name} with {self._relaxed.size()} architectures"
+            )
+
+    def ask(self, count: int = 1) -> list[Suggestion]:
+        given: list[Suggestion] = []
+        while len(given) < count:
+            suggestion = self._next()
+            if suggestion is None:
+                break
+            given.append(suggestion)
+        if not given and count > 0 and all(self._is_done(chain) for chain in self._chains):
+            raise SearchFinished
+        return given
+
+    def tell(self, trial: Trial) -> None:
+        self._asked.close(trial)
+        chain = self._works.pop(trial.number, None)
+        if chain is not None:
+            self._take(chain, trial)
+
+    def _next(self) -> Suggestion | None:
+        for chain in self._chains:
+            if not chain.busy and not chain.over:
+                return self._work(chain)
+        for chain in self._chains:
+            if chain.over and not chain.failed and not chain.suggested:
+                chain.suggested = True
+                self._asked.add(Stage.SEARCH)
+                return Suggestion(chain.choice, info={"origin": self.name, "epochs": chain.epochs})
+        return None
+
+    def _is_done(self, chain: Chain) -> bool:
+        return chain.failed or chain.suggested
+
+    def _work(self, chain: Chain) -> Suggestion:
+        until = min(chain.epochs + self._step, self._settings.epochs)
+        work = SupernetTraining(self._relaxed, self._settings, chain.epochs, until, chain.seed, self._data)
+        number = self._asked.add(Stage.SUPERNET)
+        self._works[number] = chain
+        chain.busy = True
+        fidelity = Fidelity(EPOCHS, until)
+        return Suggestion(chain.choice, fidelity, chain.last, resumable=True, work=work)
+
+    def _take(self, chain: Chain, trial: Trial) -> None:
+        evaluation = trial.evaluation
+        assert evaluation is not None, "Numbers.close checks it"
+        chain.busy = False
+        if not evaluation.ok:
+            chain.failed = chain.over = True
+            return
+        chain.last, chain.epochs = trial.number, int(evaluation.info["epochs"])
+        chain.choice = self._space.architecture_from_json(evaluation.info["decisions"])
+        chain.over = chain.epochs >= self._settings.epochs or evaluation.info["stopped"] is not None
+
+
+class Numbers:
+    """Numbers candidates and works, each from the first of their stage, and checks that each is told once."""
+
+    def __init__(self, searcher: str) -> None:
+        self._searcher = searcher
+        self._next = {Stage.SEARCH: 0, Stage.SUPERNET: _FIRST}
+        self._open: set[int] = set()
+
+    def add(self, stage: Stage) -> int:
+        """Number of the trial that the next suggestion of this stage becomes."""
+        number = self._next[stage]
+        self._next[stage] += 1
+        self._open.add(number)
+        return number
+
+    def close(self, trial: Trial) -> None:
+        """Takes note of a told trial; raises ProtocolError for one that is not in flight or has no end."""
+        if trial.evaluation is None or trial.number not in self._open:
+            happened = "has no evaluation" if trial.evaluation is None else "is not in flight"
+            raise ProtocolError(
+                f"{self._searcher}.tell: expected a trial in flight that has ended; trial {trial.number} "
+                f"{happened}; each suggestion is told once"
+            )
+        self._open.remove(trial.number)
+
+
+def settings_of(where: str, defaults: Mapping[str, Any], given: Mapping[str, Any]) -> OneShotSettings:
+    """A method's settings with some replaced; raises ConfigError for unknown names and bad values."""
+    names = [each.name for each in dataclasses.fields(OneShotSettings)]
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise ConfigError(f'{where}: unknown option "{unknown[0]}"; it has: {", ".join(names)}')
+    return OneShotSettings(**{**defaults, **given})
+
+
+def data_options(where: str, data: Mapping[str, Any] | None) -> DataOptions | None:
+    from nas.training.data import DataOptions
+
+    if data is None:
+        return None
+    names = [each.name for each in dataclasses.fields(DataOptions)]
+    if not isinstance(data, Mapping) or not set(data) <= set(names):
+        raise ConfigError(f"{where}: data: options among {', '.join(names)} are expected, {data!r} came")
+    return DataOptions(**data)
+
+
+def check_relaxable(where: str, space: SearchSpace) -> None:
+    """Raises ConfigError, with the place and the reason, for a space without a supernet; no torch."""
+    from nas.primitives import Context
+    from nas.relax.board import Board
+    from nas.relax.relaxing import Relaxing
+
+    try:
+        Relaxing(space, Board()).root().shape(_SHAPE, Context(_CLASSES, affine=False, mode="search"))
+    except RelaxError as error:
+        raise ConfigError(f"{where}: a space with a supernet is expected; {error}") from None
+    except CompileError:
+        return  # of images of this shape; the evaluator's are another matter
+
+
+def first_architecture(space: SearchSpace) -> Architecture:
+    """The first option of every choice: what a search has before it has learnt anything."""
+    derivation = space.start()
+    while derivation.site is not None:
+        derivation = derivation.take(derivation.options[0])
+    return derivation.architecture()
