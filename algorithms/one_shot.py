@@ -101,7 +101,7 @@ class SupernetSearch:
         self._relaxed = space if proxy is None else proxy
         check_relaxable(self._where, self._relaxed)
         first = first_architecture(self._relaxed)
-        self._check_proxy(space, first)
+        self._check_proxy(space)
         self.needs_images = data is None  # of the evaluator: see `nas.fitting`
         self._space = space
         self._settings = settings_of(self._where, self.defaults, settings)
@@ -112,16 +112,13 @@ class SupernetSearch:
         self._asked = Numbers(self.name)
         self._works: dict[int, Chain] = {}
 
-    def _check_proxy(self, space: SearchSpace, first: Architecture) -> None:
+    def _check_proxy(self, space: SearchSpace) -> None:
         """Its decisions must be those of the space."""
-        same = (
-            len(space.layout.sites) == len(self._relaxed.layout.sites)
-            and space.size() == self._relaxed.size()
-        )
-        if self._relaxed is not space and (not same or self._relaxed.name != space.name):
+        one, other = ((each.name, len(each.layout.sites), each.size()) for each in (space, self._relaxed))
+        if one != other:
             raise ConfigError(
-                f"{self._where}: proxy: the space {space.name} with other channels or layers is expected, with "
-                f"the same decisions; got {self._relaxed.name} with {self._relaxed.size()} architectures"
+                f"{self._where}: proxy: the space {space.name} with other channels or layers is expected, "
+                f"with the same decisions; got {self._relaxed.name} with {self._relaxed.size()} architectures"
             )
 
     def ask(self, count: int = 1) -> list[Suggestion]:

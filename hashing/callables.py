@@ -26,12 +26,12 @@ from nas.training.checks import load_function
 if TYPE_CHECKING:
     from nas.architecture import Architecture
 
-KIND, VERSION = "callable", 1
+KIND, VERSION = "callable", 2
 FLOOR = 2.0**-40  # results below it count as zero: cancellation leaves that much
 _NAME = 'hashing "callable"'
 _GRADIENTS = ("none", "differences", "autograd")
 _STEP = 1e-4  # of central differences, relative to inputs above 1
-_GRID = 2.0**16  # gradients by differences are rounded to its inverse, times the largest one
+_GRID = 2.0**16  # gradients by differences are rounded to its inverse, times what they or the results are
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class Inputs:
     """
 
     arguments: int | str | None = None
-    points: int = 64
-    low: float = -8.0
-    high: float = 8.0
+    points: int = 512
+    low: float = -30.0
+    high: float = 30.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -117,9 +117,9 @@ class CallableHasher:
         arguments: int | str | None = None,
         bits: int = 24,
         gradient: str = "none",
-        points: int = 64,
-        low: float = -8.0,
-        high: float = 8.0,
+        points: int = 512,
+        low: float = -30.0,
+        high: float = 30.0,
         seed: int = 0,
     ) -> None:
         if compile is not None:
@@ -208,25 +208,33 @@ def _numbers(result: Any) -> list[np.ndarray[Any, Any]]:
     return found
 
 
-def _sum(result: Any) -> float:
-    return float(sum(array.sum() for array in _numbers(result)))
-
-
 def _differences(function: Callable[..., Any], arguments: tuple[Any, ...]) -> np.ndarray[Any, Any]:
     """Derivative of the sum of the results by each element of the first argument, on a grid."""
     first = np.asarray(arguments[0], dtype=np.float64)
     gradient = np.zeros(first.size)
     for i, value in enumerate(first.ravel()):
         step = _STEP * max(1.0, abs(value))
-        sums = []
+        results = []
         for sign in (1.0, -1.0):
             moved = first.copy()
             moved.flat[i] = value + sign * step
-            sums.append(_sum(function(moved, *[_copied(argument) for argument in arguments[1:]])))
-        gradient[i] = (sums[0] - sums[1]) / (2 * step)
-    finite = np.abs(gradient[np.isfinite(gradient)])
-    unit = 2.0 ** math.ceil(math.log2(max(finite.max(initial=0.0), 1.0))) / _GRID
-    return np.round(gradient / unit) * unit
+            found = _numbers(function(moved, *[_copied(argument) for argument in arguments[1:]]))
+            results.append(np.concatenate([each.ravel() for each in found]))
+        gradient[i] = _quotient(results[0], results[1], 2 * step)
+    return gradient
+
+
+def _quotient(more: np.ndarray[Any, Any], less: np.ndarray[Any, Any], step: float) -> float:
+    """Of the results that changed, so that large ones beside them, or infinite ones, hide nothing."""
+    if more.shape != less.shape:
+        raise _UnhashableError(f"results of one shape are expected; got {more.shape} and {less.shape}")
+    changed = ~((more == less) | (np.isnan(more) & np.isnan(less)))
+    quotient = float((more[changed] - less[changed]).sum()) / step
+    scale = max(abs(quotient), float(np.abs(more[changed]).sum()), 1.0)
+    if not math.isfinite(scale):
+        return quotient
+    unit = 2.0 ** math.ceil(math.log2(scale)) / _GRID
+    return round(quotient / unit) * unit
 
 
 def _with_autograd(function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[np.ndarray[Any, Any]]:

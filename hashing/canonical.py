@@ -6,6 +6,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from hashing.digests import Digest, hex_of
+from hashing.forms import lasting
 from hashing.normal_form import VERSION, normal_form
 from hashing.settings import settings_digest
 from nas.cache import Hashed
@@ -44,5 +45,9 @@ class CanonicalHasher:
         except (NasError, RecursionError) as error:
             reason = str(error) if isinstance(error, NasError) else "normal form: nested too deep"
             return Hashed(None, reason=shorten(" ".join(reason.split()), 300, placeholder=" ..."))
-        value = hex_of(architecture.vocabulary.name, str(self.drop_path), to_text(form))
+        value = hex_of(
+            architecture.vocabulary.name,
+            str(self.drop_path),
+            to_text(form, lasting(architecture.vocabulary).texts),
+        )
         return Hashed(str(Digest(KIND, VERSION, 0, value)), settings_digest(architecture.term))

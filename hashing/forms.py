@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import Any
 
 from hashing.symbolic_shapes import Symbol
+from nas.primitives import Vocabulary
 from nas.printer import to_text
 from nas.term import Op, Repeat, Term, seq
+
+_LEAVES, _VOCABULARIES = 20_000, 16  # that are kept
 
 
 @dataclass(frozen=True, eq=False)  # no slots: term and text are kept
@@ -47,6 +50,38 @@ class Form:
     def text(self) -> str:
         """Of its term; orders what commutes."""
         return to_text(self.term)
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What is kept from one network of a vocabulary to the next.
+
+    Attributes:
+        words: whether they are the standard vocabulary's.
+        leaves: forms of single layers, by all that they depend on.
+        texts: of the terms of these forms, by their `id`.
+    """
+
+    words: dict[str, bool] = field(default_factory=dict)
+    leaves: dict[Any, Form] = field(default_factory=dict)
+    texts: dict[int, str] = field(default_factory=dict)
+
+    def keep(self, key: Any, form: Form) -> None:
+        self.leaves[key] = form
+        self.texts.update((id(step), to_text(step)) for step in form.steps)
+
+
+_shared: dict[int, tuple[Vocabulary, Lasting]] = {}  # by id, which holds as the vocabulary lives on
+
+
+def lasting(vocabulary: Vocabulary) -> Lasting:
+    """What is kept for a vocabulary; begun anew when it is too much."""
+    found = _shared.get(id(vocabulary))
+    if found is None or len(found[1].leaves) > _LEAVES:
+        if len(_shared) >= _VOCABULARIES:
+            _shared.clear()
+        found = _shared[id(vocabulary)] = (vocabulary, Lasting())
+    return found[1]
 
 
 def single(term: Term, after: Any, before: Symbol, size: int) -> Form:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hashing.callables import CallableHasher
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from nas.architecture import Architecture
 
 _NAME = 'hashing "functional"'
+_CHANNELS, _CLASSES = 3, 10  # of most data sets
 _READINGS = {"zero": ("trained", "initial"), "scale": ("kept", "removed")}
 
 
@@ -27,8 +29,8 @@ class FunctionalHasher:
             nearly all, rounding errors keep equal ones apart.
         zero: an operation on a constant zero counts with its learnt shift ("trained") or as zero ("initial").
         scale: a positive factor that a normalisation removes is "kept" or "removed".
-        channels: of the images that networks take.
-        classes: that networks tell apart.
+        channels: of the images that networks take; None for those of the data set, see `for_data`, or 3.
+        classes: that networks tell apart; None for those of the data set, or 10.
 
     Raises:
         ConfigError: an option out of range.
@@ -42,8 +44,8 @@ class FunctionalHasher:
         bits: int = 24,
         zero: str = "trained",
         scale: str = "kept",
-        channels: int = 3,
-        classes: int = 10,
+        channels: int | None = None,
+        classes: int | None = None,
     ) -> None:
         self._bits = checked_bits(bits, _NAME)
         for option, value in (("zero", zero), ("scale", scale)):
@@ -51,12 +53,27 @@ class FunctionalHasher:
                 expected = " or ".join(f'"{each}"' for each in _READINGS[option])
                 raise ConfigError(f"{_NAME}: {option}: expected {expected}; got {value!r}")
         for option, number in (("channels", channels), ("classes", classes)):
-            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-                raise ConfigError(f"{_NAME}: {option}: expected a whole number of at least 1; got {number!r}")
+            if number is not None and (type(number) is not int or number < 1):
+                raise ConfigError(
+                    f"{_NAME}: {option}: expected a whole number of at least 1, or null for the data's; "
+                    f"got {number!r}"
+                )
         self._zero, self._scale = zero, scale
-        self._channels, self._classes = channels, classes
+        self._given = channels, classes
+        self._channels, self._classes = channels or _CHANNELS, classes or _CLASSES
         self._network: NetworkProbe | None = None
         self._programs: Any = None
+
+    def for_data(self, input_shape: tuple[int, ...], classes: int) -> FunctionalHasher:
+        """This hasher for networks on data of this shape, (C, H, W), except for what was given.
+
+        Args:
+            input_shape: of one example; of others than images only the classes are taken.
+            classes: of the data.
+        """
+        channels = input_shape[0] if len(input_shape) == 3 else None
+        mine = self._given
+        return FunctionalHasher(self._bits, self._zero, self._scale, mine[0] or channels, mine[1] or classes)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_network": None, "_programs": None}  # what workers make for themselves
@@ -68,9 +85,16 @@ class FunctionalHasher:
                 return self._program_probe().digest(architecture)
             if architecture.vocabulary.meaning is not None:
                 return CallableHasher(bits=self._bits).hash(architecture)
-            return self._of_network(architecture)
+            return self._labelled(self._of_network(architecture))
         except NasError as error:
             return Hashed(None, reason=str(error))
+
+    def _labelled(self, hashed: Hashed) -> Hashed:
+        """With what the network was built for in the digest's kind, unless that is the usual."""
+        if hashed.digest is None or (self._channels, self._classes) == (_CHANNELS, _CLASSES):
+            return hashed
+        kind, colon, rest = hashed.digest.partition(":")
+        return replace(hashed, digest=f"{kind}+data={self._channels}x{self._classes}{colon}{rest}")
 
     def _of_network(self, architecture: Architecture) -> Hashed:
         from hashing.network.probe import VERSION
@@ -82,7 +106,9 @@ class FunctionalHasher:
             value = self._network_probe().digest(architecture.network, architecture.vocabulary)
         except UnhashableError as error:
             return Hashed(None, reason=str(error))
-        except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:  # raised by a user's module
+        except NasError:
+            raise
+        except Exception as error:  # a user's module or rule may raise anything
             return Hashed(None, reason=" ".join(f"{type(error).__name__}: {error}".split()))
         return Hashed(str(Digest(kind, VERSION, self._bits, value)), settings_digest(architecture.term))
 

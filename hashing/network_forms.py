@@ -13,7 +13,7 @@ from typing import Any
 
 from hashing import cell_forms
 from hashing.attributes import Scope, given_value, inlined, kept_attributes
-from hashing.forms import Form, single
+from hashing.forms import Form, lasting, single
 from hashing.leaf_forms import leaf_form
 from hashing.symbolic_shapes import INPUT, Around, Symbol
 from nas.errors import CompileError
@@ -21,7 +21,7 @@ from nas.laws import Law
 from nas.layers import NETWORK
 from nas.primitives import INHERIT, Primitive, Vocabulary
 from nas.printer import to_text
-from nas.term import Define, Op, Ref, Repeat, Seq, Term
+from nas.term import Define, Literal, Op, Ref, Repeat, Seq, Term
 
 MAX_SIZE = 50_000  # operations of a form
 
@@ -55,10 +55,16 @@ class Forms:
         self.drop_path = drop_path
         self._kept: dict[Any, Form] = {}
         self._scopes: dict[tuple[int, Scope], Scope] = {}
+        self._lasting = lasting(vocabulary)
 
     def knows(self, name: str) -> bool:
         """Whether this is the standard vocabulary's word, and none of one's own of the same name."""
-        return name in NETWORK and name in self.vocabulary and self.vocabulary.get(name) == NETWORK.get(name)
+        words = self._lasting.words
+        found = words.get(name)
+        if found is None:
+            there = name in NETWORK and name in self.vocabulary
+            found = words[name] = there and self.vocabulary.get(name) == NETWORK.get(name)
+        return found
 
     def form(self, term: Term, scope: Scope, around: Around, before: Symbol) -> Form:
         """The form of a part at its place."""
@@ -165,6 +171,19 @@ class Forms:
         return isinstance(step, Op) and step.name == "zero" and self.knows("zero")
 
     def _operation(self, op: Op, scope: Scope, around: Around, before: Symbol) -> Form:
+        if op.args:
+            return self._made(op, scope, around, before)
+        for _, value in op.attributes:
+            if not isinstance(value, Literal):  # what a reference means depends on the scope
+                return self._made(op, scope, around, before)
+        key = op.name, op.attributes, around, before
+        found = self._lasting.leaves.get(key)
+        if found is None:
+            found = self._made(op, scope, around, before)
+            self._lasting.keep(key, found)
+        return found
+
+    def _made(self, op: Op, scope: Scope, around: Around, before: Symbol) -> Form:
         primitive = self._primitive(op)
         if self.knows(op.name) and primitive.arity != (0, 0):
             return self._composite(op, scope, around, before)
@@ -173,8 +192,7 @@ class Forms:
                 raise CompileError(f'normal form: "{op.name}" inherits a stride, which is not supported')
             term = inlined(op, scope)
             return single(term, ("after", to_text(term), before, around), before, 1)
-        standard = self.knows(op.name)
-        return leaf_form(op, primitive, scope, around, before, standard=standard)
+        return leaf_form(op, primitive, scope, around, before, standard=self.knows(op.name))
 
     def _composite(self, op: Op, scope: Scope, around: Around, before: Symbol) -> Form:
         match op.name:

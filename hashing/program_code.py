@@ -35,10 +35,18 @@ class Code:
     carried: tuple[tuple[int, int], ...]
     shown: tuple[int, ...]
 
-    def run(self, steps: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """The shown outputs of each step in order; what is not finite raises nothing if numpy is told so."""
+    def run(self, steps: Sequence[Mapping[str, Any]], grown: float = 1.0) -> list[Any]:
+        """The shown outputs of each step in order; what is not finite raises nothing if numpy is told so.
+
+        Args:
+            steps: inputs.
+            grown: factor of what is carried into the last step.
+        """
         values, found = list(self.values), []
-        for given in steps:
+        for number, given in enumerate(steps, 1):
+            if number == len(steps) and grown != 1.0:
+                for _, place in self.carried:
+                    values[place] = values[place] * grown
             for name, place in self.inputs:
                 if name in given:
                     values[place] = given[name]

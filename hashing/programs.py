@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nas.architecture import Architecture
     from nas.primitives import Vocabulary
 
-KIND, VERSION = "program", 1
+KIND, VERSION = "program", 2
 BITS = 24
 
 
@@ -108,7 +108,7 @@ class _Machine:
 
     def _run(self, code: Code) -> np.ndarray[Any, Any]:
         with np.errstate(all="ignore"):
-            found = code.run(self.steps)
+            found = code.run(self.steps, self.meaning.grown)
         values = np.concatenate(found) if found else np.zeros(0)
         values[np.abs(values) < self.meaning.floor] = 0.0  # NaN is not below it
         return values

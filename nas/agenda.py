@@ -190,6 +190,7 @@ class Agenda:
             worker=worker,
             started=started,
             finished=finished,
+            **({"passing": True} if hashed.passing else {}),
         )
         self.ledger.hash(entry, hashed, seconds, finished)
         self.journal.show(event)

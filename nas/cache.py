@@ -5,7 +5,8 @@ Two candidates with equal keys behave alike, so a later one is answered with the
 
 Deviations: several candidates may be in flight, so that equal ones wait for those before them; classes that
 were not used for longest go when there are more than a bound; the cost of a trial is its own, not its
-class's mean; only completed evaluations count, failed ones are told to the searcher and not kept.
+class's mean, and a hit saves the cost of its class's first; only completed evaluations count, failed ones
+are told to the searcher and not kept.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ class Hashed:
             not be answered from a cache.
         settings: digest of training settings that `digest` does not cover; "" if it covers all.
         reason: why there is no digest, in one line.
+        passing: whether the reason may be gone another time, as when a worker died.
     """
 
     digest: str | None
     settings: str = ""
     reason: str | None = None
+    passing: bool = False
 
 
 class Hasher(Protocol):
@@ -93,7 +96,7 @@ class Hit:
 
     Attributes:
         holder: the first that was evaluated.
-        evaluation: the holder's, with the means of the class as values and cost.
+        evaluation: the holder's, with the means of the class as values; the cost is the holder's own.
         evaluations: number behind the means.
         dropped: whether the class was forgotten after this answer.
     """
@@ -173,8 +176,7 @@ class _Line:
             for name, value in first.values.items()
             if name in evaluation.values
         }
-        cost = _moved(first.cost_seconds, evaluation.cost_seconds, count)
-        return Hit(self.mean.holder, replace(first, values=values, cost_seconds=cost), count)
+        return Hit(self.mean.holder, replace(first, values=values), count)
 
 
 class FunctionalCache:
@@ -203,7 +205,6 @@ class FunctionalCache:
         line = self._lines.get(key)
         if line is None:
             self._lines[key] = _Line([trial])
-            self._evict()
             return Miss()
         if line.count + len(line.flying) < self.policy.evaluations:
             first = line.first
@@ -261,7 +262,7 @@ class FunctionalCache:
 
     def _evict(self) -> None:
         capacity = self.policy.capacity
-        while capacity is not None and len(self._lines) > capacity and self._idle:
+        while capacity is not None and len(self._idle) > capacity:
             oldest, _ = self._idle.popitem(last=False)
             del self._lines[oldest]
 

@@ -18,7 +18,8 @@ class CachePolicy:
     Attributes:
         evaluations: of each class before its mean is served (M of the paper); 1 or more.
         forget: probability with which a class is forgotten after it has answered (F of the paper).
-        capacity: number of classes; beyond it those that were not used for longest go; None for no bound.
+        capacity: number of classes with nothing in flight; beyond it those that were not used for longest
+            go; None for no bound.
         hash_seconds: what a worker's hash takes on a simulated clock; None for `HASH_SECONDS`.
     """
 
@@ -28,18 +29,21 @@ class CachePolicy:
     hash_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        if self.evaluations < 1:
-            raise ConfigError(f"cache.evaluations: expected 1 or more; got {self.evaluations}; raise it")
-        if not 0 <= self.forget <= 1:
-            raise ConfigError(f"cache.forget: expected a probability, 0 to 1; got {self.forget:g}; change it")
-        if self.capacity is not None and self.capacity < 1:
+        if type(self.evaluations) is not int or self.evaluations < 1:
             raise ConfigError(
-                f"cache.capacity: expected 1 or more, or null for no bound; got {self.capacity}; change it"
+                f"cache.evaluations: expected a whole number, 1 or more; got {self.evaluations!r}; change it"
+            )
+        if not _is_number(self.forget) or not 0 <= self.forget <= 1:
+            raise ConfigError(f"cache.forget: expected a probability, 0 to 1; got {self.forget!r}; change it")
+        if self.capacity is not None and (type(self.capacity) is not int or self.capacity < 1):
+            raise ConfigError(
+                "cache.capacity: expected a whole number, 1 or more, or null for no bound; "
+                f"got {self.capacity!r}; change it"
             )
         seconds = self.hash_seconds
-        if seconds is not None and not 0 <= seconds < math.inf:
+        if seconds is not None and not (_is_number(seconds) and 0 <= seconds < math.inf):
             raise ConfigError(
-                f"cache.hash_seconds: expected 0 or more, or null for {HASH_SECONDS:g}; got {seconds:g}; "
+                f"cache.hash_seconds: expected 0 or more, or null for {HASH_SECONDS:g}; got {seconds!r}; "
                 "change it"
             )
 
@@ -50,3 +54,7 @@ class CachePolicy:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -8,7 +8,8 @@ Each line is one JSON object with `event`, `time` (unix seconds) and, where ther
     asked      stage, architecture, digest, decisions, fidelity, seed, parent, info, resumable; or trial null,
                stage and exhausted: the searcher gave nothing now, or has nothing left
     hashed     digest, settings, reason, seconds, worker, started, finished; when a worker's hash ended;
-               digest null if there is none, for the reason; worker null if an equal text was hashed before
+               digest null if there is none, for the reason; passing (true) if that may be gone another time;
+               worker null if an equal text was hashed before
     cached     outcome (hit | pending | partial | miss), holder (the first of its class), key, dropped (the
                class was forgotten after this hit); key null and reason without a digest; a second time, as a
                miss or partial, if it waited and a holder failed

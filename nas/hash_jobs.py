@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nas.cache import Hashed, Hasher
@@ -71,9 +72,9 @@ class HashingEvaluator:
 
 
 def hashed_of(evaluation: Evaluation) -> Hashed:
-    """What a hash job found; the reason of one that failed."""
+    """What a hash job found; the reason of one that failed, as it may not another time."""
     if not evaluation.ok:
-        return unhashed(f"{evaluation.status.value}: {evaluation.reason}")
+        return replace(unhashed(f"{evaluation.status.value}: {evaluation.reason}"), passing=True)
     info = evaluation.info
     return Hashed(info["digest"], info["settings"], info["reason"])
 
@@ -89,7 +90,9 @@ class Memo:
         return self._known.get(digest)
 
     def add(self, digest: str, hashed: Hashed) -> None:
-        """Keeps it, unless it is known."""
+        """Keeps it, unless it is known, or there was none for a reason that may pass."""
+        if hashed.passing:
+            return
         self._known.setdefault(digest, hashed)
         if len(self._known) > self._size:
             self._known.popitem(last=False)

@@ -26,6 +26,8 @@ class ProgramMeaning:
         steps: `(seed) -> one mapping of inputs for each step`, the same for equal seeds in every process;
             the first has the carried ones too.
         floor: outputs below it in magnitude count as zero: beside what they are applied to they are nothing.
+        grown: factor of what is carried into the last step, as if so many times more steps had added to it:
+            what counts steps meets its bounds then; 1 for none.
     """
 
     language: Language
@@ -34,6 +36,7 @@ class ProgramMeaning:
     bind: Bind
     steps: Callable[[int], tuple[Mapping[str, Any], ...]]
     floor: float = 0.0
+    grown: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

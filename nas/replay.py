@@ -143,7 +143,7 @@ class Replay:
     def _hashed(self, entry: Entry, event: Event) -> None:
         if entry.state is not State.ASKED:
             self._contradiction(f"no further hash of trial {entry.number}")
-        hashed = Hashed(event["digest"], event["settings"], event["reason"])
+        hashed = Hashed(event["digest"], event["settings"], event["reason"], event.get("passing", False))
         self._ledger.hash(entry, hashed, event["seconds"], event["finished"])
 
     def _cached(self, entry: Entry, event: Event) -> None:

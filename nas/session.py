@@ -14,7 +14,7 @@ from nas.checkpoints import Checkpoints
 from nas.config import Config, build, resolved
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluator
-from nas.fitting import check_fit, check_values, fidelity_range, search_fidelity
+from nas.fitting import check_fit, check_images, check_values, fidelity_range, search_fidelity
 from nas.folder import has_trials, run_folder
 from nas.progress import Observer, Progress
 from nas.stages import Budget, Plan
@@ -68,9 +68,9 @@ def compose(config: Config, problem: Problem | None = None) -> Components:
     on_ray = config.executor.get("name") == "ray"
     executor = build(EXECUTORS, config.executor, **({"name": config.name} if on_ray else {}))
     _checked(executor, config.executor, "executor", "capacity", "open", "submit", "wait")
-    hasher = build_hasher(config.hashing)
+    hasher = build_hasher(config.hashing)  # refuses its options before data are read
     cache = cache_policy(config)
-    make_searcher = prepare_searcher(config.searcher, seed=config.seed)
+    make_searcher = prepare_searcher(_with_proxy(config), seed=config.seed)
     # reads its data, maybe downloads them: after the others
     evaluator = problem.evaluator if problem else build(EVALUATORS, config.evaluator)
     _checked(evaluator, config.evaluator, "evaluator", "objectives", "fingerprint", "__call__")
@@ -78,7 +78,16 @@ def compose(config: Config, problem: Problem | None = None) -> Components:
     searcher = make_searcher(space, evaluator.objectives, fidelity_range(evaluator, plan))
     check_fit(space, evaluator, plan, getattr(searcher, "fidelities", ()))
     check_values(searcher, evaluator, plan)
-    return Components(space, searcher, evaluator, executor, hasher, plan, cache)
+    check_images(searcher, evaluator)
+    return Components(space, searcher, evaluator, executor, for_data_of(evaluator, hasher), plan, cache)
+
+
+def _with_proxy(config: Config) -> Mapping[str, Any]:
+    """The searcher's section, with the space that it relaxes in place of that space's options."""
+    proxy = config.searcher.get("proxy")
+    if not isinstance(proxy, Mapping):
+        return config.searcher
+    return {**config.searcher, "proxy": build_space({**config.space, **proxy})}
 
 
 def build_space(section: Mapping[str, Any]) -> SearchSpace:
@@ -99,6 +108,15 @@ def build_hasher(section: Mapping[str, Any]) -> Hasher | None:
 
     hasher = build(HASHERS, section)
     return None if hasher is None else _checked(hasher, section, "hashing", "name", "in_worker", "hash")
+
+
+def for_data_of(evaluator: Evaluator, hasher: Hasher | None) -> Hasher | None:
+    """The hasher for the evaluator's data, if there are such and it has `for_data(shape, classes)`."""
+    dataset, for_data = getattr(evaluator, "dataset", None), getattr(hasher, "for_data", None)
+    shape, classes = getattr(dataset, "input_shape", None), getattr(dataset, "classes", None)
+    if for_data is None or shape is None or classes is None:
+        return hasher
+    return for_data(tuple(shape), classes)
 
 
 def build_evaluator(section: Mapping[str, Any]) -> Evaluator:

@@ -25,7 +25,8 @@ class States:
     """The states of resumable search trials; the least promising go first when they are too large.
 
     A state that is gone costs time and nothing else: whoever was to continue it starts over, with the
-    same seed and thus the same result. Only the states of works stay (`NEEDED`): nobody could start over. Every path follows from the directory and the trial's number.
+    same seed and thus the same result. Only the states of works stay (`NEEDED`), as nobody could do without.
+    Every path follows from the directory and the trial's number.
 
     Args:
         directory: where they go; made for the first trial that may leave one.

@@ -12,6 +12,9 @@ change places, |x| squared is x squared.
 Order of the choices: the binary function, then for each argument the unary function and what it takes.
 
 Known facts: the functions of `KNOWN`, found by the paper's searches, are units of depth 1; Swish is SiLU.
+Swish is torch's; the formulas of the others were compared with independent implementations of the paper's
+list, not with the paper itself. Two more of that list, arctan(x)^2 - x and x arcsinh(x)^2, need two unary
+functions one inside another and are left out.
 
 Deviations from the paper:
 - Its beta, trained for each channel, is one of a few fixed numbers here, so that an expression is a plain

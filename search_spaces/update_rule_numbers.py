@@ -9,7 +9,7 @@ cheap as possible, because a search compares thousands of programs a second.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +19,61 @@ from nas.program import Function, Signature
 from search_spaces.update_rule import LANGUAGE, OUTPUTS, STATE
 
 EPS = 1e-8  # added to denominators
-SIZES = (6, 1, 5)  # elements of the weight tensors
+SIZES = (25, 1, 14)  # elements of the weight tensors
 
 Array = NDArray[np.float64]
 
 _STARTS = np.cumsum((0, *SIZES[:-1]))
 _OWNER = np.repeat(np.arange(len(SIZES)), SIZES)
 
-# Magnitudes of the gradients of each step: some that clipping by any constant or rate meets, some that it
-# leaves alone, some beside which 1e-8 matters; five steps, because state may pass through m and v.
-_SCALES = (1.0, 1e-2, 3e-5, 1.0, 0.1)
-_SPREAD = 1.5  # decades around a step's magnitude
-_RATES = (3e-3, 0.3)
+
+class _Step(NamedTuple):
+    """What the inputs of a step are like.
+
+    Attributes:
+        gradients: decimal exponents of their magnitudes, from and to; None for no gradient at all.
+        weights: likewise.
+        rate: of learning.
+        along: None for gradients of their own; those along the "weights" and those that turn "back" are the
+            weights, or minus the gradients of the step before, times numbers with these exponents.
+    """
+
+    gradients: tuple[float, float] | None
+    weights: tuple[float, float]
+    rate: float
+    along: str | None = None
+
+
+# Usual magnitudes come first, so that what overflows later hides nothing of them, also where state keeps it;
+# for the same reason rates rise, as the least or greatest so far may be kept, and zeros come late, since
+# their logarithm makes a norm infinite. Rates and magnitudes lie below and above all constants of the space,
+# also after a product with a rate or a constant. Steps that turn back, or are small, after large ones show
+# what state remembers of these.
+_STEPS = (
+    _Step((-1.5, 1.5), (-1.5, 1.5), 1e-5),
+    _Step((-3.5, -0.5), (-2.0, 1.0), 3e-5),
+    _Step((-6.0, -3.0), (-6.0, -2.0), 2e-4),
+    _Step((-1.5, 1.5), (-1.5, 0.5), 1e-3),
+    _Step((-0.52, -0.5), (-2.0, 1.0), 3e-3, "weights"),
+    _Step((-0.02, 0.0), (-1.0, 2.0), 0.01, "back"),
+    _Step((-2.0, 0.5), (-2.0, 1.0), 0.05, "back"),
+    _Step((-4.5, -3.5), (-2.0, 1.0), 0.2),
+    _Step((-1.0, 0.0), (-1.5, 0.5), 0.7, "back"),
+    _Step((-2.5, -1.5), (-2.0, 1.0), 1.0),
+    _Step((-1.0, 0.0), (-2.0, 1.0), 1e-3, "back"),
+    _Step((-10.0, -6.0), (-4.0, 0.0), 0.1),
+    _Step((0.0, 3.5), (0.0, 3.5), 1.0),
+    _Step((1.0, 6.0), (1.0, 6.0), 30.0),
+    _Step((-3.0, 0.0), (0.0, 4.0), 1e-3, "back"),
+    _Step(None, (-1.5, 1.5), 1e-4),
+    _Step((-2.5, 0.5), (-3.0, 0.0), 0.02),
+    _Step((-1.0, 1.0), (-1.5, 1.5), 3e-3, "back"),
+    _Step((-1.5, 1.5), (-1.5, 0.5), 1e-3),
+)
+_WHOLE = 4  # steps without zeros
+_ZEROS = 2  # then, of each step's weights and gradients in the first tensor
+_QUIET = 6.0  # decades by which gradients of the last tensor's weights are smaller, up to; in all steps alike
+_GROWN = 2.0**17  # exact; what adds the least constant up in each step passes the greatest one
 
 
 def _norms(x: Array) -> Array:
@@ -105,24 +148,50 @@ def bind(function: Function, signature: Signature) -> Callable[..., Array]:  # n
 
 
 def steps(seed: int) -> tuple[Mapping[str, Any], ...]:
-    """Weights, gradients and rates of some steps, drawn apart from each other; the state starts at zero.
+    """Weights, gradients and rates of some steps; the state starts at zero.
 
     A real run subtracts the updates from the weights. Here they are drawn anew for each step, so that an
     update that overflows hides nothing of the steps after it; rules that would agree only because
     weights follow from updates count as two.
     """
     rng = np.random.default_rng(seed)
-    size = sum(SIZES)
+    quiet = np.where(np.arange(sum(SIZES)) >= _STARTS[-1], 10.0 ** rng.uniform(-_QUIET, 0.0, sum(SIZES)), 1.0)
     found: list[dict[str, Array]] = []
-    for scale in _SCALES:
-        weights = rng.normal(size=size) * 10.0 ** rng.uniform(-1.5, 1.0, size)
-        gradients = scale * rng.choice((-1.0, 1.0), size) * 10.0 ** rng.uniform(-_SPREAD, _SPREAD, size)
-        gradients[rng.integers(size)] = 0.0
-        weights[rng.integers(size)] = 0.0
-        gradients[0] = 0.0  # of a weight that never has one
-        rate = np.exp(rng.uniform(np.log(_RATES[0]), np.log(_RATES[1]), 1))
-        found.append({"w": weights, "g": gradients, "lr": rate})
-    return ({**found[0], **{slot: np.zeros(size) for slot in STATE}}, *found[1:])
+    for number, step in enumerate(_STEPS):
+        weights = _drawn(rng, step.weights)
+        along = -found[-1]["g"] if step.along == "back" else quiet * weights
+        gradients = _gradients(rng, step, along, quiet)
+        if number >= _WHOLE:
+            _put_zeros(rng, weights, gradients, number)
+        found.append({"w": weights, "g": gradients, "lr": np.array([step.rate])})
+    return ({**found[0], **{slot: np.zeros(sum(SIZES)) for slot in STATE}}, *found[1:])
 
 
-MEANING = ProgramMeaning(LANGUAGE, OUTPUTS, STATE, bind, steps, floor=2.0**-48)
+def _drawn(rng: np.random.Generator, decades: tuple[float, float]) -> Array:
+    """Both signs and all magnitudes of these decades; one value is well above all others."""
+    least, most = decades
+    size, sign = sum(SIZES), rng.choice((-1.0, 1.0))
+    values = rng.choice((-1.0, 1.0), size) * 10.0 ** rng.uniform(least, most - 0.5, size)
+    ends = sign * 10.0 ** np.array([most, most - 0.5, least, least]) * np.array([1.0, -1.0, 1.0, -1.0])
+    values[: ends.size] = ends
+    rng.shuffle(values[: SIZES[0]])
+    return values
+
+
+def _gradients(rng: np.random.Generator, step: _Step, along: Array, quiet: Array) -> Array:
+    if step.gradients is None:
+        return np.zeros(along.size)
+    if step.along is None:
+        return quiet * _drawn(rng, step.gradients)
+    return along * 10.0 ** rng.uniform(*step.gradients, along.size)
+
+
+def _put_zeros(rng: np.random.Generator, weights: Array, gradients: Array, number: int) -> None:
+    """Single zeros; in every other step the tensor of one element, as a new bias, or without a gradient."""
+    for values in (weights, gradients):
+        values[rng.integers(0, SIZES[0], _ZEROS)] = 0.0
+    if number % 2:
+        (weights if number % 4 == 1 else gradients)[_STARTS[1]] = 0.0
+
+
+MEANING = ProgramMeaning(LANGUAGE, OUTPUTS, STATE, bind, steps, floor=2.0**-48, grown=_GROWN)

@@ -4,29 +4,45 @@ Each module that owns parameters draws them from its own description (class and 
 digest of the value that reaches it. So equal operations on equal values meet equal weights in whatever order
 and under whatever name they are built. A normalisation draws scale and shift from the normalised value,
 since it is all that its scale and shift ever see: of a constant, nothing is left but the shift.
+Where a module's weights are read past it, they are seeded by its name and what the leaf receives.
 """
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from hashing.network.values import UnhashableError, Values, generator, is_noise_around_zero, key_of
-
-if TYPE_CHECKING:
-    from nas.primitives import Shape
+from hashing.network.pools import Pools
+from hashing.network.values import UnhashableError, Values, is_noise_around_zero, key_of
+from hashing.network.weights import draw, normalised, owns_weights
+from nas.errors import NasError
+from nas.primitives import Shape
 
 Keys = tuple[bytes, ...]
+Salts = tuple[tuple[int | None, str], ...]  # by the place of a draw among the leaf's; None: of all of them
+Build = Callable[[Shape], nn.Module]
 _OWN_MODULES = ("torch.nn.", "nas.layers.")  # without randomness but torch's, and without state that shows
 _RANDOM = (_DropoutNd, nn.RReLU)
-_GAIN = 1.4  # of weights, so that a rectified input of spread 3 gives an output of about 3
+_LOOKS = 4  # at two inputs in turn, in search of state
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One run of a leaf: the draws so far."""
+
+    salts: dict[int | None, str]
+    keys: list[bytes] = field(default_factory=list)
+    called: set[int] = field(default_factory=set)
+    drawn: set[int] = field(default_factory=set)  # parameters
+
+    def salt(self) -> str:
+        """Of the draw that comes next."""
+        return self.salts.get(len(self.keys), self.salts.get(None, ""))
 
 
 class Leaf:
@@ -35,8 +51,8 @@ class Leaf:
     Args:
         number: tells it from every other one in the process.
         name: of the primitive, for messages.
-        build: makes the module; called again where its stability is in doubt.
-        out_shape: of one example.
+        build: makes the module for an input shape; called again where its stability is in doubt.
+        shapes: of one example, in and out.
         values: of the probe.
         trained: whether shifts are drawn, as after training, or zero, as at initialisation.
 
@@ -45,14 +61,27 @@ class Leaf:
         identity: gives what it receives.
         has_instances: two of them on one value differ, by their weights or by their dropout masks.
         ignores_scale: a positive factor on the input does not change the output.
+        pools: its windows without weights.
+        signature: digest of the function, once it was asked for.
+        larger: makes the same primitive for another input shape.
+
+    Raises:
+        UnhashableError: the module cannot be made.
     """
 
     def __init__(
-        self, number: int, name: str, build: Any, out_shape: Shape, values: Values, *, trained: bool
+        self,
+        number: int,
+        name: str,
+        build: Build,
+        shapes: tuple[Shape, Shape],
+        values: Values,
+        *,
+        trained: bool,
     ) -> None:
         self.number = number
         self.name = name
-        self.out_shape = out_shape
+        self.in_shape, self.out_shape = shapes
         self._build = build
         self._values = values
         self._trained = trained
@@ -61,113 +90,139 @@ class Leaf:
         self.description = f"{type(self._module).__qualname__} {self._module!r}"
         self.identity = isinstance(self._module, nn.Identity)
         self._trusted = all(type(module).__module__.startswith(_OWN_MODULES) for module in modules)
-        self._owners = [module for module in modules if _owns_weights(module)]
+        self._owners = sum(map(owns_weights, modules))
         self._random = not self._trusted or any(isinstance(module, _RANDOM) for module in modules)
         self.has_instances = bool(self._owners) or self._random
         self.ignores_scale = False
         self.nbytes = 8 * sum(parameter.numel() for parameter in self._module.parameters())
-        self._keys: list[bytes] = []
-        self._salt = ""
-        self._seen: set[int] = set()
+        self.pools = Pools(modules, self.in_shape, self.out_shape, weighted=bool(self._owners))
+        self.signature: bytes | None = None
+        self.larger: Callable[[Shape], Leaf]
+        self._pass = _Pass({})
+        self._by_name = self._looked = False
         self._hook(self._module)
 
-    def run(self, x: torch.Tensor, salt: str) -> tuple[torch.Tensor, Keys]:
+    def run(self, x: torch.Tensor, salts: Salts = ()) -> tuple[torch.Tensor, Keys]:
         """The output on `x`, and a key for each draw of weights: equal keys drew equal weights.
 
         Args:
             x: (batch, *shape).
-            salt: another one draws other weights.
+            salts: others draw other weights.
 
         Raises:
-            UnhashableError: a module with randomness or state of its own gave two different results.
+            UnhashableError: the module raised, gave another shape than its primitive says, or, with
+                randomness or state of its own, two different results.
         """
-        y, keys = self._run(self._module, x, salt)
+        if not (self._trusted or self._looked):
+            self._looked = True
+            self._look_closer(x)
+        y, keys = self._run(self._module, x, salts)
+        if not self._by_name and len(self._pass.called) < self._owners and self._trusted:
+            self._by_name = True
+            y, keys = self._run(self._module, x, salts)
         if not self._trusted:
             again = self._made()
             self._hook(again)
             for module in (self._module, again):
-                if self._values.key(self._run(module, x, salt)[0]) != self._values.key(y):
-                    raise UnhashableError(
-                        f'primitive "{self.name}" gives different results on the same input with the same '
-                        "weights: it has randomness or state of its own; draw from torch's generator"
-                    )
+                self._same(self._values.key(y), self._run(module, x, salts)[0])
         return y, keys
 
-    def _run(self, module: nn.Module, x: torch.Tensor, salt: str) -> tuple[torch.Tensor, Keys]:
-        self._keys, self._salt = [], salt
-        self._seen.clear()
-        if self._random:
-            torch.default_generator.manual_seed(_seed(self.description, salt, self._input_key(x)))
-            self._keys.append(key_of(self.description, self._input_key(x)))
-        return module(x), tuple(self._keys)
+    def _look_closer(self, x: torch.Tensor) -> None:
+        """At a module of unknown make: weights that it reads past their owners, and state that shows late."""
+        stale = []
+        for salt in ("before", "between"):
+            for module in self._module.modules():
+                draw(module, None, (b"", salt), trained=True)
+            stale.append(self._values.key(self._run(self._module, x, ())[0]))
+        self._by_name = stale[0] != stale[1]
+        inputs = (x, x.flip(0))
+        first = [self._values.key(self._run(self._module, each, ())[0]) for each in inputs]
+        for _ in range(_LOOKS):
+            for each, key in zip(inputs, first, strict=True):
+                self._same(key, self._run(self._module, each, ())[0])
 
-    def _input_key(self, x: torch.Tensor) -> bytes:
+    def _same(self, key: bytes | None, y: torch.Tensor) -> None:
+        if self._values.key(y) != key:
+            raise UnhashableError(
+                f'primitive "{self.name}" gives different results on the same input with the same '
+                "weights: it has randomness or state of its own; draw from torch's generator"
+            )
+
+    def _run(self, module: nn.Module, x: torch.Tensor, salts: Salts) -> tuple[torch.Tensor, Keys]:
+        current = self._pass = _Pass(dict(salts))
+        if self._random:
+            key = key_of(self.description, self._key(x))
+            torch.default_generator.manual_seed(_seed(key, current.salt()))
+            current.keys.append(key)
+        if self._by_name:
+            self._draw_by_name(module, x)
+        y = self._called(lambda: module(x))
+        expected = (x.shape[0], *self.out_shape)
+        if not isinstance(y, torch.Tensor) or tuple(y.shape) != expected:
+            got = str(tuple(y.shape)) if isinstance(y, torch.Tensor) else type(y).__name__
+            raise UnhashableError(
+                f'primitive "{self.name}": expected a tensor of shape {expected}; got {got}'
+            )
+        return y, tuple(current.keys)
+
+    def _called(self, function: Callable[[], Any]) -> Any:
+        """The result, or an error that names the primitive."""
+        try:
+            return function()
+        except (UnhashableError, NasError):
+            raise
+        except Exception as error:  # a user's module may raise anything
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UnhashableError(f'primitive "{self.name}": {text}') from error
+
+    def _key(self, x: torch.Tensor) -> bytes:
         return self._values.key(x) or b"zero"
 
     def _made(self) -> nn.Module:
         torch.default_generator.manual_seed(0)  # buffers may be drawn
-        module: nn.Module = self._build()
+        module: nn.Module = self._called(lambda: self._build(self.in_shape))
         return module.to(device=self._values.device, dtype=torch.float64).train().requires_grad_(False)
 
     def is_scale_free(self, x: torch.Tensor) -> bool:
         """Tried out: whether four times the input gives the same output, but for a normalisation's eps."""
-        y, _ = self._run(self._module, x, "")
-        again = self._module(4.0 * x)  # the weights stay
+        y, _ = self._run(self._module, x, ())
+        again = self._called(lambda: self._module(4.0 * x))  # the weights stay
         return bool((again - y).abs().max() <= 1e-3 * y.abs().max())
 
     def _hook(self, module: nn.Module) -> None:
         for each in module.modules():
-            if _owns_weights(each):
-                each.register_forward_pre_hook(self._seed_weights)
+            if owns_weights(each):
+                each.register_forward_pre_hook(self._seed_weights, with_kwargs=True)
 
-    def _seed_weights(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def _seed_weights(self, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Before a module runs for the first time on this input."""
-        if id(module) in self._seen:  # used twice in one pass: the weights stay
+        current = self._pass
+        if self._by_name or id(module) in current.called:  # used twice in one pass: the weights stay
             return
-        self._seen.add(id(module))
-        received = _normalised(module, inputs[0])
-        if received is None:
-            key = self._values.key(inputs[0])
+        current.called.add(id(module))
+        received = [x for x in (*inputs, *named.values()) if isinstance(x, torch.Tensor)]
+        first = received[0] if received else None
+        unit = None if first is None else normalised(module, first)
+        if unit is None:
+            keys = [self._values.key(x.to(torch.float64)) or b"zero" for x in received]
         else:
-            key = is_noise_around_zero(self._values, received)
-        drawn_by = key_of(repr(module), key or b"zero")
-        self._keys.append(drawn_by)
-        self._draw(module, drawn_by)
+            keys = [is_noise_around_zero(self._values, unit) or b"zero"]
+        self._draw(module, key_of(repr(module), *keys), first)
 
-    def _draw(self, module: nn.Module, seed: bytes) -> None:
-        """Matrices scaled by their fan-in, scales of normalisation around 3, shifts as the reading says."""
-        numbers = generator(seed, self._salt)
-        is_norm = _is_norm(module)
-        for name, parameter in module.named_parameters(recurse=False):
-            if name.endswith("bias") and not self._trained:
-                parameter.zero_()
-                continue
-            drawn = numbers.random(parameter.numel())
-            if name == "weight" and is_norm:
-                drawn = 2.0 + 2.0 * drawn
-            else:
-                fan_in = math.prod(parameter.shape[1:]) if parameter.dim() > 1 else 1
-                drawn = (_GAIN * math.sqrt(12.0 / fan_in)) * (drawn - 0.5)
-            parameter.copy_(torch.from_numpy(np.reshape(drawn, tuple(parameter.shape))))
+    def _draw_by_name(self, module: nn.Module, x: torch.Tensor) -> None:
+        key = self._key(x)
+        for name, each in module.named_modules():
+            if owns_weights(each):
+                self._draw(each, key_of(self.description, name, key), x)
 
-
-def _owns_weights(module: nn.Module) -> bool:
-    return any(True for _ in module.parameters(recurse=False))
-
-
-def _is_norm(module: nn.Module) -> bool:
-    return isinstance(module, _BatchNorm | nn.GroupNorm | nn.LayerNorm)
-
-
-def _normalised(module: nn.Module, x: torch.Tensor) -> torch.Tensor | None:
-    """What a normalisation's scale and shift see; None for other modules."""
-    if isinstance(module, _BatchNorm):
-        return F.batch_norm(x, None, None, training=True, eps=module.eps)
-    if isinstance(module, nn.GroupNorm):
-        return F.group_norm(x, module.num_groups, eps=module.eps)
-    if isinstance(module, nn.LayerNorm):
-        return F.layer_norm(x, module.normalized_shape, eps=module.eps)
-    return None
+    def _draw(self, module: nn.Module, seed: bytes, x: torch.Tensor | None) -> None:
+        """Draws weights, unless they are those of another module that drew them already."""
+        current, own = self._pass, {id(parameter) for parameter in module.parameters(recurse=False)}
+        if own <= current.drawn:
+            return
+        current.drawn |= own
+        draw(module, x, (seed, current.salt()), self._trained)
+        current.keys.append(seed)
 
 
 def _seed(*parts: bytes | str) -> int:

@@ -12,26 +12,23 @@ keeps apart networks that are equal only across the border of a cell.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from hashing.network.leaves import Keys, Leaf
-from hashing.network.values import Memory, Value, Values, key_of
+from hashing.network.instances import Salted, Use, identified
+from hashing.network.leaves import Build, Keys, Leaf, Salts
+from hashing.network.memory import Memory
+from hashing.network.sizes import enlarged, too_small
+from hashing.network.values import UnhashableError, Value, Values, key_of, nbytes
 from nas.layers import NETWORK
 from nas.layers.parts import Scope, make_part
 from nas.primitives import Context, Lazy, Part, Shape, Vocabulary
 from nas.term import Define, Op, Ref, Repeat, Seq, Term
 
-if TYPE_CHECKING:
-    from torch import nn
-
-Path = tuple[int, ...]  # where an operation stands
-Use = tuple[Path, Keys]  # an operation with weights, and the keys that they were drawn by
-Pass = Callable[[Path | None], tuple[Value, list[Use]]]
+ShapeOf = Callable[[Shape], Shape]
 
 _RESULT_BYTES = 256 * 2**20
 _LEAF_BYTES = 256 * 2**20  # most of them of weights
@@ -44,7 +41,6 @@ _COMPOSITES = {
         for kind in ("add", "concat", "residual", "train", "cell", "chain")
     },
 }
-_OTHER_WEIGHTS = "another instance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,41 +140,79 @@ class Machine:
         found = self._leaves.get(key)
         if found is None:
             part = self.part(term)
-            out = part.shape(shape, context)
-            found = self._made_leaf(key, term.name, lambda: part.build(shape, context), out)
+            found = self._made_leaf(
+                key, term.name, lambda at: part.build(at, context), lambda at: part.shape(at, context)
+            )
         return found
 
-    def built(self, key: Any, name: str, build: Callable[[], nn.Module], out: Shape) -> Leaf:
-        """A leaf that stands in no expression, such as a chain's stem."""
+    def built(self, key: Any, name: str, build: Build, out: ShapeOf) -> Leaf:
+        """A leaf that stands in no expression, such as a chain's stem; `key` holds its input's shape second."""
         return self._leaves.get(key) or self._made_leaf(key, name, build, out)
 
-    def apply(self, leaf: Leaf, x: Value, other: bool) -> tuple[Value, Keys]:
-        """What a leaf makes of a value, with other weights than usual or not, and the keys of its draws."""
-        if leaf.identity:
-            return x, ()
-        salt = _OTHER_WEIGHTS if other and leaf.has_instances else ""
-        if x.tensor is None:
-            keys = (key_of("use", leaf.description, x.key),) if leaf.has_instances else ()
-            return self.values.named(leaf.out_shape, x.support, "apply", leaf.description, x.key, salt), keys
-        key = (leaf.number, x.key, salt)
-        found = self._results.get(key)
-        if found is None:
-            given = _unit(x.tensor) if leaf.ignores_scale and not x.is_zero else x.tensor
-            y, keys = leaf.run(given, salt)
-            found = (self.values.of(y, x.support), keys)
-            self._results.put(key, found, found[0].nbytes)
-        return found
-
-    def _made_leaf(self, key: Any, name: str, build: Callable[[], nn.Module], out: Shape) -> Leaf:
-        self._made += 1
-        leaf = Leaf(self._made, name, build, out, self.values, trained=self._trained)
+    def _made_leaf(self, key: Any, name: str, build: Build, out: ShapeOf) -> Leaf:
+        leaf = self._new_leaf(name, build, out, key[1])
         if not self._scale_kept:
-            leaf.ignores_scale = leaf.has_instances and self._is_scale_free(leaf, key[1])
+            leaf.ignores_scale = leaf.has_instances and self._is_scale_free(leaf)
         self._leaves.put(key, leaf, leaf.nbytes)
         return leaf
 
-    def _is_scale_free(self, leaf: Leaf, shape: Shape) -> bool:
-        x = self.values.generic(0, shape).tensor
+    def _new_leaf(self, name: str, build: Build, out: ShapeOf, shape: Shape) -> Leaf:
+        self._made += 1
+        leaf = Leaf(self._made, name, build, (shape, out(shape)), self.values, trained=self._trained)
+        leaf.larger = lambda at: self._new_leaf(name, build, out, at)
+        return leaf
+
+    def apply(self, leaf: Leaf, x: Value, salts: Salts) -> tuple[Value, Keys]:
+        """What a leaf makes of a value, with other weights than usual or not, and the keys of its draws."""
+        if leaf.identity:
+            return x, ()
+        if not leaf.has_instances:
+            salts = ()
+        if x.tensor is None:
+            return self._named(leaf, x, salts)
+        key = (leaf.number, x.key, salts)
+        found = self._results.get(key)
+        if found is None:
+            given = _unit(x.tensor) if leaf.ignores_scale and not x.is_zero else x.tensor
+            y, keys = leaf.run(given, salts)
+            found = (self.values.key(y), y, keys)
+            self._results.put(key, found, nbytes(y))
+        made, tensor, keys = found
+        if made is None:
+            return self.values.zero(leaf.out_shape), keys
+        fits, reach = x.fits and leaf.pools.fit(x), leaf.pools.reach(x)
+        return Value(made, leaf.out_shape, tensor, x.support, fits=fits, reach=reach), keys
+
+    def _named(self, leaf: Leaf, x: Value, salts: Salts) -> tuple[Value, Keys]:
+        """A leaf on a value that is known by name only."""
+        name = self._signature(leaf)
+        keys = (key_of("use", name, x.key),) if leaf.has_instances else ()
+        return self.values.named(leaf.out_shape, (x,), "apply", name, x.key, repr(salts)), keys
+
+    def _signature(self, leaf: Leaf) -> bytes:
+        """Digest of the function that a leaf is, from what it computes on an input of its own."""
+        if leaf.signature is None:
+            tried = leaf
+            while True:
+                y = self.apply(tried, self.values.generic(0, tried.in_shape), ())[0]
+                if y.fits:
+                    break
+                larger = enlarged((tried.in_shape,))
+                if larger is None:
+                    raise UnhashableError(too_small(f'primitive "{leaf.name}"'))
+                tried = leaf.larger(larger[0])
+            x = self.values.generic(0, tried.in_shape)
+
+            def run(salted: Salted) -> tuple[Value, list[Use]]:
+                y, keys = self.apply(tried, x, salted.get((), ()))
+                return y, [((), keys)]
+
+            value, instances, _ = identified(run)
+            leaf.signature = key_of(leaf.description, str(leaf.out_shape), value.key, instances)
+        return leaf.signature
+
+    def _is_scale_free(self, leaf: Leaf) -> bool:
+        x = self.values.generic(0, leaf.in_shape).tensor
         assert x is not None, "inputs have tensors"
         return leaf.is_scale_free(x)
 
@@ -186,28 +220,6 @@ class Machine:
 def _unit(x: torch.Tensor) -> torch.Tensor:
     """At a mean square of 9, the spread of the probe's inputs."""
     return x * (3.0 / x.square().mean().sqrt())
-
-
-def identified(run: Pass) -> tuple[Value, tuple[bytes, ...], bool]:
-    """The value of a network, and what tells apart networks that equal weights make look alike.
-
-    Operations of one kind on one value draw equal weights, whether they are one operation whose result
-    is used twice or two operations. So each of those that share their weights with another is given
-    other weights, it alone, and the network's answers are noted: networks that share in different ways
-    answer differently. Operations whose weights have no effect are left out.
-
-    Returns:
-        The value; the sorted answers, none where no two operations share weights; whether any operation
-        has weights.
-    """
-    base, uses = run(None)
-    shared = Counter(key for _, keys in uses for key in keys)
-    doubtful = [(path, keys) for path, keys in uses if any(shared[key] > 1 for key in keys)]
-    answers = [(run(path)[0].key, keys) for path, keys in doubtful]
-    effective = [(answer, keys) for answer, keys in answers if answer != base.key]
-    still = Counter(key for _, keys in effective for key in keys)
-    found = sorted(answer for answer, keys in effective if any(still[key] > 1 for key in keys))
-    return base, tuple(found), bool(uses)
 
 
 def inlined(term: Term, known: dict[str, Term] | None = None) -> Term:

@@ -21,20 +21,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hashing.network.machine import Machine, Path, Use, identified, inlined
-from hashing.network.values import Value, Values, key_of
+from hashing.network.instances import Salted, Use, identified, told
+from hashing.network.machine import Machine, inlined
+from hashing.network.sizes import SIDES, too_small
+from hashing.network.values import UnhashableError, Value, Values
 from hashing.network.walk import Walk
 from nas.primitives import Vocabulary
 
 if TYPE_CHECKING:
     from nas.term import Term
 
-VERSION = 1
-_BATCH = 4
-_DEEPEST = (
-    3  # pixels a side that the smallest feature map has at least: with 1, every pooling is the identity
-)
-_SIDES = (12, 24, 48, 96)  # of the probe; the first at which the smallest map is large enough
+VERSION = 2
 
 
 class NetworkProbe:
@@ -59,7 +56,7 @@ class NetworkProbe:
         classes: int = 10,
         device: str = "cpu",
     ) -> None:
-        self._values = Values(bits, _BATCH, device)
+        self._values = Values(bits, device)
         self._options = (classes, trained, scale_kept)
         self._channels = channels
         self._machines: dict[Vocabulary, Machine] = {}
@@ -76,27 +73,21 @@ class NetworkProbe:
         machine.begin()
         term = inlined(network)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            key, smallest = self._at(_SIDES[0], term, machine)
-            for side in _SIDES[1:]:
-                if smallest >= _DEEPEST:
-                    break
-                key, smallest = self._at(side, term, machine)
-        return key.hex()
+            for side in SIDES:
+                x = self._values.generic(0, (self._channels, side, side))
+                if Walk(machine).run(term, x, machine.context, ()).fits:
+                    return self._on(x, term, machine).hex()
+        raise UnhashableError(too_small("network"))
 
-    def _at(self, side: int, term: Term, machine: Machine) -> tuple[bytes, int]:
-        """The digest on images of one size, and the side of the smallest feature map."""
-        x = self._values.generic(0, (self._channels, side, side))
-        smallest = side
+    def _on(self, x: Value, term: Term, machine: Machine) -> bytes:
+        """The digest on images of one size."""
 
-        def run(other: Path | None) -> tuple[Value, list[Use]]:
-            nonlocal smallest
-            walk = Walk(machine, other)
-            y = walk.run(term, x, machine.context, ())
-            smallest = min(smallest, walk.side)
-            return y, walk.uses
+        def run(salted: Salted) -> tuple[Value, list[Use]]:
+            walk = Walk(machine, salted)
+            return walk.run(term, x, machine.context, ()), walk.uses
 
-        value, answers, _ = identified(run)
-        return key_of(value.key, *answers), smallest
+        value, instances, _ = identified(run)
+        return told(value, instances)
 
     def _machine(self, vocabulary: Vocabulary) -> Machine:
         if vocabulary not in self._machines:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from hashlib import blake2b
-from operator import add, attrgetter
+from operator import add
 from struct import pack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from hashing.network.memory import Memory
+
 if TYPE_CHECKING:
     from nas.primitives import Shape
 
-_PROJECTIONS = 3  # of a value, rounded and hashed
 _KEY_BYTES = 16
-_OVERHEAD = 500  # bytes of a key and its place
 SUM_BYTES = 128 * 2**20  # of sums that are remembered
+FIXED_BYTES = 64 * 2**20  # of inputs, zeros and projections, each
 _NOISE = 1e-6  # a normalised value below this is rounding noise around zero
-
-_key_of = attrgetter("key")
+MAGNITUDES = (1.0, -4.0, 16.0, -16.0)  # of the examples
+_SPREAD = 3.0  # of the pixels of an example of magnitude 1
+_OFFSET = 6.0  # of channels, at most
 
 
 class UnhashableError(Exception):
@@ -37,10 +39,14 @@ class Value:
         shape: of one example, without the batch dimension.
         tensor: (batch, *shape), float64; None where only the key is known.
         support: bit i is set if it depends on input i.
-        addends: the values that it is the sum of: itself alone, several, or none for zero.
+        addends: the values that it is the sum of, each with how often: itself alone once, several, or none
+            for zero.
+        fits: whether every feature map on the way was large enough to tell apart what it went through.
+        reach: pixels that maxima were taken over to each side, since the last operation that is no maximum
+            and keeps pixels apart.
     """
 
-    __slots__ = ("addends", "key", "shape", "support", "tensor")
+    __slots__ = ("addends", "fits", "key", "reach", "shape", "support", "tensor")
 
     def __init__(
         self,
@@ -48,50 +54,21 @@ class Value:
         shape: Shape,
         tensor: torch.Tensor | None,
         support: int,
-        addends: tuple[Value, ...] | None = None,
+        *,
+        fits: bool = True,
+        reach: int = 0,
     ) -> None:
         self.key = key
         self.shape = shape
         self.tensor = tensor
         self.support = support
-        self.addends = (self,) if addends is None else addends
+        self.addends: tuple[tuple[Value, int], ...] = ((self, 1),)
+        self.fits = fits
+        self.reach = reach
 
     @property
     def is_zero(self) -> bool:
         return not self.addends
-
-    @property
-    def nbytes(self) -> int:
-        return 0 if self.tensor is None else 8 * self.tensor.numel()
-
-
-class Memory:
-    """Results by key, of at most so many bytes; those not asked for of late are forgotten.
-
-    Two generations: what is asked for moves to the young one; when that is full, the old one is dropped.
-    """
-
-    def __init__(self, nbytes: int) -> None:
-        self._limit, self._held = nbytes // 2, 0
-        self._young: dict[Any, tuple[Any, int]] = {}
-        self._old: dict[Any, tuple[Any, int]] = {}
-
-    def get(self, key: Any) -> Any:
-        """The result, or None."""
-        found = self._young.get(key)
-        if found is None:
-            found = self._old.pop(key, None)
-            if found is None:
-                return None
-            self.put(key, *found)
-        return found[0]
-
-    def put(self, key: Any, result: Any, nbytes: int = 0) -> None:
-        """Keeps a result; every one counts some bytes more for its key."""
-        self._young[key] = result, nbytes
-        self._held += nbytes + _OVERHEAD
-        if self._held > self._limit:
-            self._old, self._young, self._held = self._young, {}, 0
 
 
 class Values:
@@ -99,19 +76,18 @@ class Values:
 
     Args:
         bits: of the mantissa of each projection that count.
-        batch: number of examples.
         device: on which tensors live.
     """
 
-    def __init__(self, bits: int, batch: int, device: str) -> None:
+    def __init__(self, bits: int, device: str) -> None:
         self.bits = bits
-        self.batch = batch
         self.device = torch.device(device)
-        self._projections: dict[int, torch.Tensor] = {}
-        self._fixed: dict[tuple[str, Shape], Value] = {}  # zeros and inputs
+        self._projections = Memory(FIXED_BYTES)
+        self._zeros = Memory(FIXED_BYTES)
+        self._inputs = Memory(FIXED_BYTES)
         self._sums = Memory(SUM_BYTES)
 
-    def of(self, tensor: torch.Tensor, support: int) -> Value:
+    def of(self, tensor: torch.Tensor, support: int, *, fits: bool = True, reach: int = 0) -> Value:
         """The value of a tensor.
 
         Raises:
@@ -119,84 +95,120 @@ class Values:
         """
         shape = tuple(tensor.shape[1:])
         key = self.key(tensor)
-        return self.zero(shape) if key is None else Value(key, shape, tensor, support)
+        if key is None:
+            return self.zero(shape)
+        return Value(key, shape, tensor, support, fits=fits, reach=reach)
 
     def key(self, tensor: torch.Tensor, noise: float = 0.0) -> bytes | None:
-        """Digest of a few random projections, rounded; None for zeros, or numbers of at most `noise`.
+        """Digest of a random projection of each example, rounded; None for zeros, or numbers within `noise`.
 
-        Rounding errors reach a key only where they move a projection across a rounding boundary.
+        Examples count by themselves, as their magnitudes differ. Rounding errors reach a key only where they
+        move a projection across a rounding boundary.
         """
-        numbers = (tensor.reshape(-1) @ self._projection(tensor.numel())).tolist()
+        shape = tuple(tensor.shape)
+        rows = shape[0] if shape and shape[0] == len(MAGNITUDES) else 1
+        numbers = (tensor.reshape(rows, -1) @ self._projection(tensor.numel() // rows)).tolist()
         if not all(map(math.isfinite, numbers)):
             raise UnhashableError("numbers that are not finite on the probe")
-        if (not any(numbers) or noise) and not (tensor.abs() > noise).any():
+        if (noise or not any(numbers)) and not (tensor.abs() > noise).any():
             return None
-        return key_of(str(tuple(tensor.shape)), *(_rounded(number, self.bits) for number in numbers))
+        bits = self.bits
+        return key_of(str(shape), *[_rounded(number, bits) for number in numbers])
 
     def zero(self, shape: Shape) -> Value:
-        found = self._fixed.get(("zero", shape))
+        found = self._zeros.get(shape)
         if found is None:
-            tensor = torch.zeros(self.batch, *shape, dtype=torch.float64, device=self.device)
-            found = Value(key_of("zero", str(shape)), shape, tensor, 0, ())
-            self._fixed["zero", shape] = found
+            tensor = torch.zeros(len(MAGNITUDES), *shape, dtype=torch.float64, device=self.device)
+            found = Value(key_of("zero", str(shape)), shape, tensor, 0)
+            found.addends = ()
+            self._zeros.put(shape, found, nbytes(tensor))
         return found
 
-    def named(self, shape: Shape, support: int, *parts: bytes | str) -> Value:
+    def named(self, shape: Shape, given: Sequence[Value], *parts: bytes | str) -> Value:
         """A value known by what it is computed from."""
-        return Value(key_of(*parts), shape, None, support)
+        fits = all(value.fits for value in given)
+        return Value(key_of(*parts), shape, None, joint_support(given), fits=fits)
 
     def sum(self, terms: Sequence[Value]) -> Value:
         """Nested sums flattened, zeros dropped, added up in the order of their keys."""
-        addends = sorted((part for term in terms for part in term.addends), key=_key_of)
-        if len(addends) <= 1:
-            return addends[0] if addends else self.zero(terms[0].shape)
-        name = b"".join(map(_key_of, addends))
-        found = self._sums.get(name)
-        if found is None:
-            found = self._added(terms[0].shape, tuple(addends))
-            self._sums.put(name, found, found.nbytes)
+        counts: dict[bytes, tuple[Value, int]] = {}
+        for term in terms:
+            for value, count in term.addends:
+                known = counts.get(value.key)
+                counts[value.key] = (value, count if known is None else known[1] + count)
+        addends = tuple(counts[key] for key in sorted(counts))
+        if not addends:
+            return self.zero(terms[0].shape)
+        if len(addends) == 1 and addends[0][1] == 1:
+            return addends[0][0]
+        key, tensor = self._added(addends)
+        if key is None:
+            return self.zero(terms[0].shape)
+        found = Value(key, terms[0].shape, tensor, joint_support(terms))
+        found.addends = addends
+        found.fits = all(term.fits for term in terms)
+        found.reach = min(value.reach for value, _ in addends)
         return found
 
-    def _added(self, shape: Shape, addends: tuple[Value, ...]) -> Value:
-        support = joint_support(addends)
-        tensors = [value.tensor for value in addends if value.tensor is not None]
-        if len(tensors) < len(addends):
-            return Value(key_of("sum", *map(_key_of, addends)), shape, None, support, addends)
-        tensor = reduce(add, tensors)
-        key = self.key(tensor)
-        return self.zero(shape) if key is None else Value(key, shape, tensor, support, addends)
+    def _added(self, addends: tuple[tuple[Value, int], ...]) -> tuple[bytes | None, torch.Tensor | None]:
+        """Key and tensor of a sum; the same whoever asks."""
+        name = tuple((value.key, count) for value, count in addends)
+        found = self._sums.get(name)
+        if found is None:
+            scaled = [_times(value.tensor, count) for value, count in addends]
+            tensors = [tensor for tensor in scaled if tensor is not None]
+            if len(tensors) < len(addends):
+                found = key_of("sum", *(part for key, count in name for part in (key, hex(count)))), None
+            else:
+                tensor = reduce(add, tensors)
+                found = self.key(tensor), tensor
+            self._sums.put(name, found, nbytes(found[1]))
+        return found
 
     def concat(self, parts: Sequence[Value], shape: Shape) -> Value:
         """Side by side along channels."""
-        support = joint_support(parts)
         tensors = [value.tensor for value in parts if value.tensor is not None]
-        if len(tensors) == len(parts):
-            return self.of(torch.cat(tensors, dim=1), support)
-        return self.named(shape, support, "concat", *map(_key_of, parts))
+        if len(tensors) < len(parts):
+            return self.named(shape, parts, "concat", *(part.key for part in parts))
+        fits, reach = all(part.fits for part in parts), max(part.reach for part in parts)
+        return self.of(torch.cat(tensors, dim=1), joint_support(parts), fits=fits, reach=reach)
 
     def generic(self, index: int, shape: Shape) -> Value:
-        """An input that takes negative and large values, seeded by its number and shape alone.
+        """An input seeded by its number and shape alone: small and large examples, channels of either sign.
 
-        A spread of 3 lets relu6 differ from relu and saturates gates.
+        Some values are beyond the bend of relu6 and the flat ends of gates, also after a pooling, and others
+        are not.
         """
-        found = self._fixed.get((str(index), shape))
+        found = self._inputs.get((index, shape))
         if found is None:
-            numbers = 3.0 * generator("input", str(index)).standard_normal((self.batch, *shape))
-            found = self._fixed[str(index), shape] = self.of(
-                torch.from_numpy(numbers).to(self.device), 1 << index
-            )
+            numbers = generator("input", str(index))
+            ones = (1,) * (len(shape) - 1)
+            offsets = numbers.uniform(-_OFFSET, _OFFSET, (1, shape[0], *ones))
+            pixels = offsets + _SPREAD * numbers.standard_normal((len(MAGNITUDES), *shape))
+            tensor = torch.from_numpy(pixels * np.reshape(MAGNITUDES, (-1, 1, *ones))).to(self.device)
+            found = self.of(tensor, 1 << index)
+            self._inputs.put((index, shape), found, nbytes(tensor))
         return found
 
     def _projection(self, size: int) -> torch.Tensor:
-        if size not in self._projections:
-            drawn = generator("projection", str(size)).uniform(-1.0, 1.0, (size, _PROJECTIONS))
-            self._projections[size] = torch.from_numpy(drawn).to(self.device)
-        return self._projections[size]
+        found = self._projections.get(size)
+        if found is None:
+            drawn = generator("projection", str(size)).uniform(-1.0, 1.0, size)
+            found = torch.from_numpy(drawn).to(self.device)
+            self._projections.put(size, found, nbytes(found))
+        return found
 
 
-def joint_support(values: Sequence[Value]) -> int:
+def nbytes(tensor: torch.Tensor | None) -> int:
+    return 0 if tensor is None else 8 * tensor.numel()
+
+
+def joint_support(values: Iterable[Value]) -> int:
     """The inputs that any of the values depends on."""
-    return reduce(lambda bits, value: bits | value.support, values, 0)
+    found = 0
+    for value in values:
+        found |= value.support
+    return found
 
 
 def generator(*seed: bytes | str) -> np.random.Generator:
@@ -207,6 +219,14 @@ def generator(*seed: bytes | str) -> np.random.Generator:
 def key_of(*parts: bytes | str) -> bytes:
     """Digest of parts, whose order and lengths matter."""
     return blake2b(repr(parts).encode(), digest_size=_KEY_BYTES).digest()
+
+
+def _times(tensor: torch.Tensor | None, count: int) -> torch.Tensor | None:
+    if tensor is None or count == 1:
+        return tensor
+    if count.bit_length() > 1000:
+        raise UnhashableError("numbers that are not finite on the probe")
+    return tensor * float(count)
 
 
 def _rounded(number: float, bits: int) -> bytes:

@@ -8,8 +8,10 @@ from typing import Any
 
 from torch import nn
 
+from hashing.network.instances import Path, Salted, Use, identified, told
 from hashing.network.leaves import Keys
-from hashing.network.machine import CellFunction, Machine, Path, Use, identified
+from hashing.network.machine import CellFunction, Machine
+from hashing.network.sizes import enlarged, too_small
 from hashing.network.values import UnhashableError, Value, key_of
 from nas.layers import wiring
 from nas.layers.modules import named, pad_to
@@ -23,15 +25,13 @@ class Walk:
     """Runs parts of one network.
 
     Attributes:
-        other: the operation that draws other weights than usual in this pass, or None.
+        salted: the operations that draw other weights than usual in this pass.
         uses: operations with weights so far, in order.
-        side: of the smallest image so far.
     """
 
     machine: Machine
-    other: Path | None = None
+    salted: Salted = field(default_factory=dict)
     uses: list[Use] = field(default_factory=list)
-    side: int = 1 << 30
 
     def run(self, term: Term, x: Value, context: Context, path: Path) -> Value:
         """What a part makes of a value."""
@@ -46,7 +46,7 @@ class Walk:
                 return self.sum([self.run(a, x, context, (*path, i)) for i, a in enumerate(term.args)])
             case "concat":
                 parts = [self.run(a, x, context, (*path, i)) for i, a in enumerate(term.args)]
-                return self._noted(self.machine.values.concat(parts, _joined(parts)))
+                return self.machine.values.concat(parts, _joined(parts))
             case "residual":
                 return self._residual(term, x, context, path)
             case "cell":
@@ -54,7 +54,7 @@ class Walk:
             case "chain":
                 return self._chain(term, x, context, path)
             case _:
-                return self._noted(self._leaf(term, x, context, path))
+                return self._applied(self.machine.leaf(term, x.shape, context), x, path)
 
     def cell(self, term: Op, inputs: Sequence[Value], context: Context, path: Path) -> Value:
         """A cell as an unknown function of what it depends on."""
@@ -65,15 +65,10 @@ class Walk:
         given = [x for i, x in enumerate(inputs) if found.support >> i & 1]
         if found.passes is not None:
             return inputs[found.passes]
-        support = 0
-        for x in given:
-            support |= x.support
         parts = ("cell", found.key, *(x.key for x in given))
         if found.has_instances:
-            self.uses.append((path, (key_of(*parts),)))
-        if path == self.other:
-            parts = (*parts, "another instance")
-        return self._noted(values.named(found.shape, support, *parts))
+            self._use(path, (key_of(*parts),))
+        return values.named(found.shape, given, *parts, repr(self.salted.get(path, ())))
 
     def _sequence(self, term: Term, x: Value, context: Context, path: Path) -> Value:
         parts = (term.body,) * term.low if isinstance(term, Repeat) else term.parts  # type: ignore[attr-defined]
@@ -83,11 +78,8 @@ class Walk:
                 context = replace(context, stride=1)
         return x
 
-    def _leaf(self, term: Op, x: Value, context: Context, path: Path) -> Value:
-        return self._applied(self.machine.leaf(term, x.shape, context), x, path)
-
     def _applied(self, leaf: Any, x: Value, path: Path) -> Value:
-        y, keys = self.machine.apply(leaf, x, path == self.other)
+        y, keys = self.machine.apply(leaf, x, self.salted.get(path, ()))
         self._use(path, keys)
         return y
 
@@ -99,7 +91,7 @@ class Walk:
         if any(term.shape != terms[0].shape for term in terms):
             listed = " and ".join(sorted({str(term.shape) for term in terms}))
             raise UnhashableError(f"expected values of one shape to add up; got {listed}")
-        return self._noted(self.machine.values.sum(terms))
+        return self.machine.values.sum(terms)
 
     def _residual(self, term: Op, x: Value, context: Context, path: Path) -> Value:
         y = self.run(term.args[0], x, context, (*path, 0))
@@ -111,23 +103,22 @@ class Walk:
             return x
         values = self.machine.values
         if x.tensor is None:
-            return values.named(shape, x.support, "pad", x.key, str(shape))
+            return values.named(shape, (x,), "pad", x.key, str(shape))
         flat = x.tensor.flatten(1) if len(shape) != len(x.shape) else x.tensor
-        return values.of(pad_to(flat, shape), x.support)
-
-    def _noted(self, x: Value) -> Value:
-        if len(x.shape) == 3:
-            self.side = min(self.side, *x.shape[1:])
-        return x
+        return values.of(pad_to(flat, shape), x.support, fits=x.fits, reach=x.reach)
 
     def _chain(self, term: Op, x: Value, context: Context, path: Path) -> Value:
         """As `nas.layers.wiring.plan_chain` says."""
         attributes = self.machine.attributes(term, context)
         width = attributes["width"]
         channels = attributes["stem"] * width
-        out = (channels, *x.shape[1:])
-        stem = self.machine.built(("stem", x.shape, out), "chain", lambda: _stem(x.shape[0], channels), out)
-        before = last = self._noted(self._applied(stem, x, (*path, -1)))
+        stem = self.machine.built(
+            ("stem", x.shape, channels),
+            "chain",
+            lambda at: _stem(at[0], channels),
+            lambda at: (channels, *at[1:]),
+        )
+        before = last = self._applied(stem, x, (*path, -1))
         context = replace(context, width=width, stride=1)
         for i, step in enumerate(unrolled(term.args[0])):
             if not isinstance(step, Op) or self.machine.composite(step) != "cell":
@@ -142,8 +133,7 @@ class Walk:
 
     def inside(self, term: Op, inputs: Sequence[Value], context: Context) -> Value:
         """The output of a cell's graph."""
-        graph = CellGraph(self, term, inputs, context)
-        return self._noted(graph.output())
+        return CellGraph(self, term, inputs, context).output()
 
     def entry(self, x: Value, target: Shape, number: int, *, always: bool) -> Value:
         plan = wiring.entry(x.shape, target, always=always)
@@ -151,13 +141,13 @@ class Walk:
             return x
         width, context = target[0], self.machine.context
 
-        def build() -> nn.Module:
+        def build(at: Shape) -> nn.Module:
             if plan.kind == "factorized_reduce":
-                return FactorizedReduce(x.shape[0], width, context)
-            return relu_conv_bn(x.shape, {"kernel": 1, "width": width}, (), context)
+                return FactorizedReduce(at[0], width, context)
+            return relu_conv_bn(at, {"kernel": 1, "width": width}, (), context)
 
-        leaf = self.machine.built((plan.kind, x.shape, width), plan.kind, build, target)
-        return self._noted(self._applied(leaf, x, (-1 - number,)))
+        leaf = self.machine.built((plan.kind, x.shape, width), plan.kind, build, lambda _: target)
+        return self._applied(leaf, x, (-1 - number,))
 
 
 class CellGraph:
@@ -219,22 +209,36 @@ class CellGraph:
 
 
 def cell_function(machine: Machine, term: Op, shapes: tuple[Shape, ...], context: Context) -> CellFunction:
-    """A cell on inputs that depend on their shapes alone."""
+    """A cell on inputs that depend on their shapes alone, larger ones where its maps would be too small."""
     key = (machine.number(term), shapes, context.width, context.stride)
     found = machine.cells.get(key)
     if found is None:
-        inputs = [machine.values.generic(i, shape) for i, shape in enumerate(shapes)]
-
-        def run(other: Path | None) -> tuple[Value, list[Use]]:
-            walk = Walk(machine, other)
-            return walk.inside(term, inputs, context), walk.uses
-
-        value, answers, has_instances = identified(run)
-        passes = next((i for i, x in enumerate(inputs) if x.key == value.key), None)
-        function = key_of(value.key, *answers)
-        found = CellFunction(function, value.shape, value.support, passes, value.is_zero, has_instances)
+        found = _cell_function(machine, term, shapes, context)
         machine.cells.put(key, found)
     return found
+
+
+def _cell_function(machine: Machine, term: Op, shapes: tuple[Shape, ...], context: Context) -> CellFunction:
+    def run(salted: Salted) -> tuple[Value, list[Use]]:
+        walk = Walk(machine, salted)
+        return walk.inside(term, inputs, context), walk.uses
+
+    inputs = _inputs(machine, shapes)
+    value = run({})[0]
+    shape = value.shape
+    while not value.fits:
+        larger = enlarged(tuple(x.shape for x in inputs))
+        if larger is None:
+            raise UnhashableError(too_small("cell"))
+        inputs = _inputs(machine, larger)
+        value = run({})[0]
+    value, instances, has_instances = identified(run)
+    passes = next((i for i, x in enumerate(inputs) if x.key == value.key), None)
+    return CellFunction(told(value, instances), shape, value.support, passes, value.is_zero, has_instances)
+
+
+def _inputs(machine: Machine, shapes: tuple[Shape, ...]) -> list[Value]:
+    return [machine.values.generic(i, shape) for i, shape in enumerate(shapes)]
 
 
 def _stem(channels: int, width: int) -> nn.Module:

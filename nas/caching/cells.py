@@ -73,8 +73,9 @@ LOOKUPS_NOTES = (
 )
 SAVINGS_NOTES = (
     "Evaluations saved: hits, and waits that were answered. Time saved: the cost of the evaluation that "
-    "answered, for each of them; work, not time waited for. Time of evaluation: cost of the search trials "
-    "that were evaluated. Hashing: by workers, the median of one, and the share of the time of evaluation; "
+    "answered (of its class's first, where several did), for each of them; work, not time waited for. Time "
+    "of evaluation: cost of the search trials that were evaluated. Hashing: by workers, the median of one, "
+    "and the share of the time of evaluation; "
     f"{NONE} for hashers so quick that no worker is asked.",
 )
 MEANS_NOTE = "Several seeds: mean ± sample standard deviation."

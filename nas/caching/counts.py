@@ -40,7 +40,8 @@ class Counts:
         dropped: answers after which their class was forgotten.
         classes: distinct digests of function and settings, per fidelity.
         saved_evaluations: hits and answered waits.
-        saved_seconds: the cost of the evaluation that answered, summed over these.
+        saved_seconds: the cost of the evaluation that answered, the first of its class where several did,
+            summed over these.
         evaluation_seconds: cost of all evaluations of the search.
         hashed: suggestions that workers hashed, as far as the log says.
         hash_seconds: of all these; NaN without any, as what follows.

@@ -21,7 +21,7 @@ FULL = math.inf  # fidelity of a full evaluation
 # Lines that say nothing that is asked for are told by their first bytes and never parsed.
 _SKIPPED = b'{"event":"started"'
 _CACHED = b'{"event":"cached"'
-_TOLD, _EVALUATED_ITSELF = b'{"event":"told"', b'"cached_from":null'
+_TOLD, _EVALUATED_ITSELF, _MEANS = b'{"event":"told"', b'"cached_from":null', b'"values":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,11 @@ class Wanted:
 
 @dataclass(slots=True)
 class LoggedTrial:
-    """What is kept of a trial; `status` is None until it ends, `values` are empty unless it completed."""
+    """What is kept of a trial; `status` is None until it ends, `values` are empty unless it completed.
+
+    Values are those that the searcher was told, by which the study chooses: with several evaluations of a
+    class the mean so far.
+    """
 
     digest: str
     fidelity: float
@@ -85,6 +89,8 @@ class StudyLog:
                 self._end(event["trial"], event["evaluation"], event["finished"])
             case "told" if event["cached_from"] is not None:
                 self._answer(event["trial"], event["cached_from"], event)
+            case "told" if "values" in event:
+                self.trials[event["trial"]].values = self._numbers(event["values"])
 
     def of(self, stage: Stage) -> list[int]:
         """Ended trials of a stage in the order of their ends."""
@@ -142,7 +148,9 @@ def _events(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         raise StoreError(f"{path}: expected an event log; {error.strerror}; is it readable?") from error
     lines = content.splitlines()
     for number, line in enumerate(lines, start=1):
-        if line.startswith(_SKIPPED) or (line.startswith(_TOLD) and _EVALUATED_ITSELF in line):
+        if line.startswith(_SKIPPED) or (
+            line.startswith(_TOLD) and _EVALUATED_ITSELF in line and _MEANS not in line
+        ):
             continue
         try:
             quick = cached_event(line) if line.startswith(_CACHED) else None

@@ -44,15 +44,17 @@ class OpenWalk(Walk):
         return CellGraph(self, term, inputs, context).output()
 
 
-def compiled_output(term: Term, values: Values, salt: str = "", trained: bool = True) -> torch.Tensor:
+def compiled_output(term: Term, values: Values, trained: bool = True) -> torch.Tensor:
     """The whole compiled network on the probe, as one operation of its own."""
     shape = infer_shape(term, IMAGE, 10 if "head" in str(term) else None)
     classes = 10 if "head" in str(term) else None
-    leaf = Leaf(0, "network", lambda: compile_network(term, IMAGE, classes), shape, values, trained=trained)
+    leaf = Leaf(
+        0, "network", lambda _: compile_network(term, IMAGE, classes), (IMAGE, shape), values, trained=trained
+    )
     x = values.generic(0, IMAGE).tensor
     assert x is not None
     with torch.no_grad():
-        return leaf.run(x, salt)[0]
+        return leaf.run(x)[0]
 
 
 def walked_output(term: Term, values: Values, trained: bool = True) -> torch.Tensor:

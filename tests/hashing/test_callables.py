@@ -39,7 +39,7 @@ EQUAL = [
     ("sub(softplus(x()), positive(x()))", "sub(softplus(x()), maximum(x(), below(x())))", False),
     ("sub(tanh(x()), x())", "add(negative(x()), tanh(x()))"),
     ("bell(x(), constant(beta=2.0), beta=0.5)", "bell(constant(beta=2.0), x(), beta=0.5)"),
-    ("add(sinh(x()), cosh(x()))", "mul(exp(x()), exp(sub(x(), x())))"),
+    ("add(sinh(x()), cosh(x()))", "mul(exp(x()), exp(sub(x(), x())))", False),  # they cancel at -30
 ]
 
 
@@ -47,6 +47,30 @@ EQUAL = [
 def test_functions_that_agree_have_one_digest(pair):
     first, second, *same = pair
     assert (digest(first) == digest(second)) == (not same)
+
+
+def test_a_narrower_range_joins_what_cancels_at_its_ends():
+    narrow = CallableHasher(low=-8.0, high=8.0)
+    first, second, _ = EQUAL[-1]
+    assert digest(first, narrow) == digest(second, narrow)
+
+
+def test_bounds_beyond_the_usual_inputs_are_met():
+    for first, second in (
+        ("minimum(x(), constant(beta=20.0))", "minimum(x(), constant(beta=25.0))"),
+        ("maximum(x(), constant(beta=-15.0))", "maximum(x(), x())"),
+        ("mul(x(), tent(x(), constant(beta=0.1), beta=100.0))", "sub(x(), x())"),
+    ):
+        assert digest(first) != digest(second)
+
+
+def test_large_results_hide_no_gradient():
+    hasher = CallableHasher(gradient="differences")
+    assert hasher.inputs.points == 512
+    found = hasher._hashed(
+        lambda x: np.exp(x) + np.where(np.abs(x) < 1, 1e-3 * x, 0.0), hasher.inputs.draw(None)
+    )
+    assert found != hasher._hashed(np.exp, hasher.inputs.draw(None))
 
 
 def test_different_functions_have_different_digests():
@@ -155,7 +179,9 @@ def test_a_space_without_callables_needs_the_option():
 
 def test_inputs_reach_both_ends_zero_and_small_values():
     (x,) = Inputs(arguments=1).draw(None)
-    assert (x.min(), x.max()) == (-8.0, 8.0)
+    assert x.size == 512
+    assert (x.min(), x.max()) == (-30.0, 30.0)
+    assert (np.abs(x) < 3).sum() > 150
     assert 0.0 in x
     assert (np.abs(x[x != 0]) < 1e-2).any()
     first, second = Inputs(arguments=2).draw(None)

@@ -33,7 +33,7 @@ def has_dropout(term: Term) -> bool:
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_the_parts_compute_what_the_compiled_network_computes(name, trained):
     for term in networks(name, 6):
-        values = Values(24, 4, "cpu")
+        values = Values(24, "cpu")
         expected = compiled_output(term, values, trained=trained)
         torch.testing.assert_close(walked_output(term, values, trained), expected, rtol=1e-9, atol=1e-9)
 
@@ -52,7 +52,7 @@ stem(width=4) >> squeeze_excite(ratio=2) >> mbconv(stride=2) >> groupnorm(groups
 
 @pytest.mark.parametrize("text", PARTS.strip().splitlines())
 def test_composites_compute_what_they_compile_to(text):
-    values = Values(24, 4, "cpu")
+    values = Values(24, "cpu")
     expected = compiled_output(parse(text), values)
     torch.testing.assert_close(walked_output(parse(text), values), expected, rtol=1e-9, atol=1e-9)
 
@@ -78,7 +78,7 @@ def test_random_pairs_have_equal_digests_if_and_only_if_their_outputs_agree(name
 
 def agree(first: Term, second: Term) -> bool:
     for salt in ("", "second draw", "third draw"):
-        values = Values(24, 4, "cpu")
+        values = Values(24, "cpu")
         a, b = (compiled_output(term, values, salt) for term in (first, second))
         if a.shape != b.shape or not torch.allclose(a, b, rtol=1e-7, atol=1e-7):
             return False

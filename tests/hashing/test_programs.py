@@ -22,12 +22,12 @@ from tests.hashing.program_kit import PAPER, of_term, rewritten, rule
 PROBE = ProgramProbe()
 SEEDS = st.integers(0, 2**32 - 1)
 GOLDEN = {
-    "sgd": "program:1:24:184e1796ed987f86e4fdcf06d632f5aa",
-    "sgd_momentum": "program:1:24:7a9d4c40d5ed8be3f6e4ca3d40da843d",
-    "adam": "program:1:24:19a75e8510af1db2edd6254b87df49f9",
-    "initial": "program:1:24:42ce6d723837e707ec4084980eabf58c",
-    "lion": "program:1:24:3e11539b57ef320d7cdc918015723410",
-    "discovered": "program:1:24:9da5e36aa4879cfe9eab45141ee395cd",
+    "sgd": "program:2:24:13bc4f40f0ee3d454c1cc1e11cea684b",
+    "sgd_momentum": "program:2:24:af0862d2731980d69713eb82038fd275",
+    "adam": "program:2:24:74c4b2eb4f26d750ff0a95556bdf1e11",
+    "initial": "program:2:24:cef6cca5628ae35afa3b2a5d294b532d",
+    "lion": "program:2:24:e15de97907ca84b08175cd9ff421f4e6",
+    "discovered": "program:2:24:3fbe121e27b86d41685a41c721e18450",
 }
 
 
@@ -237,7 +237,7 @@ def test_programs_that_update_differently_have_different_digests():
 
 def test_bits_and_seed_are_part_of_the_digest():
     lion = PAPER.parse(LION)
-    assert digest(lion, ProgramProbe(bits=8)).startswith("program:1:8:")
+    assert digest(lion, ProgramProbe(bits=8)).startswith("program:2:8:")
     assert len({digest(lion, ProgramProbe(bits=b, seed=s)) for b in (8, 24) for s in (0, 1)}) == 4
     with pytest.raises(ConfigError, match="bits: expected a whole number from 1 to 52; got 0"):
         ProgramProbe(bits=0)

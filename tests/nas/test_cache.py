@@ -174,9 +174,9 @@ def check_mean(hit, one: NaiveClass) -> None:
 
 
 def evict(model: dict[str, NaiveClass], capacity: int | None) -> None:
-    while capacity is not None and len(model) > capacity:
+    while True:
         idle = [name for name, one in model.items() if not one.flying]
-        if not idle:
+        if capacity is None or len(idle) <= capacity:
             return
         del model[min(idle, key=lambda name: model[name].used)]
 

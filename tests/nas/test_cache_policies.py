@@ -37,7 +37,7 @@ class TestAggregating:
         assert answers == [Miss(), Partial(0), Partial(0)]
         assert [hit.evaluation.values["accuracy"] for hit in told] == [90.0, 93.0, 93.0]
         assert [hit.evaluations for hit in told] == [1, 2, 3]
-        hit = Hit(0, done(93.0, cost=4.0), 3)
+        hit = Hit(0, done(93.0, cost=3.0), 3)  # what it saves is the cost of the first
         assert [cache.reserve(KEY, 3), cache.reserve(KEY, 4)] == [hit, hit]
 
     def test_as_many_as_are_needed_fly_together_and_the_others_wait_for_all_of_them(self):
@@ -133,7 +133,7 @@ class TestCapacity:
         cache.commit(key_of("c"), 3, DONE)
         assert isinstance(cache.reserve(key_of("a"), 4), Hit)
         assert cache.reserve(key_of("b"), 5) == Miss()
-        assert len(cache) == 2
+        assert len(cache) == 3  # a and c at rest, b in flight
 
     def test_what_is_in_flight_stays_and_goes_once_it_rests(self):
         cache = FunctionalCache(CachePolicy(capacity=1))
@@ -142,21 +142,51 @@ class TestCapacity:
         assert cache.reserve(key_of("a"), 3) == Pending(0)
         assert len(cache) == 3
         assert cache.commit(key_of("a"), 0, DONE).waiting == (3,)
-        assert len(cache) == 2
+        assert len(cache) == 3
+        assert isinstance(cache.reserve(key_of("a"), 4), Hit)
         assert cache.fail(key_of("b"), 1) is None
         cache.commit(key_of("c"), 2, DONE)
         assert len(cache) == 1
-        assert isinstance(cache.reserve(key_of("c"), 4), Hit)
+        assert isinstance(cache.reserve(key_of("c"), 5), Hit)
+        assert cache.reserve(key_of("a"), 6) == Miss()
+
+    def test_what_ends_beside_others_in_flight_is_kept_until_another_ends(self):
+        cache = FunctionalCache(CachePolicy(capacity=1))
+        for trial, name in enumerate("ab"):
+            cache.reserve(key_of(name), trial)
+        cache.commit(key_of("a"), 0, DONE)
+        assert isinstance(cache.reserve(key_of("a"), 2), Hit)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"evaluations": 0}, r"^cache\.evaluations: expected 1 or more; got 0; raise it$"),
+        ({"evaluations": 0}, r"^cache\.evaluations: expected a whole number, 1 or more; got 0; change it$"),
+        (
+            {"evaluations": 1.5},
+            r"^cache\.evaluations: expected a whole number, 1 or more; got 1\.5; change it$",
+        ),
+        ({"evaluations": True}, r"^cache\.evaluations: expected a whole number, 1 or more; got True; change"),
+        ({"forget": True}, r"^cache\.forget: expected a probability, 0 to 1; got True; change it$"),
+        ({"forget": "0.5"}, r"^cache\.forget: expected a probability, 0 to 1; got '0\.5'; change it$"),
+        (
+            {"capacity": 2.5},
+            r"^cache\.capacity: expected a whole number, 1 or more, or null for no bound; got 2",
+        ),
+        (
+            {"hash_seconds": True},
+            r"^cache\.hash_seconds: expected 0 or more, or null for 0\.01; got True; ch",
+        ),
         ({"forget": 1.5}, r"^cache\.forget: expected a probability, 0 to 1; got 1\.5; change it$"),
         ({"forget": math.nan}, r"^cache\.forget: expected a probability, 0 to 1; got nan; change it$"),
-        ({"capacity": 0}, r"^cache\.capacity: expected 1 or more, or null for no bound; got 0; change it$"),
-        ({"hash_seconds": -1.0}, r"^cache\.hash_seconds: expected 0 or more, or null for 0\.01; got -1; ch"),
+        (
+            {"capacity": 0},
+            r"^cache\.capacity: expected a whole number, 1 or more, or null for no bound; got 0; ch",
+        ),
+        (
+            {"hash_seconds": -1.0},
+            r"^cache\.hash_seconds: expected 0 or more, or null for 0\.01; got -1\.0; ch",
+        ),
         (
             {"hash_seconds": math.inf},
             r"^cache\.hash_seconds: expected 0 or more, or null for 0\.01; got inf;",

@@ -57,7 +57,8 @@ def test_what_cannot_be_hashed_has_a_reason_in_one_line(hasher, architecture, re
 
 def test_a_hash_job_that_failed_is_no_digest():
     evaluation = failure(Status.TIMEOUT, "did not stop\nat its time limit")
-    assert hashed_of(evaluation) == Hashed(None, "", "timeout: did not stop at its time limit")
+    reason = "timeout: did not stop at its time limit"
+    assert hashed_of(evaluation) == Hashed(None, "", reason, passing=True)
 
 
 def test_hashers_of_the_driver_are_as_they_were():
@@ -81,3 +82,11 @@ def test_the_memo_is_bounded_and_keeps_what_came_first():
     for digest, found in (("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")):
         memo.add(digest, Hashed(found))
     assert [memo.get(digest) for digest in "abc"] == [None, Hashed("2"), Hashed("4")]
+
+
+def test_the_memo_keeps_no_reason_that_may_pass():
+    memo = Memo()
+    memo.add("a", Hashed(None, reason="worker_died: lost", passing=True))
+    memo.add("b", Hashed(None, reason="hidden randomness"))
+    assert memo.get("a") is None
+    assert memo.get("b") is not None

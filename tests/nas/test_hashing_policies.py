@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from nas.cache_policy import CachePolicy
+from nas.caching.usage import usage
+from nas.comparison.history import read_history
+from nas.comparison.log import Wanted
 from nas.evaluation import Evaluation, Status
 from nas.executor import SimulatedExecutor
+from nas.records import Run
 from nas.store import read_study
 from tests.nas.hashing_kit import Alike, alike_study
 from tests.nas.study_kit import (
+    OBJECTIVE,
     FakeEvaluator,
     OvertakingExecutor,
     Scripted,
@@ -86,6 +93,41 @@ def test_the_choice_is_by_what_the_searcher_was_told(tmp_path):
     assert record.chosen is not None
     assert record.chosen.number == study._ledger.chosen.number == 2
     assert [row.architecture for row in record.final] == ["silu()"]
+
+
+def test_what_was_saved_is_one_number_in_the_display_and_in_the_report(tmp_path):
+    """Evaluations of one class cost 1, 2 and 3 s; a hit saves the first one's second."""
+
+    class Dearer(Noisy):
+        def __call__(self, task):
+            return replace(super().__call__(task), cost_seconds=1.0 + task.trial)
+
+    given = scripted(*["relu()", "gelu()"] * 3)
+    study, *_ = alike_study(tmp_path, evaluator=Dearer(), cache=CachePolicy(evaluations=3), **given)
+    study.run()
+    found = usage(Run.of(read_study(tmp_path)))
+    assert found is not None
+    assert found.counts.saved_evaluations == 3
+    assert found.counts.saved_seconds == study._ledger.seconds_saved == 3.0
+
+
+def test_a_comparison_chooses_as_the_study_did(tmp_path):
+    """By what was told: the mean of 0 and 30 is no better than 20."""
+
+    class Lucky(FakeEvaluator):
+        def __call__(self, task):
+            super().__call__(task)
+            value = {0: 0.0, 1: 30.0, 2: 20.0}.get(task.trial, 1.0)
+            return Evaluation(Status.COMPLETED, {"accuracy": value, "test_accuracy": value}, 2.0)
+
+    given = scripted("relu()", "gelu()", "silu()")
+    given["plan"] = short_plan(3, final=1)
+    study, *_ = alike_study(tmp_path, evaluator=Lucky(), cache=CachePolicy(evaluations=2), **given)
+    study.run()
+    wanted = Wanted(("accuracy",), OBJECTIVE)
+    history = read_history(tmp_path, wanted)
+    assert history.values[:, 0].tolist() == [0.0, 15.0, 20.0]
+    assert history.final[:, 0].tolist() == [1.0]  # of silu(), the study's choice
 
 
 def test_as_many_equal_candidates_as_are_needed_are_evaluated_at_the_same_time(tmp_path):

@@ -178,6 +178,25 @@ def test_a_hash_has_a_time_limit_of_its_own(tmp_path):
     assert all(row.ok for row in read_study(tmp_path).trials)
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_equal_text_is_hashed_again_after_a_reason_that_may_pass(tmp_path, workers):
+    """Each hash of 10 s is over the limit; kept, that would leave an equal text without one."""
+    plan = Plan(seed=1, budget=Budget(trials=3), time_limit=8.0)
+    study, *_ = alike_study(
+        tmp_path,
+        space=SPACE,
+        searcher=Scripted(SPACE, ["relu()"] * 3),
+        plan=plan,
+        executor=SimulatedExecutor(workers),
+        cache=CachePolicy(hash_seconds=10.0),
+    )
+    study.run()
+    hashed = lines(tmp_path, "hashed")
+    assert len(hashed) == 3
+    assert all(event["worker"] is not None and event["passing"] for event in hashed)
+    assert study._ledger.memo.get(tiny_space().parse("relu()").digest()) is None
+
+
 def test_the_first_who_waits_is_evaluated_when_the_holder_fails(tmp_path):
     """Trial 2 has the text of trial 0 and is looked up as soon as that is hashed, before trial 1."""
     study, evaluator, _ = alike_study(

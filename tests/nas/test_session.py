@@ -68,6 +68,22 @@ def test_the_cache_is_as_configured():
             compose(config(cache=mistake))
 
 
+def test_the_functional_hasher_takes_channels_and_classes_from_the_data():
+    networks = ("stem(width=4) >> relu() >> head()",)
+    digests = []
+    for options in ({}, {"channels": 1, "classes": 10}, {"channels": 3, "classes": 10}, {"classes": 7}):
+        parts = compose(config(evaluator=DIGITS, hashing={"name": "functional", **options}))
+        assert parts.hasher is not None
+        digests.append(parts.hasher.hash(one(networks[0]).start().architecture()).digest)
+    assert digests[0] == digests[1]  # digits are grey
+    assert digests[0].startswith("network+data=1x10:")
+    assert digests[3].startswith("network+data=1x7:")
+    assert len(set(digests)) == 3
+    table = compose(config(hashing={"name": "functional"}))  # a function says nothing of data
+    assert table.hasher is not None
+    assert table.hasher.hash(one(networks[0]).start().architecture()).digest == digests[2]
+
+
 def test_something_that_is_no_hasher_is_refused():
     with pytest.raises(ConfigError, match="something with name, in_worker, hash is expected, a str came"):
         compose(config(hashing={"name": f"{__name__}:no_hasher"}))

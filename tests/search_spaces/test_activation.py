@@ -21,6 +21,15 @@ LAYERS = {
     "add(x(), negative(tanh(x())))": torch.nn.Tanhshrink(),
     "minimum(positive(x()), constant(beta=6.0))": torch.nn.ReLU6(),
 }
+# by torch's own functions: Swish as torch.nn.functional has it, the others from their formulas
+PUBLISHED = {
+    "swish": torch.nn.functional.silu,
+    "max_sigmoid": lambda x: torch.maximum(x, torch.nn.functional.sigmoid(x)),
+    "cos_minus": lambda x: torch.cos(x) - x,
+    "min_sin": lambda x: torch.minimum(x, torch.sin(x)),
+    "max_tanh": lambda x: torch.maximum(x, torch.nn.functional.tanh(x)),
+    "sinc_plus": lambda x: torch.where(x == 0, 1.0, torch.sin(x) / x) + x,
+}
 UNARY = {
     "negative": lambda x: -x, "abs": abs, "square": lambda x: x * x, "cube": lambda x: x**3,
     "sqrt": lambda x: math.sqrt(abs(x)), "log": lambda x: math.log(abs(x) + EPS), "exp": math.exp,
@@ -62,6 +71,13 @@ def test_is_registered_with_the_size_of_its_formula():
 @pytest.mark.parametrize("name", KNOWN)
 def test_known_activations_are_units(name):
     assert space(1).parse(KNOWN[name]).text == KNOWN[name]
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_activations_compute_what_is_published(name):
+    expected = PUBLISHED[name](torch.from_numpy(X)).numpy()
+    np.testing.assert_allclose(function(KNOWN[name])(X), expected, rtol=1e-12, atol=1e-12)
+    assert set(PUBLISHED) == set(KNOWN)
 
 
 @pytest.mark.parametrize("text", LAYERS)

@@ -45,7 +45,7 @@ def as_torch(array, kind):
 
 
 def test_inputs_have_what_tells_functions_apart():
-    """Beyond the constants of the space, 1e-4 to 10, also after a product with the rate or the least constant."""
+    """Beyond the space's constants, 1e-4 to 10, also after a product with the rate or the least of them."""
     steps = MEANING.steps(0)
     gradients, weights = (np.concatenate([step[name] for step in steps]) for name in ("g", "w"))
     rates = [float(step["lr"][0]) for step in steps]

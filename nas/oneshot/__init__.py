@@ -1,0 +1,1 @@
+"""Searches on one supernet with shared weights: a training loop and its interchangeable parts."""

@@ -1,0 +1,157 @@
+"""Signs that a search ends in skips, and rules that stop it before.
+
+Skips in a cell: P-DARTS, Chen et al. 2019 (https://arxiv.org/abs/1904.12760), limits them at discretisation;
+DARTS+, Liang et al. 2019 (https://arxiv.org/abs/1909.06035), stops the search when a cell has too many.
+Eigenvalue: Zela et al. 2020, "Understanding and Robustifying Differentiable Architecture Search"
+(https://arxiv.org/abs/1909.09656), the largest one of the validation loss' Hessian in the architecture
+weights, and DARTS-ES' stop by its growth.
+
+Deviations. Both rules on skips hold for every cell, not for normal cells alone; a cell is what one definition
+names. DARTS+ is not asked in the first fifth of the epochs, where the order of the alphas is still that of
+their initial values. The Hessian's products are central differences of gradients, so that operations need no
+second derivative, and power iteration replaces the full matrix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nas.relax.choices import chosen_options, heaviest
+from nas.relax.holes import Gate, Hole
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nas.architecture import Architecture
+    from nas.space import SearchSpace
+
+    Floats = NDArray[np.float64]
+
+WINDOW = 5  # epochs that an eigenvalue is averaged over, and looked back at
+GROWTH = 0.75  # ratio of the earlier mean to the present one under which DARTS-ES stops
+_WIDTH = 1e-2  # length of the move of the alphas in a central difference
+_ROUNDS = 20
+_TOLERANCE = 1e-3  # relative change of the eigenvalue that ends the iteration
+
+
+def cell_of(hole: Hole) -> str:
+    """The definition that the hole stands in."""
+    found = re.match(r"\w+", hole.label)
+    return found.group() if found else hole.label
+
+
+def taken_skips(
+    space: SearchSpace, holes: Sequence[Hole], gates: Sequence[Gate], architecture: Architecture
+) -> list[tuple[Hole, int]]:
+    """Each hole at which the architecture takes a skip, and which option that is."""
+    options = chosen_options(space, holes, gates, architecture)
+    decided = {decision.key for decision in architecture.decisions}
+    pairs = zip(holes, options, strict=True)
+    return [(h, o) for h, o in pairs if o in h.skips and (h.kind == "edge" or h.key in decided)]
+
+
+def skips_by_cell(found: Sequence[tuple[Hole, int]]) -> Counter[str]:
+    """Skips in each cell that has any."""
+    return Counter(cell_of(hole) for hole, _ in found)
+
+
+def limited_choice(
+    space: SearchSpace,
+    holes: Sequence[Hole],
+    gates: Sequence[Gate],
+    strengths: Sequence[Floats],
+    limit: int | None,
+) -> Architecture:
+    """The heaviest architecture with at most `limit` skips in a cell; the weakest skips give way.
+
+    Where a hole has nothing but skips, there may be more.
+
+    Raises:
+        DeadEndError: the constraints of the space refuse what is near.
+    """
+    left = [each.copy() for each in strengths]
+    while True:
+        architecture = heaviest(space, holes, gates, left)
+        found = taken_skips(space, holes, gates, architecture)
+        counts = skips_by_cell(found)
+        over = [
+            (left[hole.number][option], hole.number, option)
+            for hole, option in found
+            if limit is not None and counts[cell_of(hole)] > limit and left[hole.number][option] > 0
+        ]
+        if not over:
+            return architecture
+        _, number, option = min(over)
+        left[number][option] = 0.0
+
+
+def too_many_skips(row: Mapping[str, float], epochs: int, limit: int | None) -> str | None:
+    """Why DARTS+ stops after the epoch of this row of the curve, if it does."""
+    skips = row.get("skips", 0)
+    if limit is None or 5 * row["epoch"] < epochs or skips <= limit:
+        return None
+    return f"epoch {row['epoch']:.0f}: a cell has {skips:.0f} skips, more than skip_limit = {limit}"
+
+
+def eigenvalue_grew(eigenvalues: Sequence[float]) -> str | None:
+    """Why DARTS-ES stops after the last of these epochs, if it does."""
+    if len(eigenvalues) < 2 * WINDOW:
+        return None
+    now = float(np.mean(eigenvalues[-WINDOW:]))
+    before = float(np.mean(eigenvalues[-2 * WINDOW : -WINDOW]))
+    if not (0 < before < GROWTH * now):
+        return None
+    return f"the dominant eigenvalue grew from {before:.3g} to {now:.3g} within {WINDOW} epochs"
+
+
+def largest_eigenvalue(
+    gradient: Callable[[], list[Tensor]], alphas: Sequence[Tensor], generator: torch.Generator
+) -> float:
+    """Largest eigenvalue of the Hessian whose gradient is given, by power iteration.
+
+    The iteration finds the eigenvalue of largest size; where that one is negative, a second one of the
+    Hessian shifted by it finds the largest.
+
+    Args:
+        gradient: at the present values of the alphas.
+        alphas: are moved, and put back.
+        generator: of the CPU, for the first direction.
+    """
+    kept = [alpha.detach().clone() for alpha in alphas]
+
+    def slope(direction: Tensor, scale: float) -> Tensor:
+        parts = direction.split([alpha.numel() for alpha in kept])
+        with torch.no_grad():
+            for alpha, origin, part in zip(alphas, kept, parts, strict=True):
+                alpha.copy_(origin + scale * part.view_as(origin))
+        return torch.cat([each.flatten() for each in gradient()])
+
+    def product(direction: Tensor) -> Tensor:
+        return (slope(direction, _WIDTH) - slope(direction, -_WIDTH)) / (2 * _WIDTH)
+
+    first = torch.randn(sum(alpha.numel() for alpha in kept), generator=generator).to(kept[0])
+    try:
+        found = _power(product, first)
+        return found if found >= 0 else found + _power(lambda v: product(v) - found * v, first)
+    finally:
+        slope(first, 0.0)
+
+
+def _power(product: Callable[[Tensor], Tensor], vector: Tensor) -> float:
+    """Eigenvalue of largest size, with its sign."""
+    found = 0.0
+    for _ in range(_ROUNDS):
+        vector = vector / vector.norm()
+        image = product(vector)
+        before, found = found, float(vector @ image)
+        if image.norm() == 0 or abs(found - before) <= _TOLERANCE * abs(found):
+            break
+        vector = image
+    return found

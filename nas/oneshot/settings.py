@@ -1,0 +1,140 @@
+"""How a supernet is searched: every setting, with its unit; no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from nas.errors import ConfigError
+from nas.training.checks import Rule, _convert, between, one_of, within
+from nas.training.schedules import cosine, cosine_power
+from nas.training.settings import TrainSettings
+
+SAMPLING = ("gumbel", "uniform")  # weightings of one option at a time, drawn anew in each pass
+
+_FRACTION = Rule("a number from 0 up to, not including, 1", lambda value: 0 <= value < 1)
+_RULES = {
+    "epochs": within(1),
+    "batch_size": within(1),
+    "lr": between(0, math.inf),
+    "lr_min": within(0),
+    "schedule": one_of("cosine", "cosine_power"),
+    "power": within(1),
+    "warmup_epochs": within(0),
+    "momentum": _FRACTION,
+    "weight_decay": within(0),
+    "grad_clip": within(0),
+    "train_fraction": between(0, 1),
+    "crop_padding": within(0),
+    "cutout": within(0),
+    "drop_path": _FRACTION,
+    "order": within(1, 2),
+    "weighting": one_of("softmax", "max_w", "edge_softmax", *SAMPLING),
+    "temperature": between(0, math.inf),
+    "temperature_min": between(0, math.inf),
+    "partial": within(1),
+    "alpha_lr": between(0, math.inf),
+    "alpha_beta1": _FRACTION,
+    "alpha_beta2": _FRACTION,
+    "alpha_weight_decay": within(0),
+    "alpha_init": within(0),
+    "alpha_from": within(0),
+    "selection": one_of("argmax", "perturbation"),
+    "skip_limit": within(0),
+    "limit_steps": within(1),
+}
+_OPTIONAL = ("skip_limit", "limit_steps")  # None: off
+
+
+@dataclass(frozen=True, slots=True)
+class OneShotSettings:
+    """The settings of a search on a supernet; the defaults are those that DARTS published (first order).
+
+    Raises:
+        ConfigError: a value of the wrong type or out of range, or two that exclude each other, in one line.
+    """
+
+    epochs: int = 50  # passes over the images for the weights, and horizon of the schedule
+    batch_size: int = 64  # images of a weight step, and of an alpha step
+    lr: float = 0.025  # highest learning rate of the weights; one rate an epoch
+    lr_min: float = 0.001  # where the schedule ends
+    schedule: str = "cosine"  # cosine or cosine_power (sharpDARTS), both to lr_min
+    power: float = 2.0  # of cosine_power, at least 1: larger falls sooner; at 1 it is a cosine
+    warmup_epochs: int = 0  # of linear warm-up
+    momentum: float = 0.9  # of the weights' SGD, not Nesterov's
+    weight_decay: float = 3e-4  # L2 gradient of the weights
+    grad_clip: float = 5.0  # bound on the L2 norm of the weights' gradient; 0: none
+    train_fraction: float = (
+        0.5  # of the training images: those for the weights; the others are for the alphas
+    )
+    crop_padding: int = 4  # pixels of zero padding before the random crop; 0: no crop
+    flip: bool = True  # mirror each image with probability 1/2
+    cutout: int = 0  # side in pixels of the square set to the mean colour; 0: none
+    drop_path: float = 0.0  # rate that a linear ramp from 0 reaches at the end; 0: none
+    order: int = 1  # of the alphas' gradient: 1, or 2 through one step of the weights
+    weighting: str = "softmax"  # softmax, max_w, edge_softmax, gumbel or uniform
+    temperature: float = 10.0  # of gumbel, in the first epoch
+    temperature_min: float = 0.1  # in the last one, linear between
+    partial: int = 1  # 1/partial of the channels pass the operations of an edge (PC-DARTS)
+    alpha_lr: float = 3e-4  # of the alphas' Adam
+    alpha_beta1: float = 0.5
+    alpha_beta2: float = 0.999
+    alpha_weight_decay: float = 1e-3  # L2 gradient of the alphas
+    alpha_init: float = 1e-3  # standard deviation of the initial alphas
+    alpha_from: int = 0  # epochs in which the weights alone are trained
+    selection: str = "argmax"  # or perturbation
+    skip_limit: int | None = (
+        2  # skips in a cell; more stop the search, and the choice has none more; None: off
+    )
+    eigenvalue: bool = False  # of the loss' Hessian in the alphas, each epoch, and the stop by it
+    limit_steps: int | None = None  # steps of an epoch, for small runs; None: no limit
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            self._check(field.name, int if field.name in _OPTIONAL else type(field.default))
+        for name, highest in (("warmup_epochs", self.epochs), ("alpha_from", self.epochs)):
+            if getattr(self, name) > highest:
+                raise _refused(name, f"at most epochs = {highest}", getattr(self, name))
+        if self.lr_min > self.lr:
+            raise _refused("lr_min", f"at most lr = {self.lr}", self.lr_min)
+        if self.temperature_min > self.temperature:
+            raise _refused(
+                "temperature_min", f"at most temperature = {self.temperature}", self.temperature_min
+            )
+        if self.weighting in SAMPLING:
+            reason = f'with weighting "{self.weighting}", which draws its options'
+            if self.order == 2:
+                raise _refused("order", f"1 {reason}", 2)
+            if self.eigenvalue:
+                raise _refused("eigenvalue", f"false {reason}", True)
+
+    def _check(self, name: str, kind: type) -> None:
+        value = getattr(self, name)
+        if value is None and name in _OPTIONAL:
+            return
+        converted, rule = _convert(value, kind), _RULES.get(name)
+        if converted is None or (rule and not rule.accepts(converted)):
+            raise _refused(name, rule.text if rule else "true or false", value)
+        object.__setattr__(self, name, converted)
+
+    def rate(self, epoch: int) -> float:
+        """Learning rate of the weights in an epoch, counted from 0."""
+        if epoch < self.warmup_epochs:
+            return self.lr * (epoch + 1) / (self.warmup_epochs + 1)
+        done = epoch - self.warmup_epochs, max(1, self.epochs - self.warmup_epochs)
+        power = self.power if self.schedule == "cosine_power" else 1.0
+        height = cosine(*done) if power == 1.0 else cosine_power(*done, power)
+        return self.lr_min + (self.lr - self.lr_min) * height
+
+    def progress(self, epoch: int) -> float:
+        """0 in the first epoch, 1 in the last one."""
+        return epoch / max(1, self.epochs - 1)
+
+    @property
+    def augmentation(self) -> TrainSettings:
+        """What `nas.training.augment` reads."""
+        return TrainSettings(crop_padding=self.crop_padding, flip=self.flip, cutout=self.cutout)
+
+
+def _refused(name: str, expected: str, value: object) -> ConfigError:
+    return ConfigError(f'one-shot setting "{name}": expected {expected}, got {value!r}')

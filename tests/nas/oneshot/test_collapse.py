@@ -1,0 +1,145 @@
+"""Signs of collapse and the rules on them, by hand and against linear algebra."""
+
+import numpy as np
+import pytest
+import torch
+
+from nas.dsl import op
+from nas.oneshot.collapse import (
+    cell_of,
+    eigenvalue_grew,
+    largest_eigenvalue,
+    limited_choice,
+    skips_by_cell,
+    taken_skips,
+    too_many_skips,
+)
+from nas.relax.supernet import relax
+from nas.space import SearchSpace
+from tests.nas.oneshot.kit import CHOICES, GATES
+
+# skips
+
+GATED, CHOSEN = relax(GATES, (1, 4, 4), 3), relax(CHOICES, (1, 4, 4), 3)
+# of each edge none, convolution, skip; nodes 1, 2 and 3 have one, two and three edges, of which 1, 2, 2 are taken
+STRENGTHS = [
+    [0.0, 0.2, 0.8],
+    [0.5, 0.1, 0.4],
+    [0.0, 0.3, 0.7],
+    [0.0, 0.4, 0.6],
+    [0.0, 0.05, 0.95],
+    [0.0, 0.5, 0.5],
+]
+
+
+def limited(net, strengths, limit):
+    rows = [np.array(row) for row in strengths]
+    architecture = limited_choice(net.space, net.holes, net.gates, rows, limit)
+    options = [weight.active[0] for weight in net.one_hot(architecture)]
+    return options, taken_skips(net.space, net.holes, net.gates, architecture)
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (None, [2, 2, 2, 2, 2, 0]),  # the third node takes its edges of 0.6 and 0.95
+        (5, [2, 2, 2, 2, 2, 0]),
+        (4, [2, 1, 2, 2, 2, 0]),  # 0.4 is the weakest; the second node takes both edges anyway
+        (3, [2, 1, 2, 0, 2, 1]),  # 0.6 goes; of the third node's first edge 0.4 is left, of its last one 0.5
+        (1, [1, 1, 1, 0, 2, 1]),
+        (0, [1, 1, 1, 1, 0, 1]),
+    ],
+)
+def test_the_weakest_skips_beyond_the_limit_give_way(limit, expected):
+    options, skips = limited(GATED, STRENGTHS, limit)
+    assert options == expected
+    assert sum(option == 2 for option in options) == len(skips)
+    assert skips_by_cell(skips) == ({"cell": len(skips)} if skips else {})
+
+
+def test_choices_outside_of_cells_are_limited_too():
+    strengths = [[0.1, 0.8, 0.1], [0.1, 0.6, 0.3], [0.5, 0.5]]
+    assert [limited(CHOSEN, strengths, limit)[0] for limit in (2, 1, 0)] == [[1, 1, 0], [1, 2, 0], [0, 2, 0]]
+
+
+def test_a_choice_of_nothing_but_skips_ends():
+    space = SearchSpace("skips", op.stem(width=4) >> (op.skip() | op.identity()) >> op.head())
+    net = relax(space, (1, 4, 4), 3)
+    _, skips = limited(net, [[0.7, 0.3]], 0)
+    assert len(skips) == len(net.holes[0].skips) - 1 or len(skips) == 1
+
+
+def test_skips_that_a_shallower_network_leaves_out_do_not_count():
+    from nas.dsl import repeat
+
+    body = op.skip() | op.relu()
+    net = relax(SearchSpace("deep", op.stem(width=4) >> repeat(body, 1, 3) >> op.head()), (1, 4, 4), 3)
+    depth = next(hole for hole in net.holes if hole.kind == "depth")
+    strengths = [[0.9, 0.1]] * len(net.holes)
+    for copies in (1, 2, 3):
+        strengths[depth.number] = np.eye(3)[copies - 1] + 0.01
+        assert len(limited(net, strengths, None)[1]) == copies
+
+
+def test_the_strengths_are_left_as_they_were():
+    rows = [np.array(row) for row in STRENGTHS]
+    limited_choice(GATES, GATED.holes, GATED.gates, rows, 0)
+    assert [row.tolist() for row in rows] == STRENGTHS
+
+
+def test_a_cell_is_the_definition_that_a_hole_stands_in():
+    assert {cell_of(hole) for hole in GATED.holes} == {"cell"}
+
+
+@pytest.mark.parametrize(
+    ("epoch", "skips", "limit", "stops"),
+    [(10, 3, 2, True), (10, 2, 2, False), (9, 3, 2, False), (50, 3, None, False), (50, 1, 0, True)],
+)
+def test_search_stops_at_too_many_skips_from_a_fifth_of_its_epochs_on(epoch, skips, limit, stops):
+    reason = too_many_skips({"epoch": epoch, "skips": skips}, 50, limit)
+    expected = f"epoch {epoch}: a cell has {skips} skips, more than skip_limit = {limit}"
+    assert reason == (expected if stops else None)
+
+
+# eigenvalue
+
+
+def spectrum(values, seed=0):
+    """A symmetric matrix with these eigenvalues."""
+    size = len(values)
+    generator = torch.Generator().manual_seed(seed)
+    basis, _ = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64))
+    return basis @ torch.diag(torch.tensor(values, dtype=torch.float64)) @ basis.T
+
+
+@pytest.mark.parametrize(
+    "values", [(5.0, 1.0, 0.5, -2.0, 0.1), (1.0, 0.2, -4.0, 0.3, 0.0), (-1.0, -3.0, -2.0, -5.0, -4.0)]
+)
+def test_largest_eigenvalue_of_a_quadratic(values):
+    matrix = spectrum(values)
+    alphas = [torch.randn(2, 1, dtype=torch.float64), torch.randn(3, dtype=torch.float64)]
+    before = [alpha.clone() for alpha in alphas]
+
+    def gradient():
+        flat = matrix @ torch.cat([alpha.flatten() for alpha in alphas])
+        return [flat[:2].view(2, 1), flat[2:]]
+
+    found = largest_eigenvalue(gradient, alphas, torch.Generator().manual_seed(0))
+    assert found == pytest.approx(float(torch.linalg.eigvalsh(matrix)[-1]), rel=0.02)
+    assert all(torch.equal(one, other) for one, other in zip(alphas, before, strict=True))
+
+
+def test_no_curvature_is_zero():
+    alpha = torch.ones(3, dtype=torch.float64)
+    assert largest_eigenvalue(lambda: [torch.ones(3)], [alpha], torch.Generator().manual_seed(0)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "stops"),
+    [(0.3, 0.41, True), (0.3, 0.4, False), (0.3, 0.2, False), (-0.3, 0.4, False)],
+)
+def test_growth_is_judged_by_means_over_five_epochs(before, now, stops):
+    waves = [0.05, -0.05, 0.0, 0.05, -0.05]  # of mean zero
+    values = [9.0] + [before + wave for wave in waves] + [now + wave for wave in waves]
+    assert (eigenvalue_grew(values) is not None) == stops
+    assert eigenvalue_grew(values[-9:]) is None, "two windows are not full"
