@@ -9,7 +9,7 @@ weights, and DARTS-ES' stop by its growth.
 Deviations. Both rules on skips hold for every cell, not for normal cells alone; a cell is what one definition
 names. DARTS+ is not asked in the first fifth of the epochs, where the order of the alphas is still that of
 their initial values. The Hessian's products are central differences of gradients, so that operations need no
-second derivative, and power iteration replaces the full matrix.
+second derivative, and Lanczos' iteration replaces the full matrix.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 WINDOW = 5  # epochs that an eigenvalue is averaged over, and looked back at
 GROWTH = 0.75  # ratio of the earlier mean to the present one under which DARTS-ES stops
 _WIDTH = 1e-2  # length of the move of the alphas in a central difference
-_ROUNDS = 20
-_TOLERANCE = 1e-3  # relative change of the eigenvalue that ends the iteration
+_PRODUCTS = 12  # of the Hessian with a direction, at most
+_TOLERANCE = 1e-4  # share of a product that is new, under which nothing more is to be found
 
 
 def cell_of(hole: Hole) -> str:
@@ -114,10 +114,7 @@ def eigenvalue_grew(eigenvalues: Sequence[float]) -> str | None:
 def largest_eigenvalue(
     gradient: Callable[[], list[Tensor]], alphas: Sequence[Tensor], generator: torch.Generator
 ) -> float:
-    """Largest eigenvalue of the Hessian whose gradient is given, by power iteration.
-
-    The iteration finds the eigenvalue of largest size; where that one is negative, a second one of the
-    Hessian shifted by it finds the largest.
+    """Largest eigenvalue of the Hessian whose gradient is given.
 
     Args:
         gradient: at the present values of the alphas.
@@ -126,32 +123,34 @@ def largest_eigenvalue(
     """
     kept = [alpha.detach().clone() for alpha in alphas]
 
-    def slope(direction: Tensor, scale: float) -> Tensor:
+    @torch.no_grad()
+    def move(direction: Tensor, scale: float) -> None:
         parts = direction.split([alpha.numel() for alpha in kept])
-        with torch.no_grad():
-            for alpha, origin, part in zip(alphas, kept, parts, strict=True):
-                alpha.copy_(origin + scale * part.view_as(origin))
-        return torch.cat([each.flatten() for each in gradient()])
+        for alpha, origin, part in zip(alphas, kept, parts, strict=True):
+            alpha.copy_(origin + scale * part.view_as(origin))
 
-    def product(direction: Tensor) -> Tensor:
-        return (slope(direction, _WIDTH) - slope(direction, -_WIDTH)) / (2 * _WIDTH)
+    def slope(direction: Tensor, scale: float) -> Tensor:
+        move(direction, scale)
+        return torch.cat([each.flatten() for each in gradient()])
 
     first = torch.randn(sum(alpha.numel() for alpha in kept), generator=generator).to(kept[0])
     try:
-        found = _power(product, first)
-        return found if found >= 0 else found + _power(lambda v: product(v) - found * v, first)
+        return _lanczos(lambda v: (slope(v, _WIDTH) - slope(v, -_WIDTH)) / (2 * _WIDTH), first)
     finally:
-        slope(first, 0.0)
+        move(first, 0.0)
 
 
-def _power(product: Callable[[Tensor], Tensor], vector: Tensor) -> float:
-    """Eigenvalue of largest size, with its sign."""
-    found = 0.0
-    for _ in range(_ROUNDS):
-        vector = vector / vector.norm()
-        image = product(vector)
-        before, found = found, float(vector @ image)
-        if image.norm() == 0 or abs(found - before) <= _TOLERANCE * abs(found):
-            break
-        vector = image
-    return found
+def _lanczos(product: Callable[[Tensor], Tensor], vector: Tensor) -> float:
+    """Largest Ritz value of the Krylov space of a symmetric product."""
+    basis = [vector / vector.norm()]
+    images: list[Tensor] = []
+    while True:
+        images.append(product(basis[-1]))
+        left = images[-1]
+        for _ in range(2):  # twice is enough to be orthogonal to the last digit
+            for each in basis:
+                left = left - (each @ left) * each
+        if len(basis) == min(_PRODUCTS, len(vector)) or left.norm() <= _TOLERANCE * images[-1].norm():
+            projected = torch.stack(basis) @ torch.stack(images).T
+            return float(torch.linalg.eigvalsh((projected + projected.T).double().cpu() / 2)[-1])
+        basis.append(left / left.norm())

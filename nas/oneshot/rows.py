@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 
 import torch
@@ -9,12 +10,14 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from nas.errors import DeadEndError
+from nas.evaluation import Status
 from nas.oneshot import collapse
 from nas.oneshot.gradients import first_order
 from nas.oneshot.measuring import batch_statistics, measure_supernet
 from nas.oneshot.search import OneShot
 from nas.oneshot.settings import OneShotSettings
 from nas.training.device import DeviceData, derived_seed
+from nas.training.train import Stopped
 
 
 def curve_row(
@@ -30,6 +33,8 @@ def curve_row(
         lambda: state.weighting.weights(state.alphas, draws, progress),
         settings.batch_size,
     )
+    if not math.isfinite(loss):
+        raise Stopped(Status.DIVERGED, f"validation loss not finite in epoch {state.epoch}")
     row = {
         "epoch": state.epoch,
         "train_loss": trained[0],

@@ -21,7 +21,7 @@ from tests.nas.oneshot.kit import CHOICES, GATES
 # skips
 
 GATED, CHOSEN = relax(GATES, (1, 4, 4), 3), relax(CHOICES, (1, 4, 4), 3)
-# of each edge none, convolution, skip; nodes 1, 2 and 3 have one, two and three edges, of which 1, 2, 2 are taken
+# of each edge none, convolution, skip; the nodes have one, two and three edges, and take one, two and two
 STRENGTHS = [
     [0.0, 0.2, 0.8],
     [0.5, 0.1, 0.4],
@@ -125,18 +125,18 @@ def test_largest_eigenvalue_of_a_quadratic(values):
         return [flat[:2].view(2, 1), flat[2:]]
 
     found = largest_eigenvalue(gradient, alphas, torch.Generator().manual_seed(0))
-    assert found == pytest.approx(float(torch.linalg.eigvalsh(matrix)[-1]), rel=0.02)
+    assert found == pytest.approx(float(torch.linalg.eigvalsh(matrix)[-1]), rel=1e-6)
     assert all(torch.equal(one, other) for one, other in zip(alphas, before, strict=True))
 
 
 def test_no_curvature_is_zero():
-    alpha = torch.ones(3, dtype=torch.float64)
-    assert largest_eigenvalue(lambda: [torch.ones(3)], [alpha], torch.Generator().manual_seed(0)) == 0.0
+    alpha, generator = torch.ones(3, dtype=torch.float64), torch.Generator().manual_seed(0)
+    assert largest_eigenvalue(lambda: [torch.ones_like(alpha)], [alpha], generator) == 0.0
 
 
 @pytest.mark.parametrize(
     ("before", "now", "stops"),
-    [(0.3, 0.41, True), (0.3, 0.4, False), (0.3, 0.2, False), (-0.3, 0.4, False)],
+    [(0.3, 0.41, True), (0.3, 0.39, False), (0.3, 0.2, False), (-0.3, 0.4, False)],
 )
 def test_growth_is_judged_by_means_over_five_epochs(before, now, stops):
     waves = [0.05, -0.05, 0.0, 0.05, -0.05]  # of mean zero

@@ -46,7 +46,8 @@ def test_a_continued_search_equals_one_that_never_stopped(options, tmp_path):
     settings, data = small(**options), images()
     whole = searched(settings, data=data)
     first = searched(settings, data=data, epochs=2)
-    assert first.epoch == 2 and not equal(first, whole)
+    assert first.epoch == 2
+    assert not equal(first, whole)
     save(tmp_path / "search", first, settings)
     second = start(GATES, data, settings, 1)
     load(tmp_path / "search", second, settings)
@@ -97,7 +98,8 @@ def test_the_training_images_are_split_once_by_seed():
     one, same, other = (start(GATES, data, settings, seed).halves for seed in (1, 1, 2))
     assert [len(half) for half in one] == [35, 15]
     assert sorted(torch.cat(one).tolist()) == list(range(50))
-    assert torch.equal(one[0], same[0]) and not torch.equal(one[0], other[0])
+    assert torch.equal(one[0], same[0])
+    assert not torch.equal(one[0], other[0])
 
 
 def test_alphas_see_their_half_only_and_weights_theirs():
@@ -161,6 +163,12 @@ def test_a_loss_that_is_not_finite_ends_it():
     with pytest.raises(Stopped, match="training loss not finite in epoch 1") as caught:
         searched(small(lr=1e30, grad_clip=0.0))
     assert caught.value.status is Status.DIVERGED
+
+
+def test_a_validation_loss_that_is_not_finite_ends_it(monkeypatch):
+    monkeypatch.setattr(rows, "measure_supernet", lambda *_: (0.0, float("nan")))
+    with pytest.raises(Stopped, match="validation loss not finite in epoch 1"):
+        searched(small())
 
 
 # early stops

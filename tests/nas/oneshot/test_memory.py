@@ -40,7 +40,7 @@ def test_bytes_of_a_linear_layer_by_hand():
 
 def test_too_little_memory_is_said_in_one_line(monkeypatch):
     state, data, settings = state_of(CHOICES)
-    needed = memory.step_bytes(state, data, settings)
+    needed = round(1.25 * memory.step_bytes(state, data, settings))
     monkeypatch.setattr(memory, "available_bytes", lambda device: needed)
     memory.check_memory(state, data, settings)
     monkeypatch.setattr(memory, "available_bytes", lambda device: needed - 1)

@@ -7,16 +7,17 @@ from torch import nn
 
 from nas.oneshot.loop import start
 from nas.oneshot.selection import choose
+from nas.relax.choices import chosen_options
 from nas.relax.supernet import relax
 from tests.nas.oneshot.kit import CHOICES, GATES, images, small
 
-COUNT = 40
+COUNT = 200  # images that accuracies are measured on
 
 
 class Planted(nn.Module):
     """Classifies image k rightly if the worths of the options, weighted, add up to more than k / COUNT.
 
-    Worths are (options,) of each hole; those of the best architecture add up to one.
+    Worths are (options,) of each hole.
     """
 
     def __init__(self, space, worths):
@@ -52,13 +53,11 @@ def planted(space, worths, alphas, **options):
 
 
 def chosen(state, data, settings):
-    options = state.supernet.holes, state.supernet.gates
-    from nas.relax.choices import chosen_options
-
-    return chosen_options(state.space, *options, choose(state, data, settings))
+    net = state.supernet
+    return chosen_options(state.space, net.holes, net.gates, choose(state, data, settings))
 
 
-WORTHS = [[0.0, 0.1, 0.5], [0.45, 0.0, 0.1], [0.1, 0.6]]
+WORTHS = [[0.0, 0.05, 0.35], [0.3, 0.0, 0.05], [0.02, 0.2]]  # less than 1 in all
 ALPHAS = [[0.9, 0.0, 0.1], [0.0, 0.0, 0.4], [0.2, 0.0]]
 
 
@@ -75,9 +74,9 @@ def test_perturbation_serves_every_weighting(weighting):
 
 
 def test_perturbation_keeps_the_edges_that_matter_and_never_none():
-    edge = [9.0, 0.0, 0.0]  # alphas like none best
-    worths = [[0.1, 0.2, 0.0]] + [[0.1, 0.0, 0.15], [0.0, 0.15, 0.0]]
-    worths += [[0.0, 0.0, 0.2], [0.0, 0.05, 0.0], [0.3, 0.1, 0.15]]
+    edge = [1.0, 0.0, 0.0]  # alphas like none best
+    worths = [[0.2, 0.1, 0.0], [0.0, 0.0, 0.12], [0.0, 0.1, 0.0]]
+    worths += [[0.0, 0.0, 0.15], [0.0, 0.05, 0.0], [0.0, 0.02, 0.1]]
     state, data, settings = planted(GATES, worths, [edge] * 6)
     assert chosen(state, data, settings) == [1, 2, 1, 2, 0, 2]
 
@@ -94,4 +93,4 @@ def test_a_choice_is_an_architecture_of_the_space():
     architecture = choose(state, data, settings)
     assert GATES.check(architecture) is None
     assert choose(state, data, settings) == architecture
-    assert np.isfinite(sum(float(weight.sum()) for weight in state.supernet.parameters()))
+    assert np.isfinite(sum(float(weight.detach().sum()) for weight in state.supernet.parameters()))
