@@ -181,8 +181,10 @@ def test_the_comparisons_are_those_of_the_documentation():
         "activation_cache",
         "digits_cache",
         "digits_compare",
+        "digits_one_shot",
         "nasbench201_cache",
         "nasbench201_compare",
+        "nasbench201_one_shot",
         "nasbench201_pareto",
         "update_rule_cache",
     ]
