@@ -113,10 +113,9 @@ def build_hasher(section: Mapping[str, Any]) -> Hasher | None:
 def for_data_of(evaluator: Evaluator, hasher: Hasher | None) -> Hasher | None:
     """The hasher for the evaluator's data, if there are such and it has `for_data(shape, classes)`."""
     dataset, for_data = getattr(evaluator, "dataset", None), getattr(hasher, "for_data", None)
-    shape, classes = getattr(dataset, "input_shape", None), getattr(dataset, "classes", None)
-    if for_data is None or shape is None or classes is None:
+    if for_data is None or not hasattr(dataset, "input_shape"):
         return hasher
-    return for_data(tuple(shape), classes)
+    return for_data(tuple(dataset.input_shape), dataset.classes)  # type: ignore[union-attr]
 
 
 def build_evaluator(section: Mapping[str, Any]) -> Evaluator:
