@@ -1,7 +1,7 @@
 """Seconds and memory of a DARTS search step: architecture step and weight step, first and second order.
 
-`python tests/benchmarks/supernet_benchmark.py` runs it: 8 channels, 5 cells, batches of 32 images of 16x16, on
-the CPU. Every implementation runs in a process of its own for each number of threads, since libraries take
+`python tests/benchmarks/supernet_benchmark.py` runs it: 8 channels, 5 cells, batches of 32 images of 16x16,
+on the CPU. Every implementation runs in a process of its own for each number of threads, since libraries take
 that number when they start; the processes live side by side and take turns step by step, so that other work
 on the machine slows all of them alike. Processor seconds, of all threads, are printed too: at one thread
 they hardly depend on other work; at more they count waiting threads. Memory is the peak of the process's
@@ -205,7 +205,9 @@ def agreement(setting: Setting, steps: int = 10) -> None:
             for _ in range(steps):
                 other.step(train, valid, second_order)
             found = other.parameters()
-            worst = max(float(torch.dist(found[n], expected[n]) / expected[n].norm()) for n in expected)
+            worst = max(
+                float((torch.dist(found[n], expected[n]) / expected[n].norm()).detach()) for n in expected
+            )
             order = "second" if second_order else "first"
             print(f"  {name}: relative error {worst:.1e} after {steps} steps of {order} order; 1e-4 allowed")
 
