@@ -84,11 +84,9 @@ class _Perturbation:
     def _decided(self, hole: Hole) -> int:
         """The option whose removal hurts most."""
         candidates = range(1 if hole.kind == "edge" else 0, len(hole.options))
-        return (
-            min(candidates, key=lambda option: self._without(hole, option))
-            if len(candidates) > 1
-            else candidates[0]
-        )
+        if len(candidates) == 1:
+            return candidates[0]
+        return min(candidates, key=lambda option: self._without(hole, option))
 
     def _without(self, hole: Hole, option: int) -> tuple[float, float]:
         weight = self._weights[hole.number]

@@ -96,9 +96,12 @@ class SupernetTraining:
 
     def _begun(self, task: Task, data: DeviceData) -> OneShot:
         from nas.oneshot.loop import start
+        from nas.oneshot.memory import check_memory
 
         state = start(self.space, data, self.settings, self.seed)
         restored(task, state, self.settings, needed=self.since > 0)
+        if self.since == 0:
+            check_memory(state, data, self.settings)
         return state
 
 

@@ -64,6 +64,31 @@ def test_another_seed_is_another_search():
     assert not equal(searched(settings, seed=1), searched(settings, seed=2))
 
 
+def test_initial_values_follow_the_seed():
+    settings, data = small(alpha_init=0.5), images()
+    one, same, other = (start(GATES, data, settings, seed) for seed in (1, 1, 2))
+    assert equal(one, same)
+    for part in ("supernet", "alphas"):
+        pairs = zip(getattr(one, part).parameters(), getattr(other, part).parameters(), strict=True)
+        assert not all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_every_epoch_draws_anew():
+    """Images and options, in the weight steps; two more passes of each epoch measure."""
+    data, settings = images(), small(epochs=2, weighting="uniform", limit_steps=2)
+    state = start(GATES, data, settings, 1)
+    seen = []
+
+    def watch(module, inputs):
+        seen.append((inputs[0].clone(), [weight.active for weight in inputs[1]]))
+
+    state.supernet.register_forward_pre_hook(watch)
+    train(state, data, settings)
+    assert len(seen) == 8
+    assert not torch.equal(seen[0][0], seen[4][0])
+    assert [options for _, options in seen[:2]] != [options for _, options in seen[4:6]]
+
+
 def test_a_row_says_how_the_epoch_went():
     state = searched(small(eigenvalue=True, epochs=2))
     names = ["epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "entropy"]
@@ -183,7 +208,7 @@ def test_too_many_skips_stop_a_search(monkeypatch):
     assert state.epoch == 2
 
 
-def test_a_growing_eigenvalue_goes_back_five_epochs(monkeypatch):
+def test_a_growing_eigenvalue_goes_back_five_epochs(monkeypatch, tmp_path):
     monkeypatch.setattr(rows, "_eigenvalue", lambda state, *_: 1.0 if state.epoch <= 6 else 1.5)
     settings = small(epochs=14, eigenvalue=True, limit_steps=1, alpha_lr=0.1)
     # of the last five epochs against the five before: at 10 it is 1.4 to 1, at 11 it would be 1.5 to 1
@@ -191,5 +216,10 @@ def test_a_growing_eigenvalue_goes_back_five_epochs(monkeypatch):
     assert state.epoch == 10
     assert state.stopped.startswith("epoch 10: the dominant eigenvalue grew from 1 to 1.4 within 5 epochs")
     then = searched(settings, epochs=5)
-    pairs = zip(state.alphas.parameters(), then.alphas.parameters(), strict=True)
-    assert all(torch.equal(one, other) for one, other in pairs)
+    save(tmp_path / "search", searched(settings, epochs=8), settings)
+    again = start(GATES, images(), settings, 1)
+    load(tmp_path / "search", again, settings)
+    train(again, images(), settings)
+    assert again.stopped == state.stopped
+    alphas = (each.alphas.parameters() for each in (state, then, again))
+    assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(*alphas, strict=True))

@@ -38,6 +38,14 @@ def test_bytes_of_a_linear_layer_by_hand():
     assert second - needed == 3 * weights
 
 
+def test_weights_count_once_and_not_with_what_is_kept():
+    wide = op.linear(width=500) >> (op.relu() | op.tanh()) >> op.linear(width=500)
+    space = SearchSpace("wide", op.flatten() >> wide >> op.head())
+    state, data, _ = state_of(space)
+    weights = 4 * sum(weight.numel() for weight in state.supernet.parameters())
+    assert memory._saved_bytes(state, data, 1, 0) < weights / 2
+
+
 def test_too_little_memory_is_said_in_one_line(monkeypatch):
     state, data, settings = state_of(CHOICES)
     needed = round(1.25 * memory.step_bytes(state, data, settings))

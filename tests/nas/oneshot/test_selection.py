@@ -75,10 +75,10 @@ def test_perturbation_serves_every_weighting(weighting):
 
 def test_perturbation_keeps_the_edges_that_matter_and_never_none():
     edge = [1.0, 0.0, 0.0]  # alphas like none best
-    worths = [[0.2, 0.1, 0.0], [0.0, 0.0, 0.12], [0.0, 0.1, 0.0]]
+    worths = [[0.2, 0.0, 0.1], [0.0, 0.0, 0.12], [0.0, 0.1, 0.0]]
     worths += [[0.0, 0.0, 0.15], [0.0, 0.05, 0.0], [0.0, 0.02, 0.1]]
     state, data, settings = planted(GATES, worths, [edge] * 6)
-    assert chosen(state, data, settings) == [1, 2, 1, 2, 0, 2]
+    assert chosen(state, data, settings) == [2, 2, 1, 2, 0, 2]
 
 
 def test_skips_are_limited_in_argmax():
