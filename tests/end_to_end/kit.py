@@ -138,7 +138,8 @@ def count(run: Path, event: str) -> Counter[int]:
 
 def outcomes(run: Path) -> dict[int, tuple[str, Any, Any]]:
     """Trial -> (architecture, status, values): what a run found, whatever the time it took."""
-    texts = {entry["trial"]: entry["architecture"] for entry in events(run) if entry["event"] == "asked"}
+    asked = (entry for entry in events(run) if entry["event"] == "asked" and entry["trial"] is not None)
+    texts = {entry["trial"]: entry["architecture"] for entry in asked}
     return {
         entry["trial"]: (
             texts[entry["trial"]],
