@@ -53,6 +53,7 @@ def test_darts_trains_chooses_and_reports(uninterrupted):
     assert not list(uninterrupted.glob("checkpoints/supernet*"))
 
 
+@pytest.mark.slow
 def test_kill_9_ends_bit_for_bit_as_an_uninterrupted_search(uninterrupted, tmp_path):
     run = tmp_path / "run"
     process = start(JOB, tmp_path)
@@ -72,7 +73,7 @@ def test_single_path_ranks_by_inherited_weights(tmp_path):
     result = command(SINGLE_PATH, tmp_path)
     assert result.status == 0, result.err
     run = tmp_path / "run"
-    texts = {entry["trial"]: entry["architecture"] for entry in events(run) if entry["event"] == "asked"}
+    texts = {entry["trial"]: entry.get("architecture") for entry in events(run) if entry["event"] == "asked"}
     shared = {
         entry["trial"]: entry["evaluation"]["values"]["shared_accuracy"]
         for entry in events(run)
