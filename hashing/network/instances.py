@@ -3,11 +3,12 @@
 Operations of one kind on one value draw equal weights, whether they are one operation whose result is used
 twice or two operations. So those that share their weights with another are given other weights in turn,
 each alone, and the network's answers tell them apart. What matters in the end is the answer when each has
-weights of its own, handed out in an order that does not depend on how the network is written: the order of
-those first answers. Where several have the same first answer, each of them may come first: it is given weights
-for good, the others are looked at again, and the smallest digest counts. This is how McKay and Piperno 2014,
+weights of its own, handed out in an order that does not depend on how the network is written: that of those
+first answers. Where several have the same first answer, each of them may come first: it is given weights for
+good, the others are looked at again, and the smallest digest counts. This is how McKay and Piperno 2014,
 "Practical graph isomorphism, II" (https://arxiv.org/abs/1301.1493), label graphs; as there, those that may
-change places without effect need not all be tried.
+change places without effect need not all be tried. Deviations: only exchanges of two are looked for, and the
+search ends after 500 runs.
 """
 
 from __future__ import annotations
@@ -29,28 +30,30 @@ Class = tuple[bytes, ...]  # keys: units of one class draw equal weights
 MAX_RUNS = 500
 
 
-def identified(run: Pass) -> tuple[Value, bytes, bool]:
-    """The value of a network, and what tells apart networks that equal weights make look alike.
+def identified(run: Pass, first: tuple[Value, list[Use]]) -> tuple[bytes, bool]:
+    """What tells apart networks that equal weights make look alike.
 
     Operations whose weights have no effect are left out.
 
+    Args:
+        run: the network, in which some operations draw other weights than usual.
+        first: the run in which none does.
+
     Returns:
-        The value; a digest, empty where no two operations share weights; whether any operation has weights.
+        A digest, empty where no two operations share weights; whether any operation has weights.
 
     Raises:
         UnhashableError: too many operations of which any may come first.
     """
-    labelling = _Labelling(run)
-    base, uses = labelling.at(())
-    return base, labelling.digest(()), bool(uses)
+    return _Labelling(run, first).digest(()), bool(first[1])
 
 
 class _Labelling:
     """The search for the order of the operations of one network."""
 
-    def __init__(self, run: Pass) -> None:
+    def __init__(self, run: Pass, first: tuple[Value, list[Use]]) -> None:
         self._run = run
-        self._known: dict[frozenset[tuple[Unit, str]], tuple[Value, list[Use]]] = {}
+        self._known = {frozenset[tuple[Unit, str]](): first}
 
     def at(self, fixed: Fixed) -> tuple[Value, list[Use]]:
         """A run in which some operations have weights of their own."""
@@ -59,8 +62,8 @@ class _Labelling:
         if found is None:
             if len(self._known) >= MAX_RUNS:
                 raise UnhashableError(
-                    f"expected operations that {MAX_RUNS} runs tell apart by their weights; got more that look "
-                    "alike: hash such networks by a normal form"
+                    f"expected operations that {MAX_RUNS} runs tell apart by their weights; got more that "
+                    "look alike; hash such networks by a normal form"
                 )
             salted: Salted = {}
             for (path, place), salt in sorted(fixed, key=repr):

@@ -62,7 +62,7 @@ class Leaf:
         has_instances: two of them on one value differ, by their weights or by their dropout masks.
         ignores_scale: a positive factor on the input does not change the output.
         pools: its windows without weights.
-        signature: digest of the function, once it was asked for.
+        signature: digest of the function, and what the probe lacked for it, once it was asked for.
         larger: makes the same primitive for another input shape.
 
     Raises:
@@ -95,8 +95,8 @@ class Leaf:
         self.has_instances = bool(self._owners) or self._random
         self.ignores_scale = False
         self.nbytes = 8 * sum(parameter.numel() for parameter in self._module.parameters())
-        self.pools = Pools(modules, self.in_shape, self.out_shape, weighted=bool(self._owners))
-        self.signature: bytes | None = None
+        self.pools = Pools(modules, *shapes, values.examples, weighted=bool(self._owners))
+        self.signature: tuple[bytes, int] | None = None
         self.larger: Callable[[Shape], Leaf]
         self._pass = _Pass({})
         self._by_name = self._looked = False

@@ -6,8 +6,9 @@ architectures share is computed once in a process.
 
 A cell is hashed by itself, on inputs that depend on their shapes alone, once for each combination of
 shapes that it meets; where it stands in the network, it is an unknown function with that digest, applied to
-what it reads. So stacked copies of a cell cost one. This joins no two networks that differ; it
-keeps apart networks that are equal only across the border of a cell.
+what it reads. So stacked copies of a cell cost one. Behind a cell nothing has numbers: sums, concatenations,
+identities and zeros are still taken apart, but primitives are known by their own functions, one by one. That
+keeps apart networks that are equal only across a cell's border, or by what several primitives behind it do.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from typing import Any
 
 import torch
 
-from hashing.network.instances import Salted, Use, identified
+from hashing.network.instances import Salted, Use, identified, told
 from hashing.network.leaves import Build, Keys, Leaf, Salts
 from hashing.network.memory import Memory
 from hashing.network.sizes import enlarged, too_small
-from hashing.network.values import UnhashableError, Value, Values, key_of, nbytes
+from hashing.network.values import SMALL, UnhashableError, Value, Values, key_of, nbytes
 from nas.layers import NETWORK
 from nas.layers.parts import Scope, make_part
 from nas.primitives import Context, Lazy, Part, Shape, Vocabulary
@@ -54,6 +55,7 @@ class CellFunction:
         passes: the input that it passes on as it is, or None.
         is_zero: whether it gives zeros.
         has_instances: whether two copies on equal inputs differ, by their weights.
+        lacks: see `Value`; not SMALL.
     """
 
     key: bytes
@@ -62,6 +64,7 @@ class CellFunction:
     passes: int | None
     is_zero: bool
     has_instances: bool
+    lacks: int
 
 
 class Machine:
@@ -146,7 +149,14 @@ class Machine:
         return found
 
     def built(self, key: Any, name: str, build: Build, out: ShapeOf) -> Leaf:
-        """A leaf that stands in no expression, such as a chain's stem; `key` holds its input's shape second."""
+        """A leaf that stands in no expression, such as a chain's stem.
+
+        Args:
+            key: tells it from others; its second part is the input's shape.
+            name: for messages.
+            build: makes the module for an input shape.
+            out: the output's shape for an input shape.
+        """
         return self._leaves.get(key) or self._made_leaf(key, name, build, out)
 
     def _made_leaf(self, key: Any, name: str, build: Build, out: ShapeOf) -> Leaf:
@@ -178,24 +188,26 @@ class Machine:
             found = (self.values.key(y), y, keys)
             self._results.put(key, found, nbytes(y))
         made, tensor, keys = found
+        lacks, reach = leaf.pools.lacks(x), leaf.pools.reach(x)
         if made is None:
-            return self.values.zero(leaf.out_shape), keys
-        fits, reach = x.fits and leaf.pools.fit(x), leaf.pools.reach(x)
-        return Value(made, leaf.out_shape, tensor, x.support, fits=fits, reach=reach), keys
+            return self.values.zero(leaf.out_shape, lacks), keys
+        return Value(made, leaf.out_shape, tensor, x.support, lacks=lacks, reach=reach), keys
 
     def _named(self, leaf: Leaf, x: Value, salts: Salts) -> tuple[Value, Keys]:
         """A leaf on a value that is known by name only."""
-        name = self._signature(leaf)
+        name, lacks = self._signature(leaf)
         keys = (key_of("use", name, x.key),) if leaf.has_instances else ()
-        return self.values.named(leaf.out_shape, (x,), "apply", name, x.key, repr(salts)), keys
+        y = self.values.named(leaf.out_shape, (x,), "apply", name, x.key, repr(salts))
+        y.lacks |= lacks
+        return y, keys
 
-    def _signature(self, leaf: Leaf) -> bytes:
+    def _signature(self, leaf: Leaf) -> tuple[bytes, int]:
         """Digest of the function that a leaf is, from what it computes on an input of its own."""
         if leaf.signature is None:
             tried = leaf
             while True:
                 y = self.apply(tried, self.values.generic(0, tried.in_shape), ())[0]
-                if y.fits:
+                if not y.lacks & SMALL:
                     break
                 larger = enlarged((tried.in_shape,))
                 if larger is None:
@@ -207,8 +219,9 @@ class Machine:
                 y, keys = self.apply(tried, x, salted.get((), ()))
                 return y, [((), keys)]
 
-            value, instances, _ = identified(run)
-            leaf.signature = key_of(leaf.description, str(leaf.out_shape), value.key, instances)
+            first = run({})
+            name = key_of(leaf.description, str(leaf.out_shape), told(first[0], identified(run, first)[0]))
+            leaf.signature = name, y.lacks
         return leaf.signature
 
     def _is_scale_free(self, leaf: Leaf) -> bool:

@@ -1,7 +1,8 @@
 """Whether feature maps are large enough to tell apart what a primitive's windows do.
 
 At 1x1 every pooling is the identity; where a window covers the map from every place, each larger one is equal
-to it; and maxima over maxima may cover the map between them.
+to it; and maxima over maxima may cover the map between them. A few flat numbers may all be where two
+activations agree.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
 
-from hashing.network.values import Value
+from hashing.network.values import EXAMPLES, FEW, SMALL, Value
 from nas.primitives import Shape
 
 SMALLEST = 3  # pixels a side of a map
+_ENOUGH = 128  # numbers of a flat value that an activation is seen on
 _ROOM = 2  # pixels more a side than a window reaches: one of its own, one that it does not see
 
 
@@ -26,11 +28,18 @@ class Pools:
         modules: of the primitive, in order.
         in_shape: of one example.
         out_shape: of one example.
+        examples: of the probe.
         weighted: whether the primitive has weights.
     """
 
     def __init__(
-        self, modules: Sequence[nn.Module], in_shape: Shape, out_shape: Shape, *, weighted: bool
+        self,
+        modules: Sequence[nn.Module],
+        in_shape: Shape,
+        out_shape: Shape,
+        examples: int,
+        *,
+        weighted: bool,
     ) -> None:
         self._side = min(in_shape[1:], default=0) if len(in_shape) == 3 else 0
         out = min(out_shape[1:], default=0) if len(out_shape) == 3 else 0
@@ -39,9 +48,14 @@ class Pools:
         self._maxima = [_reach(module) for module in modules if isinstance(module, _MaxPoolNd)]
         self._means = [_reach(module) for module in modules if isinstance(module, _AvgPoolNd)]
         self._resets = weighted or bool(self._means)
+        self._few = len(in_shape) == 1 and not weighted and examples * in_shape[0] < _ENOUGH
+        self._few &= examples < EXAMPLES[-1]
 
-    def fit(self, x: Value) -> bool:
-        """Whether a result on `x` tells apart what it should."""
+    def lacks(self, x: Value) -> int:
+        """What a result on `x` lacks to tell apart what it should."""
+        return x.lacks | FEW * self._few | SMALL * (not self._fit(x))
+
+    def _fit(self, x: Value) -> bool:
         if not self._large:
             return False
         if not self._side:

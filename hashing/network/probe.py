@@ -7,8 +7,10 @@ data: every operation's weights are seeded by the operation and the value that r
 Two networks get one digest if they compute the same function of inputs and weights, as far as:
 - sums in any order and nesting, identities, zeros, parts that do not reach the output, pooling before or
   after a sum, names and the order in which modules are built;
-- inside cells; across a cell's border only identities, zeros and inputs that a cell does not read are seen.
-Operations with weights of their own are never taken for one that is used twice, see `identified`.
+- inside a cell, or before the first one; behind a cell only sums, identities, zeros and inputs that a cell
+  does not read are seen.
+Operations with weights of their own are not taken for one that is used twice, see `instances`. A probe is a
+sample: functions that differ only where no value of it lies have one digest.
 
 What counts as equal beyond that is said by two switches:
 - `zero`, an operation on a constant zero: "trained" tells its learnt shift from zero, "initial" does not;
@@ -17,6 +19,7 @@ What counts as equal beyond that is said by two switches:
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,7 +27,7 @@ import torch
 from hashing.network.instances import Salted, Use, identified, told
 from hashing.network.machine import Machine, inlined
 from hashing.network.sizes import SIDES, too_small
-from hashing.network.values import UnhashableError, Value, Values
+from hashing.network.values import EXAMPLES, FEW, UnhashableError, Value, Values
 from hashing.network.walk import Walk
 from nas.primitives import Vocabulary
 
@@ -56,10 +59,10 @@ class NetworkProbe:
         classes: int = 10,
         device: str = "cpu",
     ) -> None:
-        self._values = Values(bits, device)
+        self._values = cache(lambda number: Values(bits, device, EXAMPLES[number]))
         self._options = (classes, trained, scale_kept)
         self._channels = channels
-        self._machines: dict[Vocabulary, Machine] = {}
+        self._machines: dict[tuple[Vocabulary, int], Machine] = {}
 
     def digest(self, network: Term, vocabulary: Vocabulary) -> str:
         """32 hexadecimal digits.
@@ -69,30 +72,36 @@ class NetworkProbe:
                 and weights.
             NasError: a term that is no network, or one that does not fit images of this size.
         """
-        machine = self._machine(vocabulary)
-        machine.begin()
         term = inlined(network)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
+            examples = 0
             for side in SIDES:
-                x = self._values.generic(0, (self._channels, side, side))
-                if Walk(machine).run(term, x, machine.context, ()).fits:
-                    return self._on(x, term, machine).hex()
+                value, digest = self._at(side, term, self._machine(vocabulary, examples))
+                if value.lacks & FEW:
+                    examples += 1
+                    value, digest = self._at(side, term, self._machine(vocabulary, examples))
+                if digest is not None:
+                    return digest.hex()
         raise UnhashableError(too_small("network"))
 
-    def _on(self, x: Value, term: Term, machine: Machine) -> bytes:
-        """The digest on images of one size."""
+    def _at(self, side: int, term: Term, machine: Machine) -> tuple[Value, bytes | None]:
+        """The value on images of one size, and the digest unless the value lacks something."""
+        x = machine.values.generic(0, (self._channels, side, side))
 
         def run(salted: Salted) -> tuple[Value, list[Use]]:
             walk = Walk(machine, salted)
             return walk.run(term, x, machine.context, ()), walk.uses
 
-        value, instances, _ = identified(run)
-        return told(value, instances)
+        machine.begin()
+        first = run({})
+        value = first[0]
+        return value, None if value.lacks else told(value, identified(run, first)[0])
 
-    def _machine(self, vocabulary: Vocabulary) -> Machine:
-        if vocabulary not in self._machines:
+    def _machine(self, vocabulary: Vocabulary, examples: int) -> Machine:
+        key = (vocabulary, examples)
+        if key not in self._machines:
             classes, trained, kept = self._options
-            self._machines[vocabulary] = Machine(
-                self._values, vocabulary, classes, trained=trained, scale_kept=kept
+            self._machines[key] = Machine(
+                self._values(examples), vocabulary, classes, trained=trained, scale_kept=kept
             )
-        return self._machines[vocabulary]
+        return self._machines[key]

@@ -39,6 +39,7 @@ def _ratio(length: int, smallest: int) -> int:
 
 def too_small(what: str) -> str:
     return (
-        f"{what}: expected feature maps of at least 3 pixels a side, and larger than its windows reach; got smaller "
-        f"ones on the largest images that are tried, of {SIDES[-1]} pixels; hash such networks by a normal form"
+        f"{what}: expected feature maps of at least 3 pixels a side, and larger than its windows reach; got "
+        f"smaller ones on the largest images that are tried, of {SIDES[-1]} pixels; hash such networks by a "
+        "normal form"
     )

@@ -22,7 +22,9 @@ _KEY_BYTES = 16
 SUM_BYTES = 128 * 2**20  # of sums that are remembered
 FIXED_BYTES = 64 * 2**20  # of inputs, zeros and projections, each
 _NOISE = 1e-6  # a normalised value below this is rounding noise around zero
-MAGNITUDES = (1.0, -4.0, 16.0, -16.0)  # of the examples
+_MAGNITUDES = (1.0, -4.0, 16.0, -16.0)  # of the examples, in turn
+EXAMPLES = (len(_MAGNITUDES), 8 * len(_MAGNITUDES))  # usually; where few would not tell functions apart
+SMALL, FEW = 1, 2  # what a value may lack: large maps, many numbers
 _SPREAD = 3.0  # of the pixels of an example of magnitude 1
 _OFFSET = 6.0  # of channels, at most
 
@@ -41,12 +43,13 @@ class Value:
         support: bit i is set if it depends on input i.
         addends: the values that it is the sum of, each with how often: itself alone once, several, or none
             for zero.
-        fits: whether every feature map on the way was large enough to tell apart what it went through.
+        lacks: SMALL if a feature map on the way was too small to tell apart what it went through, FEW if a
+            flat value had too few numbers for that, or both, or 0.
         reach: pixels that maxima were taken over to each side, since the last operation that is no maximum
             and keeps pixels apart.
     """
 
-    __slots__ = ("addends", "fits", "key", "reach", "shape", "support", "tensor")
+    __slots__ = ("addends", "key", "lacks", "reach", "shape", "support", "tensor")
 
     def __init__(
         self,
@@ -55,7 +58,7 @@ class Value:
         tensor: torch.Tensor | None,
         support: int,
         *,
-        fits: bool = True,
+        lacks: int = 0,
         reach: int = 0,
     ) -> None:
         self.key = key
@@ -63,7 +66,7 @@ class Value:
         self.tensor = tensor
         self.support = support
         self.addends: tuple[tuple[Value, int], ...] = ((self, 1),)
-        self.fits = fits
+        self.lacks = lacks
         self.reach = reach
 
     @property
@@ -77,9 +80,11 @@ class Values:
     Args:
         bits: of the mantissa of each projection that count.
         device: on which tensors live.
+        examples: of the probe, one of EXAMPLES.
     """
 
-    def __init__(self, bits: int, device: str) -> None:
+    def __init__(self, bits: int, device: str, examples: int = EXAMPLES[0]) -> None:
+        self.examples = examples
         self.bits = bits
         self.device = torch.device(device)
         self._projections = Memory(FIXED_BYTES)
@@ -87,7 +92,7 @@ class Values:
         self._inputs = Memory(FIXED_BYTES)
         self._sums = Memory(SUM_BYTES)
 
-    def of(self, tensor: torch.Tensor, support: int, *, fits: bool = True, reach: int = 0) -> Value:
+    def of(self, tensor: torch.Tensor, support: int, *, lacks: int = 0, reach: int = 0) -> Value:
         """The value of a tensor.
 
         Raises:
@@ -97,7 +102,7 @@ class Values:
         key = self.key(tensor)
         if key is None:
             return self.zero(shape)
-        return Value(key, shape, tensor, support, fits=fits, reach=reach)
+        return Value(key, shape, tensor, support, lacks=lacks, reach=reach)
 
     def key(self, tensor: torch.Tensor, noise: float = 0.0) -> bytes | None:
         """Digest of a random projection of each example, rounded; None for zeros, or numbers within `noise`.
@@ -106,7 +111,7 @@ class Values:
         move a projection across a rounding boundary.
         """
         shape = tuple(tensor.shape)
-        rows = shape[0] if shape and shape[0] == len(MAGNITUDES) else 1
+        rows = shape[0] if shape and shape[0] == self.examples else 1
         numbers = (tensor.reshape(rows, -1) @ self._projection(tensor.numel() // rows)).tolist()
         if not all(map(math.isfinite, numbers)):
             raise UnhashableError("numbers that are not finite on the probe")
@@ -115,19 +120,18 @@ class Values:
         bits = self.bits
         return key_of(str(shape), *[_rounded(number, bits) for number in numbers])
 
-    def zero(self, shape: Shape) -> Value:
-        found = self._zeros.get(shape)
+    def zero(self, shape: Shape, lacks: int = 0) -> Value:
+        found = self._zeros.get((shape, lacks))
         if found is None:
-            tensor = torch.zeros(len(MAGNITUDES), *shape, dtype=torch.float64, device=self.device)
-            found = Value(key_of("zero", str(shape)), shape, tensor, 0)
+            tensor = torch.zeros(self.examples, *shape, dtype=torch.float64, device=self.device)
+            found = Value(key_of("zero", str(shape)), shape, tensor, 0, lacks=lacks)
             found.addends = ()
-            self._zeros.put(shape, found, nbytes(tensor))
+            self._zeros.put((shape, lacks), found, nbytes(tensor))
         return found
 
     def named(self, shape: Shape, given: Sequence[Value], *parts: bytes | str) -> Value:
         """A value known by what it is computed from."""
-        fits = all(value.fits for value in given)
-        return Value(key_of(*parts), shape, None, joint_support(given), fits=fits)
+        return Value(key_of(*parts), shape, None, joint_support(given), lacks=joint_lacks(given))
 
     def sum(self, terms: Sequence[Value]) -> Value:
         """Nested sums flattened, zeros dropped, added up in the order of their keys."""
@@ -138,15 +142,15 @@ class Values:
                 counts[value.key] = (value, count if known is None else known[1] + count)
         addends = tuple(counts[key] for key in sorted(counts))
         if not addends:
-            return self.zero(terms[0].shape)
-        if len(addends) == 1 and addends[0][1] == 1:
+            return self.zero(terms[0].shape, joint_lacks(terms))
+        if len(addends) == 1 and addends[0][1] == 1 and addends[0][0].lacks == joint_lacks(terms):
             return addends[0][0]
         key, tensor = self._added(addends)
         if key is None:
             return self.zero(terms[0].shape)
         found = Value(key, terms[0].shape, tensor, joint_support(terms))
         found.addends = addends
-        found.fits = all(term.fits for term in terms)
+        found.lacks = joint_lacks(terms)
         found.reach = min(value.reach for value, _ in addends)
         return found
 
@@ -154,6 +158,8 @@ class Values:
         """Key and tensor of a sum; the same whoever asks."""
         name = tuple((value.key, count) for value, count in addends)
         found = self._sums.get(name)
+        if len(name) == 1 and name[0][1] == 1:
+            return name[0][0], addends[0][0].tensor
         if found is None:
             scaled = [_times(value.tensor, count) for value, count in addends]
             tensors = [tensor for tensor in scaled if tensor is not None]
@@ -170,8 +176,8 @@ class Values:
         tensors = [value.tensor for value in parts if value.tensor is not None]
         if len(tensors) < len(parts):
             return self.named(shape, parts, "concat", *(part.key for part in parts))
-        fits, reach = all(part.fits for part in parts), max(part.reach for part in parts)
-        return self.of(torch.cat(tensors, dim=1), joint_support(parts), fits=fits, reach=reach)
+        lacks, reach = joint_lacks(parts), max(part.reach for part in parts)
+        return self.of(torch.cat(tensors, dim=1), joint_support(parts), lacks=lacks, reach=reach)
 
     def generic(self, index: int, shape: Shape) -> Value:
         """An input seeded by its number and shape alone: small and large examples, channels of either sign.
@@ -184,8 +190,9 @@ class Values:
             numbers = generator("input", str(index))
             ones = (1,) * (len(shape) - 1)
             offsets = numbers.uniform(-_OFFSET, _OFFSET, (1, shape[0], *ones))
-            pixels = offsets + _SPREAD * numbers.standard_normal((len(MAGNITUDES), *shape))
-            tensor = torch.from_numpy(pixels * np.reshape(MAGNITUDES, (-1, 1, *ones))).to(self.device)
+            pixels = offsets + _SPREAD * numbers.standard_normal((self.examples, *shape))
+            magnitudes = np.resize(_MAGNITUDES, (self.examples, 1, *ones))
+            tensor = torch.from_numpy(pixels * magnitudes).to(self.device)
             found = self.of(tensor, 1 << index)
             self._inputs.put((index, shape), found, nbytes(tensor))
         return found
@@ -208,6 +215,14 @@ def joint_support(values: Iterable[Value]) -> int:
     found = 0
     for value in values:
         found |= value.support
+    return found
+
+
+def joint_lacks(values: Iterable[Value]) -> int:
+    """What any of the values lacks."""
+    found = 0
+    for value in values:
+        found |= value.lacks
     return found
 
 

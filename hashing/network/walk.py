@@ -12,7 +12,7 @@ from hashing.network.instances import Path, Salted, Use, identified, told
 from hashing.network.leaves import Keys
 from hashing.network.machine import CellFunction, Machine
 from hashing.network.sizes import enlarged, too_small
-from hashing.network.values import UnhashableError, Value, key_of
+from hashing.network.values import SMALL, UnhashableError, Value, key_of
 from nas.layers import wiring
 from nas.layers.modules import named, pad_to
 from nas.layers.operations import FactorizedReduce, relu_conv_bn
@@ -68,7 +68,9 @@ class Walk:
         parts = ("cell", found.key, *(x.key for x in given))
         if found.has_instances:
             self._use(path, (key_of(*parts),))
-        return values.named(found.shape, given, *parts, repr(self.salted.get(path, ())))
+        y = values.named(found.shape, given, *parts, repr(self.salted.get(path, ())))
+        y.lacks |= found.lacks
+        return y
 
     def _sequence(self, term: Term, x: Value, context: Context, path: Path) -> Value:
         parts = (term.body,) * term.low if isinstance(term, Repeat) else term.parts  # type: ignore[attr-defined]
@@ -105,7 +107,7 @@ class Walk:
         if x.tensor is None:
             return values.named(shape, (x,), "pad", x.key, str(shape))
         flat = x.tensor.flatten(1) if len(shape) != len(x.shape) else x.tensor
-        return values.of(pad_to(flat, shape), x.support, fits=x.fits, reach=x.reach)
+        return values.of(pad_to(flat, shape), x.support, lacks=x.lacks, reach=x.reach)
 
     def _chain(self, term: Op, x: Value, context: Context, path: Path) -> Value:
         """As `nas.layers.wiring.plan_chain` says."""
@@ -224,17 +226,19 @@ def _cell_function(machine: Machine, term: Op, shapes: tuple[Shape, ...], contex
         return walk.inside(term, inputs, context), walk.uses
 
     inputs = _inputs(machine, shapes)
-    value = run({})[0]
-    shape = value.shape
-    while not value.fits:
+    first = run({})
+    shape = first[0].shape
+    while first[0].lacks & SMALL:
         larger = enlarged(tuple(x.shape for x in inputs))
         if larger is None:
             raise UnhashableError(too_small("cell"))
         inputs = _inputs(machine, larger)
-        value = run({})[0]
-    value, instances, has_instances = identified(run)
+        first = run({})
+    value = first[0]
+    instances, has_instances = identified(run, first)
     passes = next((i for i, x in enumerate(inputs) if x.key == value.key), None)
-    return CellFunction(told(value, instances), shape, value.support, passes, value.is_zero, has_instances)
+    key = told(value, instances)
+    return CellFunction(key, shape, value.support, passes, value.is_zero, has_instances, value.lacks)
 
 
 def _inputs(machine: Machine, shapes: tuple[Shape, ...]) -> list[Value]:

@@ -12,9 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hashing.network.values import generator
 
-_TARGET = 12.0  # spread of what a matrix gives, whatever the spread of what it receives
-_SHIFT = 4.0  # of biases, at most
-_SCALES = (4.0, 12.0)  # of a normalisation
+_TARGET = 16.0  # spread of what a matrix gives, whatever the spread of what it receives
+_SHIFT = 8.0  # of biases, at most
+_SCALES = (12.0, 20.0)  # of a normalisation
 
 
 def owns_weights(module: nn.Module) -> bool:
@@ -39,8 +39,8 @@ def normalised(module: nn.Module, x: torch.Tensor) -> torch.Tensor | None:
 def draw(module: nn.Module, x: torch.Tensor | None, seed: tuple[bytes, str], trained: bool) -> None:
     """Gives a module weights of its own.
 
-    Matrices are scaled by their fan-in and by what they receive, so that the outputs of a deep network neither
-    shrink to where every activation is linear nor grow to where its bends are out of sight.
+    Matrices are scaled by their fan-in and by what they receive, so that the outputs of a deep network
+    neither shrink to where every activation is linear nor grow to where its bends are out of sight.
 
     Args:
         module: its own parameters are set, not those of its parts.

@@ -11,6 +11,7 @@ from hashing.network.leaves import Leaf
 from hashing.network.machine import Machine, inlined
 from hashing.network.values import Values
 from hashing.network.walk import CellGraph, Walk
+from nas.cache import Hashed
 from nas.compile import compile_network, infer_shape
 from nas.dsl import parse
 from nas.layers import NETWORK
@@ -21,20 +22,23 @@ SIDE = 12
 IMAGE = (3, SIDE, SIDE)
 
 
-def digest(expression: Term | str, **options: Any) -> str:
-    """Functional digest of a network, or of a part of one."""
+def hashed(expression: Term | str, vocabulary: Any = NETWORK, hasher: Any = None, **options: Any) -> Hashed:
+    """What a hasher, usually a fresh one, says of a network, or of a part of one."""
     term = parse(expression) if isinstance(expression, str) else expression
-    architecture = SearchSpace("test", term).start().architecture()
-    hashed = FunctionalHasher(**options).hash(architecture)
-    assert hashed.digest is not None, hashed.reason
-    return hashed.digest
+    architecture = SearchSpace("test", term, vocabulary=vocabulary).start().architecture()
+    return (hasher or FunctionalHasher(**options)).hash(architecture)
+
+
+def digest(expression: Term | str, vocabulary: Any = NETWORK, hasher: Any = None, **options: Any) -> str:
+    """Functional digest of a network, or of a part of one."""
+    found = hashed(expression, vocabulary, hasher, **options)
+    assert found.digest is not None, found.reason
+    return found.digest
 
 
 def reason(expression: Term | str, vocabulary: Any = NETWORK, **options: Any) -> str | None:
     """Why a network has no digest."""
-    term = parse(expression) if isinstance(expression, str) else expression
-    architecture = SearchSpace("test", term, vocabulary=vocabulary).start().architecture()
-    return FunctionalHasher(**options).hash(architecture).reason
+    return hashed(expression, vocabulary, **options).reason
 
 
 class OpenWalk(Walk):

@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 
 from hashing.functional import FunctionalHasher
 from nas.dsl import parse
-from nas.layers import NETWORK
 from nas.operators import sample
-from nas.primitives import Primitive
 from nas.term import Op, Repeat, Seq, Term, seq
 from search_spaces import SPACES
 from tests.hashing.network_kit import digest, reason
@@ -168,7 +166,7 @@ def test_rewrites_that_keep_the_meaning_keep_the_digest(term, seed):
 
 def test_a_digest_says_its_kind_version_and_bits():
     kind, version, bits, value = digest("conv()", bits=30).split(":")
-    assert (kind, version, bits, len(value)) == ("network", "1", "30", 32)
+    assert (kind, version, bits, len(value)) == ("network", "2", "30", 32)
     assert digest("conv()", zero="initial", scale="removed").startswith("network+zero=initial+scale=removed:")
 
 
@@ -183,6 +181,7 @@ def test_digests_do_not_depend_on_what_was_hashed_before():
     assert [FunctionalHasher().hash(each).digest for each in architectures[:5]] == forward[:5]
 
 
+@pytest.mark.slow
 def test_digests_do_not_depend_on_the_number_of_threads():
     space = SPACES.get("darts")(layers=3, channels=4)
     architectures = [sample(space, np.random.default_rng(seed)) for seed in range(3)]
@@ -208,59 +207,6 @@ def test_maps_have_three_pixels_a_side_at_the_deepest_stage():
     """At 1x1 every pooling would be the identity."""
     deep = "repeat(conv(stride=2), 4) >> {}"
     assert digest(deep.format("avg_pool_3x3()")) != digest(deep.format("identity()"))
-
-
-class Noisy(torch.nn.Module):
-    def forward(self, x):
-        return x + np.random.default_rng().standard_normal()
-
-
-class Counting(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.calls = 0
-
-    def forward(self, x):
-        self.calls += 1
-        return x * self.calls
-
-
-class Shaken(torch.nn.Module):
-    def forward(self, x):
-        return x + torch.rand_like(x)
-
-
-def vocabulary(module):
-    def shape(in_shape, attributes, parts, context):
-        return in_shape
-
-    primitive = Primitive("own", shape=shape, build=lambda *_: module())
-    return NETWORK.extended("test", primitive)
-
-
-@pytest.mark.parametrize("module", [Noisy, Counting])
-def test_hidden_randomness_and_state_are_found_out(module):
-    found = reason(Op("own"), vocabulary(module))
-    assert found is not None
-    assert 'primitive "own" gives different results' in found
-
-
-def test_randomness_of_torch_is_seeded():
-    assert reason(Op("own"), vocabulary(Shaken)) is None
-
-
-@pytest.mark.parametrize(
-    ("module", "expected"),
-    [
-        (lambda: torch.nn.Linear(3, 3), "RuntimeError"),
-        (lambda: torch.nn.Threshold(1e9, float("nan")), "not finite"),
-    ],
-)
-def test_what_cannot_run_is_unhashable_with_a_reason(module, expected):
-    found = reason(Op("own"), vocabulary(module))
-    assert found is not None
-    assert expected in found
-    assert "\n" not in found
 
 
 def test_a_network_that_does_not_compile_is_unhashable():

@@ -10,6 +10,8 @@ from nas.operators import mutate, sample
 from nas.term import Op, Term, children
 from search_spaces import SPACES
 from tests.hashing.network_kit import compiled_output, digest, walked_output
+from tests.hashing.network_oracle import same_function
+from tests.hashing.network_rewriting import rewritten
 
 SMALL = {
     "nasbench201": {"channels": 4, "cells": 1},
@@ -57,29 +59,39 @@ def test_composites_compute_what_they_compile_to(text):
     torch.testing.assert_close(walked_output(parse(text), values), expected, rtol=1e-9, atol=1e-9)
 
 
+PAIRS = {"nasbench201": 10, "darts": 2, "macro": 5, "deepconv": 12}
+CELLS = ("nasbench201", "darts")  # spaces of cells
+
+
 @pytest.mark.parametrize("name", sorted(SMALL))
-def test_random_pairs_have_equal_digests_if_and_only_if_their_outputs_agree(name):
-    """Actual outputs of compiled networks, under three draws of weights; mutants are likely to be equal."""
-    space, rng = SPACES.get(name)(**SMALL[name]), np.random.default_rng(1)
-    equal = 0
-    for _ in range(12):
+def test_random_pairs_have_equal_digests_if_and_only_if_the_networks_agree(name):
+    check_pairs(name, PAIRS[name], seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_many_random_pairs_have_equal_digests_if_and_only_if_the_networks_agree(name):
+    check_pairs(name, 4 * PAIRS[name], seed=2)
+
+
+def check_pairs(name: str, count: int, seed: int) -> None:
+    """Each network beside a mutant, the mutant's mutant, and itself in another notation.
+
+    Networks of cells may also be equal across the border of a cell, which the hash does not see: a cell that
+    gives constants and one that gives zeros, before a normalisation.
+    """
+    space, rng = SPACES.get(name)(**SMALL[name]), np.random.default_rng(seed)
+    equal = missed = found = 0
+    while found < count:
         first = sample(space, rng)
-        while has_dropout(first.network):
-            first = sample(space, rng)
-        for _ in range(2):
-            second = mutate(space, first, rng)
-            if has_dropout(second.network) or first.network == second.network:
-                continue
-            same = digest(first.network) == digest(second.network)
-            assert same == agree(first.network, second.network)
-            equal += same
-    assert equal < 24
-
-
-def agree(first: Term, second: Term) -> bool:
-    for salt in ("", "second draw", "third draw"):
-        values = Values(24, "cpu")
-        a, b = (compiled_output(term, values, salt) for term in (first, second))
-        if a.shape != b.shape or not torch.allclose(a, b, rtol=1e-7, atol=1e-7):
-            return False
-    return True
+        second = mutate(space, first, rng)
+        networks = [first.network, second.network, mutate(space, second, rng).network]
+        if any(map(has_dropout, networks)):
+            continue
+        found += 1
+        for other in (*networks[1:], rewritten(networks[0], rng)):
+            same, agree = digest(networks[0]) == digest(other), same_function(networks[0], other, draws=1)
+            assert agree or not same
+            equal, missed = equal + same, missed + (agree and not same)
+    assert missed <= (count // 20 if name in CELLS else 0)
+    assert found <= equal < 3 * found
