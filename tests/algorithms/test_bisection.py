@@ -20,10 +20,10 @@ from nas.searcher import Searcher, Suggestion, Trial
 from nas.space import SearchSpace
 from search_spaces import SPACES
 from tests.contracts import searcher_kit
-from tests.contracts.searcher_kit import OBJECTIVES, OPTIONS, drive, refusal
+from tests.contracts.searcher_kit import OBJECTIVES, ONE_SHOT, OPTIONS, drive, refusal
 
 MAXIMIZE = Objective("accuracy")
-INSIDE = [name for name in SEARCHERS.names() if name != "bisection"]
+INSIDE = [name for name in SEARCHERS.names() if name not in ("bisection", *ONE_SHOT)]
 REGISTERED = {name: SPACES.get(name)() for name in SPACES.names()}
 TEXT = "conv(kernel=oneof(1, 3, 5, 7, 9)) >> repeat(relu() | gelu(), 1, 4)"
 

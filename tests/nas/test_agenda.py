@@ -45,7 +45,7 @@ class TestSearcherSide:
         space = tiny_space()
         make_study(tmp_path, space=space, searcher=Scripted(space, ["relu()", "gelu()"])).run()
         record = read_study(tmp_path)
-        assert [len(record.stage(stage)) for stage in Stage] == [2, 3, 2]
+        assert [len(record.stage(stage)) for stage in Stage] == [2, 3, 2, 0]
 
     def test_more_suggestions_than_asked_for_are_an_error(self, tmp_path):
         class Greedy(Scripted):

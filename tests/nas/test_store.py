@@ -204,7 +204,7 @@ class TestReadStudy:
         make_study(tmp_path, evaluator=evaluator, plan=plan).run()
         record = read_study(tmp_path)
         assert not record.in_progress
-        assert [len(record.stage(stage)) for stage in Stage] == [12, 3, 2]
+        assert [len(record.stage(stage)) for stage in Stage] == [12, 3, 2, 0]
         assert (record.objectives, record.reported) == (evaluator.objectives, evaluator.reported)
         row = record.trials[0]
         assert row.label == "search 0"
