@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nas.training.data import DataOptions
     from nas.training.device import DeviceData
 
+_TRAINED: dict[tuple[Any, ...], OneShot] = {}  # the latest
 SHARED_ACCURACY = "shared_accuracy"  # in percent, on the validation images, with inherited weights
 
 
@@ -89,7 +90,8 @@ class SupernetTraining:
         from nas.oneshot.selection import choose
 
         over = state.epoch >= self.settings.epochs or state.stopped is not None
-        settings = self.settings if over else replace(self.settings, selection="argmax")
+        dear = self.settings.selection == "perturbation" and not over
+        settings = replace(self.settings, selection="argmax") if dear else self.settings
         if settings.selection == "argmax" and not state.weighting.trains:
             return None
         return choose(state, data, settings)
@@ -123,18 +125,30 @@ class SharedWeights:
 
     def __call__(self, task: Task, evaluator: Evaluator) -> Evaluation:
         from nas.oneshot.evaluate import inherited_accuracy
-        from nas.oneshot.loop import start
         from nas.training.device import forked_seed
 
         data = device_data(evaluator, self.data)
         started = time.perf_counter()
         with forked_seed(self.seed, data.device):
-            state = start(self.space, data, self.settings, self.seed)
-            restored(task, state, self.settings, needed=True)
+            state = self._trained(task, data)
             architecture = self.space.architecture_from_json(task.architecture.to_json())
             accuracy = inherited_accuracy(state, architecture, data, self.settings)
         values = {SHARED_ACCURACY: accuracy}
         return Evaluation(Status.COMPLETED, values, time.perf_counter() - started)
+
+    def _trained(self, task: Task, data: DeviceData) -> OneShot:
+        """The trained supernet, made once for all architectures that one process measures with it."""
+        from nas.oneshot.loop import start
+
+        file = _file(task.checkpoint) if task.checkpoint else None
+        written = file.stat().st_mtime_ns if file is not None and file.exists() else 0
+        key = (str(file), written, self.space.fingerprint(), self.settings, self.seed, str(data.device))
+        if key not in _TRAINED:
+            state = start(self.space, data, self.settings, self.seed)
+            restored(task, state, self.settings, needed=True)
+            _TRAINED.clear()
+            _TRAINED[key] = state
+        return _TRAINED[key]
 
 
 def restored(task: Task, state: OneShot, settings: OneShotSettings, *, needed: bool) -> None:
