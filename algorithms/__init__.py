@@ -114,6 +114,11 @@ SEARCHERS.register(
     "Max-W weights and cosine power annealing (Hundt, Jain and Hager 2019)",
 )
 SEARCHERS.register(
+    "hypercuboid",
+    "algorithms.hypercuboid:HyperCuboid",
+    "one softmax over widths and operations of a layer, longest path (Hundt, Jain and Hager 2019)",
+)
+SEARCHERS.register(
     "single_path",
     "algorithms.single_path:SinglePath",
     "uniform paths, then any searcher over inherited weights (Guo et al. 2020)",

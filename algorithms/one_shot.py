@@ -99,7 +99,7 @@ class SupernetSearch:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigError(f"{self._where}: {option}: 1 or more is expected, {value!r} came")
         self._relaxed = space if proxy is None else proxy
-        check_relaxable(self._where, self._relaxed)
+        self.check_space(self._relaxed)
         first = first_architecture(self._relaxed)
         self._check_proxy(space)
         self.needs_images = data is None  # of the evaluator: see `nas.fitting`
@@ -111,6 +111,10 @@ class SupernetSearch:
         self._chains = [Chain(int(each), space.architecture_from_json(first.to_json())) for each in seeds]
         self._asked = Numbers(self.name)
         self._works: dict[int, Chain] = {}
+
+    def check_space(self, space: SearchSpace) -> None:
+        """Raises ConfigError for a space without a supernet."""
+        check_relaxable(self._where, space)
 
     def _check_proxy(self, space: SearchSpace) -> None:
         """Its decisions must be those of the space."""
@@ -219,14 +223,25 @@ def data_options(where: str, data: Mapping[str, Any] | None) -> DataOptions | No
     return DataOptions(**data)
 
 
-def check_relaxable(where: str, space: SearchSpace) -> None:
-    """Raises ConfigError, with the place and the reason, for a space without a supernet; no torch."""
+def check_relaxable(where: str, space: SearchSpace, *, grid: bool = False) -> None:
+    """Raises ConfigError, with the place and the reason, for a space without a supernet; no torch.
+
+    Args:
+        where: for the message.
+        space: to be relaxed.
+        grid: as a layered graph.
+    """
     from nas.primitives import Context
     from nas.relax.board import Board
     from nas.relax.relaxing import Relaxing
+    from nas.relax.slabs import layered
 
+    context, relaxing = Context(_CLASSES, affine=False, mode="search"), Relaxing(space, Board())
     try:
-        Relaxing(space, Board()).root().shape(_SHAPE, Context(_CLASSES, affine=False, mode="search"))
+        if grid:
+            layered(space, relaxing, _SHAPE, context)
+        else:
+            relaxing.root().shape(_SHAPE, context)
     except RelaxError as error:
         raise ConfigError(f"{where}: a space with a supernet is expected; {error}") from None
     except CompileError:

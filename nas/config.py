@@ -102,6 +102,7 @@ class ProtocolSection:
     variants: dict[str, Any] = field(default_factory=dict)  # name -> sections that it changes
     samples: int = 8  # random architectures of the space
     architectures: Optional[list[str]] = None  # texts of the space, in place of samples
+    random: int = 0  # random architectures after the given ones
     variant: Optional[str] = None  # the only one to run; null: all
 
 

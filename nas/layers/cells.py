@@ -128,10 +128,18 @@ class Cell(nn.Module):
         self.output = output
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        given = inputs * len(self.entries) if len(inputs) == 1 else inputs
-        values = [entry(x) for entry, x in zip(self.entries, given, strict=True)]
+        values = self.entered(*inputs)
         for node in self.nodes.values():
             values.append(node(values))
+        return self.collected(values)
+
+    def entered(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
+        """What the nodes may read before the first of them."""
+        given = inputs * len(self.entries) if len(inputs) == 1 else inputs
+        return [entry(x) for entry, x in zip(self.entries, given, strict=True)]
+
+    def collected(self, values: list[torch.Tensor]) -> torch.Tensor:
+        """The output, of all values."""
         if self.output == "last":
             return values[-1]
         return torch.cat(values[len(self.entries) :], dim=1)

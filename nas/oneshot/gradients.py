@@ -9,7 +9,8 @@ exactly, instead of in a second network; gradients that nobody reads are not com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -20,9 +21,34 @@ RADIUS = 0.01  # length of the move of the weights in the central difference
 Loss = Callable[[], Tensor]  # at the present values of weights and architecture weights
 
 
-def first_order(loss: Loss, alphas: Sequence[Tensor]) -> list[Tensor]:
-    """Gradient of the loss; zeros where nothing depends on them."""
-    return list(torch.autograd.grad(loss(), list(alphas), allow_unused=True, materialize_grads=True))
+def first_order(loss: Loss, alphas: Sequence[Tensor], weights: Sequence[Tensor] = ()) -> list[Tensor]:
+    """Gradient of the loss in the alphas, zeros where nothing depends on them.
+
+    Args:
+        loss: that is differentiated.
+        alphas: that it is differentiated in.
+        weights: whose gradients nobody reads, so that none is prepared.
+    """
+    with _constant(weights):
+        return list(torch.autograd.grad(loss(), list(alphas), allow_unused=True, materialize_grads=True))
+
+
+@contextlib.contextmanager
+def _constant(weights: Sequence[Tensor]) -> Iterator[None]:
+    """Takes them as constants within."""
+    free = [weight for weight in weights if weight.requires_grad]
+    try:
+        for weight in free:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for weight in free:
+            weight.requires_grad_()
+
+
+def weights_of(optimizer: SGD) -> list[Tensor]:
+    """What the optimizer moves."""
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
 
 
 def second_order(train: Loss, valid: Loss, alphas: Sequence[Tensor], optimizer: SGD) -> list[Tensor]:
@@ -34,14 +60,14 @@ def second_order(train: Loss, valid: Loss, alphas: Sequence[Tensor], optimizer: 
         alphas: architecture weights.
         optimizer: of the weights, with its momentum and present learning rate.
     """
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    weights = weights_of(optimizer)
     kept = [weight.detach().clone() for weight in weights]
     rate = float(optimizer.param_groups[0]["lr"])
     try:
         _step(optimizer, weights, first_order(train, weights))
         slopes = first_order(valid, [*alphas, *weights])
         direction = slopes[len(alphas) :]
-        length = float(torch.stack([part.norm() for part in direction]).norm())
+        length = float(torch.stack(torch._foreach_norm(direction)).norm())
         if length == 0.0:
             return slopes[: len(alphas)]
         radius = RADIUS / length
@@ -58,12 +84,12 @@ def second_order(train: Loss, valid: Loss, alphas: Sequence[Tensor], optimizer: 
 def _step(optimizer: SGD, weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> None:
     """What the optimizer would do, without touching its momentum."""
     group = optimizer.param_groups[0]
-    for weight, slope in zip(weights, slopes, strict=True):
-        update = slope + group["weight_decay"] * weight
+    updates = list(torch._foreach_add(slopes, weights, alpha=group["weight_decay"]))
+    for weight, update in zip(weights, updates, strict=True):
         buffer = optimizer.state[weight].get("momentum_buffer") if weight in optimizer.state else None
         if buffer is not None:
-            update = update + group["momentum"] * buffer
-        weight.sub_(update, alpha=group["lr"])
+            update.add_(buffer, alpha=group["momentum"])
+    torch._foreach_add_(weights, updates, alpha=-group["lr"])
 
 
 def _slopes_at(
@@ -75,12 +101,11 @@ def _slopes_at(
     """Gradient of the loss in the alphas at the weights start + scale * direction."""
     start, direction, scale = move
     with torch.no_grad():
-        for weight, origin, part in zip(weights, start, direction, strict=True):
-            weight.copy_(origin).add_(part, alpha=scale)
-    return first_order(loss, alphas)
+        torch._foreach_copy_(weights, start)
+        torch._foreach_add_(weights, direction, alpha=scale)
+    return first_order(loss, alphas, weights)
 
 
 @torch.no_grad()
 def _put(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    for weight, value in zip(weights, values, strict=True):
-        weight.copy_(value)
+    torch._foreach_copy_(weights, values)

@@ -43,11 +43,11 @@ def curve_row(
         "validation_accuracy": accuracy,
         "entropy": state.alphas.entropy(),
     }
-    if state.weighting.trains:
+    if state.weighting.trains and not settings.grid:
         with suppress(DeadEndError):  # of constraints that refuse what is heaviest so far
             row["skips"] = _most_skips(state)
-        if settings.eigenvalue:
-            row["eigenvalue"] = _eigenvalue(state, data, settings, draws)
+    if settings.eigenvalue:
+        row["eigenvalue"] = _eigenvalue(state, data, settings, draws)
     return row
 
 

@@ -11,6 +11,7 @@ from torch.optim import SGD, Adam
 from nas.oneshot.alphas import Alphas
 from nas.oneshot.settings import OneShotSettings
 from nas.oneshot.weighting import Weighting, weighting_of
+from nas.relax.grid_net import relax_grid
 from nas.relax.supernet import Supernet, relax
 from nas.space import SearchSpace
 from nas.training.device import DeviceData, derived_seed
@@ -75,8 +76,10 @@ def start(
     classes = classes or 1 + max(
         int(split.labels.max()) for split in (data.train, data.validation, data.test)
     )
-    further = {"partial": settings.partial} if settings.partial > 1 else {}
-    supernet = relax(space, shape, classes, seed=derived_seed(seed, 0), **further)
+    if settings.grid:
+        supernet = relax_grid(space, shape, classes, seed=derived_seed(seed, 0))
+    else:
+        supernet = relax(space, shape, classes, seed=derived_seed(seed, 0), partial=settings.partial)
     supernet.to(data.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     edges = settings.weighting == "edge_softmax"
     alphas = Alphas(
@@ -97,9 +100,11 @@ def _halves(data: DeviceData, settings: OneShotSettings, seed: int) -> tuple[Ten
 
 def optimizers(supernet: Supernet, alphas: Alphas, settings: OneShotSettings) -> tuple[SGD, Adam]:
     """Of the weights and of the architecture weights."""
-    sgd = SGD(
-        supernet.parameters(), settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
-    )
+    momentum, decay = settings.momentum, settings.weight_decay
+    sgd = SGD(supernet.parameters(), settings.lr, momentum=momentum, weight_decay=decay, fused=True)
+    for weight in supernet.parameters() if momentum else ():
+        # the first step from zero is that without; fused steps need it of all weights or of none
+        sgd.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
     betas = (settings.alpha_beta1, settings.alpha_beta2)
     rows = [*alphas.parameters()] or [nn.Parameter(torch.empty(0))]  # a space without choices
     return sgd, Adam(rows, settings.alpha_lr, betas=betas, weight_decay=settings.alpha_weight_decay)

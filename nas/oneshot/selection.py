@@ -7,6 +7,7 @@
   costs the supernet most validation accuracy; then, node by node, inputs go whose removal costs least until
   as many are left as the node takes. Skips are not limited. Deviations: the supernet is not trained between
   decisions; equal accuracies are told apart by the loss; `none` of an edge is no candidate.
+- longest_path, top_down, bottom_up: paths through a layered graph (`nas.relax.paths`).
 
 Where the constraints of the space refuse the choice, the heaviest architecture near it is taken.
 """
@@ -24,8 +25,10 @@ from nas.oneshot.measuring import measure_supernet
 from nas.oneshot.rows import measured_half
 from nas.oneshot.search import OneShot
 from nas.oneshot.settings import OneShotSettings
+from nas.relax.grid_net import GridSupernet
 from nas.relax.holes import Gate, Hole
 from nas.relax.modules import Weight, all_active, constant
+from nas.relax.paths import chosen_path
 from nas.training.device import DeviceData, derived_seed
 
 if TYPE_CHECKING:
@@ -49,6 +52,8 @@ def choose(state: OneShot, data: DeviceData, settings: OneShotSettings) -> Archi
         DeadEndError: the constraints of the space refuse what is near the choice.
     """
     net, strengths = state.supernet, state.weighting.strengths(state.alphas)
+    if isinstance(net, GridSupernet):
+        return chosen_path(state.space, net.grid, strengths, settings.selection)
     if settings.selection == "argmax":
         return limited_choice(state.space, net.holes, net.gates, strengths, settings.skip_limit)
     strengths = _Perturbation(state, data, settings, strengths).strengths()

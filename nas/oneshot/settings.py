@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass, fields
 
 from nas.errors import ConfigError
+from nas.relax.paths import PATHS
 from nas.training.checks import Rule, _convert, between, one_of, within
 from nas.training.schedules import cosine, cosine_power
 from nas.training.settings import TrainSettings
 
 SAMPLING = ("gumbel", "uniform")  # weightings of one option at a time, drawn anew in each pass
+OF_GRIDS = ("softmax", "max_w")  # weightings that serve slabs too
 
 _FRACTION = Rule("a number from 0 up to, not including, 1", lambda value: 0 <= value < 1)
 _RULES = {
@@ -39,7 +41,7 @@ _RULES = {
     "alpha_weight_decay": within(0),
     "alpha_init": within(0),
     "alpha_from": within(0),
-    "selection": one_of("argmax", "perturbation"),
+    "selection": one_of("argmax", "perturbation", *PATHS),
     "skip_limit": within(0),
     "limit_steps": within(1),
 }
@@ -82,7 +84,9 @@ class OneShotSettings:
     alpha_weight_decay: float = 1e-3  # L2 gradient of the alphas
     alpha_init: float = 1e-3  # standard deviation of the initial alphas
     alpha_from: int = 0  # epochs in which the weights alone are trained
-    selection: str = "argmax"  # or perturbation
+    selection: str = "argmax"  # or perturbation; of a grid longest_path, top_down or bottom_up
+    grid: bool = False  # one softmax over all steps of a choice, from every shape (`nas.relax.slabs`)
+    skip_light: bool = False  # steps of a grid of weight at most 1/N^2, of N, do not compute
     skip_limit: int | None = (
         2  # skips in a cell; more stop the search, and the choice has none more; None: off
     )
@@ -101,12 +105,26 @@ class OneShotSettings:
             raise _refused(
                 "temperature_min", f"at most temperature = {self.temperature}", self.temperature_min
             )
+        self._check_grid()
         if self.weighting in SAMPLING:
             reason = f'with weighting "{self.weighting}", which draws its options'
             if self.order == 2:
                 raise _refused("order", f"1 {reason}", 2)
             if self.eigenvalue:
                 raise _refused("eigenvalue", f"false {reason}", True)
+
+    def _check_grid(self) -> None:
+        """What a layered graph of shapes and a supernet of holes do not share."""
+        if not self.grid:
+            if self.selection in PATHS or self.skip_light:
+                name = "skip_light" if self.skip_light else "selection"
+                raise _refused("grid", f"true with {name} = {getattr(self, name)!r}", False)
+            return
+        allowed = {"weighting": OF_GRIDS, "selection": PATHS, "partial": (1,), "skip_limit": (None,)}
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                listed = " or ".join(map(str, values))
+                raise _refused(name, f"{listed} with grid = true", getattr(self, name))
 
     def _check(self, name: str, kind: type) -> None:
         value = getattr(self, name)

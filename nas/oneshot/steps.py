@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from nas.oneshot.gradients import first_order, second_order
+from nas.oneshot.gradients import first_order, second_order, weights_of
 from nas.oneshot.search import OneShot
 from nas.oneshot.settings import OneShotSettings
 from nas.training.train import precision
@@ -23,7 +23,8 @@ def alpha_step(
     """One step of the architecture weights on `alpha_batch`; of the second order, through one on `batch`."""
     alphas = list(state.alphas.parameters())
     if settings.order == 1:
-        slopes = first_order(lambda: _loss(state, settings, alpha_batch, draws), alphas)
+        weights = weights_of(state.optimizer)
+        slopes = first_order(lambda: _loss(state, settings, alpha_batch, draws), alphas, weights)
     else:  # differences of gradients need all digits
         valid, training = (
             lambda of=of: _loss(state, settings, of, draws, exact=True) for of in (alpha_batch, batch)
@@ -45,7 +46,7 @@ def weight_step(state: OneShot, settings: OneShotSettings, batch: Batch, draws: 
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if settings.grad_clip:
-        nn.utils.clip_grad_norm_(state.supernet.parameters(), settings.grad_clip)
+        nn.utils.clip_grad_norm_(weights_of(state.optimizer), settings.grad_clip)
     state.optimizer.step()
     hits = (logits.detach().argmax(1) == labels).sum()
     size = torch.full_like(hits, len(labels))

@@ -8,6 +8,7 @@
   gradient of their own; here, as in the paper, the gradient passes through the drawn option.
 - uniform: single-path one-shot, Guo et al. 2020 (https://arxiv.org/abs/1904.00420). Of a gated node one set
   of inputs is drawn, then an operation for each; constraints of the space are not looked at.
+- `skip_light`, of the slabs of a grid: sharpDARTS' code leaves out steps of softmax weight at most 1/N^2.
 - edge_softmax: PC-DARTS, Xu et al. 2020 (https://arxiv.org/abs/1907.05737), its normalisation of edges. Edges
   that belong to no gate have none.
 """
@@ -74,6 +75,23 @@ class MaxW(Softmax):
 
     def weights(self, alphas: Alphas, generator: torch.Generator, progress: float) -> list[Weight]:  # noqa: ARG002
         return [all_active(1.0 - row.max() + row) for row in alphas.probabilities()]
+
+
+class WithoutLight:
+    """Another weighting but for options whose softmax weight is at most 1/N^2, of N: they do not compute."""
+
+    trains, samples = True, False
+
+    def __init__(self, inner: Softmax) -> None:
+        self._inner = inner
+
+    def weights(self, alphas: Alphas, generator: torch.Generator, progress: float) -> list[Weight]:
+        found = self._inner.weights(alphas, generator, progress)
+        pairs = zip(found, self.strengths(alphas), strict=True)
+        return [Weight(each.values, _not_light(strength)) for each, strength in pairs]
+
+    def strengths(self, alphas: Alphas) -> list[Floats]:
+        return self._inner.strengths(alphas)
 
 
 class EdgeSoftmax:
@@ -152,7 +170,14 @@ def weighting_of(settings: OneShotSettings) -> Weighting:
     if settings.weighting == "gumbel":
         return Gumbel(settings)
     kinds = {"softmax": Softmax, "max_w": MaxW, "edge_softmax": EdgeSoftmax, "uniform": Uniform}
-    return kinds[settings.weighting]()
+    made = kinds[settings.weighting]()
+    return WithoutLight(made) if settings.skip_light else made
+
+
+def _not_light(strength: Floats) -> tuple[int, ...]:
+    """Never none: the heaviest of several is above their mean, and a single one computes."""
+    heavy = np.flatnonzero(strength > 1.0 / len(strength) ** 2)
+    return tuple(map(int, heavy)) if len(strength) > 1 else (0,)
 
 
 def _arrays(rows: list[Tensor]) -> list[Floats]:

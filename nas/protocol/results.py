@@ -122,7 +122,7 @@ def _check_same_architectures(runs: Sequence[Run]) -> None:
     seen: dict[int, tuple[str, str]] = {}
     for run in runs:
         for row in run.stages[Stage.SEARCH]:
-            decisions = json.dumps(row.decisions["decisions"])
+            decisions = json.dumps([option for _, option, *_ in row.decisions["decisions"]])
             name, expected = seen.setdefault(row.number, (str(variant_of(run)), decisions))
             if decisions != expected:
                 raise StoreError(

@@ -19,9 +19,11 @@ from nas.config import (
 from nas.errors import ConfigError, NasError
 from nas.operators import sample
 from nas.protocol.agreement import MIN_PAIRS
+from nas.session import build_space
 from nas.stages import baseline_rng
 
 if TYPE_CHECKING:
+    from nas.architecture import Architecture
     from nas.space import SearchSpace
 
 SECTIONS = ("space", "evaluator", "search", "seed")
@@ -69,25 +71,28 @@ def variants_of(config: Config, space: SearchSpace) -> tuple[Variant, ...]:
     return chosen
 
 
-def _architectures(config: Config, space: SearchSpace) -> list[dict[str, Any]]:
-    """The decisions of all architectures."""
+def _architectures(config: Config, space: SearchSpace) -> list[Architecture]:
+    """The given ones, then the random ones."""
     section = config.protocol
     texts = section.architectures
-    key, number = ("samples", section.samples) if texts is None else ("architectures", len(texts))
+    if section.random < 0 or (texts is None and section.random):
+        raise ConfigError(
+            f"protocol.random: 0 or more, beside protocol.architectures, is expected; {section.random} came"
+        )
+    drawn = section.samples if texts is None else section.random
+    key, number = ("samples", drawn) if texts is None else ("architectures", len(texts) + drawn)
     if number < MIN_PAIRS:
         raise ConfigError(
             f"protocol.{key}: at least {MIN_PAIRS} architectures are expected, as fewer have no rank "
             f"correlation to speak of; {number} came"
         )
-    if texts is None:
-        return [sample(space, baseline_rng(config.seed, index)).to_json() for index in range(number)]
     found = []
-    for index, text in enumerate(texts):
+    for index, text in enumerate(texts or ()):
         try:
-            found.append(space.parse(text).to_json())
+            found.append(space.parse(text))
         except NasError as error:
             raise ConfigError(f"protocol.architectures[{index}]: {error}") from error
-    return found
+    return [*found, *(sample(space, baseline_rng(config.seed, index)) for index in range(drawn))]
 
 
 def _name(name: Any) -> str:
@@ -98,7 +103,7 @@ def _name(name: Any) -> str:
     return name
 
 
-def _alone(config: Config, name: str, changes: Any, given: Sequence[Mapping[str, Any]]) -> Config:
+def _alone(config: Config, name: str, changes: Any, given: Sequence[Architecture]) -> Config:
     """The configuration of one variant's study."""
     where = f"protocol.variants.{name}"
     changes = {} if changes is None else changes
@@ -107,13 +112,15 @@ def _alone(config: Config, name: str, changes: Any, given: Sequence[Mapping[str,
     unknown = next((key for key in changes if key not in SECTIONS), None)
     if unknown is not None:
         raise ConfigError(f'{where}: unknown section "{unknown}"; sections: {", ".join(SECTIONS)}')
+    space = _merged(where, "space", config.space, changes)
+    listed = _taken_over(where, space, config.space, given)
     return replace(
         config,
         seed=_seed(where, changes.get("seed", config.seed)),
-        space=_merged(where, "space", config.space, changes),
+        space=space,
         evaluator=_merged(where, "evaluator", config.evaluator, changes),
         search=_search(where, config.search, changes),
-        searcher={"name": "listed", "architectures": list(given)},
+        searcher={"name": "listed", "architectures": listed},
         hashing={"name": "none"},
         budget=BudgetSection(len(given)),
         baseline=BaselineSection(0),
@@ -131,6 +138,34 @@ def _merged(where: str, key: str, section: Mapping[str, Any], changes: Mapping[s
     if not isinstance(own, Mapping):
         raise ConfigError(f"{where}.{key}: a mapping of options is expected, {own!r} came")
     return dict(own) if own.get("name", section.get("name")) != section.get("name") else {**section, **own}
+
+
+def _taken_over(
+    where: str, section: Mapping[str, Any], before: Mapping[str, Any], given: Sequence[Architecture]
+) -> list[dict[str, Any]]:
+    """The same choices in a variant's space, which may be another one that asks the same questions."""
+    if section.get("name") == before.get("name"):
+        return [architecture.to_json() for architecture in given]
+    try:
+        spaces = build_space(before), build_space(section)
+        return [_chosen_in(*spaces, architecture).to_json() for architecture in given]
+    except NasError as error:
+        raise type(error)(f"{where}: {error}") from error
+
+
+def _chosen_in(own: SearchSpace, other: SearchSpace, architecture: Architecture) -> Architecture:
+    """The architecture of another space whose choices, in order, are these."""
+    one, two = own.start(), other.start()
+    decided = {decision.key: decision for decision in architecture.decisions}
+    while one.site is not None and two.site is not None and list(one.options) == list(two.options):
+        decision = decided[one.key]
+        one, two = (each.take(decision.option, decision.ids) for each in (one, two))
+    if one.site is not None or two.site is not None:
+        raise ConfigError(
+            f"space: one with as many options of every choice as {own.name} has is expected, as {own.name} "
+            f"and {other.name} are to be given the same choices; {other.name} has others"
+        )
+    return two.architecture()
 
 
 def _search(where: str, section: SearchSection, changes: Mapping[str, Any]) -> SearchSection:

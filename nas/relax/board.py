@@ -28,10 +28,16 @@ class Weight:
 
 
 class Board:
-    """Where the modules of a supernet read the weights of the present pass, by number of the hole."""
+    """Where the modules of a supernet read the weights of the present pass, by number of the hole.
+
+    Attributes:
+        weights: of all holes.
+        plain: whether all modules are called one by one.
+    """
 
     def __init__(self) -> None:
         self.weights: Sequence[Weight] = ()
+        self.plain = False
 
     def is_active(self, picks: Picks) -> bool:
         return all(option in self.weights[hole].active for hole, option in picks)

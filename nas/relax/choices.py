@@ -81,7 +81,7 @@ def heaviest(
     """
     ranking = _Ranking(holes, gates, [np.log(np.maximum(each, 1e-300)) for each in weights])
     for options in ranking.by_loss(_TRIES):
-        architecture = _derived(space, options)
+        architecture = derived(space, options)
         if space.violation(architecture) is None:
             return architecture
     raise DeadEndError(
@@ -93,7 +93,9 @@ class _Ranking:
     """Options of each decision, heaviest first; the operations of a gated node follow its inputs."""
 
     def __init__(self, holes: Sequence[Hole], gates: Sequence[Gate], logs: Sequence[Floats]) -> None:
-        self._values = {hole.key: _values(hole) for hole in holes if hole.kind != "edge"}
+        self._values = {
+            hole.key: list(map(hole.taken, range(len(hole.options)))) for hole in holes if hole.kind != "edge"
+        }
         self._logs = {hole.key: logs[hole.number] for hole in holes if hole.kind != "edge"}
         self._gates, self._edges = gates, logs
         for gate in gates:
@@ -128,12 +130,8 @@ class _Ranking:
         return found
 
 
-def _values(hole: Hole) -> list[int]:
-    """What a derivation takes for each option."""
-    return list(range(len(hole.options))) if hole.kind == "choice" else list(map(int, hole.options))
-
-
-def _derived(space: SearchSpace, options: dict[Key, int]) -> Architecture:
+def derived(space: SearchSpace, options: dict[Key, int]) -> Architecture:
+    """The architecture whose decisions are these; those that it does not meet may be left over."""
     derivation = space.start()
     while derivation.site is not None:
         derivation = derivation.take(options[derivation.key])

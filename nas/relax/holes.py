@@ -13,7 +13,7 @@ from typing import Literal
 
 from nas.architecture import Key
 
-Kind = Literal["choice", "number", "depth", "edge"]
+Kind = Literal["choice", "number", "depth", "edge", "slab"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Hole:
         key: of the decision in the space; of an edge, that of its node with the source appended.
         label: place in the expression, for people.
         options: what there is to choose from, as text; of an edge the first one is none.
-        kind: "depth" chooses the number of copies of a repeat, "edge" see above.
+        kind: "depth" chooses the number of copies of a repeat, "edge" see above, "slab" see `slabs.py`.
         skips: options that hand on what comes in.
     """
 
@@ -35,6 +35,10 @@ class Hole:
     options: tuple[str, ...]
     kind: Kind
     skips: tuple[int, ...] = ()
+
+    def taken(self, option: int) -> int:
+        """What a derivation takes for an option: its number, or the value of a number."""
+        return option if self.kind == "choice" else int(self.options[option])
 
 
 @dataclass(frozen=True, slots=True)

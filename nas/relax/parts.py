@@ -200,6 +200,18 @@ class DepthPart(OneShape):
         return SpreadDepth(self.board, self.hole.number, self.counts, copies, places, len(shapes))
 
 
+@dataclass(frozen=True, slots=True)
+class CellPart(PrimitivePart):
+    """A cell, which is computed for many edges at once where that is possible."""
+
+    board: Board
+
+    def build(self, in_shape: Inputs, context: Context) -> nn.Module:
+        from nas.relax.fused import fused
+
+        return fused(PrimitivePart.build(self, in_shape, context), self.board)
+
+
 @dataclass(frozen=True)
 class ResidualPart(OneShape):
     """Input plus a body that may have several shapes."""

@@ -13,7 +13,7 @@ from nas.errors import RelaxError
 from nas.layers.parts import PrimitivePart
 from nas.primitives import Part
 from nas.relax.holes import Gate, Hole, Holes
-from nas.relax.parts import DepthPart, MixedPart, RelaxedSequence, ResidualPart
+from nas.relax.parts import CellPart, DepthPart, MixedPart, RelaxedSequence, ResidualPart
 from nas.sites import CHOICE, EXPAND, LET, NUMBER, PROGRAM, RULE, SHARED, USE, Site
 from nas.term import Choice, Define, Literal, Number, Op, Ref, Repeat, Seq, Term
 
@@ -181,8 +181,11 @@ class Relaxing:
         def make() -> tuple[Part, ...]:
             return tuple(map(self._edge if term.name == "node" else self.part, args))
 
-        part = PrimitivePart(primitive, given, make, path, label or term.name)
-        return ResidualPart(part, path, part.label) if term.name == "residual" else part
+        label = label or term.name
+        if term.name == "cell":
+            return CellPart(primitive, given, make, path, label, self._board)
+        part = PrimitivePart(primitive, given, make, path, label)
+        return ResidualPart(part, path, label) if term.name == "residual" else part
 
     def _edge(self, place: Place) -> Part:
         part = self.part(place)

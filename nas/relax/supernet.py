@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -41,6 +42,15 @@ class Supernet(nn.Module):
         """Class scores (batch, classes) of images (batch, C, H, W), one weight for each hole."""
         self._board.weights = weights
         return self.network(x)
+
+    @contextlib.contextmanager
+    def plain(self) -> Iterator[None]:
+        """Calls all modules one by one within: for second derivatives, and for hooks on modules."""
+        before, self._board.plain = self._board.plain, True
+        try:
+            yield
+        finally:
+            self._board.plain = before
 
     def one_hot(self, architecture: Architecture) -> list[Weight]:
         """The weights that leave one architecture; raises SpaceError if it is of another space."""

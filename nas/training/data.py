@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,10 @@ class DataOptions:
     limit_train: int = 0  # training images to keep, stratified by class; 0: all
     split_seed: int = 0  # seed of the validation split and of the images kept
     image_size: int = 0  # pixels: height and width to which a folder's images are scaled; 0: as they are
+    extra_images: str = (
+        ""  # .npy file of second test images of the same classes, such as CIFAR-10.1; "": none
+    )
+    extra_labels: str = ""  # .npy file of their labels
 
     def __post_init__(self) -> None:
         fraction = Rule("a number above 0 and below 1", lambda value: 0 < value < 1)
@@ -46,6 +50,9 @@ class DataOptions:
             "image_size": within(0),
         }
         check_fields("data option", self, rules, ConfigError)
+        if bool(self.extra_images) != bool(self.extra_labels):
+            given = f"extra_images={self.extra_images!r}, extra_labels={self.extra_labels!r}"
+            raise ConfigError(f"data options: expected both files of second test images or none, got {given}")
 
 
 DATASETS: dict[str, Callable[[DataOptions], sources.Source]] = {
@@ -72,6 +79,7 @@ class Dataset:
         classes: number of classes.
         mean: mean pixel value of each channel over the training images.
         std: standard deviation of the same; 1 where it would be 0.
+        extra: second test images and their labels, as `images` and `labels`; None without such.
     """
 
     name: str
@@ -83,6 +91,7 @@ class Dataset:
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    extra: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -93,7 +102,7 @@ class Dataset:
     def digest(self) -> str:
         """Identity of pixels, labels and splits (hex)."""
         digest = hashlib.sha256(repr((self.classes, self.images.shape)).encode())
-        for array in (self.images, self.labels, self.train, self.validation, self.test):
+        for array in (self.images, self.labels, self.train, self.validation, self.test, *(self.extra or ())):
             digest.update(len(array).to_bytes(8, "little"))
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
@@ -105,7 +114,13 @@ def load(options: DataOptions) -> Dataset:
     Raises:
         EvaluationError: data that are missing, cannot be read or are too few, in one line.
     """
-    return split(options.dataset, DATASETS[options.dataset](options), options)
+    data = split(options.dataset, DATASETS[options.dataset](options), options)
+    if not options.extra_images:
+        return data
+    extra = sources.npy_pair(options.extra_images, options.extra_labels, data.input_shape, data.classes)
+    for array in extra:
+        array.setflags(write=False)
+    return replace(data, extra=extra)
 
 
 def split(name: str, source: sources.Source, options: DataOptions) -> Dataset:

@@ -27,13 +27,14 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeviceData:
-    """A data set on its device; `mean` and `std` have shape (1, C, 1, 1)."""
+    """A data set on its device; `mean` and `std` have shape (1, C, 1, 1), `extra` is a second test set."""
 
     train: Split
     validation: Split
     test: Split
     mean: Tensor
     std: Tensor
+    extra: Split | None = None
 
     @property
     def device(self) -> torch.device:
@@ -77,16 +78,19 @@ def resident(dataset: Dataset, digest: str, device: torch.device) -> DeviceData:
 def _moved(dataset: Dataset, device: torch.device) -> DeviceData:
     import torch._dynamo  # torch.optim does so at its first use, a second that is not the first trial's
 
+    def moved(images: np.ndarray, labels: np.ndarray) -> Split:
+        return Split(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
+
     def split(positions: np.ndarray) -> Split:
         # indexing copies: arrays out of Ray's store are read-only, and torch warns about those
-        images = torch.from_numpy(dataset.images[positions])
-        return Split(images.to(device), torch.from_numpy(dataset.labels[positions]).to(device))
+        return moved(dataset.images[positions], dataset.labels[positions])
 
     def per_channel(values: tuple[float, ...]) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=device)[None, :, None, None]
 
     splits = (split(dataset.train), split(dataset.validation), split(dataset.test))
-    return DeviceData(*splits, per_channel(dataset.mean), per_channel(dataset.std))
+    extra = None if dataset.extra is None else moved(*(array.copy() for array in dataset.extra))
+    return DeviceData(*splits, per_channel(dataset.mean), per_channel(dataset.std), extra)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from nas.training.checks import field_names, function_name, given, load_function
 from nas.training.data import DataOptions, Dataset
 from nas.training.device import DeviceData, resident, resolve
 from nas.training.settings import TrainSettings
-from nas.training.trial import MEASURED, TEST, VALIDATION, fingerprint
+from nas.training.trial import EXTRA, MEASURED, TEST, VALIDATION, fingerprint
 
 DATA_NAMES = field_names(DataOptions)
 
@@ -62,7 +62,7 @@ class ImageEvaluator:
 
     def value_names(self, fidelity: Fidelity | None) -> tuple[str, ...]:  # noqa: ARG002 - the same at each
         """The values of every completed evaluation."""
-        return (*MEASURED, TEST.name)
+        return (*MEASURED, TEST.name, *(() if self.dataset.extra is None else (EXTRA,)))
 
     def fingerprint(self) -> str:
         """Digest of data, settings, compiler, device, protocol and the subclass's own options."""

@@ -72,6 +72,50 @@ def npz(path: str) -> Source:
     return joined(parts, _classes_of(path, [labels for _, labels in parts]))
 
 
+def npy_pair(
+    images_file: str, labels_file: str, shape: tuple[int, ...], classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two .npy files, images and labels as in `npz`; (N, C, H, W) uint8 and (N,) int64.
+
+    Args:
+        images_file: path.
+        labels_file: path.
+        shape: (C, H, W) that the images are to have.
+        classes: labels are below it.
+
+    Raises:
+        EvaluationError: no such files, or another content, in one line.
+    """
+    images = _images(images_file, "images", _read_npy(Path(images_file).expanduser()))
+    labels = _labels(labels_file, "labels", _read_npy(Path(labels_file).expanduser()), images)
+    if images.shape[1:] != shape:
+        raise EvaluationError(
+            f"data {images_file}: expected images of shape {shape}, as those for training; got "
+            f"{images.shape[1:]}"
+        )
+    if labels.max() >= classes:
+        raise EvaluationError(
+            f"data {labels_file}: expected labels 0..{classes - 1}, as those for training; got {labels.max()}"
+        )
+    return np.ascontiguousarray(images), labels
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise EvaluationError(f"data {path}: expected an .npy file, found none; set its path")
+    try:
+        with path.open("rb") as file:
+            array = np.load(file, allow_pickle=False)
+            if isinstance(array, np.ndarray):
+                return array
+            raise ValueError("it is an archive of several arrays")
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise EvaluationError(
+            f"data {path}: expected an .npy file of a plain array; cannot read it: {_line(error)}; "
+            f"write it with numpy.save"
+        ) from error
+
+
 def _classes_of(path: str, labels: Sequence[np.ndarray]) -> int:
     """The number of classes; each of them occurs in the first array."""
     classes = int(max(array.max() for array in labels)) + 1

@@ -24,6 +24,7 @@ from nas.training.train import MakeOptimizer, Stopped, Training, measure, report
 PROTOCOL = 1  # to be raised with every change after which the same task has another result
 VALIDATION = Objective("validation_accuracy", "maximize", "%")
 TEST = Objective("test_accuracy", "maximize", "%")
+EXTRA = "test_accuracy_extra"  # in percent, on second test images where there are such
 MEASURED = (VALIDATION.name, "validation_loss")  # on validation data
 
 
@@ -113,6 +114,8 @@ def _completed(
     test_accuracy, _ = measure(training.network, data, data.test)
     values = {name: row[name] for name in MEASURED}
     values[TEST.name] = test_accuracy
+    if data.extra is not None:
+        values[EXTRA] = measure(training.network, data, data.extra)[0]
     if task.save_to:
         save_weights(task.save_to, training.network, _metadata(task, values))
     return Evaluation(

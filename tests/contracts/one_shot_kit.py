@@ -22,8 +22,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "gdas": {"epochs": 4, "searches": 2},
     "pc_darts": {"epochs": 5, "alpha_from": 1, "epochs_per_work": 2},
     "sharp_darts": {"epochs": 6, "warmup_epochs": 1, "epochs_per_work": 4},
+    "hypercuboid": {"epochs": 4, "warmup_epochs": 1},
     "single_path": {"epochs": 3, "evaluations": 8, "top": 2, "searcher": {"name": "random"}},
 }
+CHAINS_ONLY = ("hypercuboid",)  # searchers that take no cells
 
 
 def spaces() -> dict[str, SearchSpace]:
@@ -36,6 +38,11 @@ def spaces() -> dict[str, SearchSpace]:
             "gated", define(op.stem(width=4) >> ref("cell") >> op.head(), cell=cell), gate="none"
         ),
     }
+
+
+def spaces_of(name: str) -> dict[str, SearchSpace]:
+    """Those that the searcher takes."""
+    return {key: space for key, space in spaces().items() if key == "choices" or name not in CHAINS_ONLY}
 
 
 def make(name: str, space: SearchSpace, seed: int = 7, **options: Any) -> Any:

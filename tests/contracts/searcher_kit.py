@@ -47,7 +47,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "ngram_smbo": {"candidates": 8},
 }
 FIDELITIES = ("epochs", 1, 9)
-ONE_SHOT = ("darts", "gdas", "pc_darts", "sharp_darts", "single_path")
+ONE_SHOT = ("darts", "gdas", "pc_darts", "sharp_darts", "hypercuboid", "single_path")
 
 # Wrappers around wrappers, which keep the same contract.
 COMBINATIONS: dict[str, dict[str, Any]] = {

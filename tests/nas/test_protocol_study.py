@@ -236,7 +236,7 @@ def test_variants_of_different_architectures_are_no_study(tmp_path):
         (
             {"a": {"space": {"name": "nasbench201"}}},
             {},
-            r"^protocol\.variants\.a: searcher \"listed\": architectures\[0\]: ",
+            r"^protocol\.variants\.a: space: one with as many options of every choice as small has",
         ),
     ],
 )
