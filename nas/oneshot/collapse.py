@@ -7,9 +7,10 @@ Eigenvalue: Zela et al. 2020, "Understanding and Robustifying Differentiable Arc
 weights, and DARTS-ES' stop by its growth.
 
 Deviations. Both rules on skips hold for every cell, not for normal cells alone; a cell is what one definition
-names. DARTS+ is not asked in the first fifth of the epochs, where the order of the alphas is still that of
-their initial values. The Hessian's products are central differences of gradients, so that operations need no
-second derivative, and Lanczos' iteration replaces the full matrix.
+names. DARTS+ is not asked in the first fifth of the epochs that train alphas, where their order is still that
+of their initial values, and stops after three epochs with too many skips, as an order may change again.
+The Hessian's products are central differences of gradients, so that operations need no second derivative, and
+Lanczos' iteration replaces the full matrix.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nas.oneshot.settings import OneShotSettings
 from nas.relax.choices import chosen_options, heaviest
 from nas.relax.holes import Gate, Hole
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+PATIENCE = 3  # epochs with too many skips after which a search stops
 WINDOW = 5  # epochs that an eigenvalue is averaged over, and looked back at
 GROWTH = 0.75  # ratio of the earlier mean to the present one under which DARTS-ES stops
 _WIDTH = 1e-2  # length of the move of the alphas in a central difference
@@ -92,12 +95,16 @@ def limited_choice(
         left[number][option] = 0.0
 
 
-def too_many_skips(row: Mapping[str, float], epochs: int, limit: int | None) -> str | None:
-    """Why DARTS+ stops after the epoch of this row of the curve, if it does."""
-    skips = row.get("skips", 0)
-    if limit is None or 5 * row["epoch"] < epochs or skips <= limit:
+def too_many_skips(curve: Sequence[Mapping[str, float]], settings: OneShotSettings) -> str | None:
+    """Why DARTS+ stops after the last epoch of the curve, if it does."""
+    limit, latest, begun = settings.skip_limit, curve[-PATIENCE:], settings.alpha_from
+    early = 5 * (latest[0]["epoch"] - begun) < settings.epochs - begun
+    if limit is None or early or len(latest) < PATIENCE:
         return None
-    return f"epoch {row['epoch']:.0f}: a cell has {skips:.0f} skips, more than skip_limit = {limit}"
+    if not all(row.get("skips", 0) > limit for row in latest):
+        return None
+    last = latest[-1]
+    return f"epoch {last['epoch']:.0f}: a cell has {last['skips']:.0f} skips, more than skip_limit = {limit}"
 
 
 def eigenvalue_grew(eigenvalues: Sequence[float]) -> str | None:

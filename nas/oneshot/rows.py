@@ -81,7 +81,7 @@ def _eigenvalue(state: OneShot, data: DeviceData, settings: OneShotSettings, dra
 
 def stop_early(state: OneShot, settings: OneShotSettings) -> None:
     """Notes why the search ends with this epoch, if a rule says so; DARTS-ES goes back to earlier alphas."""
-    reason = collapse.too_many_skips(state.curve[-1], settings.epochs, settings.skip_limit)
+    reason = collapse.too_many_skips(state.curve, settings)
     if settings.eigenvalue:
         state.past = [*state.past, _copied(state)][-1 - collapse.WINDOW :]
         grew = collapse.eigenvalue_grew([row["eigenvalue"] for row in state.curve])

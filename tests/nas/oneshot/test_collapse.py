@@ -14,6 +14,7 @@ from nas.oneshot.collapse import (
     taken_skips,
     too_many_skips,
 )
+from nas.oneshot.settings import OneShotSettings
 from nas.relax.supernet import relax
 from nas.space import SearchSpace
 from tests.nas.oneshot.kit import CHOICES, GATES
@@ -93,12 +94,29 @@ def test_a_cell_is_the_definition_that_a_hole_stands_in():
 
 @pytest.mark.parametrize(
     ("epoch", "skips", "limit", "stops"),
-    [(10, 3, 2, True), (10, 2, 2, False), (9, 3, 2, False), (50, 3, None, False), (50, 1, 0, True)],
+    [(12, 3, 2, True), (12, 2, 2, False), (11, 3, 2, False), (50, 3, None, False), (50, 1, 0, True)],
 )
 def test_search_stops_at_too_many_skips_from_a_fifth_of_its_epochs_on(epoch, skips, limit, stops):
-    reason = too_many_skips({"epoch": epoch, "skips": skips}, 50, limit)
+    curve = [{"epoch": epoch - 2 + i, "skips": skips} for i in range(3)]
+    reason = too_many_skips(curve, OneShotSettings(epochs=50, skip_limit=limit))
     expected = f"epoch {epoch}: a cell has {skips} skips, more than skip_limit = {limit}"
     assert reason == (expected if stops else None)
+
+
+@pytest.mark.parametrize(
+    ("skips", "epoch", "begun", "stops"),
+    [
+        ((3, 3, 3), 30, 0, True),
+        ((3, 2, 3), 30, 0, False),  # in between it was well
+        ((3, 3), 30, 0, False),
+        ((3, 3, 3), 29, 20, True),  # 27 is a fifth of the way from 20 to 50, more or less
+        ((3, 3, 3), 27, 20, False),
+    ],
+)
+def test_too_many_skips_have_to_last(skips, epoch, begun, stops):
+    curve = [{"epoch": epoch - len(skips) + 1 + i, "skips": each} for i, each in enumerate(skips)]
+    settings = OneShotSettings(epochs=50, alpha_from=begun, skip_limit=2)
+    assert (too_many_skips(curve, settings) is not None) == stops
 
 
 # eigenvalue
