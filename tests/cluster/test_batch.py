@@ -93,6 +93,7 @@ def test_all_jobs_run_two_at_a_time(launcher: RayLauncher, diary: Path) -> None:
     assert [update.job.name for update in updates if not update.ended] == [job.name for job in jobs]
 
 
+@pytest.mark.slow
 def test_a_job_has_a_name_one_thread_and_the_drivers_folder(
     launcher: RayLauncher, diary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def test_trials_do_not_wait_behind_a_long_one(shared, tmp_path):  # noqa: F811
     assert shared.wait()[0].task.trial == 0
 
 
+@pytest.mark.slow
 def test_a_busy_driver_neither_kills_nor_repeats_what_has_ended(tmp_path):
     diary = tmp_path / "diary"
     with opened(Scripted(str(diary)), time_limit=0.1) as executor:

@@ -93,6 +93,7 @@ def test_hashes_do_not_wear_a_worker_out(monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines()[:2] == ["trial 7, hash: started", "trial 7, hash: completed"]
 
 
+@pytest.mark.slow
 @needs_ray
 def test_hashes_say_nothing_of_the_length_of_trials():
     """Short trials are queued two at a worker; short hashes are no reason for that."""

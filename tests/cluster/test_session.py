@@ -57,6 +57,7 @@ def environment(**changes: str) -> dict[str, str]:
     return {**kept, **changes}
 
 
+@pytest.mark.slow
 def test_another_program_joins_a_running_ray(local_ray, tmp_path):  # noqa: F811
     import ray
 

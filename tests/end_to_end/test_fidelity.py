@@ -82,7 +82,9 @@ def test_digits_by_successive_halving_from_the_command_line(uninterrupted):
     assert "epochs = 3" in (uninterrupted / "results.md").read_text()
 
 
-@pytest.mark.parametrize("share", [0.15, 0.3, 0.45, 0.6])
+@pytest.mark.parametrize(
+    "share", [0.3, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.15, 0.45, 0.6))]
+)
 @pytest.mark.parametrize("lost", [False, True], ids=["kept", "lost"])
 def test_a_torn_log_is_continued_to_the_same_end_without_states_too(
     share, lost, uninterrupted, tmp_path, unreported

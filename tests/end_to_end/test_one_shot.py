@@ -69,6 +69,7 @@ def test_kill_9_ends_bit_for_bit_as_an_uninterrupted_search(uninterrupted, tmp_p
     assert outcomes(run) == outcomes(uninterrupted)
 
 
+@pytest.mark.slow
 def test_single_path_ranks_by_inherited_weights(tmp_path):
     result = command(SINGLE_PATH, tmp_path)
     assert result.status == 0, result.err

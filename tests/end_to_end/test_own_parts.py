@@ -94,6 +94,7 @@ def test_images_of_ones_own_in_an_npz_file(tmp_path, unreported):
     assert {status for _, status, _ in outcomes(tmp_path / "run").values()} == {"completed"}
 
 
+@pytest.mark.slow
 def test_images_of_ones_own_in_folders(tmp_path, unreported):
     image = import_module("PIL.Image")
     rng = np.random.default_rng(0)
@@ -121,6 +122,7 @@ def test_the_cached_trials_of_a_run_cost_nothing(tmp_path, unreported):
     assert len([trial for trial in count(tmp_path / "all", "evaluated") if trial < 10_000_000]) == 9
 
 
+@pytest.mark.slow
 def test_the_benchmark_table_on_a_virtual_clock(tmp_path, shared_data):
     path = shared_data / "nasbench201_cifar10.csv.gz"
     line = f"+experiment=nasbench201 evaluator.path={path} budget.trials=60 baseline.samples=20 run.dir=run"
@@ -132,6 +134,7 @@ def test_the_benchmark_table_on_a_virtual_clock(tmp_path, shared_data):
     assert sum(line.startswith("note:") for line in result.err.splitlines()) == 0
 
 
+@pytest.mark.slow
 def test_optimizer_programs_are_searched_like_networks(tmp_path):
     line = "+experiment=update_rule executor=inline budget.trials=6 baseline.samples=2 final.seeds=2"
     result = command(f"{line} evaluator.epochs=1 run.dir=run", tmp_path)

@@ -153,6 +153,7 @@ def test_a_dry_run_shows_everything_and_writes_nothing(tmp_path):
     assert files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_multirun_may_be_reported_as_one(tmp_path):
     from nas.report import write_report
 

@@ -108,6 +108,7 @@ def merged_by_mistake(count: int, seed: int) -> tuple[int, list[str]]:
     return merged, wrong
 
 
+@pytest.mark.slow
 def test_bounded_rules_of_one_digest_update_alike():
     merged, wrong = merged_by_mistake(150, seed=0)
     assert merged > 30

@@ -203,6 +203,7 @@ def updates(architecture, seed):
     return torch.stack(found)
 
 
+@pytest.mark.slow
 def test_programs_of_one_digest_update_alike():
     """In every class of sampled and evolved programs, on data that the probe has not seen."""
     rng = np.random.default_rng(0)

@@ -36,7 +36,11 @@ def labels(hasher: Hasher, cells: list[Architecture]) -> list[str | None]:
     return [hasher.hash(cell).digest for cell in cells]
 
 
-@pytest.mark.parametrize("reading", READINGS, ids=" ".join)
+@pytest.mark.parametrize(
+    "reading",
+    [READINGS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in READINGS[1:])],
+    ids=" ".join,
+)
 def test_every_thirtieth_cell_is_in_its_exact_class(
     reading: tuple[str, str], cells: list[Architecture]
 ) -> None:

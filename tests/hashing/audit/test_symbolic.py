@@ -91,7 +91,11 @@ def test_forms_derived_by_hand(text: str, reading: tuple[str, str], expected: st
     assert normal_form(cell(text), zero=zero, scale=scale).text() == expected
 
 
-@pytest.mark.parametrize("reading", READINGS, ids=" ".join)
+@pytest.mark.parametrize(
+    "reading",
+    [READINGS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in READINGS[1:])],
+    ids=" ".join,
+)
 def test_numbers_of_classes(reading: tuple[str, str]) -> None:
     assert len({form.key for form in forms(*reading).values()}) == CLASSES[reading]
 

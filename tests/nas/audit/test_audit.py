@@ -102,6 +102,7 @@ def test_classes_that_are_joined_or_split_fail_with_examples(
     assert lenient.status == 0
 
 
+@pytest.mark.slow
 def test_candidates_without_a_digest_fail(table: Path, tmp_path: Path) -> None:
     result = audit("Refusing", table, tmp_path)
     assert result.status == 1
@@ -113,12 +114,14 @@ def test_candidates_without_a_digest_fail(table: Path, tmp_path: Path) -> None:
     assert "no pooling" in result.out
 
 
+@pytest.mark.slow
 def test_bits_are_an_axis_of_the_audited_hash_alone(table: Path, tmp_path: Path) -> None:
     result = audit("Right", table, tmp_path, "audit.bits=[4,8]")
     assert result.status == 0, result.err
     assert "zero=trained, scale=removed, bits=8" in result.out
 
 
+@pytest.mark.slow
 def test_a_resumed_audit_does_only_what_is_left(table: Path, tmp_path: Path) -> None:
     assert audit("Right", table, tmp_path).status == 0
     parts = sorted((tmp_path / "out" / "parts").iterdir())
@@ -157,6 +160,7 @@ def test_mistakes_are_told_in_one_line(table: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_another_audit_does_not_settle_in_the_folder(table: Path, tmp_path: Path) -> None:
     assert audit("Right", table, tmp_path).status == 0
     assert "holds a run already" in audit("Right", table, tmp_path).message

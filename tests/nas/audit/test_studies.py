@@ -31,6 +31,7 @@ def test_expected_hits_are_those_of_drawing() -> None:
     assert [n for n, _ in expected_hits(sizes, by_class=True)] == list(DRAWS)
 
 
+@pytest.mark.slow
 def test_searches_under_noise_and_their_report(shared_data: Path, tmp_path: Path) -> None:
     line = f"{SMALL} evaluator.path={shared_data / TABLE}"
     result = command(line, tmp_path)

@@ -242,6 +242,7 @@ def test_a_setting_without_a_cache_takes_no_number_away(tmp_path):
     assert table.number == 2
 
 
+@pytest.mark.slow
 def test_writing_again_changes_nothing(tmp_path):
     every_outcome(tmp_path).write()
     write_report([tmp_path], tmp_path)

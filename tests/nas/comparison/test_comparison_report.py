@@ -38,6 +38,7 @@ def test_the_summary_says_what_matters_most(tmp_path):
     assert lines[-1].startswith(f"Pairwise tests at 2, 4 evaluations: {untestable}; run more")
 
 
+@pytest.mark.slow
 def test_writing_again_changes_nothing(tmp_path):
     write_manifest(tmp_path, ["a"], 1)
     study(tmp_path, "a", 0, [(90, 80)] * 4)
