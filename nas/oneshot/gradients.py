@@ -67,7 +67,7 @@ def second_order(train: Loss, valid: Loss, alphas: Sequence[Tensor], optimizer: 
         _step(optimizer, weights, first_order(train, weights))
         slopes = first_order(valid, [*alphas, *weights])
         direction = slopes[len(alphas) :]
-        length = float(torch.stack(torch._foreach_norm(direction)).norm())
+        length = float(torch.stack([part.norm() for part in direction]).norm())
         if length == 0.0:
             return slopes[: len(alphas)]
         radius = RADIUS / length
@@ -84,12 +84,12 @@ def second_order(train: Loss, valid: Loss, alphas: Sequence[Tensor], optimizer: 
 def _step(optimizer: SGD, weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> None:
     """What the optimizer would do, without touching its momentum."""
     group = optimizer.param_groups[0]
-    updates = list(torch._foreach_add(slopes, weights, alpha=group["weight_decay"]))
-    for weight, update in zip(weights, updates, strict=True):
+    for weight, slope in zip(weights, slopes, strict=True):
+        update = slope + group["weight_decay"] * weight
         buffer = optimizer.state[weight].get("momentum_buffer") if weight in optimizer.state else None
         if buffer is not None:
-            update.add_(buffer, alpha=group["momentum"])
-    torch._foreach_add_(weights, updates, alpha=-group["lr"])
+            update = update + group["momentum"] * buffer
+        weight.sub_(update, alpha=group["lr"])
 
 
 def _slopes_at(
@@ -101,11 +101,12 @@ def _slopes_at(
     """Gradient of the loss in the alphas at the weights start + scale * direction."""
     start, direction, scale = move
     with torch.no_grad():
-        torch._foreach_copy_(weights, start)
-        torch._foreach_add_(weights, direction, alpha=scale)
+        for weight, origin, part in zip(weights, start, direction, strict=True):
+            weight.copy_(origin).add_(part, alpha=scale)
     return first_order(loss, alphas, weights)
 
 
 @torch.no_grad()
 def _put(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    torch._foreach_copy_(weights, values)
+    for weight, value in zip(weights, values, strict=True):
+        weight.copy_(value)

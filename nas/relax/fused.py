@@ -52,7 +52,7 @@ class FusedCell(Relaxed):
     def _add(
         self, number: int, values: list[Tensor], added: dict[int, list[Tensor]], statistics: Statistics
     ) -> None:
-        """To later nodes, what they read from the value of that number, and from inputs after the last one."""
+        """To later nodes what they read from the value of that number; from inputs after the last of them."""
         for wave in self.plan.waves_of(number):
             run = WaveRun(wave, self.board, [values[source] for source in wave.sources], statistics)
             for target, value in zip(wave.targets, run.outputs(), strict=True):
@@ -61,7 +61,7 @@ class FusedCell(Relaxed):
             added[target].append(module(values[source]))
 
     def _is_soft(self) -> bool:
-        """Whether all options compute by weights, with the statistics of the batch and without dropped paths."""
+        """Whether all options compute, with the statistics of the batch and without dropped paths."""
         if self.board.plain or not all(norm.training for norm in self.plan.norms):
             return False
         weights = [self.board.weights[hole] for wave in self.plan.waves for hole in wave.holes]

@@ -14,15 +14,32 @@ O of its output, K = E C; H, W sides. Maps are in channels-last order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from nas.errors import RelaxError
+
 _LAST = torch.channels_last
+
+Backward: TypeAlias = Callable[..., tuple[Tensor | None, ...]]
+
+
+def _first_order(backward: Backward) -> Backward:
+    """A backward pass that says so when it is to be differentiated; torch's own check misses some graphs."""
+
+    @wraps(backward)
+    def checked(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise RelaxError("cells: fused ones have no second derivatives; take them within net.plain()")
+        return backward(ctx, *gradients)
+
+    return checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +60,17 @@ class Depthwise(torch.autograd.Function):
         return depthwise(x, kernels, geometry)
 
     @staticmethod
-    @once_differentiable
+    @_first_order
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, kernels = ctx.saved_tensors
         return *_depthwise_gradients(ctx, x, kernels, g), None
 
 
 class Pixels(torch.autograd.Function):
-    """Every other row and column of maps (N, K, H, W), from the first or the second on, with zeros where none is.
+    """Every other row and column of maps (N, K, H, W), from the first (0) or the second (1) on.
 
-    Either way half the sides, rounded up. Gradients stay in channels-last order.
+    Either way half the sides, rounded up, with zeros where there is none. Gradients stay in channels-last
+    order, which those of a slice do not.
     """
 
     @staticmethod
@@ -69,7 +87,7 @@ class Pixels(torch.autograd.Function):
         return found.contiguous(memory_format=_LAST)
 
     @staticmethod
-    @once_differentiable
+    @_first_order
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
         found = torch.empty(ctx.shape, dtype=g.dtype, device=g.device, memory_format=_LAST).zero_()
         part = found[:, :, ctx.first :: 2, ctx.first :: 2]
@@ -78,7 +96,7 @@ class Pixels(torch.autograd.Function):
 
 
 class HalfSeparable(torch.autograd.Function):
-    """Maps (N, K, H, W) to sums (N, T O, H', W'); also mean and unbiased variance (E O,) that are divided out.
+    """Maps (N, K, H, W) to sums (N, T O, H', W'); also mean and unbiased variance (E O,) of what is summed.
 
     Arguments: x; kernels (K, 1, k, k); geometry; point (T, S, O, C); share (T, S) of each edge in the sum of
     its target; eps of the normalisation. Mean and variance are not differentiable.
@@ -91,6 +109,8 @@ class HalfSeparable(torch.autograd.Function):
         targets, sources, _, channels = point.shape
         d = depthwise(x, kernels, geometry)
         mean, count = d.mean((0, 2, 3)), d.numel() // d.shape[1]
+        if count < 2:  # as torch's own normalisation
+            raise ValueError(f"Expected more than 1 value per channel when training, got {tuple(d.shape)}")
         d.sub_(mean[:, None, None])
         covariance = _products(d, d, targets * sources).view(targets, sources, channels, channels) / count
         projected = point @ covariance
@@ -101,14 +121,16 @@ class HalfSeparable(torch.autograd.Function):
         ctx.geometry = geometry
         ctx.save_for_backward(x, kernels, point, share, d, projected, inverse)
         mean = (point @ mean.view(targets, sources, channels, 1)).flatten()
-        variance = variance.flatten() * (count / max(1, count - 1))
+        variance = variance.flatten() * (count / (count - 1))
         ctx.mark_non_differentiable(mean, variance)
         ctx.set_materialize_grads(False)
         return out, mean, variance
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    @_first_order
+    def backward(ctx: Any, g: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+        if g is None:
+            return (None,) * 6
         x, kernels, point, share, d, projected, inverse = ctx.saved_tensors
         targets, sources, width, channels = point.shape
         g = g.contiguous(memory_format=_LAST)

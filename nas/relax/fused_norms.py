@@ -22,7 +22,7 @@ class Statistics:
         self._variances: list[Tensor] = []
 
     def normalised(self, x: Tensor, norms: Sequence[nn.BatchNorm2d]) -> Tensor:
-        """Maps (N, K, H, W) over their mean and deviation; if K is less than the norms have, these share it."""
+        """Maps (N, K, H, W) less their mean, over their deviation; K as in `add`."""
         channels = x.shape[1]
         like = norms[0].running_mean
         assert like is not None, "the plan asks for running statistics"
@@ -32,7 +32,7 @@ class Statistics:
         return found
 
     def add(self, norms: Sequence[nn.BatchNorm2d], mean: Tensor, variance: Tensor) -> None:
-        """Mean and unbiased variance (K,) of channels, norm by norm, repeated as often as there are more norms."""
+        """Mean and unbiased variance (K,) of channels, norm by norm, over and over until all have theirs."""
         width = norms[0].num_features
         times = len(norms) * width // len(mean)
         self._norms += norms
@@ -49,5 +49,5 @@ class Statistics:
         for momentum, found in rows.items():
             norms, means, variances = zip(*found, strict=True)
             running = [norm.running_mean for norm in norms] + [norm.running_var for norm in norms]
-            torch._foreach_lerp_(running, [*means, *variances], momentum)
-            torch._foreach_add_([norm.num_batches_tracked for norm in norms], 1)
+            torch._foreach_lerp_(running, [*means, *variances], momentum)  # type: ignore[attr-defined]
+            torch._foreach_add_([norm.num_batches_tracked for norm in norms], 1)  # type: ignore[attr-defined]

@@ -48,7 +48,7 @@ class Wave:
         sources: values that are read.
         targets: values that are added to.
         holes: of each edge.
-        groups: the options, those of one kind next to each other.
+        groups: the options.
     """
 
     sources: tuple[int, ...]
@@ -130,9 +130,8 @@ def _signature(module: Mixed) -> object:
 
 
 def _groups(edges: Sequence[Mixed]) -> Iterator[Group]:
-    columns = [(kind_of(option), i) for i, option in enumerate(edges[0].options)]
-    for kind, i in sorted(columns):
-        yield Group(kind, i, tuple(edge.options[i] for edge in edges))
+    for i, option in enumerate(edges[0].options):
+        yield Group(kind_of(option), i, tuple(edge.options[i] for edge in edges))
 
 
 def kind_of(module: nn.Module) -> Kind:

@@ -1,8 +1,8 @@
 """One wave of edges of a cell: every option for all edges by a few calls.
 
-Shapes: N images, T targets, S sources, E = T S edges, target by target; C channels of a source, O of a target;
-H, W sides of the sources. Maps are in channels-last order. Of the channels of several edges those of the
-first edge come first.
+Shapes: N images, T targets, S sources, E = T S edges, target by target; C channels of a source, O of a
+target; H, W sides of the sources, H', W' of the targets. Maps are in channels-last order. Of the channels of
+several edges those of the first edge come first.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ class WaveRun:
         self._wave, self._sources, self._statistics = wave, sources, statistics
         self._targets, self._count = len(wave.targets), len(sources)
         rows = [board.weights[hole].values for hole in wave.holes]
-        shares = torch.stack(rows).view(self._targets, self._count, -1)  # type: ignore[arg-type]
-        self._shares = shares.unbind(2)  # of each option (T, S)
-        self._x = torch.cat(list(sources), 1).contiguous(memory_format=_LAST)  # (N, S C, H, W)
-        self._own = _own_functions(self._x)
+        x = torch.cat(list(sources), 1) if self._count > 1 else sources[0]
+        self._x = x.contiguous(memory_format=_LAST)  # (N, S C, H, W)
+        self._own = _own_functions(x)
+        shares = torch.stack(rows).to(x.dtype)  # type: ignore[arg-type]
+        self._shares = shares.view(self._targets, self._count, -1).unbind(2)  # of each option (T, S)
 
     def outputs(self) -> Sequence[Tensor]:
         """What the wave adds to each target, (N, O, H', W')."""

@@ -48,7 +48,7 @@ def test_weights_count_once_and_not_with_what_is_kept():
 
 def test_too_little_memory_is_said_in_one_line(monkeypatch):
     state, data, settings = state_of(CHOICES)
-    needed = round(1.25 * memory.step_bytes(state, data, settings))
+    needed = round(1.5 * memory.step_bytes(state, data, settings))
     monkeypatch.setattr(memory, "available_bytes", lambda device: needed)
     memory.check_memory(state, data, settings)
     monkeypatch.setattr(memory, "available_bytes", lambda device: needed - 1)
