@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from cluster.ray_executor import RayExecutor
-from tests.cluster.kit import SMALL, both_modes
+from tests.cluster.kit import SMALL, tasks_slowly
 from tests.cluster.local_ray import local_ray  # noqa: F401
 from tests.nas.test_works import Chain, study, works_of
 
 
 @pytest.mark.usefixtures("local_ray")
-@both_modes
+@tasks_slowly
 def test_works_run_on_ray(tmp_path, mode):
     study(tmp_path, Chain(), executor=RayExecutor(**SMALL, mode=mode)).run()
     assert [row.reason for row in works_of(tmp_path)] == [None] * 3

@@ -114,6 +114,7 @@ def test_values_gradients_and_statistics_are_those_of_the_modules_one_by_one(nam
     assert all(found[2][key] == 1 for key in moved)
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([0.1, 1.0, 4.0]), side=st.sampled_from([8, 6]))
 def test_any_weights_give_the_same_values_and_gradients(seed, scale, side):
@@ -244,7 +245,7 @@ def test_depthwise_convolution_by_differences_and_by_torch(sides, side, geometry
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
-@pytest.mark.parametrize("sides", SIDES[:3])
+@pytest.mark.parametrize("sides", [pytest.param(SIDES[0], marks=pytest.mark.slow), *SIDES[1:3]])
 def test_half_a_separable_convolution_by_differences_and_by_torch(sides, geometry):
     targets, sources, channels, width = 2, 2, 2, 3
     x = maps(3, targets * sources * channels, *sides)

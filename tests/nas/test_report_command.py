@@ -99,6 +99,7 @@ def test_the_module_runs_as_a_command(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_is_no_fault(tmp_path):
     read, write = os.pipe()
     os.close(read)

@@ -24,7 +24,7 @@ def apart(one, other):
     return max(float((a - b).norm() / b.norm()) for a, b in pairs)
 
 
-@pytest.mark.parametrize("second_order", [False, True])
+@pytest.mark.parametrize("second_order", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_steps_equal_those_of_the_plain_implementation(second_order):
     plain = BaselineSearch(SHAPE, dtype=torch.float64)
     ours = PlatformSearch(SHAPE, side=SIDE, dtype=torch.float64)

@@ -199,6 +199,7 @@ def test_bad_options_are_errors_in_one_line(options: dict[str, Any], message: st
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_threads_and_warnings_are_left_as_they_are() -> None:
     code = (
         "import torch; before = torch.get_num_threads(), torch.backends.cudnn.benchmark\n"

@@ -32,6 +32,7 @@ def torchvision_of(tmp_path: Path):
     return run
 
 
+@pytest.mark.slow
 def test_missing_operators_are_declared_and_the_import_repeated_from_the_start(torchvision_of) -> None:
     source = (
         "from . import part\n"
