@@ -39,6 +39,20 @@ class Origin:
     seed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The best completed search trial: rank and number order candidates, ties go to the earlier one."""
+
+    order: tuple[tuple[float, float], int]
+    suggestion: Suggestion
+    digest: str
+    value: float
+
+    @property
+    def number(self) -> int:
+        return self.order[1]
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
     """A trial that is not over.

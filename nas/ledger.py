@@ -7,33 +7,18 @@ exactly where the interrupted one stood. Nothing here asks, evaluates or writes.
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from nas.cache import CacheKey, FunctionalCache, Hashed, Hit, Miss, Partial, Pending
-from nas.entry import Entry, Origin, State
+from nas.entry import Chosen, Entry, Origin, State
 from nas.errors import EvaluationError
 from nas.evaluation import Evaluation, Fidelity, Objective, Stage
 from nas.hash_jobs import Memo
-from nas.searcher import Suggestion
 from nas.states import NEEDED
 from nas.store import rank
 
 # How executors word what an evaluator raised on purpose: the set-up is at fault, not the candidate.
 _FAULT = f"{EvaluationError.__name__}: "
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The best completed search trial: rank and number order candidates, ties go to the earlier one."""
-
-    order: tuple[tuple[float, float], int]
-    suggestion: Suggestion
-    digest: str
-    value: float
-
-    @property
-    def number(self) -> int:
-        return self.order[1]
 
 
 class Ledger:

@@ -16,6 +16,7 @@ from nas.caching.lookups import Lookup, lookups_of
 from nas.errors import StoreError
 from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status, failure
 from nas.eventlog import FILE_NAME, EventLog, encode, read_events
+from nas.numbering import FIRST_TRIAL, stage_of, trial_label
 
 __all__ = [
     "FIRST_TRIAL",
@@ -31,15 +32,6 @@ __all__ = [
     "stage_of",
     "trial_label",
 ]
-
-# The n-th suggestion of the searcher is trial n, whatever runs beside it and however often the study is
-# continued; the other stages count from their own first number, so their seeds depend on no timing.
-FIRST_TRIAL: Mapping[Stage, int] = {
-    Stage.SEARCH: 0,
-    Stage.BASELINE: 10_000_000,
-    Stage.FINAL: 20_000_000,
-    Stage.SUPERNET: 30_000_000,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +153,6 @@ class StudyRecord:
 
     def _completed_search(self) -> Iterator[TrialRow]:
         return (row for row in self.trials if row.stage is Stage.SEARCH and row.ok)
-
-
-def stage_of(number: int) -> Stage:
-    """The stage that a trial of this number belongs to."""
-    return max((s for s in Stage if FIRST_TRIAL[s] <= number), key=FIRST_TRIAL.__getitem__)
-
-
-def trial_label(number: int) -> str:
-    """A trial's stage and its number within it, e.g. "search 12"."""
-    stage = stage_of(number)
-    return f"{stage.value} {number - FIRST_TRIAL[stage]}"
 
 
 def rank(
