@@ -19,6 +19,8 @@ from tests.cluster.local_ray import local_ray
 
 __all__ = ["local_ray"]
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Work:

@@ -71,6 +71,7 @@ def test_a_busy_driver_neither_kills_nor_repeats_what_has_ended(tmp_path):
     assert set(starts(diary).values()) == {1}
 
 
+@pytest.mark.slow
 def test_short_trials_are_queued_ahead_and_long_ones_are_not(shared):  # noqa: F811
     run(shared, *[("value", 1.0)] * 12)
     assert shared.capacity == 4

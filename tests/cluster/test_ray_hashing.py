@@ -54,6 +54,7 @@ def test_a_study_hashes_in_its_workers_and_trains_equal_candidates_once(tmp_path
     assert all(0.05 <= event["seconds"] < 10 for event in by_workers)
 
 
+@pytest.mark.slow
 @needs_ray
 @tasks_slowly
 def test_a_hash_that_hangs_or_kills_its_worker_is_no_end_of_the_search(tmp_path, mode):

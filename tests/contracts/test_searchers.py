@@ -79,6 +79,7 @@ def test_seed_and_order_of_tells_determine_the_asks(name, space):
     assert asks(name, space, seed=8) != asks(name, space, seed=7)
 
 
+@pytest.mark.slow
 @each_searcher
 @each_space
 def test_global_random_state_is_neither_read_nor_changed(name, space):
@@ -92,7 +93,7 @@ def test_global_random_state_is_neither_read_nor_changed(name, space):
 
 @each_searcher
 @each_space
-@pytest.mark.parametrize("order", range(3))
+@pytest.mark.parametrize("order", [0, *(pytest.param(order, marks=pytest.mark.slow) for order in (1, 2))])
 def test_every_suggestion_is_in_the_space(name, space, order):
     suggested = list(drive(make(name, space), order=order))
     assert suggested

@@ -39,7 +39,7 @@ def recounted(run):
     return found, len(asked)
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_the_report_counts_what_the_log_shows(tmp_path, shared_data, workers):
     result = table_run(tmp_path, shared_data, workers)
     assert result.status == 0, result.err

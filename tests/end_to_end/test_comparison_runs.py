@@ -92,6 +92,7 @@ def test_the_report_of_a_comparison(place):
     assert [name for name in found if name.endswith(".csv")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

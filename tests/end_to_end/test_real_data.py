@@ -28,6 +28,7 @@ def test_original_cifar10_images(tmp_path, shared_data):
     assert max(accuracies(tmp_path)) > 15
 
 
+@pytest.mark.slow
 def test_nasbench201_as_it_stands(tmp_path, shared_data):
     path = shared_data / "nasbench201_cifar10.csv.gz"
     result = command(f"+experiment=nasbench201 evaluator.path={path} run.dir=run", tmp_path)

@@ -103,6 +103,7 @@ def test_every_key_is_explained_in_the_help():
             assert key in REGISTRIES or (f"{key}.{inner}" if inner else key) in help_text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(ROUNDS)))
 def test_every_option_composes_with_an_experiment_as_it_does_alone(number):
     chosen, experiment = choices(ROUNDS[number]), EXPERIMENTS[number % len(EXPERIMENTS)]

@@ -84,7 +84,7 @@ def test_different_functions_have_different_digests():
         assert digest(first) != digest(second)
 
 
-@pytest.mark.parametrize("units", [UNITS, SPACE], ids=["one unit", "two"])
+@pytest.mark.parametrize("units", [UNITS, pytest.param(SPACE, marks=pytest.mark.slow)], ids=["one", "two"])
 def test_activations_of_one_digest_agree_elsewhere(units):
     rng, classes = np.random.default_rng(0), defaultdict(dict)
     for _ in range(600):
@@ -100,6 +100,7 @@ def test_activations_of_one_digest_agree_elsewhere(units):
             np.testing.assert_allclose(other, values[0], rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_equal_normal_forms_are_equal_functions():
     """The canonical hash joins nothing that the functional one tells apart."""
     rng, canonical, classes = np.random.default_rng(2), CanonicalHasher(), defaultdict(set)

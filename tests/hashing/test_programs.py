@@ -221,6 +221,7 @@ def test_programs_of_one_digest_update_alike():
             torch.testing.assert_close(updates(other, seed=1), first, rtol=1e-6, atol=1e-9, equal_nan=True)
 
 
+@pytest.mark.slow
 def test_programs_that_update_differently_have_different_digests():
     """No false merge among 2,000 pairs of a program and its mutant."""
     rng, compared, few = np.random.default_rng(1), 0, space(max_statements=4)

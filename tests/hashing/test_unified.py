@@ -108,6 +108,7 @@ def test_on_a_table_the_lowest_fidelity_counts(tmp_path):
     assert len({full.hash(from_benchmark_string(nasbench201(), cell)).digest for cell in cells[:3]}) == 3
 
 
+@pytest.mark.slow
 def test_few_bits_collide_on_the_real_table(shared_data):
     """As in the paper: coarse hashes join many models, seven bits and more hardly any."""
     section = {

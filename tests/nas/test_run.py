@@ -200,6 +200,7 @@ def test_as_a_process_a_mistake_is_one_line_and_status_2(tmp_path):
     assert files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_missing_data_without_a_network_are_said_within_seconds(tmp_path):
     # a proxy that refuses every connection stands for the missing network
     process = start("+experiment=cifar10", tmp_path, https_proxy="http://127.0.0.1:9", no_proxy="")

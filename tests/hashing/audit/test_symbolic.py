@@ -127,6 +127,7 @@ def same_partition(chosen: list[Cell], reading: tuple[str, str], seed: int) -> N
     assert len(pairs) == len(set(numbers.values())) == len(set(keys.values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reading", READINGS, ids=" ".join)
 def test_classes_are_those_of_brute_force_on_random_cells(reading: tuple[str, str]) -> None:
     distinct = sorted(set(map(pruned, cells())), key=repr)

@@ -62,6 +62,7 @@ def test_a_comparison_of_which_nothing_ran_yet_has_a_report(tmp_path):
     assert "a: all studies not there." in written.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "state",
     [
