@@ -6,9 +6,10 @@ Eigenvalue: Zela et al. 2020, "Understanding and Robustifying Differentiable Arc
 (https://arxiv.org/abs/1909.09656), the largest one of the validation loss' Hessian in the architecture
 weights, and DARTS-ES' stop by its growth.
 
-Deviations. Both rules on skips hold for every cell, not for normal cells alone; a cell is what one definition
-names. DARTS+ is not asked in the first fifth of the epochs that train alphas, where their order is still that
-of their initial values, and stops after three epochs with too many skips, as an order may change again.
+Deviations. Both rules on skips (`skip_limit`, `skip_stop`) hold for every cell, not for normal cells alone;
+a cell is what one definition names. DARTS+ is not asked in the first fifth of the epochs that train alphas,
+where their order is still that of their initial values, and stops after three epochs with too many skips, as
+an order may change again.
 The Hessian's products are central differences of gradients, so that operations need no second derivative, and
 Lanczos' iteration replaces the full matrix.
 """
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 PATIENCE = 3  # epochs with too many skips after which a search stops
 WINDOW = 5  # epochs that an eigenvalue is averaged over, and looked back at
 GROWTH = 0.75  # ratio of the earlier mean to the present one under which DARTS-ES stops
+_UNWANTED = 1e-200  # factor on the strength of zero: it is less than any other
 _WIDTH = 1e-2  # length of the move of the alphas in a central difference
 _PRODUCTS = 12  # of the Hessian with a direction, at most
 _TOLERANCE = 1e-4  # share of a product that is new, under which nothing more is to be found
@@ -74,12 +76,15 @@ def limited_choice(
 ) -> Architecture:
     """The heaviest architecture with at most `limit` skips in a cell; the weakest skips give way.
 
-    Where a hole has nothing but skips, there may be more.
+    A hole takes zero only where it has nothing else: before a normalisation, the weight of zero scales the
+    others and changes nothing (Liu et al. 2019, section 2.4). A hole of nothing but skips keeps one.
 
     Raises:
         DeadEndError: the constraints of the space refuse what is near.
     """
     left = [each.copy() for each in strengths]
+    for hole in holes:
+        left[hole.number][list(hole.zeros)] *= _UNWANTED
     while True:
         architecture = heaviest(space, holes, gates, left)
         found = taken_skips(space, holes, gates, architecture)
@@ -97,14 +102,14 @@ def limited_choice(
 
 def too_many_skips(curve: Sequence[Mapping[str, float]], settings: OneShotSettings) -> str | None:
     """Why DARTS+ stops after the last epoch of the curve, if it does."""
-    limit, latest, begun = settings.skip_limit, curve[-PATIENCE:], settings.alpha_from
+    limit, latest, begun = settings.skip_stop, curve[-PATIENCE:], settings.alpha_from
     early = 5 * (latest[0]["epoch"] - begun) < settings.epochs - begun
     if limit is None or early or len(latest) < PATIENCE:
         return None
     if not all(row.get("skips", 0) > limit for row in latest):
         return None
     last = latest[-1]
-    return f"epoch {last['epoch']:.0f}: a cell has {last['skips']:.0f} skips, more than skip_limit = {limit}"
+    return f"epoch {last['epoch']:.0f}: a cell has {last['skips']:.0f} skips, more than skip_stop = {limit}"
 
 
 def eigenvalue_grew(eigenvalues: Sequence[float]) -> str | None:

@@ -60,7 +60,8 @@ def measured_half(state: OneShot, settings: OneShotSettings) -> Tensor:
 def _most_skips(state: OneShot) -> int:
     """Most skips in a cell of the present choice, skips not limited."""
     net = state.supernet
-    choice = collapse.heaviest(state.space, net.holes, net.gates, state.weighting.strengths(state.alphas))
+    strengths = state.weighting.strengths(state.alphas)
+    choice = collapse.limited_choice(state.space, net.holes, net.gates, strengths, limit=None)
     found = collapse.taken_skips(state.space, net.holes, net.gates, choice)
     return max(collapse.skips_by_cell(found).values(), default=0)
 

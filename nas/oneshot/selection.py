@@ -1,7 +1,7 @@
 """Which architecture a search chooses in the end.
 
-- argmax: the heaviest options, Liu et al. 2019 (https://arxiv.org/abs/1806.09055), section 2.4, with P-DARTS'
-  limit on skips (`collapse.py`).
+- argmax: the heaviest options but zero, Liu et al. 2019 (https://arxiv.org/abs/1806.09055), section 2.4, with
+  P-DARTS' limit on skips (`collapse.py`). The authors of NAS-Bench-201 let `none` be chosen too.
 - perturbation: DARTS-PT, Wang et al. 2021, "Rethinking Architecture Selection in Differentiable NAS"
   (https://arxiv.org/abs/2108.04392), algorithm 1: hole by hole in random order, the option whose removal
   costs the supernet most validation accuracy; then, node by node, inputs go whose removal costs least until
@@ -25,6 +25,7 @@ from nas.oneshot.measuring import measure_supernet
 from nas.oneshot.rows import measured_half
 from nas.oneshot.search import OneShot
 from nas.oneshot.settings import OneShotSettings
+from nas.relax.choices import heaviest
 from nas.relax.grid_net import GridSupernet
 from nas.relax.holes import Gate, Hole
 from nas.relax.modules import Weight, all_active, constant
@@ -57,7 +58,7 @@ def choose(state: OneShot, data: DeviceData, settings: OneShotSettings) -> Archi
     if settings.selection == "argmax":
         return limited_choice(state.space, net.holes, net.gates, strengths, settings.skip_limit)
     strengths = _Perturbation(state, data, settings, strengths).strengths()
-    return limited_choice(state.space, net.holes, net.gates, strengths, None)
+    return heaviest(state.space, net.holes, net.gates, strengths)
 
 
 class _Perturbation:

@@ -43,9 +43,10 @@ _RULES = {
     "alpha_from": within(0),
     "selection": one_of("argmax", "perturbation", *PATHS),
     "skip_limit": within(0),
+    "skip_stop": within(0),
     "limit_steps": within(1),
 }
-_OPTIONAL = ("skip_limit", "limit_steps")  # None: off
+_OPTIONAL = ("skip_limit", "skip_stop", "limit_steps")  # None: off
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,8 @@ class OneShotSettings:
     selection: str = "argmax"  # or perturbation; of a grid longest_path, top_down or bottom_up
     grid: bool = False  # one softmax over all steps of a choice, from every shape (`nas.relax.slabs`)
     skip_light: bool = False  # steps of a grid of weight at most 1/N^2, of N, do not compute
-    skip_limit: int | None = (
-        2  # skips in a cell; more stop the search, and the choice has none more; None: off
-    )
+    skip_limit: int | None = 2  # skips in a cell of the choice at most; None: no limit
+    skip_stop: int | None = None  # skips in a cell beyond which a search stops; None: it goes on
     eigenvalue: bool = False  # of the loss' Hessian in the alphas, each epoch, and the stop by it
     limit_steps: int | None = None  # steps of an epoch, for small runs; None: no limit
 
@@ -120,7 +120,8 @@ class OneShotSettings:
                 name = "skip_light" if self.skip_light else "selection"
                 raise _refused("grid", f"true with {name} = {getattr(self, name)!r}", False)
             return
-        allowed = {"weighting": OF_GRIDS, "selection": PATHS, "partial": (1,), "skip_limit": (None,)}
+        allowed = {"weighting": OF_GRIDS, "selection": PATHS, "partial": (1,)}
+        allowed |= {"skip_limit": (None,), "skip_stop": (None,)}
         for name, values in allowed.items():
             if getattr(self, name) not in values:
                 listed = " or ".join(map(str, values))

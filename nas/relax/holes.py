@@ -27,6 +27,7 @@ class Hole:
         options: what there is to choose from, as text; of an edge the first one is none.
         kind: "depth" chooses the number of copies of a repeat, "edge" see above, "slab" see `slabs.py`.
         skips: options that hand on what comes in.
+        zeros: options that give zero, none of an edge included.
     """
 
     number: int
@@ -35,6 +36,7 @@ class Hole:
     options: tuple[str, ...]
     kind: Kind
     skips: tuple[int, ...] = ()
+    zeros: tuple[int, ...] = ()
 
     def taken(self, option: int) -> int:
         """What a derivation takes for an option: its number, or the value of a number."""
@@ -69,12 +71,15 @@ class Holes:
         return iter(self._found.values())
 
     def get(
-        self, kind: Kind, key: Key, label: str, options: tuple[str, ...], skips: tuple[int, ...] = ()
+        self, kind: Kind, key: Key, label: str, options: tuple[str, ...], *marks: tuple[int, ...]
     ) -> Hole:
-        """The hole of that key, made where it is new: copies of a definition share theirs."""
+        """The hole of that key, made where it is new: copies of a definition share theirs.
+
+        Marks are skips and zeros.
+        """
         found = self._found.get((kind, key))
         if found is None:
-            found = Hole(len(self._found), key, label, options, kind, skips)
+            found = Hole(len(self._found), key, label, options, kind, *marks)
             self._found[kind, key] = found
         return found
 

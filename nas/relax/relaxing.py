@@ -112,8 +112,8 @@ class Relaxing:
         texts = tuple(shorten(str(child.term), 60) for child in children)
         options = tuple(self.part(place.at(child)) for child in children)
         self._check_cells(place, options)
-        skips = tuple(i for i, child in enumerate(children) if _is_skip(child.term))
-        hole = self.holes.get("choice", place.key, place.site.label, texts, skips)
+        marks = _marks([child.term for child in children])
+        hole = self.holes.get("choice", place.key, place.site.label, texts, *marks)
         picks = tuple(((hole.number, i),) for i in range(len(options)))
         return MixedPart(self._board, picks, options, place.site.label)
 
@@ -263,11 +263,11 @@ class Relaxing:
             reason = "a gated node needs equal choices of operations for all inputs, without further holes"
             raise self._refused(place, reason)
         texts = ("none", *(shorten(str(each), 60) for each in terms[0]))
-        skips = tuple(i for i, each in enumerate(terms[0], start=1) if _is_skip(each))
+        marks = _marks([Op("zero"), *terms[0]])
 
         def hole(source: int) -> Hole:
             key = Key(place.key.hole, (*place.prefix, -1, source))
-            return self.holes.get("edge", key, f"{place.site.label} from {source}", texts, skips)
+            return self.holes.get("edge", key, f"{place.site.label} from {source}", texts, *marks)
 
         edges = {source: hole(source) for source in sorted({s for each in inputs for s in each})}
         key = values["inputs"].key if "inputs" in values else place.key
@@ -289,5 +289,8 @@ class Relaxing:
         return place.key
 
 
-def _is_skip(term: Term) -> bool:
-    return (isinstance(term, Op) and term.name in _SKIPS) or term == Seq(())
+def _marks(options: list[Term]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Which options are skips, which are zero."""
+    names = ["skip" if each == Seq(()) else each.name if isinstance(each, Op) else "" for each in options]
+    skips = tuple(i for i, name in enumerate(names) if name in _SKIPS)
+    return skips, tuple(i for i, name in enumerate(names) if name == "zero")

@@ -185,6 +185,7 @@ def test_the_comparisons_are_those_of_the_documentation():
         "digits_one_shot",
         "fashion_one_shot",
         "nasbench201_cache",
+        "nasbench201_collapse",
         "nasbench201_compare",
         "nasbench201_one_shot",
         "nasbench201_pareto",

@@ -70,6 +70,17 @@ def test_a_choice_of_nothing_but_skips_ends():
     assert len(skips) == len(net.holes[0].skips) - 1 or len(skips) == 1
 
 
+def test_zero_is_chosen_only_where_there_is_nothing_else():
+    edge = op.zero() | op.skip() | op.conv(kernel=3)
+    net = relax(SearchSpace("zeros", op.stem(width=4) >> edge >> edge >> op.head()), (1, 4, 4), 3)
+    assert [hole.zeros for hole in net.holes] == [(0,), (0,)]
+    strengths = [[0.9, 0.06, 0.04], [0.2, 0.5, 0.3]]
+    assert [limited(net, strengths, limit)[0] for limit in (None, 1, 0)] == [[1, 1], [2, 1], [2, 2]]
+    empty = SearchSpace("empty", op.stem(width=4) >> (op.zero() | op.skip()) >> op.head())
+    assert limited(relax(empty, (1, 4, 4), 3), [[0.9, 0.1]], 0)[0] == [0]
+    assert all(hole.zeros == (0,) for hole in GATED.holes), "none of an edge"
+
+
 def test_skips_that_a_shallower_network_leaves_out_do_not_count():
     from nas.dsl import repeat
 
@@ -98,8 +109,8 @@ def test_a_cell_is_the_definition_that_a_hole_stands_in():
 )
 def test_search_stops_at_too_many_skips_from_a_fifth_of_its_epochs_on(epoch, skips, limit, stops):
     curve = [{"epoch": epoch - 2 + i, "skips": skips} for i in range(3)]
-    reason = too_many_skips(curve, OneShotSettings(epochs=50, skip_limit=limit))
-    expected = f"epoch {epoch}: a cell has {skips} skips, more than skip_limit = {limit}"
+    reason = too_many_skips(curve, OneShotSettings(epochs=50, skip_stop=limit))
+    expected = f"epoch {epoch}: a cell has {skips} skips, more than skip_stop = {limit}"
     assert reason == (expected if stops else None)
 
 
@@ -115,7 +126,7 @@ def test_search_stops_at_too_many_skips_from_a_fifth_of_its_epochs_on(epoch, ski
 )
 def test_too_many_skips_have_to_last(skips, epoch, begun, stops):
     curve = [{"epoch": epoch - len(skips) + 1 + i, "skips": each} for i, each in enumerate(skips)]
-    settings = OneShotSettings(epochs=50, alpha_from=begun, skip_limit=2)
+    settings = OneShotSettings(epochs=50, alpha_from=begun, skip_stop=2)
     assert (too_many_skips(curve, settings) is not None) == stops
 
 

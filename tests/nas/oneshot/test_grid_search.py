@@ -121,6 +121,7 @@ def test_a_search_learns_and_tells_the_steps_apart():
         ),
         ({"selection": "argmax"}, r'"selection": expected longest_path or top_down or bottom_up with grid'),
         ({"weighting": "gumbel"}, r'"weighting": expected softmax or max_w with grid = true, got \'gumbel\''),
+        ({"skip_stop": 2}, r'"skip_stop": expected None with grid = true, got 2'),
         ({"skip_limit": 2}, r'"skip_limit": expected None with grid = true, got 2'),
         ({"partial": 4}, r'"partial": expected 1 with grid = true, got 4'),
     ],

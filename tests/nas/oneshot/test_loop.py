@@ -201,10 +201,10 @@ def test_a_validation_loss_that_is_not_finite_ends_it(monkeypatch):
 
 def test_too_many_skips_stop_a_search(monkeypatch):
     monkeypatch.setattr(rows, "_most_skips", lambda state: 3)
-    state = searched(small(epochs=10, skip_limit=2))
+    state = searched(small(epochs=10, skip_stop=2))
     assert state.epoch == 4, "the third epoch from a fifth of all on"
-    assert state.stopped == "epoch 4: a cell has 3 skips, more than skip_limit = 2"
-    train(state, images(), small(epochs=10, skip_limit=2))
+    assert state.stopped == "epoch 4: a cell has 3 skips, more than skip_stop = 2"
+    train(state, images(), small(epochs=10, skip_stop=2))
     assert state.epoch == 4
 
 
