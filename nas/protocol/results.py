@@ -65,6 +65,7 @@ class VariantTable:
         rows: in the order in which the variants ran; the first one is what the others are held against.
         pairs: agreement of the variants with these positions, the first one earlier.
         notes: what a reader must know; whole sentences.
+        given: how many of the architectures, the first ones, were given, the others drawn; None: all alike.
     """
 
     setting: str
@@ -73,12 +74,21 @@ class VariantTable:
     rows: tuple[VariantRow, ...]
     pairs: Mapping[tuple[int, int], Agreement]
     notes: tuple[str, ...]
+    given: int | None = None
 
 
 def variant_of(run: Run) -> str | None:
     """The variant whose study a run is; None for a run of another kind."""
-    section = run.opened.get("config", {}).get("protocol") or {}
-    return section.get("variant")
+    return _section(run).get("variant")
+
+
+def _section(run: Run) -> Mapping[str, Any]:
+    return run.opened.get("config", {}).get("protocol") or {}
+
+
+def _given(run: Run) -> int | None:
+    random = _section(run).get("random", 0)
+    return run.opened["config"]["budget"]["trials"] - random if random else None
 
 
 def variant_tables(runs: Iterable[Run]) -> tuple[VariantTable, ...]:
@@ -112,9 +122,8 @@ def _table(runs: Sequence[Run]) -> VariantTable:
         for index, (run, name, changes) in enumerate(zip(runs, names, _changes(runs), strict=True))
     )
     objective = runs[0].record.reported
-    return VariantTable(
-        _setting(runs), objective, architectures, rows, pairs, tuple(_notes(runs, rows, objective))
-    )
+    notes = tuple(_notes(runs, rows, objective))
+    return VariantTable(_setting(runs), objective, architectures, rows, pairs, notes, _given(runs[0]))
 
 
 def _check_same_architectures(runs: Sequence[Run]) -> None:

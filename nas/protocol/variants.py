@@ -125,7 +125,9 @@ def _alone(config: Config, name: str, changes: Any, given: Sequence[Architecture
         budget=BudgetSection(len(given)),
         baseline=BaselineSection(0),
         final=FinalSection(0),
-        protocol=ProtocolSection(samples=config.protocol.samples, variant=name),
+        protocol=ProtocolSection(
+            samples=config.protocol.samples, random=config.protocol.random, variant=name
+        ),
         run=RunSection(),
         resume=None,
         dry_run=False,

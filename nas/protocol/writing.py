@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nas.display import format_duration
 from nas.grids import latex_grid, markdown_grid, markdown_list, markdown_text
 from nas.protocol.agreement import Agreement
+from nas.protocol.beside import TITLE, beside_grid
 from nas.protocol.results import VariantRow, VariantTable
 from nas.statistics import format_p
 
@@ -31,13 +32,15 @@ LEAST_DECIMALS = 2
 
 
 def markdown(table: VariantTable) -> str:
-    """Both tables, what the variants are, and the notes."""
+    """All tables, what the variants are, and the notes."""
+    beside = beside_grid(table, _decimals(table))
     return "\n".join(
         [
             f"### {markdown_text(table.setting)}",
             "",
             *markdown_grid(_lines(table)),
             "",
+            *([TITLE, "", *markdown_grid(beside), ""] if beside else []),
             *(
                 ["Kendall's tau (n) of each two variants", "", *markdown_grid(_matrix(table)), ""]
                 if _has_matrix(table)
@@ -55,6 +58,8 @@ def latex(table: VariantTable) -> str:
     parts = [
         latex_grid(f"The same architectures under several protocols: {table.setting}", _lines(table), notes)
     ]
+    if beside := beside_grid(table, _decimals(table)):
+        parts.append(latex_grid(f"{TITLE}: {table.setting}", beside))
     if _has_matrix(table):
         parts.append(latex_grid(f"Kendall's tau (n) of each two variants: {table.setting}", _matrix(table)))
     return "\n".join(parts)

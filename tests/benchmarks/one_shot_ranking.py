@@ -45,7 +45,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--images", required=True, help="an .npz file of images and labels")
+    parser.add_argument("--images", required=True, help="an .npz file of images and labels, or digits")
     parser.add_argument("--table", required=True, help="the table of all cells")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=2)
@@ -55,13 +55,22 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     arguments = parser.parse_args()
     table = Table(arguments.table)
-    options = DataOptions(dataset="npz", root=arguments.images, validation_fraction=0.2, test_fraction=0.01)
-    dataset = load(options)
+    dataset = load(data_options(arguments.images))
     data = resident(dataset, dataset.digest(), resolve("cpu"))
+    drawn = cells(table.space, arguments.cells)
+    truth = [table.accuracy(cell) for cell in drawn]
+    for name in ("parameters", "flops"):
+        print(f"tau of {name}: {kendall_tau([table.values(cell)[name] for cell in drawn], truth):+.2f}")
     print(f"{len(data.train.labels)} training and {len(data.validation.labels)} validation images")
     for method in arguments.methods:
         for seed in range(arguments.seeds):
             print(line(method, seed, data, table, arguments), flush=True)
+
+
+def data_options(images: str) -> DataOptions:
+    if images == "digits":
+        return DataOptions(dataset="digits")
+    return DataOptions(dataset="npz", root=images, validation_fraction=0.2, test_fraction=0.01)
 
 
 class Table:
@@ -77,8 +86,11 @@ class Table:
         self._sorted = np.sort(found)
 
     def accuracy(self, architecture: Any) -> float:
+        return self.values(architecture)["test_accuracy"]
+
+    def values(self, architecture: Any) -> Any:
         own = self.space.architecture_from_json(architecture.to_json())
-        return self._evaluator(Task(0, own)).values["test_accuracy"]
+        return self._evaluator(Task(0, own)).values
 
     def better(self, accuracy: float) -> float:
         """Per cent of 3,000 random cells with more than that."""
@@ -88,7 +100,13 @@ class Table:
 def line(method: str, seed: int, data: Any, table: Table, arguments: argparse.Namespace) -> str:
     options = dict(METHODS[method])
     searcher: Any = SEARCHERS.get(options.pop("name"))
-    given = {"epochs": arguments.epochs, "crop_padding": 2, "alpha_lr": arguments.alpha_lr, **options}
+    given = {
+        "epochs": arguments.epochs,
+        "crop_padding": 1 if arguments.images == "digits" else 2,
+        "flip": arguments.images != "digits",
+        "alpha_lr": arguments.alpha_lr,
+        **options,
+    }
     settings = settings_of(method, searcher.defaults, given)
     space = nasbench201(channels=arguments.channels, cells=1)
     began = time.perf_counter()
@@ -111,12 +129,16 @@ def line(method: str, seed: int, data: Any, table: Table, arguments: argparse.Na
 
 
 def ranks(
-    state: OneShot, data: Any, settings: Any, table: Table, cells: int
+    state: OneShot, data: Any, settings: Any, table: Table, count: int
 ) -> list[tuple[float, float, Any]]:
-    """Accuracy with inherited weights, that of the table, cell; of random cells, the same for all methods."""
-    rng = np.random.default_rng(1)
-    drawn = [sample(state.space, rng) for _ in range(cells)]
+    """Accuracy with inherited weights, that of the table, cell; of the same random cells for all methods."""
+    drawn = cells(state.space, count)
     return [(inherited_accuracy(state, each, data, settings), table.accuracy(each), each) for each in drawn]
+
+
+def cells(space: Any, count: int) -> list[Any]:
+    rng = np.random.default_rng(1)
+    return [sample(space, rng) for _ in range(count)]
 
 
 if __name__ == "__main__":

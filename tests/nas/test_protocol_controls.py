@@ -52,6 +52,31 @@ def test_random_architectures_follow_the_given_ones():
     assert variant.config.budget.trials == 5
 
 
+def test_given_architectures_are_held_against_the_random_ones(tmp_path):
+    variants = {"base": {}, "down": {"evaluator": {"factor": -1.0}}}
+    given = config(variants, architectures=TEXTS[3:], random=6)
+    assert carry_out_protocol(replace(given, run=RunSection(str(tmp_path / "run")))) == 0
+    record = read_study(tmp_path / "run" / "base")
+    values = [row.value("test_accuracy") for row in record.trials]
+    assert values[:2] == [56, 58]
+    text = (tmp_path / "run" / "protocol.md").read_text().split("Given architectures beside random ones")[1]
+    cells = [line.split("|") for line in text.splitlines() if line.count("|") > 3]
+    rows = {line[1].strip(): [cell.strip() for cell in line[2:-1]] for line in cells}
+    mean = sum(values[2:]) / 6
+    assert rows["base"][0] == "57.00 ± 1.41 (2)"
+    assert rows["base"][1].startswith(f"{mean:.2f} ± ")
+    assert rows["base"][2] == f"{100 * (57 - mean) / mean:+.2f}"
+    assert rows["down"][2].startswith("-")
+    latex = (tmp_path / "run" / "protocol.tex").read_text()
+    assert "Given architectures beside random ones" in latex
+
+
+def test_without_random_ones_there_is_no_such_table(tmp_path):
+    given = config({"base": {}, "down": {"evaluator": {"factor": -1.0}}}, architectures=TEXTS)
+    assert carry_out_protocol(replace(given, run=RunSection(str(tmp_path / "run")))) == 0
+    assert "beside random" not in (tmp_path / "run" / "protocol.md").read_text()
+
+
 def test_a_variant_in_another_space_makes_the_same_choices(tmp_path):
     given = config({"base": {}, "other": {"space": {"name": OTHER}}}, architectures=TEXTS)
     assert carry_out_protocol(replace(given, run=RunSection(str(tmp_path / "run")))) == 0

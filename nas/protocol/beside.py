@@ -1,0 +1,58 @@
+"""Given architectures beside random ones of the same study: what choosing them was worth, by variant.
+
+Yang et al. 2020, "NAS evaluation is frustratingly hard" (https://arxiv.org/abs/1912.12522), section 3.1: the
+relative improvement over the average random architecture, here of published architectures. Each is trained
+once, so that the standard deviations hold the noise of training too.
+"""
+
+from __future__ import annotations
+
+import math
+
+from nas.protocol.results import VariantTable
+from nas.statistics import Comparison, compare, format_p
+
+TITLE = "Given architectures beside random ones"
+
+
+def beside_random(table: VariantTable) -> dict[str, Comparison]:
+    """Variant -> given against random architectures; empty for a study of one kind alone."""
+    given = table.given
+    if not given:
+        return {}
+    direction = table.objective.direction
+    return {
+        row.name: compare(row.values[:given], row.values[given:], direction=direction) for row in table.rows
+    }
+
+
+def beside_grid(table: VariantTable, decimals: int) -> list[list[str]]:
+    """Head and lines; none for a study of one kind alone."""
+    found = beside_random(table)
+    head = ["variant", "given", "random", "RI (%)", "95 % interval", "rank test"]
+    return [head, *(_line(name, each, decimals) for name, each in found.items())] if found else []
+
+
+def _line(name: str, found: Comparison, decimals: int) -> list[str]:
+    low, high = found.interval
+    improvement = found.relative_improvement
+    return [
+        name,
+        _mean(found.mean_method, found.std_method, found.n_method, decimals),
+        _mean(found.mean_random, found.std_random, found.n_random, decimals),
+        "" if math.isnan(improvement) else f"{improvement:+.2f}",
+        "" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}",
+        _test(found),
+    ]
+
+
+def _test(found: Comparison) -> str:
+    if math.isnan(found.p):
+        return "not compared"
+    return format_p(found.p) if found.significant() else f"not significant ({format_p(found.p)})"
+
+
+def _mean(mean: float, std: float, n: int, decimals: int) -> str:
+    if not n:
+        return "- (0)"
+    return f"{mean:.{decimals}f}{'' if math.isnan(std) else f' ± {std:.{decimals}f}'} ({n})"
