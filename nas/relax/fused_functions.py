@@ -44,7 +44,7 @@ def _first_order(backward: Backward) -> Backward:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Of a depthwise convolution with "same" padding and an odd kernel; one of both is 1."""
+    """Of a depthwise convolution with "same" padding and an odd kernel; with gradients, one of both is 1."""
 
     stride: int = 1
     dilation: int = 1
@@ -151,6 +151,7 @@ def _depthwise_gradients(
     ctx: Any, x: Tensor, kernels: Tensor, g: Tensor
 ) -> tuple[Tensor | None, Tensor | None]:
     """Of maps and kernels, the first two arguments, where they are asked for."""
+    assert 1 in (ctx.geometry.stride, ctx.geometry.dilation)
     g = g.contiguous(memory_format=_LAST)
     one = _input_gradient(g, x, kernels, ctx.geometry) if ctx.needs_input_grad[0] else None
     return one, _kernel_gradient(x, g, kernels, ctx.geometry) if ctx.needs_input_grad[1] else None
@@ -227,6 +228,9 @@ def _dense_kernel_gradient(x: Tensor, g: Tensor, side: int, stride: int) -> Tens
     for start in range(0, side, 3):
         columns = min(3, side - start)
         left, end = start - ring, start - ring + stride * (g.shape[3] - 1) + columns
+        if left >= x.shape[3] or end <= 0:  # these taps meet nothing but padding
+            parts.append(x.new_zeros(channels, 1, side, columns))
+            continue
         sides = max(0, -left), max(0, end - x.shape[3]), rows, rows
         part = functional.pad(x[..., max(0, left) : max(0, end)], sides).contiguous(memory_format=_LAST)
         kernels, padding = x.new_empty(channels, 1, side, columns), (ring - rows, 0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from torch import nn
 
@@ -150,7 +150,8 @@ def _is_pool(module: nn.Module) -> bool:
 def _is_separable(module: nn.Module) -> bool:
     depthwise = _is_depthwise(module.depthwise1) and _is_depthwise(module.depthwise2)
     pointwise = _is_pointwise(module.pointwise1) and _is_pointwise(module.pointwise2)
-    plain = depthwise and module.depthwise2.stride == (1, 1)  # type: ignore[union-attr]
+    second: Any = module.depthwise2
+    plain = depthwise and second.stride == second.dilation == (1, 1)
     return plain and pointwise and _is_norm(module.norm1) and _is_norm(module.norm2)
 
 

@@ -99,7 +99,7 @@ class WaveRun:
 
     def _separable(self, group: Group, share: Tensor) -> Tensor:
         first = group.children("depthwise1")
-        d = self._depthwise(self._repeated, _kernels(first), _geometry(first[0]))
+        d = self._depthwise(_kernels(first), *self._read_by(first[0]))
         points = group.children("pointwise1")
         y = functional.conv2d(d, _kernels(points), groups=len(points))
         norms = group.children("norm1")
@@ -107,11 +107,15 @@ class WaveRun:
         return self._half(x, group, ("depthwise2", "pointwise2", "norm2"), share, Geometry())
 
     def _dilated(self, group: Group, share: Tensor) -> Tensor:
-        names = "depthwise", "pointwise", "norm"
-        geometry = _geometry(group.children("depthwise")[0])
-        if geometry == Geometry(2, 2):  # reads even pixels only
-            return self._half(self._repeated_even, group, names, share, Geometry())
-        return self._half(self._repeated, group, names, share, geometry)
+        x, geometry = self._read_by(group.children("depthwise")[0])
+        return self._half(x, group, ("depthwise", "pointwise", "norm"), share, geometry)
+
+    def _read_by(self, convolution: nn.Module) -> tuple[Tensor, Geometry]:
+        """What a depthwise convolution of the rectified sources reads, and how."""
+        geometry = _geometry(convolution)
+        if geometry == Geometry(2, 2):  # even pixels only
+            return self._repeated_even, Geometry()
+        return self._repeated, geometry
 
     def _half(
         self, x: Tensor, group: Group, names: tuple[str, str, str], share: Tensor, geometry: Geometry
@@ -128,7 +132,7 @@ class WaveRun:
         self._statistics.add(norms, mean, variance)  # type: ignore[arg-type]
         return out
 
-    def _depthwise(self, x: Tensor, kernels: Tensor, geometry: Geometry) -> Tensor:
+    def _depthwise(self, kernels: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
         if self._own:
             return Depthwise.apply(x, kernels, geometry)  # type: ignore[return-value]
         return depthwise(x, kernels, geometry)

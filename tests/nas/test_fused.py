@@ -50,7 +50,12 @@ TWO = op.cell(*[op.node(OTHER, OTHER, inputs=choose(2, 0, 1))] * 2, inputs=2, ou
 GATED = SearchSpace("gated", op.stem(width=4) >> TWO >> op.head(), gate="none")
 
 
+LISTS = ("darts", "sharp", "sharper")  # sharpDARTS' lists of primitives
+
+
 def space_of(name):
+    if name.startswith("sharp_darts: "):
+        return SPACES.get("sharp_darts")(name.removeprefix("sharp_darts: "), channels=2, layers=3)
     small = {"darts": {"channels": 2, "layers": 3}, "nasbench201": {"channels": 4, "cells": 1}}
     return {"mixture": MIXTURE, "gated": GATED}.get(name) or SPACES.get(name)(**small[name])
 
@@ -96,7 +101,11 @@ def waves(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "side", "number"),
-    [("darts", 8, 12), ("darts", 7, 12), ("nasbench201", 8, 9), ("mixture", 8, 9), ("mixture", 5, 9)],
+    [
+        *(("darts", 8, 12), ("darts", 7, 12), ("nasbench201", 8, 9), ("mixture", 8, 9), ("mixture", 5, 9)),
+        *((f"sharp_darts: {listed}", 8, 12) for listed in LISTS),
+        pytest.param("sharp_darts: sharper", 7, 12, marks=pytest.mark.slow),
+    ],
 )
 def test_values_gradients_and_statistics_are_those_of_the_modules_one_by_one(name, side, number, monkeypatch):
     net = network(name, side)
@@ -225,7 +234,7 @@ def maps(*shape):
 
 
 GEOMETRIES = [Geometry(), Geometry(2, 1), Geometry(1, 2)]
-SIDES = [(7, 7), (4, 5), (2, 2), (1, 3), (3, 1)]
+SIDES = [(7, 7), (4, 5), (2, 2), (1, 3), (3, 1), (6, 2), (2, 6), (8, 3)]
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
