@@ -98,13 +98,13 @@ class SupernetSearch:
         for option, value in (("searches", searches), ("epochs_per_work", epochs_per_work)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigError(f"{self._where}: {option}: 1 or more is expected, {value!r} came")
+        self._settings = settings_of(self._where, self.defaults, settings)
         self._relaxed = space if proxy is None else proxy
         self.check_space(self._relaxed)
         first = first_architecture(self._relaxed)
         self._check_proxy(space)
         self.needs_images = data is None  # of the evaluator: see `nas.fitting`
         self._space = space
-        self._settings = settings_of(self._where, self.defaults, settings)
         self._step = epochs_per_work
         self._data = data_options(self._where, data)
         seeds = np.random.SeedSequence(seed, spawn_key=(_STREAM,)).generate_state(searches)
@@ -114,7 +114,7 @@ class SupernetSearch:
 
     def check_space(self, space: SearchSpace) -> None:
         """Raises ConfigError for a space without a supernet."""
-        check_relaxable(self._where, space)
+        check_relaxable(self._where, space, partial=self._settings.partial)
 
     def _check_proxy(self, space: SearchSpace) -> None:
         """Its decisions must be those of the space."""
@@ -223,20 +223,21 @@ def data_options(where: str, data: Mapping[str, Any] | None) -> DataOptions | No
     return DataOptions(**data)
 
 
-def check_relaxable(where: str, space: SearchSpace, *, grid: bool = False) -> None:
+def check_relaxable(where: str, space: SearchSpace, *, grid: bool = False, partial: int = 1) -> None:
     """Raises ConfigError, with the place and the reason, for a space without a supernet; no torch.
 
     Args:
         where: for the message.
         space: to be relaxed.
         grid: as a layered graph.
+        partial: one in so many channels passes the operations of an edge.
     """
     from nas.primitives import Context
     from nas.relax.board import Board
     from nas.relax.relaxing import Relaxing
     from nas.relax.slabs import layered
 
-    context, relaxing = Context(_CLASSES, affine=False, mode="search"), Relaxing(space, Board())
+    context, relaxing = Context(_CLASSES, affine=False, mode="search"), Relaxing(space, Board(), partial)
     try:
         if grid:
             layered(space, relaxing, _SHAPE, context)

@@ -62,6 +62,11 @@ class SinglePath(SupernetSearch):
         if "searches" in options:
             raise ConfigError('searcher "single_path": one supernet is searched; use top for more candidates')
         super().__init__(space, objectives, seed=seed, **options)
+        if self._settings.partial > 1:
+            raise ConfigError(
+                f'searcher "single_path": partial: 1 is expected, as whole networks inherit the weights; '
+                f"{self._settings.partial} came"
+            )
         for option, value in (("evaluations", evaluations), ("top", top)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigError(f'searcher "single_path": {option}: 1 or more is expected, {value!r} came')

@@ -46,6 +46,7 @@ class Ledger:
         failed: number of evaluations that did not.
         faults: those among them that the evaluator could not carry out, whatever the candidate.
         last_failure: reason of the latest one.
+        work_failure: reason of the latest work that failed.
         hits: search trials answered from the cache, those that waited included.
         waits: search trials that had to wait for an equal one.
         misses: search trials that were looked up and are evaluated, those without a digest included.
@@ -79,6 +80,7 @@ class Ledger:
         self.failed = 0
         self.faults = 0
         self.last_failure = ""
+        self.work_failure = ""
         self.hits = 0
         self.waits = 0
         self.misses = 0
@@ -265,6 +267,8 @@ class Ledger:
         """Work is told and chosen by nobody; its state replaces the one that it continued."""
         entry.state, entry.evaluation = State.EVALUATED, evaluation
         self.untold.append(entry)
+        if not evaluation.ok:
+            self.work_failure = self.last_failure
         if entry.suggestion.resumable and evaluation.ok:
             self.useful.pop(entry.suggestion.parent or 0, None)
             self.useful[entry.number] = NEEDED

@@ -9,6 +9,7 @@ from nas.evaluation import Objective, Stage
 from nas.records import Run, failures, final_values, measured, method_names, study_names
 from nas.statistics import sign_is_unclear
 from nas.store import TrialRow
+from nas.supernet_notes import supernet_notes
 
 
 def notes(runs: Sequence[Run], sample: Sequence[TrialRow], *, over_runs: bool) -> tuple[str, ...]:
@@ -21,7 +22,7 @@ def notes(runs: Sequence[Run], sample: Sequence[TrialRow], *, over_runs: bool) -
     """
     found = [_baseline_note(runs, sample), _protocol_note(runs[0]), _scope_note(over_runs=over_runs)]
     found += [*_repeat_notes(runs), _method_note(runs[0].record.reported), *_ratio_notes(runs, sample)]
-    found += [*_fidelity_notes(runs), *_failure_notes(runs)]
+    found += [*_fidelity_notes(runs), *_failure_notes(runs), *supernet_notes(runs)]
     return (*found, *_code_notes(runs), *_session_notes(runs), *_seed_notes(runs), *_state_notes(runs))
 
 

@@ -146,6 +146,7 @@ def _estimate(components: Components, samples: list[Architecture]) -> list[str]:
         f"  search {_duration(search)}, baseline and final {_duration(others)} of work in all, "
         "shared among the workers",
         *_fidelity_bound(components.searcher),
+        *_supernet(components.searcher),
         *_time_bound(plan.budget.seconds),
     ]
 
@@ -183,6 +184,12 @@ def _fidelity_bound(searcher: Searcher) -> list[str]:
         f"  search at most that: the searcher chooses among {listed} {fidelities[0].name}, and every trial "
         "counts as a full one here"
     ]
+
+
+def _supernet(searcher: Searcher) -> list[str]:
+    if not hasattr(searcher, "needs_images"):
+        return []
+    return ["  the training of the supernet comes on top, and counts in the cost of the search"]
 
 
 def _time_bound(seconds: float | None) -> list[str]:

@@ -85,8 +85,13 @@ def compose(config: Config, problem: Problem | None = None) -> Components:
 def _with_proxy(config: Config) -> Mapping[str, Any]:
     """The searcher's section, with the space that it relaxes in place of that space's options."""
     proxy = config.searcher.get("proxy")
-    if not isinstance(proxy, Mapping):
+    if proxy is None:
         return config.searcher
+    if not isinstance(proxy, Mapping):
+        raise ConfigError(
+            "searcher.proxy: options of the space in braces are expected, e.g. {channels: 16}; "
+            f"{proxy!r} came"
+        )
     return {**config.searcher, "proxy": build_space({**config.space, **proxy})}
 
 

@@ -206,6 +206,12 @@ class Study:
                 f"with {ledger.last_failure}; python -m nas.report {self.directory} lists how they ended"
             )
 
+        if ledger.work_failure and not ledger.asked[Stage.SEARCH] and self._is_complete():
+            raise EvaluationError(
+                f"{self.directory}: the search came to no candidate, as its work on the supernet failed: "
+                f"{ledger.work_failure}"
+            )
+
     def _workers_part(self) -> Evaluator:
         """What workers are given: the evaluator, with the hasher if they hash."""
         if self.hasher is None or not self.hasher.in_worker:

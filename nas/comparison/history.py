@@ -149,6 +149,7 @@ def _history(log: StudyLog, state: State, message: str, directory: Path) -> Hist
 
 
 def _costs(log: StudyLog) -> Floats:
+    """Of each candidate, with the works since the one before; the last one's with those that follow it."""
     found, before = [], 0.0
     for number in log.ended:
         stage = stage_of(number)
@@ -157,6 +158,8 @@ def _costs(log: StudyLog) -> Floats:
         elif stage is Stage.SEARCH:
             found.append(before + log.trials[number].cost_seconds)
             before = 0.0
+    if found:
+        found[-1] += before
     return np.array(found, float)
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nas.errors import DeadEndError
 from nas.oneshot.settings import OneShotSettings
 from nas.relax.choices import chosen_options, heaviest
 from nas.relax.holes import Gate, Hole
@@ -77,7 +78,8 @@ def limited_choice(
     """The heaviest architecture with at most `limit` skips in a cell; the weakest skips give way.
 
     A hole takes zero only where it has nothing else: before a normalisation, the weight of zero scales the
-    others and changes nothing (Liu et al. 2019, section 2.4). A hole of nothing but skips keeps one.
+    others and changes nothing (Liu et al. 2019, section 2.4). A hole of nothing but skips and zeros keeps its
+    skip. What stands in no definition is one cell.
 
     Raises:
         DeadEndError: the constraints of the space refuse what is near.
@@ -86,18 +88,32 @@ def limited_choice(
     for hole in holes:
         left[hole.number][list(hole.zeros)] *= _UNWANTED
     while True:
-        architecture = heaviest(space, holes, gates, left)
+        architecture = _heaviest(space, holes, gates, left)
         found = taken_skips(space, holes, gates, architecture)
         counts = skips_by_cell(found)
         over = [
             (left[hole.number][option], hole.number, option)
             for hole, option in found
-            if limit is not None and counts[cell_of(hole)] > limit and left[hole.number][option] > 0
+            if limit is not None and counts[cell_of(hole)] > limit
+            if left[hole.number][option] > 0 and len(hole.options) > len({*hole.skips, *hole.zeros})
         ]
         if not over:
             return architecture
         _, number, option = min(over)
         left[number][option] = 0.0
+
+
+def _heaviest(
+    space: SearchSpace, holes: Sequence[Hole], gates: Sequence[Gate], strengths: Sequence[Floats]
+) -> Architecture:
+    """The heaviest architecture; if the constraints refuse what is near it, with zeros at their strength."""
+    try:
+        return heaviest(space, holes, gates, strengths)
+    except DeadEndError:
+        wanted = [each.copy() for each in strengths]
+        for hole in holes:
+            wanted[hole.number][list(hole.zeros)] /= _UNWANTED
+        return heaviest(space, holes, gates, wanted)
 
 
 def too_many_skips(curve: Sequence[Mapping[str, float]], settings: OneShotSettings) -> str | None:

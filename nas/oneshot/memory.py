@@ -7,6 +7,8 @@ second-order step, the weights kept aside, the direction and the virtual step's 
 
 from __future__ import annotations
 
+import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -26,20 +28,21 @@ _DRAWS = 4  # of options, where they are drawn; what needs most counts
 _COPIES = {1: 3, 2: 6}  # of the weights, by the order of the gradient
 _MARGIN = 1.5  # on DARTS' supernet, resident memory peaked 43 and 56 % above 1180 and 593 MiB of `step_bytes`
 _GIB = 2**30
+_GROUP = "/sys/fs/cgroup"
 
 
 def step_bytes(state: OneShot, data: DeviceData, settings: OneShotSettings) -> int:
     """Bytes that a search holds during a step, besides images and what its libraries need."""
     size = min(settings.batch_size, *map(len, state.halves))
     draws = range(_DRAWS if state.weighting.samples else 1)
-    growing = max(_growing(state, data, size, draw) for draw in draws)
+    growing = max(_growing(state, data, settings, size, draw) for draw in draws)
     weights = sum(weight.numel() * weight.element_size() for weight in state.supernet.parameters())
     return round(growing + _COPIES[settings.order] * weights)
 
 
-def _growing(state: OneShot, data: DeviceData, size: int, draw: int) -> float:
+def _growing(state: OneShot, data: DeviceData, settings: OneShotSettings, size: int, draw: int) -> float:
     """Bytes kept at a batch of this size, on the line through those at the small ones."""
-    small, large = (_saved_bytes(state, data, each, draw) for each in _SMALL)
+    small, large = (_saved_bytes(state, data, settings, each, draw) for each in _SMALL)
     each = (large - small) / (_SMALL[1] - _SMALL[0])
     return small + max(0.0, each) * (size - _SMALL[0])
 
@@ -49,11 +52,30 @@ def available_bytes(device: torch.device) -> int | None:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    found = [each for each in (_free_of_system(), _free_of_group()) if each is not None]
+    return min(found, default=None)
+
+
+def _free_of_system() -> int | None:
+    return _figure("/proc/meminfo", "MemAvailable:", 1024)
+
+
+def _free_of_group() -> int | None:
+    """What the limit of a container leaves (control groups, version 2); files that may go count as free."""
+    limit, used = _figure(f"{_GROUP}/memory.max"), _figure(f"{_GROUP}/memory.current")
+    if limit is None or used is None:
+        return None
+    return limit - used + (_figure(f"{_GROUP}/memory.stat", "inactive_file") or 0)
+
+
+def _figure(path: str, name: str = "", unit: int = 1) -> int | None:
+    """The number behind a name at the start of a line; None where there is none."""
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        lines = Path(path).read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+    found = re.search(rf"^{name}\s*(\d+)", "\n".join(lines), re.MULTILINE)
+    return None if found is None else unit * int(found.group(1))
 
 
 def check_memory(state: OneShot, data: DeviceData, settings: OneShotSettings) -> None:
@@ -67,7 +89,7 @@ def check_memory(state: OneShot, data: DeviceData, settings: OneShotSettings) ->
         )
 
 
-def _saved_bytes(state: OneShot, data: DeviceData, size: int, draw: int) -> int:
+def _saved_bytes(state: OneShot, data: DeviceData, settings: OneShotSettings, size: int, draw: int) -> int:
     """Bytes of the tensors that a forward pass keeps, each memory once, weights left out."""
     own = {weight.untyped_storage().data_ptr() for weight in state.supernet.parameters()}
     found: dict[int, Tensor] = {}  # kept alive, so that no address is used twice
@@ -78,7 +100,8 @@ def _saved_bytes(state: OneShot, data: DeviceData, size: int, draw: int) -> int:
 
     positions = torch.arange(size, device=data.device) % len(data.train.labels)
     images, labels = data.normalized(data.train.images[positions]), data.train.labels[positions]
-    with torch.enable_grad(), batch_statistics(state.supernet), precision(data.device):
+    lower = precision(data.device) if settings.order == 1 else nullcontext()  # as `steps.py` does
+    with torch.enable_grad(), batch_statistics(state.supernet), lower:
         weights = state.weighting.weights(state.alphas, torch.Generator().manual_seed(draw), 0.0)
         with saved_tensors_hooks(keep, lambda tensor: tensor):
             cross_entropy(state.supernet(images, weights), labels)

@@ -85,7 +85,8 @@ def stop_early(state: OneShot, settings: OneShotSettings) -> None:
     reason = collapse.too_many_skips(state.curve, settings)
     if settings.eigenvalue:
         state.past = [*state.past, _copied(state)][-1 - collapse.WINDOW :]
-        grew = collapse.eigenvalue_grew([row["eigenvalue"] for row in state.curve])
+        trained = [row for row in state.curve if row["epoch"] > settings.alpha_from]
+        grew = collapse.eigenvalue_grew([row["eigenvalue"] for row in trained])
         if grew is not None:
             state.alphas.load_state_dict(state.past[0])
             back = state.epoch - collapse.WINDOW

@@ -31,6 +31,7 @@ class OneShot:
         halves: positions among the training images, for the weights and for the alphas.
         shape: (C, H, W) of an image.
         classes: outputs of the networks.
+        contents: sums of the training images' pixels and labels, to know them again.
         epoch: epochs done.
         curve: one row of numbers per epoch.
         past: the alphas after the last epochs, the oldest first, where the eigenvalue may go back to them.
@@ -46,6 +47,7 @@ class OneShot:
     halves: tuple[Tensor, Tensor]
     shape: tuple[int, ...]
     classes: int
+    contents: tuple[int, int] = (0, 0)
     epoch: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
     past: list[dict[str, Tensor]] = field(default_factory=list)
@@ -87,7 +89,16 @@ def start(
     ).to(data.device)
     halves = _halves(data, settings, derived_seed(seed, 2))
     sgd, adam = optimizers(supernet, alphas, settings)
-    return OneShot(supernet, alphas, weighting_of(settings), sgd, adam, seed, halves, shape, classes)
+    weighting, contents = weighting_of(settings), _contents(data)
+    return OneShot(supernet, alphas, weighting, sgd, adam, seed, halves, shape, classes, contents)
+
+
+def _contents(data: DeviceData) -> tuple[int, int]:
+    """Of images and labels, each times its place."""
+    images, labels = data.train.images, data.train.labels
+    places = torch.arange(1, len(labels) + 1, device=labels.device)
+    pixels = images.flatten(1).sum(1, dtype=torch.int64)
+    return int((pixels * places).sum()), int((labels * places).sum())
 
 
 def _halves(data: DeviceData, settings: OneShotSettings, seed: int) -> tuple[Tensor, Tensor]:

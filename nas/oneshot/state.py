@@ -96,4 +96,5 @@ def _check(path: str | Path, content: dict[str, Any], state: OneShot, settings: 
 def _identity(state: OneShot, settings: OneShotSettings) -> dict[str, Any]:
     """What must be the same to continue, by name."""
     images = {"images": sum(map(len, state.halves)), "shape": list(state.shape), "classes": state.classes}
+    images["contents"] = list(state.contents)
     return {**asdict(settings), "seed": state.seed, **images}

@@ -64,6 +64,7 @@ class Setting:
     batch: int = 32
     side: int = 16
     precision: str = "float32"
+    device: str = "cpu"
 
 
 def make_baseline(setting: Setting) -> Implementation:
@@ -73,7 +74,7 @@ def make_baseline(setting: Setting) -> Implementation:
     from tests.benchmarks.darts_baseline_search import BaselineSearch
 
     shape = Shape(setting.channels, setting.cells, setting.classes, setting.nodes)
-    return BaselineSearch(shape, dtype=getattr(torch, setting.precision))
+    return BaselineSearch(shape, dtype=getattr(torch, setting.precision), device=setting.device)
 
 
 def make_supernet(setting: Setting) -> Implementation:
@@ -83,7 +84,8 @@ def make_supernet(setting: Setting) -> Implementation:
     from tests.nas.oneshot.darts_pair import PlatformSearch
 
     shape = Shape(setting.channels, setting.cells, setting.classes, setting.nodes)
-    return PlatformSearch(shape, side=setting.side, dtype=getattr(torch, setting.precision))
+    dtype = getattr(torch, setting.precision)
+    return PlatformSearch(shape, side=setting.side, dtype=dtype, device=setting.device)
 
 
 # the first is what the others are compared with
@@ -195,8 +197,8 @@ def batches(setting: Setting) -> Sequence[Batch]:
     dtype = getattr(torch, setting.precision)
     return [
         (
-            torch.randn(shape, generator=generator, dtype=dtype),
-            torch.randint(setting.classes, (setting.batch,), generator=generator),
+            torch.randn(shape, generator=generator, dtype=dtype).to(setting.device),
+            torch.randint(setting.classes, (setting.batch,), generator=generator).to(setting.device),
         )
         for _ in range(2)
     ]

@@ -14,9 +14,11 @@ from nas.relax.board import Board, Weight
 from nas.relax.choices import heaviest
 from nas.relax.modules import Mixed, PartialMixed, all_active, constant
 from nas.relax.supernet import relax
+from nas.session import build_space
 from nas.space import SearchSpace
 from search_spaces import SPACES
 from search_spaces.darts import from_genotype, genotype
+from tests.experiments.test_composition import composed
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,15 @@ def test_the_published_supernet_has_the_published_size(channels, layers, side, p
     assert sum(parameter.numel() for parameter in net.parameters()) == parameters
     assert [len(hole.options) for hole in net.holes] == [8] * 28  # two cells of 14 edges
     assert {hole.options[0] for hole in net.holes} == {"none"}
+
+
+def test_the_experiment_on_cifar10_relaxes_the_published_supernet():
+    config = composed("+experiment=cifar10_one_shot")
+    own, proxy = build_space(config.space), build_space({**config.space, **config.searcher["proxy"]})
+    net = relax(proxy, (3, 32, 32), 10)
+    assert sum(parameter.numel() for parameter in net.parameters()) == 1_930_618
+    assert (own.name, own.size()) == (proxy.name, proxy.size())
+    assert (config.searcher["searches"], config.budget.trials) == (4, 4)
 
 
 class Scale(nn.Module):

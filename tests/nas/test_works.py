@@ -9,6 +9,7 @@ import pytest
 
 from nas.checkpoints import Checkpoints
 from nas.dsl import oneof, op
+from nas.errors import EvaluationError
 from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status, failure
 from nas.executor import InlineExecutor
 from nas.report import write_report
@@ -153,7 +154,10 @@ def test_a_killed_study_goes_on_from_the_last_state(tmp_path, event, number):
 
 
 def test_a_failed_work_ends_the_search_and_is_named(tmp_path):
-    study(tmp_path, Chain(fails_at=1)).run()
+    with pytest.raises(EvaluationError, match=r"no candidate, as its work on the supernet failed: planted$"):
+        study(tmp_path, Chain(fails_at=1)).run()
     assert [row.status for row in works_of(tmp_path)] == [Status.COMPLETED, Status.DIVERGED]
     assert read_study(tmp_path).chosen is None
-    assert "1 of 2 supernet trials (1 diverged)" in write_report([tmp_path], tmp_path).text
+    text = " ".join(write_report([tmp_path], tmp_path).text.split())
+    assert "1 of 2 supernet trials (1 diverged)" in text
+    assert "Work on supernets failed 1 times, the last with planted." in text

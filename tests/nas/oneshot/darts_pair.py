@@ -21,14 +21,16 @@ from tests.benchmarks.darts_baseline_search import Batch
 class PlatformSearch:
     """`BaselineSearch`, made of `nas.relax` and `nas.oneshot`; four nodes a cell, three cells at least."""
 
-    def __init__(self, shape: Shape, *, side: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, shape: Shape, *, side: int, dtype: torch.dtype = torch.float32, device: str = "cpu"
+    ) -> None:
         self.settings = OneShotSettings()
         own = space(channels=shape.channels, layers=shape.cells)
-        supernet = relax(own, (3, side, side), shape.classes).to(dtype)
+        supernet = relax(own, (3, side, side), shape.classes).to(device, dtype)
         supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        alphas = Alphas(supernet.holes, supernet.gates, scale=1e-3, seed=0).to(dtype)
+        alphas = Alphas(supernet.holes, supernet.gates, scale=1e-3, seed=0).to(device, dtype)
         weighting = weighting_of(self.settings)
-        halves = (torch.arange(1), torch.arange(1))
+        halves = (torch.arange(1, device=device), torch.arange(1, device=device))
         sgd, adam = optimizers(supernet, alphas, self.settings)
         of = (3, side, side), shape.classes
         self.state = OneShot(supernet, alphas, weighting, sgd, adam, 0, halves, *of)

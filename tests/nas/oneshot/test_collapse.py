@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.dsl import op
+from nas.dsl import define, op, ref
 from nas.oneshot.collapse import (
     cell_of,
     eigenvalue_grew,
@@ -77,8 +77,23 @@ def test_zero_is_chosen_only_where_there_is_nothing_else():
     strengths = [[0.9, 0.06, 0.04], [0.2, 0.5, 0.3]]
     assert [limited(net, strengths, limit)[0] for limit in (None, 1, 0)] == [[1, 1], [2, 1], [2, 2]]
     empty = SearchSpace("empty", op.stem(width=4) >> (op.zero() | op.skip()) >> op.head())
-    assert limited(relax(empty, (1, 4, 4), 3), [[0.9, 0.1]], 0)[0] == [0]
+    assert limited(relax(empty, (1, 4, 4), 3), [[0.9, 0.1]], 0)[0] == [1], "a dead network is no way out"
     assert all(hole.zeros == (0,) for hole in GATED.holes), "none of an edge"
+
+
+def test_constraints_that_ask_for_zeros_are_met():
+    edge = op.zero() | op.skip() | op.relu_conv_bn(kernel=3) | op.relu_conv_bn(kernel=1) | op.avg_pool_3x3()
+    cell = op.cell(*[op.node(*[edge] * (i + 1), inputs=tuple(range(i + 1))) for i in range(3)], output="last")
+    expression = define(op.stem(width=4) >> ref("cell") >> op.head(), cell=cell)
+
+    def zeros(architecture):
+        found = sum(decision.option == 0 for decision in architecture.decisions)
+        return None if found >= 4 else f"{found} zeros"
+
+    net = relax(SearchSpace("most", expression, constraints=[zeros]), (1, 4, 4), 3)
+    options, _ = limited(net, [[0.6, 0.04, 0.2, 0.1, 0.06]] * 6, 2)
+    assert options.count(0) >= 4
+    assert set(options) <= {0, 2}
 
 
 def test_skips_that_a_shallower_network_leaves_out_do_not_count():

@@ -208,6 +208,16 @@ def test_too_many_skips_stop_a_search(monkeypatch):
     assert state.epoch == 4
 
 
+def test_eigenvalues_before_alphas_are_trained_stop_nothing(monkeypatch):
+    monkeypatch.setattr(rows, "_eigenvalue", lambda state, *_: 1.5 ** min(state.epoch, 11))
+    settings = small(epochs=24, eigenvalue=True, limit_steps=1, alpha_from=6)
+    state = searched(settings)
+    # the first ten epochs with alphas are 7 to 16, their means 1.5^7 .. 1.5^11 against 1.5^11
+    assert (state.epoch, state.stopped[:8]) == (16, "epoch 16")
+    flat = searched(small(epochs=12, eigenvalue=True, limit_steps=1, alpha_from=11))
+    assert (flat.epoch, flat.stopped) == (12, None)
+
+
 def test_a_growing_eigenvalue_goes_back_five_epochs(monkeypatch, tmp_path):
     monkeypatch.setattr(rows, "_eigenvalue", lambda state, *_: 1.0 if state.epoch <= 6 else 1.5)
     settings = small(epochs=14, eigenvalue=True, limit_steps=1, alpha_lr=0.1)

@@ -19,10 +19,10 @@ def state_of(space, **options):
 @pytest.mark.parametrize("weighting", ["softmax", "max_w", "gumbel", "uniform"])
 @pytest.mark.parametrize("space", [CHOICES, GATES], ids=["choices", "gates"])
 def test_what_is_extended_is_what_is_counted(space, weighting):
-    state, data, _ = state_of(space, weighting=weighting)
+    state, data, settings = state_of(space, weighting=weighting)
     for draw in range(2):
-        counted = memory._saved_bytes(state, data, 64, draw)
-        assert memory._growing(state, data, 64, draw) == pytest.approx(counted, rel=0.05)
+        counted = memory._saved_bytes(state, data, settings, 64, draw)
+        assert memory._growing(state, data, settings, 64, draw) == pytest.approx(counted, rel=0.05)
 
 
 def test_bytes_of_a_linear_layer_by_hand():
@@ -41,9 +41,9 @@ def test_bytes_of_a_linear_layer_by_hand():
 def test_weights_count_once_and_not_with_what_is_kept():
     wide = op.linear(width=500) >> (op.relu() | op.tanh()) >> op.linear(width=500)
     space = SearchSpace("wide", op.flatten() >> wide >> op.head())
-    state, data, _ = state_of(space)
+    state, data, settings = state_of(space)
     weights = 4 * sum(weight.numel() for weight in state.supernet.parameters())
-    assert memory._saved_bytes(state, data, 1, 0) < weights / 2
+    assert memory._saved_bytes(state, data, settings, 1, 0) < weights / 2
 
 
 def test_too_little_memory_is_said_in_one_line(monkeypatch):
@@ -60,6 +60,19 @@ def test_too_little_memory_is_said_in_one_line(monkeypatch):
 def test_the_system_says_what_is_available():
     found = memory.available_bytes(torch.device("cpu"))
     assert found is None or found > 2**20
+
+
+def test_the_limit_of_a_container_counts(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "_GROUP", str(tmp_path))
+    free = memory._free_of_system()
+    assert memory.available_bytes(torch.device("cpu")) == pytest.approx(free, rel=0.2)
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("600000\n")
+    assert memory.available_bytes(torch.device("cpu")) == 400_000
+    (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 100000\nslab 7\n")
+    assert memory.available_bytes(torch.device("cpu")) == 500_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.available_bytes(torch.device("cpu")) > 500_000
 
 
 def test_measuring_leaves_the_search_as_it_was():

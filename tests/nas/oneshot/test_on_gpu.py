@@ -24,7 +24,7 @@ from search_spaces.darts import space
 
 PUBLISHED = {"channels": 16, "layers": 8}
 PARAMETERS = 1_930_618
-STEPS = 100  # of an epoch of 390: what is said of a step does not change after the first few
+STEPS = 390  # of an epoch of 25,000 images
 BATCH = 64
 
 pytestmark = pytest.mark.gpu

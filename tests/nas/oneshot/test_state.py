@@ -36,6 +36,9 @@ def test_other_settings_seed_or_images(saved):
     assert "expected seed = 2, got 1" in refused(saved, seed=2)
     assert "expected images = 24, got 48" in refused(saved, data=images(24))
     assert "expected shape = [1, 5, 5], got [1, 4, 4]" in refused(saved, data=images(side=5))
+    other = images()
+    other.train.images[0, 0, 0, 0] += 1
+    assert "expected contents = " in refused(saved, data=other)
     assert "expected classes = 4, got 3" in refused(saved, data=images(classes=4))
 
 
