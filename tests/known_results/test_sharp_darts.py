@@ -5,9 +5,6 @@ The counts are those of the authors' networks at CIFAR-10 settings, without the 
 
 from __future__ import annotations
 
-from collections import Counter
-from itertools import chain, repeat
-
 import pytest
 import torch
 
@@ -32,54 +29,57 @@ def test_darts_v2_with_the_new_block() -> None:
     assert parameters(cells, CIFAR, 10) == 3_529_270
 
 
-def cell(operations: dict[str, int]) -> list[tuple[str, int]]:
-    """Eight edges, all from the cell's two inputs."""
-    names = chain.from_iterable(repeat(name, number) for name, number in operations.items())
-    return [(name, edge % 2) for edge, name in enumerate(names)]
+# the authors' cells (github.com/ahundt/sharpDARTS, cnn/genotypes.py): list, normal, reduction, parameters
+RELEASED = {
+    "SHARPSEPCONV_DARTS": (
+        "darts",
+        "sep_3 0, sep_3 1, sep_3 0, sep_3 2, skip 0, sep_3 1, skip 0, sep_3 1",
+        "max 0, skip 1, skip 2, avg 0, skip 2, avg 0, skip 2, skip 3",
+        3_555_622,
+    ),
+    "SHARPSEPCONV_DARTS_MAX_W": (
+        "darts",
+        "dil_3 0, dil_5 1, sep_3 2, dil_5 1, avg 2, sep_3 0, avg 4, max 3",
+        "max 0, skip 1, sep_5 0, skip 2, sep_5 0, dil_5 3, sep_5 4, skip 3",
+        3_546_550,
+    ),
+    "SHARP_DARTS": (
+        "sharp",
+        "choke_3 0, choke_3 1, skip 0, choke_3 1, skip 0, skip 1, skip 0, skip 1",
+        "max 0, skip 1, max 0, skip 2, max 0, skip 2, skip 2, flood_3 0",
+        1_974_934,
+    ),
+    "SHARP_DARTS_MAX_W": (
+        "sharp",
+        "sep_3 0, choke_3 1, skip 0, dil_3 2, dil_flood_3 3, flood_3 0, dil_flood_3 0, flood_3 3",
+        "max 0, skip 1, dil_choke_3 0, dil_flood_3 2, dil_3 0, skip 3, flood_3 0, skip 3",
+        8_306_022,
+    ),
+    "SHARPER_MAX_W": (
+        "sharper",
+        "sep_3 0, dil_5 1, max 0, sep_7 2, avg 3, flood_3 0, flood_3 1, skip 2",
+        "flood_5 0, dil_flood_3 1, sep_3 0, skip 2, sep_3 0, skip 2, dil_5 4, sep_3 0",
+        6_087_142,
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    ("primitives", "normal", "reduce", "expected"),
-    [
-        pytest.param(
-            "darts",
-            {"sep_conv_3x3": 6, "skip_connect": 2},
-            {"max_pool_3x3": 7, "skip_connect": 1},
-            3_555_622,
-            id="SHARPSEPCONV_DARTS",
-        ),
-        pytest.param(
-            "sharp",
-            {"choke_conv_3x3": 3, "skip_connect": 5},
-            {"max_pool_3x3": 6, "skip_connect": 1, "flood_conv_3x3": 1},
-            1_974_934,
-            id="SHARP_DARTS",
-        ),
-        pytest.param(
-            "sharp",
-            {"flood_conv_3x3": 4, "sep_conv_3x3": 2, "choke_conv_3x3": 1, "skip_connect": 1},
-            {
-                "flood_conv_3x3": 2,
-                "sep_conv_3x3": 1,
-                "choke_conv_3x3": 1,
-                "skip_connect": 1,
-                "max_pool_3x3": 3,
-            },
-            8_306_022,
-            id="SHARP_DARTS_MAX_W",
-        ),
-    ],
-)
-def test_cells_with_the_published_counts(
-    primitives: str, normal: dict[str, int], reduce: dict[str, int], expected: int
-) -> None:
-    """Numbers of operations that follow from the counts, up to operations of equal size and one other way.
+def edges(text: str) -> list[tuple[str, int]]:
+    """Published names of the operations and their sources."""
+    found = []
+    for edge in text.split(", "):
+        name, source = edge.split()
+        kind, _, side = name.rpartition("_")
+        fixed = {"max": "max_pool_3x3", "avg": "avg_pool_3x3", "skip": "skip_connect"}
+        found.append((fixed.get(name, f"{kind}_conv_{side}x{side}"), int(source)))
+    return found
 
-    A count depends on how many edges have which operation, and in reductions on which skips are strided;
-    otherwise it does not matter where the edges lead from. Dilation, pools and plain skips cost nothing.
-    """
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_released_cells_have_their_counts(name: str) -> None:
+    primitives, normal, reduction, expected = RELEASED[name]
     text = (
-        f"Genotype(normal={cell(normal)}, normal_concat=range(2, 6), reduce={cell(reduce)}, "
+        f"Genotype(normal={edges(normal)}, normal_concat=range(2, 6), reduce={edges(reduction)}, "
         "reduce_concat=range(2, 6))"
     )
     architecture = sharp_darts.from_genotype(sharp_darts.space(primitives), text)
@@ -106,54 +106,22 @@ def test_supernets_have_their_published_counts(primitives: str, expected: int) -
 # HyperCuboid
 
 CONV, POOL = hypercuboid.OPERATIONS
-HAND_MADE = [
-    Edge(0, 1, 32, 32, CONV),
-    Edge(0, 2, 32, 64, POOL),
-    Edge(1, 1, 64, 64, CONV),
-    Edge(1, 2, 64, 128, POOL),
-    Edge(2, 1, 128, 128, CONV),
-    Edge(2, 2, 128, 256, POOL),
-    Edge(3, 1, 256, 256, CONV),
-    Edge(3, 2, 256, 256, POOL),
-]
+PATHS = {  # the authors' names: channels through the layers, at stride 1 and 2, and operations; parameters
+    "HANDMADE": ([32, 32, 64, 64, 128, 128, 256, 256, 256], "CPCPCPCP", 1_035_882),
+    "SCALAR": ([32, 32, 128, 128, 32, 256, 256, 256, 256], "CPCPPPPP", 862_890),
+    "MAX_W": ([256, 128, 256, 32, 256, 256, 256, 256, 256], "PPPPCPPP", 1_033_802),
+}
 
 
-def test_hypercuboid_hand_made_path() -> None:
-    path = hypercuboid.from_edges(hypercuboid.space(), HAND_MADE)
-    assert parameters(path, CIFAR, 10) == 1_035_882
-
-
-def block(into: int, out: int) -> int:
-    """Parameters of a 3x3 block whose middle is as wide as what comes out."""
-    return 9 * into + into * out + 2 * out + 9 * out + out * out + 2 * out
-
-
-def counts_of_all_paths() -> Counter[int]:
-    """How many paths have how many parameters, width by width through the grid."""
-    widths = hypercuboid.CHANNELS
-    found = {width: Counter({27 * width + 2 * width: 1}) for width in widths}
-    for _ in range(8):
-        after: dict[int, Counter[int]] = {width: Counter() for width in widths}
-        for into, totals in found.items():
-            for out in widths:
-                pool = 0 if into == out else into * out + 2 * out
-                for size in (block(into, out), pool):
-                    for total, paths in totals.items():
-                        after[out][total + size] += paths
-        found = after
-    ends = Counter[int]()
-    for width, totals in found.items():
-        for total, paths in totals.items():
-            ends[total + block(width, 768) + 7_690] += paths
-    return ends
-
-
-def test_hypercuboid_has_paths_of_the_published_counts() -> None:
-    """Those of the scalar and the Max-W search; one number in fifty of the range is the count of a path."""
-    counts = counts_of_all_paths()
-    assert sum(counts.values()) == hypercuboid.space().size() == 4 * 8**8
-    assert {1_035_882, 862_890, 1_033_802} <= counts.keys()
-    assert len(counts) / (max(counts) - min(counts)) < 0.025
+@pytest.mark.parametrize("name", PATHS)
+def test_released_paths_have_their_counts(name: str) -> None:
+    channels, operations, expected = PATHS[name]
+    path = [
+        Edge(number // 2, 1 + number % 2, *channels[number : number + 2], CONV if kind == "C" else POOL)
+        for number, kind in enumerate(operations)
+    ]
+    architecture = hypercuboid.from_edges(hypercuboid.space(), path)
+    assert parameters(architecture, CIFAR, 10) == expected
 
 
 # cosine power annealing
