@@ -8,9 +8,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from nas.architecture import Architecture
 from nas.compile import compile_network
 from nas.complexity import parameters
-from nas.dsl import define, op, ref, seq
+from nas.dsl import define, op, parse, ref, seq
 from nas.dsl import repeat as copies
 from nas.training.schedules import Plateau, rate_factor
 from nas.training.settings import TrainSettings
@@ -75,15 +76,28 @@ def edges(text: str) -> list[tuple[str, int]]:
     return found
 
 
-@pytest.mark.parametrize("name", RELEASED)
-def test_released_cells_have_their_counts(name: str) -> None:
-    primitives, normal, reduction, expected = RELEASED[name]
+def released(name: str, **sizes: int) -> Architecture:
+    primitives, normal, reduction, _ = RELEASED[name]
     text = (
         f"Genotype(normal={edges(normal)}, normal_concat=range(2, 6), reduce={edges(reduction)}, "
         "reduce_concat=range(2, 6))"
     )
-    architecture = sharp_darts.from_genotype(sharp_darts.space(primitives), text)
-    assert parameters(architecture, CIFAR, 10) == expected
+    return sharp_darts.from_genotype(sharp_darts.space(primitives, **sizes), text)
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_released_cells_have_their_counts(name: str) -> None:
+    assert parameters(released(name), CIFAR, 10) == RELEASED[name][-1]
+
+
+def test_the_count_for_imagenet_but_for_its_stem() -> None:
+    """48 channels, 14 cells, 1,000 classes; the three convolutions of ImageNet's stem are counted by hand."""
+    text = released("SHARPER_MAX_W", channels=48, layers=14).text.replace("width=48)", "width=48, stem=1)")
+    with torch.device("meta"):
+        net = compile_network(parse(text), CIFAR, 1000)
+    ours = sum(weight.numel() for weight in net.parameters())
+    own_stem, theirs = 27 * 48 + 96, (27 * 24 + 48) + (9 * 24 * 48 + 96) + (9 * 48 * 48 + 96)
+    assert ours - own_stem + theirs == 8_267_296
 
 
 @pytest.mark.parametrize(("primitives", "expected"), [("sharp", 5_867_642), ("sharper", 9_707_002)])
