@@ -131,7 +131,13 @@ PATHS = {  # the authors' names: channels through the layers, at stride 1 and 2,
 def test_released_paths_have_their_counts(name: str) -> None:
     channels, operations, expected = PATHS[name]
     path = [
-        Edge(number // 2, 1 + number % 2, *channels[number : number + 2], CONV if kind == "C" else POOL)
+        Edge(
+            number // 2,
+            1 + number % 2,
+            channels[number],
+            channels[number + 1],
+            CONV if kind == "C" else POOL,
+        )
         for number, kind in enumerate(operations)
     ]
     architecture = hypercuboid.from_edges(hypercuboid.space(), path)
