@@ -11,7 +11,7 @@ import numpy as np
 
 from nas.comparison.curves import Quantity, area, best_value, found, quantities, regrets
 from nas.comparison.equal import Cost, at_costs, equal_costs
-from nas.comparison.gains import Gains, gains_of
+from nas.comparison.gains import Gain, Gains, gains_at_costs, gains_of
 from nas.comparison.reading import Comparison
 from nas.comparison.runs import Run, runs_of, uncut
 from nas.comparison.volumes import Volumes, volumes
@@ -120,6 +120,7 @@ class Analysis:
         whole_runs: not cut at the largest budget.
         whole: the quantities after each evaluation of `whole_runs`.
         gains: over random architectures and random search.
+        gains_at_costs: over random search that cost as much, one for each of `costs`.
         volumes: None with one objective.
     """
 
@@ -135,6 +136,7 @@ class Analysis:
     whole_runs: Mapping[str, tuple[Run, ...]]
     whole: tuple[Quantity, ...]
     gains: Gains
+    gains_at_costs: Mapping[str, tuple[Gain | None, ...]]
     volumes: Volumes | None
 
     @property
@@ -190,6 +192,7 @@ def analyse(comparison: Comparison) -> Analysis:
         whole_runs=whole_runs,
         whole=whole,
         gains=gains_of(comparison, runs),
+        gains_at_costs=gains_at_costs(longest, whole_runs, costs),
         volumes=measured,
     )
 

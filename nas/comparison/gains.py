@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.comparison.curves import reached
+from nas.comparison.curves import Quantity, reached
+from nas.comparison.equal import Cost, at_costs
 from nas.comparison.reading import Comparison
 from nas.comparison.runs import Run, table_of
 from nas.statistics import Comparison as Gain
@@ -74,6 +75,34 @@ def gains_of(comparison: Comparison, runs: Mapping[str, tuple[Run, ...]]) -> Gai
             if len(means := _retrained(its, column))
         },
     )
+
+
+def gains_at_costs(
+    comparison: Comparison, runs: Mapping[str, tuple[Run, ...]], costs: Sequence[Cost]
+) -> dict[str, tuple[Gain | None, ...]]:
+    """By method, one for each cost: its choices beside those of random search that cost as much.
+
+    None where less than half of the runs of a side hold a value. Empty without random search or costs.
+
+    Args:
+        comparison: with the longest run's number of evaluations as its largest budget.
+        runs: not cut at the largest budget.
+        costs: ascending.
+    """
+    column, random = comparison.names.index(comparison.reported.name), comparison.random
+    if random is None or not costs:
+        return {}
+    values = table_of(runs, lambda run: run.of_choice(column), comparison.horizon)
+    held = at_costs(Quantity("", "", comparison.reported, values, "value"), runs, costs).values
+
+    def beside(method: str, place: int) -> Gain | None:
+        sides = [held[name][:, place] for name in (method, random)]
+        if any(2 * np.isfinite(side).sum() < max(1, side.size) for side in sides):
+            return None
+        return compare(*sides, direction=comparison.reported.direction)
+
+    others = [method for method in comparison.methods if method != random and np.isfinite(held[method]).any()]
+    return {method: tuple(beside(method, place) for place in range(len(costs))) for method in others}
 
 
 def _retrained(runs: Sequence[Run], column: int) -> list[float]:

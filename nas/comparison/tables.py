@@ -13,7 +13,7 @@ from nas.comparison.cells import MIXED, NONE, counted, decimals_of, fixed, sprea
 from nas.comparison.curves import Quantity, quartiles, reached
 from nas.comparison.notes import untestable
 from nas.comparison.sheets import Sheet
-from nas.comparison.yardsticks import architectures_sheet, costs_sheet, search_sheet
+from nas.comparison.yardsticks import architectures_sheet, costs_sheet, equal_search_sheet, search_sheet
 from nas.ranking import ALPHA, Friedman
 
 _COUNTS = "A cell where at least half of a method's runs got there; n: how many, where fewer than the seeds."
@@ -35,6 +35,8 @@ def sheets(analysis: Analysis) -> Iterator[Sheet]:
         yield architectures_sheet(analysis)
     if analysis.gains.over_search:
         yield search_sheet(analysis)
+    if analysis.gains_at_costs:
+        yield equal_search_sheet(analysis)
     yield costs_sheet(analysis)
     yield from cache_sheets(analysis)
 

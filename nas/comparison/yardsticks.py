@@ -52,6 +52,17 @@ def search_sheet(analysis: Analysis) -> Sheet:
     )
 
 
+def equal_search_sheet(analysis: Analysis) -> Sheet:
+    """Relative improvement over random search at equal cost."""
+    comparison = analysis.comparison
+    return Sheet(
+        title=f"Relative improvement (%) of {comparison.reported.name} over random search, equal cost",
+        header=("method", *(format_duration(cost.seconds) for cost in analysis.costs)),
+        rows=_gain_rows(analysis, analysis.gains_at_costs, mark=False),
+        notes=(f"Random search: the method {comparison.random}, after as much work.", _GAIN_NOTE),
+    )
+
+
 def costs_sheet(analysis: Analysis) -> Sheet:
     """Trials, repeats, failures, and the searcher's own time."""
     rows: list[Cells] = []
@@ -77,9 +88,11 @@ def costs_sheet(analysis: Analysis) -> Sheet:
     )
 
 
-def _gain_rows(analysis: Analysis, gains: Mapping[str, Sequence[Gain | None]]) -> tuple[Cells, ...]:
-    """A row for each method; each column corrected by itself."""
-    seeds, mixed = len(analysis.comparison.seeds), analysis.comparison.mixed
+def _gain_rows(
+    analysis: Analysis, gains: Mapping[str, Sequence[Gain | None]], *, mark: bool = True
+) -> tuple[Cells, ...]:
+    """A row for each method; each column corrected by itself. Marked are methods of several fidelities."""
+    seeds, mixed = len(analysis.comparison.seeds), analysis.comparison.mixed if mark else ()
     columns = [_column(column, seeds) for column in zip(*gains.values(), strict=True)]
     labels = [method + MIXED * (method in mixed) for method in gains]
     return tuple(zip(labels, *columns, strict=True))

@@ -11,7 +11,7 @@ from nas.comparison.equal import Cost
 from nas.comparison.export import pairs_csv
 from nas.comparison.notes import explanations, shortages
 from nas.comparison.tables import default_sheet, found_sheet, pairs_sheet, ranks_sheet, sheets, values_sheet
-from nas.comparison.yardsticks import search_sheet
+from nas.comparison.yardsticks import equal_search_sheet, search_sheet
 from tests.nas.comparison.comparison_kit import (
     LATENCY,
     VALIDATION,
@@ -70,6 +70,29 @@ def test_values_at_equal_cost_by_hand(tmp_path):
         "dear": [[12, 11]],
         "halving": [[6, 6]],
     }
+
+
+def test_gains_over_random_search_at_equal_cost_by_hand(tmp_path):
+    """At 30 s random search holds 82, at 40 s 83; halving 90 at both, dear 84 and 85."""
+    analysis = analysed(three_methods(tmp_path, seeds=3))
+    sheet = equal_search_sheet(analysis)
+    assert sheet.title == "Relative improvement (%) of test_accuracy over random search, equal cost"
+    assert sheet.header == ("method", "30 s", "40 s")
+    assert [row[0] for row in sheet.rows] == ["dear", "halving"]
+    found = [[float(cell.split()[0]) for cell in row[1:]] for row in sheet.rows]
+    expected = [[100 * 2 / 82, 100 * 2 / 83], [100 * 8 / 82, 100 * 7 / 83]]
+    np.testing.assert_allclose(found, expected, atol=0.006)
+    assert sheet in list(sheets(analysis))
+
+
+def test_there_is_no_gain_at_a_cost_before_anything_was_evaluated(tmp_path):
+    three_methods(tmp_path, seeds=3)
+    for seed in range(3):
+        study(tmp_path, "halving", seed, [low(70, 32.0), full(90, 3.0)], exhausted=True)
+    rows = {row[0]: row[1:] for row in equal_search_sheet(analysed(tmp_path)).rows}
+    assert "-" not in rows["dear"]
+    assert rows["halving"][0] == "-"
+    assert rows["halving"][1].startswith("+8.43")
 
 
 def test_runs_that_ended_before_a_cost_count_there_only_if_nothing_was_left(tmp_path):
