@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-FIRST = {"search": 0, "baseline": 10_000_000, "final": 20_000_000}
+FIRST = {"search": 0, "baseline": 10_000_000, "final": 20_000_000, "supernet": 30_000_000}
 NETWORK = "stem(width=16) >> conv(kernel=3) >> head()"
 
 

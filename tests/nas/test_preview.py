@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -112,6 +113,12 @@ def test_the_cost_of_a_search_that_chooses_fidelities_is_a_bound():
     assert "  search 10 min 00 s, baseline and final 3 min 20 s of work in all, shared" in shown(components)
     assert f"shared among the workers\n  {bound}" in shown(components)
     assert "at most" not in shown(parts(Costly()))
+
+
+def test_the_training_of_a_supernet_comes_on_top():
+    components = replace(parts(Costly()), searcher=SimpleNamespace(needs_images=True))  # pyright: ignore
+    assert "the training of the supernet comes on top" in shown(components)
+    assert "supernet" not in shown(parts(Costly()))
 
 
 def test_samples_that_fail_are_said():

@@ -20,6 +20,7 @@ from tests.nas.comparison.comparison_kit import (
     study,
     write_manifest,
 )
+from tests.nas.report_kit import Log
 
 KEY = "validation_accuracy_regret"
 NAN, INF = math.nan, math.inf
@@ -83,6 +84,19 @@ def test_gains_over_random_search_at_equal_cost_by_hand(tmp_path):
     expected = [[100 * 2 / 82, 100 * 2 / 83], [100 * 8 / 82, 100 * 7 / 83]]
     np.testing.assert_allclose(found, expected, atol=0.006)
     assert sheet in list(sheets(analysis))
+
+
+def test_works_count_with_the_candidate_that_follows_and_the_last_ones_with_the_last_candidate(tmp_path):
+    write_manifest(tmp_path, ["random", "darts"], 1)
+    study(tmp_path, "random", 0, [full(80, 10.0)] * 4)
+    log = Log(tmp_path / "studies" / "darts" / "0", searcher="darts").opened()
+    for index, (stage, cost) in enumerate([("supernet", 10.0), ("search", 1.0), ("supernet", 500.0)]):
+        number = log.asked(stage, index // 2)
+        log.evaluated(number, (90, 90), cost)
+        log.add(event="told", trial=number, cached_from=None, clock=log.clock)
+    log.closed().write()
+    (run,) = analysed(tmp_path).whole_runs["darts"]
+    assert run.history.cost.tolist() == [511.0]
 
 
 def test_there_is_no_gain_at_a_cost_before_anything_was_evaluated(tmp_path):
