@@ -82,7 +82,7 @@ REFUSED = {
     "+experiment=null": "ConfigError: a group expects an option's name, a NoneType came; see --help",
     "+experiment=digits space=x": "ConfigError: space: one of activation, activation_units, darts, ",
     "+experiment=digits space=": "ConfigError: space: one of activation, ",
-    "+experiment=digits searcher=randm": "ConfigError: searcher: one of asha, darts, darts_cifar10, exhaustive, ",
+    "+experiment=digits searcher=randm": "ConfigError: searcher: one of asha, darts, darts_cifar10, ",
     "+experiment=digits executor.mode=x": 'ConfigError: executor.mode: expected "actors" or "tasks", got ',
     "+experiment=digits +executor.x=1": "ConfigError: executor.x: unknown option of ray; known: address, ",
     "+experiment=update_rule space=macro": "ConfigError: space macro: none of 16 samples fits the evaluator",
