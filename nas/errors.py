@@ -4,9 +4,44 @@ Each message is one line that says where, what was expected, what came and what 
 also inherits the built-in that fits, so that callers who do not know this module can catch it.
 """
 
+from __future__ import annotations
+
+_MESSAGE_LIMIT = 4000  # characters; some messages list every option there is
+
+
+def one_line(text: object, limit: int = 300) -> str:
+    """`text` as one line that is safe to print, log and write to a file, whatever it was.
+
+    White space is folded, characters that are not printable (control characters, escape sequences of a
+    terminal, lone surrogates) are written as their Python escapes, and what exceeds `limit` characters
+    is left out in the middle, so that the end, where a message has its remedy, stays.
+    """
+    try:
+        raw = str(text)
+    except Exception as error:  # an exception of the user's whose __str__ raises
+        raw = f"<{type(text).__name__} that cannot be printed: {type(error).__name__}>"
+    if len(raw) > 8 * limit:  # before the work on each character
+        raw = f"{raw[: 4 * limit]} {raw[-4 * limit :]}"
+    line = " ".join(raw.split())
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
+    if len(line) <= limit:
+        return line
+    tail = (limit - 5) // 3
+    return f"{line[: limit - 5 - tail]} ... {line[len(line) - tail :]}"
+
+
+def describe_error(error: BaseException, limit: int = 300) -> str:
+    """Type and message of an exception as one line, e.g. "ValueError: expected 3 channels, got 1"."""
+    name, message = type(error).__name__, one_line(error, limit)
+    return f"{name}: {message}" if message else name
+
 
 class NasError(Exception):
     """Base of every error raised on purpose; the command line prints it without a traceback."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__(), _MESSAGE_LIMIT)
 
 
 class SpaceError(NasError, ValueError):

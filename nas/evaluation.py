@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nas.errors import one_line
+
 if TYPE_CHECKING:
     from nas.architecture import Architecture
+
+REASON_LIMIT = 2000  # characters of the reason of a failure
 
 
 class Status(StrEnum):
@@ -131,6 +135,10 @@ class Evaluation:
     info: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.reason is not None:  # text from outside is cleaned where it enters
+            object.__setattr__(self, "reason", one_line(self.reason, REASON_LIMIT))
+
     @property
     def ok(self) -> bool:
         """Whether the evaluation completed."""
@@ -173,7 +181,7 @@ def perform(evaluator: Callable[[Task], Evaluation], task: Task) -> Evaluation:
 
 def failure(status: Status, reason: str, cost_seconds: float = 0.0, **info: Any) -> Evaluation:
     """An evaluation that ended badly, its reason folded to one line."""
-    return Evaluation(status, {}, cost_seconds, " ".join(str(reason).split()), (), info)
+    return Evaluation(status, {}, cost_seconds, one_line(reason, REASON_LIMIT), (), info)
 
 
 class Evaluator(Protocol):
