@@ -79,6 +79,7 @@ class Dataset:
         classes: number of classes.
         mean: mean pixel value of each channel over the training images.
         std: standard deviation of the same; 1 where it would be 0.
+        class_names: of the classes, in the order of their labels; "0", "1", ... where the data give none.
         extra: second test images and their labels, as `images` and `labels`; None without such.
     """
 
@@ -91,6 +92,7 @@ class Dataset:
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    class_names: tuple[str, ...]
     extra: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
@@ -142,7 +144,8 @@ def split(name: str, source: sources.Source, options: DataOptions) -> Dataset:
     for array in arrays:
         array.setflags(write=False)
     mean, std = _moments(source.images, train)
-    return Dataset(name, *arrays, source.classes, mean, std)
+    class_names = source.class_names or tuple(map(str, range(source.classes)))
+    return Dataset(name, *arrays, source.classes, mean, std, class_names)
 
 
 def _part(

@@ -144,7 +144,8 @@ def _arrays(kind: Any, root: Path, classes: int) -> Source:
             f"data {root.absolute()}: expected the files of {kind.__name__}, cannot read them: {reason}; "
             f"remove them and keep {', '.join(archives(kind))}"
         ) from error
-    return joined([(_channels_first(np.asarray(p.data)), np.asarray(p.targets)) for p in parts], classes)
+    arrays = [(_channels_first(np.asarray(part.data)), np.asarray(part.targets)) for part in parts]
+    return joined(arrays, classes, tuple(parts[0].classes))
 
 
 def _channels_first(images: np.ndarray) -> np.ndarray:

@@ -24,20 +24,24 @@ class Source:
         labels: (N,) int64 in 0..classes-1.
         test: positions of the images that came as test images; empty when the data have none.
         classes: number of classes.
+        class_names: of the classes, in the order of their labels; empty where the data give none.
     """
 
     images: np.ndarray
     labels: np.ndarray
     test: np.ndarray
     classes: int
+    class_names: tuple[str, ...] = ()
 
 
-def joined(parts: Sequence[tuple[np.ndarray, np.ndarray]], classes: int) -> Source:
+def joined(
+    parts: Sequence[tuple[np.ndarray, np.ndarray]], classes: int, class_names: tuple[str, ...] = ()
+) -> Source:
     """One source of (images, labels) for training and, if there is a second pair, for testing."""
     images = np.concatenate([images for images, _ in parts])
     labels = np.concatenate([labels for _, labels in parts]).astype(np.int64)
     test = np.arange(len(parts[0][0]), len(images)) if len(parts) > 1 else np.arange(0)
-    return Source(np.ascontiguousarray(images), labels, test, classes)
+    return Source(np.ascontiguousarray(images), labels, test, classes, class_names)
 
 
 def digits() -> Source:
@@ -203,7 +207,8 @@ def folder(path: str, image_size: int) -> Source:
     images = _stack(path, [_pixels(file, image_size) for file in files], files)
     labels = np.array([label for part in indexed for _, label in part.samples], np.int64)
     first = len(indexed[0].samples)
-    return Source(images, labels, np.arange(first, len(files)) if has_test else np.arange(0), classes)
+    test = np.arange(first, len(files)) if has_test else np.arange(0)
+    return Source(images, labels, test, classes, tuple(names))
 
 
 def _index(path: Path) -> Any:

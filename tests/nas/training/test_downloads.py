@@ -29,6 +29,7 @@ def check_images(source: Any, cifar: CifarFiles) -> None:
     assert np.array_equal(source.images, cifar.images.transpose(0, 3, 1, 2))
     assert source.labels.tolist() == [number % 10 for number in range(120)]
     assert source.test.tolist() == list(range(100, 120))
+    assert source.class_names == tuple(f"class {number}" for number in range(10))
 
 
 def test_unpacked_batches_are_read_in_place(tmp_path: Path, cifar: CifarFiles) -> None:

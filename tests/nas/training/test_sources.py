@@ -113,6 +113,7 @@ def test_folder_takes_classes_from_subfolders_and_keeps_grey(tmp_path: Path) -> 
     assert source.images[:, 0, 0, 0].tolist() == list(range(20))
     assert source.labels.tolist() == [0] * 10 + [1] * 10
     assert (source.classes, len(source.test)) == (2, 0)
+    assert source.class_names == ("bird", "cat")
 
 
 def test_folder_scales_and_turns_grey_to_colour_where_any_image_has_colour(tmp_path: Path) -> None:
