@@ -7,9 +7,7 @@ second-order step, the weights kept aside, the direction and the virtual step's 
 
 from __future__ import annotations
 
-import re
 from contextlib import nullcontext
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -20,6 +18,7 @@ from nas.errors import EvaluationError
 from nas.oneshot.measuring import batch_statistics
 from nas.oneshot.search import OneShot
 from nas.oneshot.settings import OneShotSettings
+from nas.training.arrays import free_memory
 from nas.training.device import DeviceData
 from nas.training.train import precision
 
@@ -28,7 +27,6 @@ _DRAWS = 4  # of options, where they are drawn; what needs most counts
 _COPIES = {1: 3, 2: 6}  # of the weights, by the order of the gradient
 _MARGIN = 1.5  # on DARTS' supernet, resident memory peaked 43 and 56 % above 1180 and 593 MiB of `step_bytes`
 _GIB = 2**30
-_GROUP = "/sys/fs/cgroup"
 
 
 def step_bytes(state: OneShot, data: DeviceData, settings: OneShotSettings) -> int:
@@ -52,30 +50,7 @@ def available_bytes(device: torch.device) -> int | None:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    found = [each for each in (_free_of_system(), _free_of_group()) if each is not None]
-    return min(found, default=None)
-
-
-def _free_of_system() -> int | None:
-    return _figure("/proc/meminfo", "MemAvailable:", 1024)
-
-
-def _free_of_group() -> int | None:
-    """What the limit of a container leaves (control groups, version 2); files that may go count as free."""
-    limit, used = _figure(f"{_GROUP}/memory.max"), _figure(f"{_GROUP}/memory.current")
-    if limit is None or used is None:
-        return None
-    return limit - used + (_figure(f"{_GROUP}/memory.stat", "inactive_file") or 0)
-
-
-def _figure(path: str, name: str = "", unit: int = 1) -> int | None:
-    """The number behind a name at the start of a line; None where there is none."""
-    try:
-        lines = Path(path).read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    found = re.search(rf"^{name}\s*(\d+)", "\n".join(lines), re.MULTILINE)
-    return None if found is None else unit * int(found.group(1))
+    return free_memory()
 
 
 def check_memory(state: OneShot, data: DeviceData, settings: OneShotSettings) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from nas.errors import ConfigError, EvaluationError
 from nas.training import downloads, sources
 from nas.training.checks import Rule, check_fields, one_of, within
+from nas.training.pixels import PixelRange, note
 
 _TEST_SPLIT_SEED = 0  # fixed, so that test images are the same whatever the seed of the validation split
 _CHUNK = 1024  # images whose pixels are summed at a time
@@ -34,6 +35,10 @@ class DataOptions:
     limit_train: int = 0  # training images to keep, stratified by class; 0: all
     split_seed: int = 0  # seed of the validation split and of the images kept
     image_size: int = 0  # pixels: height and width to which a folder's images are scaled; 0: as they are
+    pixel_min: float = (
+        0.0  # value of black in images of one's own; both 0: by their type (`nas.training.pixels`)
+    )
+    pixel_max: float = 0.0  # value of white
     extra_images: str = (
         ""  # .npy file of second test images of the same classes, such as CIFAR-10.1; "": none
     )
@@ -47,12 +52,21 @@ class DataOptions:
             "test_fraction": fraction,
             "limit_train": within(0),
             "split_seed": within(0, 2**32 - 1),
-            "image_size": within(0),
+            "image_size": within(0, 2**14),
         }
         check_fields("data option", self, rules, ConfigError)
+        if (self.pixel_min or self.pixel_max) and not self.pixel_min < self.pixel_max:
+            raise ConfigError(
+                f'data option "pixel_max": expected a number above pixel_min = {self.pixel_min:g}, got '
+                f"{self.pixel_max:g}; set both to the values of black and white, or neither"
+            )
         if bool(self.extra_images) != bool(self.extra_labels):
             given = f"extra_images={self.extra_images!r}, extra_labels={self.extra_labels!r}"
             raise ConfigError(f"data options: expected both files of second test images or none, got {given}")
+
+    @property
+    def limits(self) -> PixelRange:
+        return PixelRange(self.pixel_min, self.pixel_max)
 
 
 DATASETS: dict[str, Callable[[DataOptions], sources.Source]] = {
@@ -60,8 +74,8 @@ DATASETS: dict[str, Callable[[DataOptions], sources.Source]] = {
     "fashion_mnist": lambda options: downloads.read("FashionMNIST", options.root),
     "cifar10": lambda options: downloads.read("CIFAR10", options.root),
     "cifar100": lambda options: downloads.read("CIFAR100", options.root),
-    "npz": lambda options: sources.npz(options.root),
-    "folder": lambda options: sources.folder(options.root, options.image_size),
+    "npz": lambda options: sources.npz(options.root, options.limits),
+    "folder": lambda options: sources.folder(options.root, options.image_size, options.limits),
 }
 
 
@@ -119,7 +133,8 @@ def load(options: DataOptions) -> Dataset:
     data = split(options.dataset, DATASETS[options.dataset](options), options)
     if not options.extra_images:
         return data
-    extra = sources.npy_pair(options.extra_images, options.extra_labels, data.input_shape, data.classes)
+    files = options.extra_images, options.extra_labels
+    extra = sources.npy_pair(*files, data.input_shape, data.classes, options.limits)
     for array in extra:
         array.setflags(write=False)
     return replace(data, extra=extra)
@@ -127,11 +142,19 @@ def load(options: DataOptions) -> Dataset:
 
 def split(name: str, source: sources.Source, options: DataOptions) -> Dataset:
     """The data set of these images; classes keep their shares in every split drawn here."""
-    everything = np.arange(len(source.labels))
-    test, rest = source.test, np.setdiff1d(everything, source.test)
+    test, validation = source.test, source.validation
+    given = np.concatenate([test, validation])
+    train = np.setdiff1d(np.arange(len(source.labels)), given)
     if not len(test):
-        rest, test = _part(name, source.labels, everything, options.test_fraction, _TEST_SPLIT_SEED)
-    train, validation = _part(name, source.labels, rest, options.validation_fraction, options.split_seed)
+        train, test = _part(name, source.labels, train, options.test_fraction, _TEST_SPLIT_SEED)
+        if len(given):
+            note(
+                f'data "{name}": no test images came with the {len(validation)} for validation, so that '
+                f"{len(test)} of those for training are held out to report on (evaluator.test_fraction = "
+                f"{options.test_fraction:g}); to report on those for validation instead, name them test"
+            )
+    if not len(validation):
+        train, validation = _part(name, source.labels, train, options.validation_fraction, options.split_seed)
     if options.limit_train > len(train):
         raise EvaluationError(
             f'data "{name}": expected limit_train of at most {len(train)} training images, '
@@ -140,6 +163,7 @@ def split(name: str, source: sources.Source, options: DataOptions) -> Dataset:
     if 0 < options.limit_train < len(train):
         left_out = len(train) - options.limit_train
         train, _ = _part(name, source.labels, train, left_out, options.split_seed)
+    _note_constant(name, source)
     arrays = (source.images, source.labels, train, validation, test)
     for array in arrays:
         array.setflags(write=False)
@@ -161,6 +185,31 @@ def _part(
             f'data "{name}": expected enough images of every class to split {len(pool)} of them; {error}'
         ) from error
     return np.sort(first), np.sort(rest)
+
+
+def _note_constant(name: str, source: sources.Source) -> None:
+    """Notes where nothing can be learnt of a class: each image is of one colour, or all are the same."""
+    flat = np.empty(len(source.images), bool)
+    for start in range(0, len(flat), _CHUNK):
+        part = source.images[start : start + _CHUNK]
+        flat[start : start + _CHUNK] = (part == part[:, :, :1, :1]).all(axis=(1, 2, 3))
+    if flat.all():
+        note(f'data "{name}": every image is of one colour; check what the files hold and how they are read')
+        return
+    class_names = source.class_names or tuple(map(str, range(source.classes)))
+    for label, class_name in enumerate(class_names):
+        mine = np.flatnonzero(source.labels == label)
+        if flat[mine].all():
+            note(
+                f'data "{name}": every image of class {class_name} is of one colour; check what its files '
+                "hold"
+            )
+        elif len(mine) > 1 and _all_alike(source.images, mine):
+            note(f'data "{name}": all {len(mine)} images of class {class_name} are the same; check its files')
+
+
+def _all_alike(images: np.ndarray, positions: np.ndarray) -> bool:
+    return all(np.array_equal(images[positions[0]], images[position]) for position in positions[1:])
 
 
 def _moments(images: np.ndarray, train: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

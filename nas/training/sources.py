@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from nas.errors import EvaluationError
-from nas.training.torchvision_compat import import_torchvision
+from nas.errors import EvaluationError, one_line
+from nas.training.arrays import check_memory, existing, read_npy, read_npz
+from nas.training.folders import SPLITS, TEST, TRAIN, VALIDATION, find_images
+from nas.training.pixels import ImageReader, PixelRange, Scaler, note
+
+_IMAGES = ("images", "image", "x", "data")  # words for them in the names of an .npz file's arrays
+_LABELS = ("labels", "label", "y", "targets", "target")
+_CLASS_NAMES = "class_names"
+_LIKE_A_SPLIT = r"train|(?<![a-z])[xy]?(test|valid|val(?!u))"  # such as trainX or testset, but not values
+
+
+def _none() -> np.ndarray:
+    return np.arange(0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +33,7 @@ class Source:
         test: positions of the images that came as test images; empty when the data have none.
         classes: number of classes.
         class_names: of the classes, in the order of their labels; empty where the data give none.
+        validation: positions of the images that came as validation images; empty when the data have none.
     """
 
     images: np.ndarray
@@ -32,16 +41,28 @@ class Source:
     test: np.ndarray
     classes: int
     class_names: tuple[str, ...] = ()
+    validation: np.ndarray = field(default_factory=_none)
 
 
 def joined(
     parts: Sequence[tuple[np.ndarray, np.ndarray]], classes: int, class_names: tuple[str, ...] = ()
 ) -> Source:
     """One source of (images, labels) for training and, if there is a second pair, for testing."""
-    images = np.concatenate([images for images, _ in parts])
-    labels = np.concatenate([labels for _, labels in parts]).astype(np.int64)
-    test = np.arange(len(parts[0][0]), len(images)) if len(parts) > 1 else np.arange(0)
-    return Source(np.ascontiguousarray(images), labels, test, classes, class_names)
+    return _of_parts(dict(zip((TRAIN, TEST), parts, strict=False)), classes, class_names)
+
+
+def _of_parts(
+    parts: dict[str, tuple[np.ndarray, np.ndarray]], classes: int, class_names: tuple[str, ...]
+) -> Source:
+    """One source of (images, labels) by split."""
+    images = np.concatenate([images for images, _ in parts.values()])
+    labels = np.concatenate([labels for _, labels in parts.values()]).astype(np.int64)
+    positions, start = {}, 0
+    for split, (_, part) in parts.items():
+        positions[split] = np.arange(start, start + len(part))
+        start += len(part)
+    test, validation = (positions.get(split, _none()) for split in (TEST, VALIDATION))
+    return Source(np.ascontiguousarray(images), labels, test, classes, class_names, validation)
 
 
 def digits() -> Source:
@@ -52,32 +73,122 @@ def digits() -> Source:
     return joined([(images.astype(np.uint8).reshape(-1, 1, 8, 8), labels)], classes=10)
 
 
-def npz(path: str) -> Source:
-    """An .npz file with `images`, `labels` and, for fixed test images, `test_images`, `test_labels`.
+def npz(path: str, limits: PixelRange = PixelRange()) -> Source:  # noqa: B008 - immutable
+    """An .npz file with `images` and `labels`, or with those of splits, such as `train_images` and `y_test`.
 
-    Images are uint8 of (N, H, W), (N, H, W, C) or (N, C, H, W): a last axis of 1 or 3 is read as
-    channels, otherwise the second one is. Labels are whole numbers 0..K-1.
+    A name has a word for images (images, x, data) or labels (labels, y, targets) and, before or after it, one
+    for the split (train, val, test or others of `nas.training.folders.SPLITS`), if not for training. An array
+    `class_names` of (K,) texts names the classes. Images are of (N, H, W), (N, H, W, C) or (N, C, H, W): a
+    last axis of 1 or 3 is read as channels, else the second one is; values as `nas.training.pixels` says.
+    Labels are whole numbers 0..K-1, (N,) or (N, 1).
+
+    Args:
+        path: the file.
+        limits: values of black and white.
 
     Raises:
         EvaluationError: no such file, or another content, in one line.
     """
-    arrays = _read_npz(Path(path).expanduser())
-    pairs = [("images", "labels")]
-    if "test_images" in arrays or "test_labels" in arrays:
-        pairs.append(("test_images", "test_labels"))
-    for name in (name for pair in pairs for name in pair):
-        if name not in arrays:
-            found = ", ".join(arrays) or "none"
-            raise EvaluationError(f'data {path}: expected an array "{name}", found {found}; add it')
-    parts = [(_images(path, i, arrays[i]), _labels(path, j, arrays[j], arrays[i])) for i, j in pairs]
-    if len({images.shape[1:] for images, _ in parts}) > 1:
-        shapes = " and ".join(str(images.shape[1:]) for images, _ in parts)
-        raise EvaluationError(f"data {path}: expected images and test_images of one shape, got {shapes}")
-    return joined(parts, _classes_of(path, [labels for _, labels in parts]))
+    file = existing(path, "an .npz file", "set evaluator.root to its path")
+    roles: dict[tuple[str, str], str] = {}
+
+    def choose(names: Sequence[str]) -> list[str]:
+        roles.update(_roles(path, names))
+        return [*roles.values(), *(name for name in names if name == _CLASS_NAMES)]
+
+    arrays = read_npz(file, choose)
+    scaler = Scaler(f"data {path}", limits)
+    parts = {}
+    for split in (TRAIN, VALIDATION, TEST):
+        if (split, "images") in roles:
+            images_name, labels_name = roles[split, "images"], roles[split, "labels"]
+            images = _images(path, images_name, arrays[images_name], scaler)
+            parts[split] = images, _labels(path, labels_name, arrays[labels_name], len(images))
+    scaler.finish()
+    shapes = {roles[split, "images"]: images.shape[1:] for split, (images, _) in parts.items()}
+    if len(set(shapes.values())) > 1:
+        raise EvaluationError(
+            f"data {path}: expected {' and '.join(shapes)} of one shape, got "
+            f"{' and '.join(map(str, shapes.values()))}; scale or cut them to one"
+        )
+    classes = _classes_of(path, {roles[split, "labels"]: labels for split, (_, labels) in parts.items()})
+    return _of_parts(parts, classes, _names_of(path, arrays.get(_CLASS_NAMES), classes))
+
+
+def _roles(path: str, names: Sequence[str]) -> dict[tuple[str, str], str]:
+    """(split, "images" or "labels") -> the array's name; refuses what is missing or ambiguous."""
+    roles: dict[tuple[str, str], str] = {}
+    unread, plain, named = [], [], []
+    for name in names:
+        words = name.lower().split("_")
+        splits = [SPLITS[word] for word in words if word in SPLITS]
+        kinds = ["images" if word in _IMAGES else "labels" for word in words if word in (*_IMAGES, *_LABELS)]
+        if len(splits) > 1 or len(kinds) != 1 or len(splits) + len(kinds) != len(words):
+            unread += [name] if name != _CLASS_NAMES else []
+            continue
+        role = (splits[0] if splits else TRAIN), kinds[0]
+        (named if splits else plain).append(name)
+        if role in roles and (role[0] != TRAIN or bool(splits) == (roles[role] in named)):
+            raise EvaluationError(
+                f"data {path}: expected one array of {role[1]} for {role[0]}, found {roles[role]} and "
+                f"{name}; "
+                "leave one of them out"
+            )
+        if role in roles:
+            raise EvaluationError(
+                f"data {path}: expected images and labels either as a whole or by splits, found "
+                f"{roles[role]} and "
+                f"{name}; leave one of them out"
+            )
+        roles[role] = name
+    return _complete(path, names, roles, unread)
+
+
+def _complete(
+    path: str, names: Sequence[str], roles: dict[tuple[str, str], str], unread: Sequence[str]
+) -> dict[tuple[str, str], str]:
+    of_splits = [name for name in unread if re.search(_LIKE_A_SPLIT, name.lower())]
+    if of_splits:
+        raise EvaluationError(
+            f"data {path}: expected arrays named images and labels, with train_, val_ or test_ before them, "
+            "found "
+            f'"{of_splits[0]}"; rename it or leave it out'
+        )
+    for split in sorted({TRAIN, *(split for split, _ in roles)}, key=(TRAIN, VALIDATION, TEST).index):
+        prefix = "" if split == TRAIN else "val_" if split == VALIDATION else "test_"
+        for kind in ("images", "labels"):
+            if (split, kind) not in roles:
+                found = ", ".join(names) or "none"
+                raise EvaluationError(
+                    f'data {path}: expected an array "{prefix}{kind}", found {found}; add it'
+                )
+    if unread:
+        note(f"data {path}: the arrays {', '.join(unread)} are not read")
+    return roles
+
+
+def _names_of(path: str, names: np.ndarray | None, classes: int) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    if names.dtype.kind not in "US" or names.shape != (classes,):
+        raise EvaluationError(
+            f"data {path}: expected {_CLASS_NAMES} of {classes} texts, one for each class, got {names.dtype} "
+            "of shape "
+            f"{names.shape}; correct it or leave it out"
+        )
+    texts = [
+        name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
+        for name in names.tolist()
+    ]
+    return tuple(map(one_line, texts))
 
 
 def npy_pair(
-    images_file: str, labels_file: str, shape: tuple[int, ...], classes: int
+    images_file: str,
+    labels_file: str,
+    shape: tuple[int, ...],
+    classes: int,
+    limits: PixelRange = PixelRange(),  # noqa: B008 - immutable
 ) -> tuple[np.ndarray, np.ndarray]:
     """Two .npy files, images and labels as in `npz`; (N, C, H, W) uint8 and (N,) int64.
 
@@ -86,12 +197,19 @@ def npy_pair(
         labels_file: path.
         shape: (C, H, W) that the images are to have.
         classes: labels are below it.
+        limits: values of black and white.
 
     Raises:
         EvaluationError: no such files, or another content, in one line.
     """
-    images = _images(images_file, "images", _read_npy(Path(images_file).expanduser()))
-    labels = _labels(labels_file, "labels", _read_npy(Path(labels_file).expanduser()), images)
+    arrays = [
+        read_npy(existing(file, "an .npy file", f"set evaluator.{option} to its path"))
+        for file, option in ((images_file, "extra_images"), (labels_file, "extra_labels"))
+    ]
+    scaler = Scaler(f"data {images_file}", limits)
+    images = _images(images_file, "images", arrays[0], scaler)
+    scaler.finish()
+    labels = _labels(labels_file, "labels", arrays[1], len(images))
     if images.shape[1:] != shape:
         raise EvaluationError(
             f"data {images_file}: expected images of shape {shape}, as those for training; got "
@@ -104,158 +222,138 @@ def npy_pair(
     return np.ascontiguousarray(images), labels
 
 
-def _read_npy(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise EvaluationError(f"data {path}: expected an .npy file, found none; set its path")
-    try:
-        with path.open("rb") as file:
-            array = np.load(file, allow_pickle=False)
-            if isinstance(array, np.ndarray):
-                return array
-            raise ValueError("it is an archive of several arrays")
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise EvaluationError(
-            f"data {path}: expected an .npy file of a plain array; cannot read it: {_line(error)}; "
-            f"write it with numpy.save"
-        ) from error
-
-
-def _classes_of(path: str, labels: Sequence[np.ndarray]) -> int:
+def _classes_of(path: str, labels: dict[str, np.ndarray]) -> int:
     """The number of classes; each of them occurs in the first array."""
-    classes = int(max(array.max() for array in labels)) + 1
-    present = np.unique(labels[0])
+    name, first = next(iter(labels.items()))
+    classes = int(first.max()) + 1
+    present = np.unique(first)
     if len(present) < classes:
         gaps = np.flatnonzero(present != np.arange(len(present)))
         raise EvaluationError(
-            f"data {path}: expected labels 0..{classes - 1}, each at least once among the labels; "
-            f"class {gaps[0] if len(gaps) else len(present)} has no image; number the classes without gaps"
+            f"data {path}: expected labels 0..{classes - 1}, each at least once in {name}; class {gaps[0]} "
+            "has no "
+            f"image; number the classes without gaps, e.g. numpy.unique({name}, return_inverse=True)[1]"
         )
-    return _at_least_two(path, classes)
-
-
-def _at_least_two(path: str, classes: int) -> int:
     if classes < 2:
-        raise EvaluationError(f"data {path}: expected images of at least 2 classes, got {classes}")
+        raise EvaluationError(
+            f"data {path}: expected images of at least 2 classes, got 1; add images of another class"
+        )
+    for other, array in labels.items():
+        if array.max() >= classes:
+            raise EvaluationError(
+                f"data {path}: expected labels 0..{classes - 1} in {other}, as in {name}, got {array.max()}; "
+                "add "
+                f"images of class {array.max()} to those for training or leave it out"
+            )
     return classes
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise EvaluationError(
-            f"data {path}: expected an .npz file, found none; set evaluator.root to its path"
+def _images(path: str, name: str, array: np.ndarray, scaler: Scaler) -> np.ndarray:
+    """(N, C, H, W) uint8."""
+    if array.ndim not in (3, 4) or not array.size:
+        remedy = (
+            f"reshape them, e.g. {name}.reshape(-1, height, width)"
+            if array.ndim == 2
+            else "convert them first"
         )
-    try:
-        with path.open("rb") as file:  # numpy leaves a file that it opened and cannot read to the collector
-            archive = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise ValueError("it holds a single array, as numpy.save writes it")
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise EvaluationError(
-            f"data {path}: expected an .npz file of plain arrays; cannot read it: {_line(error)}; "
-            f"write it with numpy.savez_compressed"
-        ) from error
-
-
-def _images(path: str, name: str, array: np.ndarray) -> np.ndarray:
-    unclear = array.ndim == 4 and array.shape[3] in (2, 4) and array.shape[1] > 4
-    if array.dtype != np.uint8 or array.ndim not in (3, 4) or not array.size or unclear:
-        raise EvaluationError(
-            f"data {path}: expected {name} of uint8 and shape (N, H, W), (N, H, W, C) or (N, C, H, W), "
-            f"got {array.dtype} of shape {array.shape}; convert them first"
+            f"data {path}: expected {name} of shape (N, H, W), (N, H, W, C) or (N, C, H, W), got "
+            f"{array.dtype} of "
+            f"shape {array.shape}; {remedy}"
         )
-    if array.ndim == 3:
-        return array[:, None]
-    return array.transpose(0, 3, 1, 2) if array.shape[3] in (1, 3) else array
-
-
-def _labels(path: str, name: str, array: np.ndarray, images: np.ndarray) -> np.ndarray:
-    whole = np.issubdtype(array.dtype, np.integer) and array.shape == (len(images),)
-    labels = array.astype(np.int64) if whole else array  # unsigned ones beyond int64 turn negative
-    if not whole or labels.min() < 0:
+    if array.ndim == 4 and array.shape[3] not in (1, 3) and not _channels_second(*array.shape[1:]):
         raise EvaluationError(
-            f"data {path}: expected {name} of whole numbers from 0 and shape ({len(images)},), "
-            f"got {array.dtype} of shape {array.shape}; convert them first"
+            f"data {path}: expected {name} of shape (N, H, W), (N, H, W, C) with 1 or 3 channels, or (N, C, "
+            "H, W), "
+            f"got shape {array.shape}; if its last axis is that of channels, transpose it: "
+            f"{name}.transpose(0, 3, 1, 2)"
         )
-    return labels
+    images = scaler(name, array)
+    if images.ndim == 3:
+        return images[:, None]
+    return images.transpose(0, 3, 1, 2) if images.shape[3] in (1, 3) else images
 
 
-def folder(path: str, image_size: int) -> Source:
-    """A folder with one subfolder of images per class, or with `train` and `test` of that form.
+def _channels_second(second: int, third: int, fourth: int) -> bool:
+    """Whether these axes are channels, height and width, in this order: square, or of few channels."""
+    return third == fourth or second < min(third, fourth)
 
-    Files as torchvision's ImageFolder finds them; grey images stay grey if all are, others become RGB.
+
+def _labels(path: str, name: str, array: np.ndarray, count: int) -> np.ndarray:
+    """(N,) int64, checked to be whole numbers from 0."""
+    expected = f"data {path}: expected {name} of whole numbers from 0 and shape ({count},)"
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim == 2:
+        raise EvaluationError(
+            f"{expected}, got shape {array.shape}; if its rows are indicators of classes (one-hot), convert "
+            "them: "
+            f"{name}.argmax(1)"
+        )
+    if array.shape != (count,):
+        raise EvaluationError(
+            f"{expected}, one for each image, got shape {array.shape}; give each image a label"
+        )
+    if array.dtype.kind not in "iu":
+        remedies = {"f": f"{name}.astype(int)", "b": f"{name}.astype(int)"}
+        remedy = remedies.get(array.dtype.kind, f"numpy.unique({name}, return_inverse=True)[1]")
+        raise EvaluationError(f"{expected}, got {array.dtype}; convert them: {remedy}")
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high > np.iinfo(np.int64).max:
+        raise EvaluationError(
+            f"{expected}, got labels from {low} to {high}; number the classes from 0: "
+            f"numpy.unique({name}, return_inverse=True)[1]"
+        )
+    return array.astype(np.int64)
+
+
+def folder(path: str, image_size: int, limits: PixelRange = PixelRange()) -> Source:  # noqa: B008 - immutable
+    """A folder with one subfolder of images per class, or with `train` and `val` or `test` of that form.
+
+    Layouts as `nas.training.folders` says, pixels as `nas.training.pixels` does. Grey images stay grey if all
+    are, others become RGB.
 
     Args:
         path: the folder.
         image_size: pixels, height and width to scale to; 0 when all images have one size.
+        limits: values of black and white.
 
     Raises:
-        EvaluationError: no such folder, no images, unreadable or differing ones, in one line.
+        EvaluationError: no such folder, another layout, unreadable or differing images, in one line.
     """
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        raise EvaluationError(f"data {path}: expected a folder, found none; set evaluator.root to its path")
-    has_test = (root / "train").is_dir() and (root / "test").is_dir()
-    indexed = [_index(root / part) for part in (("train", "test") if has_test else ("",))]
-    names = indexed[0].classes
-    if any(part.classes != names for part in indexed):
+    names, splits = find_images(path)
+    files = [file for part in splits.values() for file, _ in part]
+    read = ImageReader(f"data {path}", limits)
+    pixels = []
+    for number, file in enumerate(files):
+        pixels.append(read(file, image_size))
+        if number in (0, 100):  # the first may be small, or grey
+            needed = 3 * len(files) * max(array.size for array in pixels)  # each, stacked and as (N, C, H, W)
+            check_memory(f"data {path}: {len(files)} images", needed, "set a smaller evaluator.image_size")
+        _check_size(path, pixels, files)
+    read.finish()
+    images = _stack(pixels)
+    parts, start = {}, 0
+    for split, part in splits.items():
+        labels = np.array([label for _, label in part], np.int64)
+        parts[split] = images[start : start + len(part)], labels
+        start += len(part)
+    return _of_parts(parts, len(names), names)
+
+
+def _check_size(path: str, pixels: list[np.ndarray], files: Sequence[object]) -> None:
+    """Raises EvaluationError if the last of these images has another size than the first."""
+    (height, width), other = pixels[0].shape[:2], pixels[-1].shape[:2]
+    if other != (height, width):
         raise EvaluationError(
-            f"data {path}: expected the same classes in train and test, got {_classes(indexed)}"
+            f"data {path}: expected images of one size, got {width}x{height} for {files[0]} and "
+            f"{other[1]}x{other[0]} for {files[len(pixels) - 1]}; set evaluator.image_size"
         )
-    classes = _at_least_two(path, len(names))
-    files = [Path(file) for part in indexed for file, _ in part.samples]
-    images = _stack(path, [_pixels(file, image_size) for file in files], files)
-    labels = np.array([label for part in indexed for _, label in part.samples], np.int64)
-    first = len(indexed[0].samples)
-    test = np.arange(first, len(files)) if has_test else np.arange(0)
-    return Source(images, labels, test, classes, tuple(names))
 
 
-def _index(path: Path) -> Any:
-    datasets = import_torchvision().datasets
-    try:
-        return datasets.ImageFolder(str(path))
-    except FileNotFoundError as error:
-        raise EvaluationError(
-            f"data {path}: expected one subfolder of images per class; {_line(error)}"
-        ) from error
-
-
-def _classes(indexed: Sequence[Any]) -> str:
-    return " and ".join(", ".join(part.classes) for part in indexed)
-
-
-def _pixels(file: Path, image_size: int) -> np.ndarray:
-    """(H, W) of a grey image, (H, W, 3) of any other."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file) as opened:
-            image = opened.convert("L" if opened.mode in ("1", "L") else "RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise EvaluationError(
-            f"data {file}: expected an image; cannot read it: {_line(error)}; remove or replace it"
-        ) from error
-    if image_size:
-        image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
-    return np.asarray(image)
-
-
-def _stack(path: str, pixels: list[np.ndarray], files: list[Path]) -> np.ndarray:
+def _stack(pixels: list[np.ndarray]) -> np.ndarray:
     """(N, C, H, W) of images of one size; grey ones are repeated to RGB if any image has colour."""
-    height, width = pixels[0].shape[:2]
-    for file, array in zip(files, pixels, strict=True):
-        if array.shape[:2] != (height, width):
-            raise EvaluationError(
-                f"data {path}: expected images of one size, got {width}x{height} for {files[0].name} and "
-                f"{array.shape[1]}x{array.shape[0]} for {file.name}; set "
-                f"evaluator.image_size"
-            )
     if all(array.ndim == 2 for array in pixels):
         return np.stack(pixels)[:, None]
     colour = [array if array.ndim == 3 else np.repeat(array[:, :, None], 3, axis=2) for array in pixels]
-    return np.ascontiguousarray(np.stack(colour).transpose(0, 3, 1, 2))
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return np.stack(colour).transpose(0, 3, 1, 2)

@@ -62,19 +62,6 @@ def test_the_system_says_what_is_available():
     assert found is None or found > 2**20
 
 
-def test_the_limit_of_a_container_counts(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "_GROUP", str(tmp_path))
-    free = memory._free_of_system()
-    assert memory.available_bytes(torch.device("cpu")) == pytest.approx(free, rel=0.2)
-    (tmp_path / "memory.max").write_text("1000000\n")
-    (tmp_path / "memory.current").write_text("600000\n")
-    assert memory.available_bytes(torch.device("cpu")) == 400_000
-    (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 100000\nslab 7\n")
-    assert memory.available_bytes(torch.device("cpu")) == 500_000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory.available_bytes(torch.device("cpu")) > 500_000
-
-
 def test_measuring_leaves_the_search_as_it_was():
     state, data, settings = state_of(GATES)
     before = {name: value.clone() for name, value in state.supernet.state_dict().items()}

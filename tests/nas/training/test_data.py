@@ -82,10 +82,48 @@ def test_digest_depends_on_every_pixel_and_label_and_arrays_cannot_be_written() 
     for change in ("images", "labels"):
         arrays = {"images": plain.images.copy(), "labels": plain.labels.copy()}
         arrays[change][0] ^= 1
-        digests.add(split("x", Source(**arrays, test=plain.test, classes=2), DataOptions()).digest())
+        digests.add(
+            split("x", Source(arrays["images"], arrays["labels"], plain.test, 2), DataOptions()).digest()
+        )
     assert len(digests) == 3
     with pytest.raises(ValueError, match="read-only"):
         split("x", plain, DataOptions()).images[0] = 0
+
+
+def test_given_validation_images_stay_those_and_test_images_come_from_those_for_training() -> None:
+    plain = source((30, 30))
+    given = np.array([3, 5, 8, 11])
+    both = Source(plain.images, plain.labels, np.array([0, 1]), 2, validation=given)
+    data = split("x", both, DataOptions())
+    assert (data.validation.tolist(), data.test.tolist()) == ([3, 5, 8, 11], [0, 1])
+    assert len(data.train) == 54
+    with pytest.warns(
+        UserWarning, match=r'^data "x": no test images came with the 4 for validation, so that 14 of'
+    ):
+        data = split(
+            "x",
+            Source(plain.images, plain.labels, plain.test, 2, validation=given),
+            DataOptions(test_fraction=0.25),
+        )
+    assert data.validation.tolist() == [3, 5, 8, 11]
+    assert (len(data.train), len(data.test)) == (42, 14)
+    assert len(np.unique(np.concatenate([data.train, data.validation, data.test]))) == 60
+
+
+def test_images_of_one_colour_or_all_alike_are_noted() -> None:
+    plain = source((30, 30))
+    flat = np.broadcast_to(np.arange(60, dtype=np.uint8)[:, None, None, None], plain.images.shape).copy()
+    of_one = np.where((plain.labels == 1)[:, None, None, None], flat, plain.images)
+    alike = np.where((plain.labels == 1)[:, None, None, None], plain.images[:1], plain.images)
+    names = ("cat", "dog")
+    for images, expected in (
+        (flat, "every image is of one colour; check"),
+        (of_one, "every image of class dog is of one colour; check"),
+        (alike, "all 30 images of class dog are the same; check"),
+    ):
+        with pytest.warns(UserWarning, match=f'^data "x": {expected}') as caught:
+            split("x", Source(images, plain.labels, plain.test, 2, names), DataOptions())
+        assert len(caught) == 1
 
 
 def test_too_few_images_of_a_class_are_an_error_in_one_line() -> None:
@@ -109,9 +147,19 @@ def test_a_limit_above_the_number_of_training_images_is_an_error() -> None:
         ("limit_train", -1, "a number of at least 0, got -1"),
         ("split_seed", 2**32, f"a number from 0 to {2**32 - 1}, got {2**32}"),
         ("root", 3, "a text, got 3"),
+        ("image_size", 10**9, "a number from 0 to 16384, got 1000000000"),
     ],
 )
 def test_bad_option_is_named_with_what_is_expected(name: str, value: object, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         DataOptions(**{name: value})  # type: ignore[arg-type]
     assert str(caught.value) == f'data option "{name}": expected {expected}'
+
+
+@pytest.mark.parametrize("limits", [(0.0, -1.0), (1.0, 0.0), (5.0, 5.0)])
+def test_white_is_above_black(limits: tuple[float, float]) -> None:
+    expected = (
+        r'^data option "pixel_max": expected a number above pixel_min = .*; set both to the values of black'
+    )
+    with pytest.raises(ConfigError, match=expected):
+        DataOptions(pixel_min=limits[0], pixel_max=limits[1])

@@ -1,0 +1,278 @@
+"""The one rule for values of pixels, and the reading of image files.
+
+Every image becomes uint8, from black, 0, to white, 255. What comes as uint8 stays as it is. Other values v
+become round(255 (v - black) / (white - black)), where black and white are those of the type: 0 and 65535 of
+uint16, 0 and 1 of floats, false and true; or those that the options `pixel_min` and `pixel_max` state, for
+all types alike. Nothing is cut off: values outside are refused, and so are those that use less than an eighth
+of their type's range, since few of the 256 levels would be left of them.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.errors import EvaluationError, describe_error, one_line
+
+_USED = 8  # the largest value is at least white / _USED, unless the range is stated
+_CHUNK = 256  # images that are scaled at a time
+_WHITE = {"u2": 65535.0, "b1": 1.0, "f2": 1.0, "f4": 1.0, "f8": 1.0}  # by kind and bytes of a type
+
+
+@dataclass(frozen=True, slots=True)
+class PixelRange:
+    """Values of black and white; where both are 0, those of each type."""
+
+    black: float = 0.0
+    white: float = 0.0
+
+    @property
+    def stated(self) -> bool:
+        return (self.black, self.white) != (0.0, 0.0)
+
+
+class Scaler:
+    """Turns arrays of pixels into uint8 by the module's rule, and says at the end what was done.
+
+    Args:
+        where: begins its messages and notes, e.g. "data photos".
+        limits: black and white.
+    """
+
+    def __init__(self, where: str, limits: PixelRange) -> None:
+        self._where = where
+        self._limits = limits
+        self._outside: dict[str, str] = {}  # type -> its first images with values beyond black or white
+        self._extremes: dict[str, tuple[float, float]] = {}  # type -> least and greatest value so far
+
+    def __call__(self, name: str, array: np.ndarray) -> np.ndarray:
+        """uint8 of the same shape; zeros in place of what `finish` will refuse.
+
+        Raises:
+            EvaluationError: a type without a range, NaN or infinity, in one line.
+        """
+        kind = array.dtype.str[1:]
+        if kind == "u1" and not self._limits.stated:
+            return array
+        if not (array.dtype.kind in "iuf" or kind == "b1") or not (self._limits.stated or kind in _WHITE):
+            raise EvaluationError(f"{self._where}: {_untyped(name, array)}")
+        low, high = float(array.min()), float(array.max())
+        if not np.isfinite([low, high]).all():
+            raise EvaluationError(
+                f"{self._where}: expected finite values of pixels, got {_infinite(array)} in {name}; replace "
+                "it"
+            )
+        before = self._extremes.get(array.dtype.name, (low, high))
+        self._extremes[array.dtype.name] = min(low, before[0]), max(high, before[1])
+        black, white = self._bounds(kind)
+        if low < black or high > white:
+            self._outside.setdefault(array.dtype.name, name)
+            return np.zeros(array.shape, np.uint8)
+        scaled = np.empty(array.shape, np.uint8)
+        for start in range(0, len(array), _CHUNK):
+            part = array[start : start + _CHUNK].astype(np.float64)
+            scaled[start : start + _CHUNK] = np.rint((part - black) * (255.0 / (white - black)))
+        return scaled
+
+    def _bounds(self, kind: str) -> tuple[float, float]:
+        return (self._limits.black, self._limits.white) if self._limits.stated else (0.0, _WHITE[kind])
+
+    def finish(self) -> None:
+        """Notes, as warnings, which types were scaled from which range.
+
+        Raises:
+            EvaluationError: values beyond their range, or far too few levels of it, in one line.
+        """
+        for name, (low, high) in self._extremes.items():
+            black, white = self._bounds(np.dtype(name).str[1:])
+            if name in self._outside:
+                raise EvaluationError(
+                    f"{self._where}: expected values of {name} from {black:.9g} to {white:.9g}, got "
+                    f"{low:.9g} to "
+                    f"{high:.9g}, first in {self._outside[name]}; {_stating(low, high)}"
+                )
+            if not self._limits.stated and low < high < white / _USED:
+                raise EvaluationError(
+                    f"{self._where}: expected values of {name} that use the range from 0 to {white:.9g}, got "
+                    "at "
+                    f"most {high:.9g}, of which {int(255 * high / white) + 1} of 256 levels would be left; "
+                    "set "
+                    f"evaluator.pixel_max={high:.17g} or another value of white, {white:.9g} if it is right"
+                )
+            if name != "bool" and (low, high) != (0.0, 0.0):
+                note(
+                    f"{self._where}: pixels of {name}, with values from {low:.9g} to {high:.9g}, are scaled "
+                    f"from {black:.9g}..{white:.9g} to 0..255"
+                )
+
+
+def _untyped(name: str, array: np.ndarray) -> str:
+    expected = f"expected {name} of uint8, uint16, bool or floats from 0 to 1, got {array.dtype}"
+    if array.dtype.kind not in "iu":
+        return f"{expected}; convert it first"
+    low, high = int(array.min()), int(array.max())
+    return f"{expected} from {low} to {high}; {_stating(low, high)}"
+
+
+def _stating(low: float, high: float) -> str:
+    """The remedy: a range that holds the values."""
+    low, high = min(low, 0.0), (high if high > max(low, 0.0) else 0.0 if low < 0 else 1.0)
+    return (
+        "set evaluator.pixel_min and evaluator.pixel_max to the values of black and white, such as "
+        f"evaluator.pixel_min={low:.17g} evaluator.pixel_max={high:.17g}"
+    )
+
+
+def _infinite(array: np.ndarray) -> str:
+    return "NaN" if np.isnan(array).any() else "infinity"
+
+
+def note(text: str) -> None:
+    """Tells the user something that is no error, as a warning in one line."""
+    warnings.warn(one_line(text, 600), stacklevel=3)
+
+
+class ImageReader:
+    """Reads image files as arrays, and counts what happened to them on the way.
+
+    An image is turned as its EXIF orientation says. Grey ones stay grey. Where pixels are transparent, white
+    shows through. Of several images in one file the first is read.
+
+    Args:
+        where: begins its notes.
+        limits: black and white.
+    """
+
+    def __init__(self, where: str, limits: PixelRange) -> None:
+        self._where = where
+        self._limits = limits
+        self._scaler = Scaler(where, limits)
+        self._events: Counter[str] = Counter()
+        self._first: dict[str, Path] = {}
+        self._deepest = 0  # greatest value among 16-bit colour images, of which the upper 8 bits are read
+
+    def __call__(self, file: Path, image_size: int) -> np.ndarray:
+        """(H, W) uint8 of a grey image, (H, W, 3) of any other.
+
+        Args:
+            file: the image.
+            image_size: pixels, height and width to scale to; 0: as it is.
+
+        Raises:
+            EvaluationError: it cannot be read, is larger than Pillow takes for safe, or `Scaler` refuses it.
+        """
+        from PIL import Image
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of damaged EXIF data and the like, without the file's name
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                array = self._array(file)
+        except EvaluationError:
+            raise
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise EvaluationError(
+                f"data {file}: expected an image of at most {Image.MAX_IMAGE_PIXELS} pixels: "
+                f"{one_line(error)} "
+                "scale it down or remove it"
+            ) from error
+        except Exception as error:  # Pillow's parsers raise ten kinds, by the damage
+            raise EvaluationError(
+                f"data {file}: expected an image; cannot read it: {describe_error(error)}; remove or replace "
+                "it"
+            ) from error
+        array = self._scaler(str(file), array)
+        if image_size and array.shape[:2] != (image_size, image_size):
+            image = Image.fromarray(array).resize((image_size, image_size), Image.Resampling.BILINEAR)
+            array = np.asarray(image)
+        return array
+
+    def finish(self) -> None:
+        """Notes, as warnings, what was done to images; raises EvaluationError as `Scaler.finish` does."""
+        self._scaler.finish()
+        if self._events[_DEEP] and self._deepest < 256 // _USED:
+            raise EvaluationError(
+                f"data {self._first[_DEEP]}: expected 16-bit colour that uses the range from 0 to 65535, got "
+                "at "
+                f"most {256 * self._deepest + 255}; convert the images to 8 bits, with the range that they "
+                "use"
+            )
+        for event, count in self._events.items():
+            files = "1 file" if count == 1 else f"{count} files"
+            note(f"{self._where}: {event}: {files}, e.g. {self._first[event].name}")
+
+    def _happened(self, event: str, file: Path) -> None:
+        self._events[event] += 1
+        self._first.setdefault(event, file)
+
+    def _array(self, file: Path) -> np.ndarray:
+        """(H, W) or (H, W, 3) of the type that the file has."""
+        from PIL import Image, ImageOps
+
+        with Image.open(file) as opened:
+            raw = _raw_mode(opened)
+            if (
+                getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO"
+            ):  # MPO: a photograph and its preview
+                self._happened("several images in one file, of which the first is read", file)
+            kept = opened.format, "transparency" in opened.info
+            image = ImageOps.exif_transpose(opened)
+            image.load()
+        if image.mode.startswith("I;16"):
+            return np.asarray(image).astype(np.uint16, copy=False)
+        if image.mode == "I":  # 32 bits, except in formats that have 16 at most
+            array = np.asarray(image)
+            return array.astype(np.uint16) if kept[0] in ("PNG", "PPM") else array
+        if image.mode == "F":
+            return np.asarray(image)
+        transparent = kept[1] or image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
+        grey = image.mode in ("1", "L", "LA", "La") or raw.startswith("LA")
+        if transparent:
+            array = self._over_white(file, image)
+        elif grey:
+            array = np.asarray(image.convert("L"))
+        else:
+            array = np.asarray(image.convert("RGB"))
+        if array.ndim == 3 and (grey or image.mode in ("P", "PA")) and (array == array[:, :, :1]).all():
+            array = array[:, :, 0]
+        if raw:
+            self._note_deep(file, array)
+        return array
+
+    def _note_deep(self, file: Path, array: np.ndarray) -> None:
+        if self._limits.stated:
+            raise EvaluationError(
+                f"data {file}: expected no 16-bit colour under evaluator.pixel_max, as its upper 8 bits "
+                "alone are "
+                "read; convert the images to 8 bits"
+            )
+        self._happened(_DEEP, file)
+        self._deepest = max(self._deepest, int(array.max()))
+
+    def _over_white(self, file: Path, image: Any) -> np.ndarray:
+        """(H, W, 3) uint8: the image laid over white."""
+        from PIL import Image
+
+        image = image.convert("RGBA")
+        if image.getextrema()[3][0] < 255:
+            self._happened("transparent pixels, where white shows through", file)
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return np.asarray(image.convert("RGB"))
+
+
+_DEEP = "16-bit colour, of which the upper 8 bits are read"
+
+
+def _raw_mode(image: Any) -> str:
+    """How the file packs its pixels, e.g. "RGB;16B"; Pillow forgets it when it loads them."""
+    packed = " ".join(str(tile[3]) for tile in image.tile[:1])
+    found = re.search(r"(LA?|RGB[AaX]?|CMYK);16", packed)
+    if found:
+        return found[0]
+    return "RGB;16" if image.format == "PPM" and re.search(r"'RGB', 65535", packed) else ""
