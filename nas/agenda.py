@@ -92,9 +92,15 @@ class Agenda:
             self.searcher.tell(entry.trial())
             self.journal.show(event)
 
-    def catch_up(self) -> None:
-        """What an interrupted session had begun: tells, then the cache; its trials are ready again."""
-        not_admitted = self.ledger.recover()
+    def catch_up(self, *, lost: bool = True) -> None:
+        """What an interrupted session had begun: tells, then the cache; its trials are ready again.
+
+        Args:
+            lost: whether what was in flight is; otherwise it still is.
+        """
+        not_admitted = self.ledger.recover(lost=lost)
+        hashing = (entry for entry in self.ledger.in_flight.values() if entry.state is State.HASHING)
+        self._same = {entry.digest: [] for entry in hashing}
         self.tell_all()
         for entry in not_admitted:
             self._admit(entry)

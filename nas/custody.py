@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from nas.checkpoints import Checkpoints
-from nas.entry import Entry
+from nas.entry import Entry, State
 from nas.evaluation import Evaluation, Objective, Stage, Task
 from nas.ledger import Ledger
 from nas.outlook import search_is_settled
@@ -33,13 +33,18 @@ class Custody:
         self._plan = plan
         self._objective = objective
 
-    def hash_task(self, entry: Entry) -> Task:
+    def task(self, entry: Entry) -> Task:
+        """What an executor is given: to hash it if it is not hashed yet, else to evaluate it."""
+        if entry.state in (State.UNHASHED, State.HASHING):
+            return self._hash_task(entry)
+        return self._evaluation_task(entry)
+
+    def _hash_task(self, entry: Entry) -> Task:
         """Its hash alone, with a time limit of its own."""
         limit = self._plan.time_limit
         return Task(entry.number, entry.suggestion.architecture, entry.stage, time_limit=limit, hashing=True)
 
-    def task(self, entry: Entry) -> Task:
-        """Its evaluation."""
+    def _evaluation_task(self, entry: Entry) -> Task:
         if entry.stage is Stage.SUPERNET:
             return self._work(entry)
         kept, origin = self._checkpoints, entry.origin

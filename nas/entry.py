@@ -7,6 +7,7 @@ from enum import Enum, auto
 
 from nas.cache import CacheKey, Hashed, Miss, Partial
 from nas.evaluation import Evaluation, Fidelity, Stage
+from nas.executor import Planned
 from nas.searcher import Suggestion, Trial
 
 
@@ -64,6 +65,7 @@ class Entry:
         evaluations: number behind its values, if they are the mean of a class.
         dropped: whether its class was forgotten with its answer, after it had waited for that.
         origin: what it continues; None if it begins at the start.
+        plan: how a virtual clock carries out what was started; of other executors None or the start alone.
     """
 
     number: int
@@ -81,6 +83,7 @@ class Entry:
     cached_from: int | None = None
     dropped: bool = False
     origin: Origin | None = None
+    plan: Planned | None = None
 
     def trial(self) -> Trial:
         """As the searcher is told."""

@@ -7,13 +7,15 @@ Each line is one JSON object with `event`, `time` (unix seconds) and, where ther
                latest one counts
     asked      stage, architecture, digest, decisions, fidelity, seed, parent, info, resumable; or trial null,
                stage and exhausted: the searcher gave nothing now, or has nothing left
+    hashing    clock, worker, finish; a hash begins, on a virtual clock alone
     hashed     digest, settings, reason, seconds, worker, started, finished; when a worker's hash ended;
                digest null if there is none, for the reason; passing (true) if that may be gone another time;
                worker null if an equal text was hashed before
     cached     outcome (hit | pending | partial | miss), holder (the first of its class), key, dropped (the
                class was forgotten after this hit); key null and reason without a digest; a second time, as a
                miss or partial, if it waited and a holder failed
-    started    clock
+    started    clock; on a virtual clock also worker and finish, the planned end, with which it is in flight
+               again when the study is continued
     evaluated  evaluation, worker, started, finished
     told       cached_from (the trial that was evaluated in its place), clock; search trials only;
                evaluations and values if it was told the mean of several; dropped (true) if it had waited

@@ -5,17 +5,21 @@ Executors differ only in where and on which clock; the study's loop knows the pr
 
 from __future__ import annotations
 
+import math
 import time
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from heapq import heapify, heappop, heappush
+from itertools import count
 from typing import Protocol
 
 from nas.errors import ConfigError, ProtocolError
 from nas.evaluation import Evaluation, Evaluator, Status, Task, failure, perform
 
+_SIMULATED = "simulated-"  # a simulated worker's name, before its number
 _OUT_OF_MEMORY_TEXTS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
@@ -36,6 +40,21 @@ class Completed:
     started: float
     finished: float
     worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """How a virtual clock carries a task out, known as soon as it begins.
+
+    Attributes:
+        started: seconds on the executor's clock.
+        finished: likewise; None in logs that do not say it: it then follows from the cost.
+        worker: its name; None in logs that do not say it.
+    """
+
+    started: float
+    finished: float | None = None
+    worker: str | None = None
 
 
 class Executor(Protocol):
@@ -75,6 +94,29 @@ class Executor(Protocol):
 
     def describe(self) -> Sequence[str]:
         """Lines for the head of a run: where its trials run and how to look at them."""
+        ...
+
+
+class VirtualClock(Executor):
+    """An executor whose seconds pass at once: `wait` never blocks, a task's end is planned when it begins.
+
+    Plans are logged, so that a killed study goes on as if it never was: what was in flight ends when, where
+    and in the order that was planned. To be named as a base class; `isinstance` is asked.
+    """
+
+    @abstractmethod
+    def submit(self, task: Task) -> Planned:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Takes one task and says when it will have ended."""
+        ...
+
+    @abstractmethod
+    def resume(self, clock: float, in_flight: Sequence[tuple[Task, Planned]]) -> None:
+        """Sets the clock just opened to where an earlier session stood.
+
+        Args:
+            clock: seconds; `now` goes on from there.
+            in_flight: tasks that had begun and not ended, with their plans, in the order of their starts.
+        """
         ...
 
 
@@ -148,8 +190,8 @@ class InlineExecutor:
         return ("inline: one trial at a time in this process; time limits are cooperative",)
 
 
-class SimulatedExecutor:
-    """A virtual clock: a task takes its `cost_seconds` on the first of `workers` that is free.
+class SimulatedExecutor(VirtualClock):
+    """A virtual clock: a task takes its `cost_seconds` on one of `workers`, the first by number that is free.
 
     For evaluators that look results up, so that a study of days passes in seconds. Tasks start in
     the order of submission; equal finishing times end in that order too. `Task.time_limit` counts
@@ -159,29 +201,72 @@ class SimulatedExecutor:
     def __init__(self, workers: int = 1) -> None:
         if workers < 1:
             raise ConfigError(f"executor.workers: expected at least 1, got {workers}; raise it")
-        self.capacity = workers
+        self._workers = workers
         self._evaluator: Evaluator | None = None
-        self._free: list[tuple[float, int]] = []  # (time at which it is free, worker)
+        self._idle: list[int] = []  # workers, a heap
+        self._busy: list[tuple[float, int]] = []  # (time at which it is free, worker), a heap
         self._running: list[tuple[float, int, Completed]] = []  # (finish, order of submission, ..)
         self._submitted = 0
         self._now = 0.0
 
-    def open(self, evaluator: Evaluator) -> None:
-        self._evaluator, self._now, self._running = evaluator, 0.0, []
-        self._free = [(0.0, worker) for worker in range(self.capacity)]
-        heapify(self._free)
+    @property
+    def capacity(self) -> int:
+        return self._workers
 
-    def submit(self, task: Task) -> None:
-        evaluation = _within_limit(
-            carry_out(partial(perform, _require(self._evaluator)), task, self.now), task.time_limit
+    def open(self, evaluator: Evaluator) -> None:
+        self._evaluator, self._now = evaluator, 0.0
+        self._idle, self._busy, self._running = list(range(self._workers)), [], []
+
+    def resume(self, clock: float, in_flight: Sequence[tuple[Task, Planned]]) -> None:
+        self._now = clock
+        busy: dict[int, float] = {}
+        for task, plan in in_flight:
+            evaluation = self._evaluate(task)
+            finished = plan.started + evaluation.cost_seconds if plan.finished is None else plan.finished
+            if not math.isclose(finished, plan.started + evaluation.cost_seconds):  # a cost that is measured
+                evaluation = replace(evaluation, cost_seconds=max(finished - plan.started, 0.0))
+            worker = _number_of(plan.worker)
+            if worker is None:
+                worker = next(number for number in count() if number not in busy)
+            finished = max(finished, clock)
+            busy[worker] = max(finished, busy.get(worker, 0.0))
+            self._run(task, evaluation, plan.started, finished, worker)
+        self._busy = [(free, worker) for worker, free in busy.items()]
+        heapify(self._busy)
+        self._idle = [worker for worker in range(self._workers) if worker not in busy]
+
+    def submit(self, task: Task) -> Planned:
+        evaluation = self._evaluate(task)
+        started, worker = self._next_worker()
+        finished = started + evaluation.cost_seconds
+        heappush(self._busy, (finished, worker))
+        return self._run(task, evaluation, started, finished, worker)
+
+    def _evaluate(self, task: Task) -> Evaluation:
+        evaluation = carry_out(partial(perform, _require(self._evaluator)), task, self.now)
+        evaluation = _within_limit(evaluation, task.time_limit)
+        return (
+            evaluation if 0 <= evaluation.cost_seconds < math.inf else replace(evaluation, cost_seconds=0.0)
         )
-        free, worker = heappop(self._free)
-        started = max(free, self._now)
-        finished = started + max(evaluation.cost_seconds, 0.0)
-        heappush(self._free, (finished, worker))
-        completed = Completed(task, evaluation, started, finished, f"simulated-{worker}")
+
+    def _next_worker(self) -> tuple[float, int]:
+        """When the next task begins, and where."""
+        while self._busy and (self._busy[0][0] <= self._now or not self._idle):
+            free, worker = heappop(self._busy)
+            if free > self._now:
+                return free, worker
+            if worker < self._workers:  # else of a session that had more of them
+                heappush(self._idle, worker)
+        return self._now, heappop(self._idle)
+
+    def _run(
+        self, task: Task, evaluation: Evaluation, started: float, finished: float, worker: int
+    ) -> Planned:
+        name = f"{_SIMULATED}{worker}"
+        completed = Completed(task, evaluation, started, finished, name)
         heappush(self._running, (finished, self._submitted, completed))
         self._submitted += 1
+        return Planned(started, finished, name)
 
     def wait(self, timeout: float | None = None) -> Sequence[Completed]:
         if not self._running:
@@ -213,6 +298,12 @@ def _require(evaluator: Evaluator | None) -> Evaluator:
     if evaluator is None:
         raise ProtocolError("Executor: expected to be open, got a call before open() or after close()")
     return evaluator
+
+
+def _number_of(worker: str | None) -> int | None:
+    """The number of a simulated worker from its name; None for other names."""
+    number = (worker or "").removeprefix(_SIMULATED)
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 10 else None
 
 
 def _within_limit(evaluation: Evaluation, limit: float | None) -> Evaluation:

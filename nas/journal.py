@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.eventlog import FILE_NAME, EventLog, Lock, taken
-from nas.executor import Executor
+from nas.executor import Executor, VirtualClock
 from nas.progress import Observer, Progress
 
 Event = Mapping[str, Any]
@@ -50,6 +50,8 @@ class Journal:
 
     def start_clock(self) -> None:
         """From now on the executor's clock, just opened, runs."""
+        if isinstance(self._executor, VirtualClock):  # it stands where the last session did
+            self._before = 0.0
         self._running = True
 
     def moment(self, executor_seconds: float) -> float:

@@ -13,6 +13,7 @@ from nas.cache import CacheKey, FunctionalCache, Hashed, Hit, Miss, Partial, Pen
 from nas.entry import Chosen, Entry, Origin, State
 from nas.errors import EvaluationError
 from nas.evaluation import Evaluation, Fidelity, Objective, Stage
+from nas.executor import Planned
 from nas.hash_jobs import Memo
 from nas.states import NEEDED
 from nas.store import rank
@@ -35,6 +36,7 @@ class Ledger:
         open: trials that are not over, by number.
         ready: trials to start, in order.
         untold: trials to tell the searcher, in order.
+        in_flight: trials that an executor evaluates or hashes, by number, in the order of their starts.
         running: number of trials that an executor evaluates.
         hashing: number of trials that an executor hashes.
         waiting: number of trials that wait for an equal one.
@@ -66,6 +68,7 @@ class Ledger:
         self.open: dict[int, Entry] = {}
         self.ready: deque[Entry] = deque()
         self.untold: deque[Entry] = deque()
+        self.in_flight: dict[int, Entry] = {}
         self.running = 0
         self.hashing = 0
         self.waiting = 0
@@ -131,6 +134,7 @@ class Ledger:
         """A worker hashed it, or failed to; to be looked up."""
         if entry.state is State.HASHING:
             self.hashing -= 1
+            del self.in_flight[entry.number]
         entry.state, entry.hashed = State.HASHED, hashed
         self.memo.add(entry.digest, hashed)
         self.hash_seconds += seconds
@@ -158,11 +162,17 @@ class Ledger:
                 self._answer(entry, answer)
         return answer
 
-    def start(self, entry: Entry) -> None:
+    def start(self, entry: Entry, plan: Planned | None = None, *, hashing: bool = False) -> None:
         """Given to an executor; taken from the front of `ready`, where it stands.
 
-        A trial that is not hashed yet is hashed, any other one evaluated.
+        A trial that is not hashed yet, or is said to be hashed, is hashed, any other one evaluated.
         """
+        entry.plan = plan
+        if self.in_flight.pop(entry.number, None) is not None:  # lost, and begun once more by another session
+            self._give_up(entry)
+        if hashing:
+            entry.state = State.UNHASHED
+        self.in_flight[entry.number] = entry
         if self.ready and self.ready[0] is entry:
             self.ready.popleft()
         elif entry in self.ready:
@@ -178,6 +188,7 @@ class Ledger:
         """Its own evaluation ended: those that wait for it are answered, or the first of them promoted."""
         self.clock = max(self.clock, clock)
         self.running -= 1
+        del self.in_flight[entry.number]
         self._count(evaluation)
         if entry.stage is Stage.SUPERNET:
             self._worked(entry, evaluation)
@@ -201,14 +212,27 @@ class Ledger:
         self.starved = self.exhausted
         self._end(entry)
 
-    def recover(self) -> list[Entry]:
-        """After a replay: running trials become the first ready ones; returns those not admitted yet."""
-        lost = [entry for entry in self.open.values() if entry.state is State.RUNNING]
-        for entry in lost:
-            entry.state = State.READY
-        self.ready.extendleft(reversed(lost))
-        self.running = 0
+    def recover(self, *, lost: bool = True) -> list[Entry]:
+        """After a replay; returns the trials that are not admitted yet.
+
+        Args:
+            lost: whether what was in flight is: evaluations become the first ready trials, and trials that
+                were hashed are admitted again.
+        """
+        if lost:
+            given_up = [entry for entry in self.open.values() if entry.number in self.in_flight]
+            for entry in given_up:
+                self._give_up(entry)
+            self.ready.extendleft(entry for entry in reversed(given_up) if entry.state is State.READY)
+            self.in_flight.clear()
         return [entry for entry in self.open.values() if entry.state in (State.ASKED, State.HASHED)]
+
+    def _give_up(self, entry: Entry) -> None:
+        """Nobody evaluates or hashes it any more."""
+        if entry.state is State.HASHING:
+            entry.state, self.hashing = State.ASKED, self.hashing - 1
+        else:
+            entry.state, self.running = State.READY, self.running - 1
 
     def _count(self, evaluation: Evaluation) -> None:
         if evaluation.ok:

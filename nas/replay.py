@@ -14,6 +14,7 @@ from nas.entry import Entry, State
 from nas.errors import SpaceError, StoreError
 from nas.evaluation import Fidelity, Stage
 from nas.eventlog import encode
+from nas.executor import Planned
 from nas.ledger import Ledger
 from nas.searcher import Searcher, SearchFinished, Suggestion
 from nas.store import evaluation_from_json, fidelity_from_json
@@ -35,6 +36,7 @@ class Replay:
         searcher: fresh, with the options of the log.
         evaluator: fingerprint of the evaluator, as in the log.
         search_fidelity: of suggestions that name none.
+        looks_up: whether search trials are looked up in a cache.
         path: of the log, for messages.
     """
 
@@ -46,6 +48,7 @@ class Replay:
         *,
         evaluator: str,
         search_fidelity: Fidelity | None,
+        looks_up: bool,
         path: Path,
     ) -> None:
         self._space = space
@@ -53,6 +56,7 @@ class Replay:
         self._ledger = ledger
         self._evaluator = evaluator
         self._search_fidelity = search_fidelity
+        self._looks_up = looks_up
         self._path = path
         self._line = 0
         self._warned = False
@@ -76,7 +80,7 @@ class Replay:
                 self._hashed(self._open(event), event)
             case "cached":
                 self._cached(self._open(event), event)
-            case "started":
+            case "started" | "hashing":
                 self._started(self._open(event), event)
             case "evaluated":
                 self._evaluated(self._open(event), event)
@@ -141,7 +145,7 @@ class Replay:
         )
 
     def _hashed(self, entry: Entry, event: Event) -> None:
-        if entry.state is not State.ASKED:
+        if entry.state not in (State.ASKED, State.HASHING):
             self._contradiction(f"no further hash of trial {entry.number}")
         hashed = Hashed(event["digest"], event["settings"], event["reason"], event.get("passing", False))
         self._ledger.hash(entry, hashed, event["seconds"], event["finished"])
@@ -172,7 +176,12 @@ class Replay:
             self._contradiction(f"a class that is {kept} after this answer")
 
     def _started(self, entry: Entry, event: Event) -> None:
-        self._ledger.start(entry)
+        hashing = event["event"] == "hashing"
+        may_begin = (State.ASKED, State.HASHING) if hashing else (State.READY, State.RUNNING)
+        if entry.state not in may_begin and (self._looks_up or entry.state is not State.ASKED):
+            self._contradiction(f"a look of trial {entry.number} into the cache before it is started")
+        plan = Planned(event["clock"], event.get("finish"), event.get("worker"))
+        self._ledger.start(entry, plan, hashing=hashing)
         self._ledger.clock = max(self._ledger.clock, event["clock"])
 
     def _evaluated(self, entry: Entry, event: Event) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
@@ -19,7 +18,7 @@ from nas.entry import Entry, State
 from nas.errors import EvaluationError, ProtocolError, StoreError
 from nas.evaluation import Evaluator, Stage
 from nas.eventlog import FILE_NAME, plain, read_events, taken
-from nas.executor import Completed, Executor
+from nas.executor import Completed, Executor, VirtualClock
 from nas.hash_jobs import HashingEvaluator
 from nas.journal import Journal
 from nas.ledger import Ledger
@@ -119,7 +118,7 @@ class Study:
             events = self._replay()
             if not events or events[-1].get("reason") != "finished" or not self._is_complete():
                 with self._session(events):
-                    self._agenda.catch_up()
+                    self._agenda.catch_up(lost=not isinstance(self.executor, VirtualClock))
                     self._loop()
             self._check_worth()
 
@@ -140,12 +139,7 @@ class Study:
 
     def _wait(self) -> Sequence[Completed]:
         """What ended; nothing if it takes too long to leave a call of `stop` unnoticed."""
-        began = time.monotonic()
-        completed = self.executor.wait(_WAKE_SECONDS)
-        passed = time.monotonic() - began
-        if not completed and not self._stopping and passed < _WAKE_SECONDS / 10:
-            return self.executor.wait()  # a virtual clock: its seconds pass at once, so this does not block
-        return completed
+        return self.executor.wait(None if isinstance(self.executor, VirtualClock) else _WAKE_SECONDS)
 
     def _fill(self) -> bool:
         """Starts trials until the executor is full; whether any is in flight."""
@@ -158,15 +152,25 @@ class Study:
         return ledger.running + ledger.hashing > 0
 
     def _start(self, entry: Entry) -> None:
-        if entry.state is State.UNHASHED:
-            self._ledger.start(entry)
-            self.executor.submit(self._custody.hash_task(entry))
+        hashing = entry.state is State.UNHASHED
+        if not hashing:
+            self._agenda.confirm_miss(entry)
+        task = self._custody.task(entry)
+        if isinstance(self.executor, VirtualClock):  # it has nothing to lose before the plan is logged
+            plan = self.executor.submit(task)
+            begun = "hashing" if hashing else "started"
+            facts = {"clock": plan.started, "worker": plan.worker, "finish": plan.finished}
+            event = self._journal.write(begun, trial=entry.number, **facts)
+            self._ledger.start(entry, plan)
+            self._journal.show(event)
             return
-        self._agenda.confirm_miss(entry)
-        event = self._journal.write("started", trial=entry.number, clock=self._journal.clock())
+        event = None
+        if not hashing:
+            event = self._journal.write("started", trial=entry.number, clock=self._journal.clock())
         self._ledger.start(entry)
-        self.executor.submit(self._custody.task(entry))
-        self._journal.show(event)
+        self.executor.submit(task)
+        if event is not None:
+            self._journal.show(event)
 
     def _finish(self, completed: Completed) -> None:
         entry = self._ledger.open[completed.task.trial]
@@ -218,6 +222,13 @@ class Study:
             return self.evaluator
         return HashingEvaluator(self.evaluator, self.hasher, self.cache.simulated_seconds)
 
+    def _resume_clock(self) -> None:
+        """Lets a virtual clock stand, with what was in flight, where it stood at the end of the log."""
+        if isinstance(self.executor, VirtualClock):
+            begun = self._ledger.in_flight.values()
+            in_flight = [(self._custody.task(entry), entry.plan) for entry in begun if entry.plan is not None]
+            self.executor.resume(self._ledger.clock, in_flight)
+
     def _is_complete(self) -> bool:
         return is_complete(self._ledger, self.plan, self._journal.clock())
 
@@ -231,6 +242,7 @@ class Study:
             self._ledger,
             evaluator=self._fingerprint,
             search_fidelity=self.plan.search_fidelity,
+            looks_up=self.hasher is not None,
             path=path,
         )
         replay.run(events)
@@ -273,6 +285,7 @@ class Study:
                 sessions = sum(event["event"] == "opened" for event in events)
                 opened = journal.write("opened", session=sessions + 1, **self._opening())
                 self.executor.open(self._workers_part())
+                self._resume_clock()
                 journal.start_clock()
                 journal.show(opened)
                 yield
