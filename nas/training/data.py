@@ -80,6 +80,7 @@ class Dataset:
         mean: mean pixel value of each channel over the training images.
         std: standard deviation of the same; 1 where it would be 0.
         extra: second test images and their labels, as `images` and `labels`; None without such.
+        class_names: of the classes, in order; their numbers where the data have no names.
     """
 
     name: str
@@ -92,6 +93,11 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     extra: tuple[np.ndarray, np.ndarray] | None = None
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.class_names:
+            object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
