@@ -33,13 +33,13 @@ from algorithms.rungs import Ladder, Rungs
 from algorithms.wrapping import FidelityRange, ask_each, build_inner
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
-from nas.searcher import Searcher, Suggestion, Trial
+from nas.searcher import BaseSearcher, Searcher, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 
-class Asha:
+class Asha(BaseSearcher):
     """Lets the architectures of the searcher inside climb from a low fidelity to a high one.
 
     Args:
@@ -79,12 +79,20 @@ class Asha:
                 f'searcher "asha": early_stopping_rate: expected 0 to {len(fidelities) - 1}, with '
                 f"{len(fidelities)} fidelities; got {early_stopping_rate}; change it"
             )
-        self.fidelities: tuple[Fidelity, ...] = fidelities[early_stopping_rate:]
+        self._fidelities: tuple[Fidelity, ...] = fidelities[early_stopping_rate:]
         inside = build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
         self._inner = open_inner("asha", inside)
-        rungs = Rungs(len(self.fidelities), eta)
-        self._bracket = Bracket(self._inner, rungs, self.fidelities, objectives[0])
+        rungs = Rungs(len(self._fidelities), eta)
+        self._bracket = Bracket(self._inner, rungs, self._fidelities, objectives[0])
         self._asked = Asked(type(self).__name__)
+
+    @property
+    def fidelities(self) -> tuple[Fidelity, ...]:
+        return self._fidelities
+
+    @property
+    def needs_states(self) -> bool:
+        return True
 
     def check_values(self, names: Collection[str]) -> None:
         self._inner.check_values(names)

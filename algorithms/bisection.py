@@ -26,13 +26,13 @@ from algorithms.wrapping import FidelityRange, Inner, ask_each, build_inner
 from nas.bisection import MAX_DEPTH, BisectedSpace, bisected
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
-from nas.searcher import Searcher, Suggestion, Trial
+from nas.searcher import BaseSearcher, Searcher, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 
-class Bisection:
+class Bisection(BaseSearcher):
     """Asks the searcher inside, which decides by halves.
 
     Args:
@@ -84,6 +84,10 @@ class Bisection:
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:
         return self._inner.fidelities
+
+    @property
+    def needs_states(self) -> bool:
+        return self._inner.needs_states
 
     def check_values(self, names: Collection[str]) -> None:
         self._inner.check_values(names)

@@ -30,7 +30,7 @@ from algorithms.rungs import Ladder, Rungs
 from algorithms.wrapping import FidelityRange, ask_each, build_inner
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -44,7 +44,7 @@ def bracket_sizes(eta: int, s_max: int, s: int) -> tuple[int, ...]:
     return tuple(first // eta**rung for rung in range(s + 1))
 
 
-class Hyperband:
+class Hyperband(BaseSearcher):
     """Lets the architectures of searchers inside climb, in brackets that begin at different fidelities.
 
     Args:
@@ -76,7 +76,7 @@ class Hyperband:
         levels: Sequence[float] = (),
         fidelity_range: FidelityRange | None = None,
     ) -> None:
-        self.fidelities: tuple[Fidelity, ...] = Ladder(levels, lowest, highest, eta).fidelities(
+        self._fidelities: tuple[Fidelity, ...] = Ladder(levels, lowest, highest, eta).fidelities(
             "hyperband", fidelity_range
         )
         if not isinstance(searcher, Mapping):
@@ -91,11 +91,19 @@ class Hyperband:
                 "hyperband",
                 build_inner(searcher, space, objectives, seed=own, fidelity_range=fidelity_range),
             )
-            for own in _seeds(seed, len(self.fidelities))
+            for own in _seeds(seed, len(self._fidelities))
         ]
         self._open: list[Bracket] = []  # oldest first
-        self._next = len(self.fidelities) - 1  # s of the bracket to begin next
+        self._next = len(self._fidelities) - 1  # s of the bracket to begin next
         self._asked = Asked(type(self).__name__)
+
+    @property
+    def fidelities(self) -> tuple[Fidelity, ...]:
+        return self._fidelities
+
+    @property
+    def needs_states(self) -> bool:
+        return True
 
     def check_values(self, names: Collection[str]) -> None:
         self._inner[0].check_values(names)
@@ -113,7 +121,7 @@ class Hyperband:
             suggestion = self._from(bracket)
             if suggestion is not None:
                 return suggestion
-        for _ in self.fidelities:  # one of each s, whose searcher inside may have nothing left
+        for _ in self._fidelities:  # one of each s, whose searcher inside may have nothing left
             if any(bracket.rungs.is_open for bracket in self._open_of(self._next)):
                 break  # that one has nothing now
             suggestion = self._from(self._begin())
@@ -138,10 +146,10 @@ class Hyperband:
 
     def _begin(self) -> Bracket:
         """The next bracket: s_max, ..., 0, s_max, ..."""
-        s, s_max = self._next, len(self.fidelities) - 1
+        s, s_max = self._next, len(self._fidelities) - 1
         self._next = s - 1 if s > 0 else s_max
         rungs = Rungs(s + 1, self._eta, bracket_sizes(self._eta, s_max, s))
-        fidelities = self.fidelities[s_max - s :]
+        fidelities = self._fidelities[s_max - s :]
         self._open.append(Bracket(self._inner[s], rungs, fidelities, self._objective, {"bracket": s}))
         return self._open[-1]
 

@@ -15,12 +15,7 @@ search with Max-W (`weighting: softmax` is its scalar variant). Differs from the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from algorithms.one_shot import SupernetSearch, check_relaxable
-
-if TYPE_CHECKING:
-    from nas.space import SearchSpace
+from algorithms.one_shot import SupernetSearch
 
 
 class HyperCuboid(SupernetSearch):
@@ -42,6 +37,3 @@ class HyperCuboid(SupernetSearch):
         "lr_min": 0.0001,
         "epochs": 120,
     }
-
-    def check_space(self, space: SearchSpace) -> None:
-        check_relaxable(self._where, space, grid=True)

@@ -31,7 +31,7 @@ from nas.architecture import Architecture
 from nas.errors import ConfigError, SpaceError
 from nas.evaluation import Fidelity, Objective
 from nas.operators import enumerate_architectures, mutate, sample
-from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
+from nas.searcher import BaseSearcher, Searcher, SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -48,7 +48,7 @@ class Key(NamedTuple):
     fidelity: Fidelity | None
 
 
-class NoRepeats:
+class NoRepeats(BaseSearcher):
     """Asks the searcher inside until it proposes something new.
 
     Args:
@@ -92,6 +92,10 @@ class NoRepeats:
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:
         return self._inner.fidelities
+
+    @property
+    def needs_states(self) -> bool:
+        return self._inner.needs_states
 
     def check_values(self, names: Collection[str]) -> None:
         self._inner.check_values(names)

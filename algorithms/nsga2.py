@@ -34,7 +34,7 @@ from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective
 from nas.pareto import crowding_distances, non_domination_ranks
-from nas.searcher import Suggestion, Trial
+from nas.searcher import BaseSearcher, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -60,7 +60,7 @@ class Solution(NamedTuple):
     crowding: float = 0.0
 
 
-class NSGA2:
+class NSGA2(BaseSearcher):
     """Evolution on all objectives.
 
     Args:

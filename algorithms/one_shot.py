@@ -18,14 +18,14 @@ import numpy as np
 from nas.errors import CompileError, ConfigError, ProtocolError, RelaxError
 from nas.evaluation import Fidelity, Objective, Stage
 from nas.oneshot.settings import OneShotSettings
-from nas.oneshot.work import SupernetTraining
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.oneshot.work import SupernetTraining, loaded
+from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
 from nas.store import FIRST_TRIAL
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture
     from nas.space import SearchSpace
-    from nas.training.data import DataOptions
+    from nas.training.data import DataOptions, Dataset
 
 EPOCHS = "supernet_epochs"  # fidelity of a work
 _FIRST = FIRST_TRIAL[Stage.SUPERNET]
@@ -57,7 +57,7 @@ class Chain:
     suggested: bool = False
 
 
-class SupernetSearch:
+class SupernetSearch(BaseSearcher):
     """Trains one supernet for each search and suggests what each chooses.
 
     Args:
@@ -100,10 +100,9 @@ class SupernetSearch:
                 raise ConfigError(f"{self._where}: {option}: 1 or more is expected, {value!r} came")
         self._settings = settings_of(self._where, self.defaults, settings)
         self._relaxed = space if proxy is None else proxy
-        self.check_space(self._relaxed)
+        check_relaxable(self._where, self._relaxed, self._settings)
         first = first_architecture(self._relaxed)
         self._check_proxy(space)
-        self.needs_images = data is None  # of the evaluator: see `nas.fitting`
         self._space = space
         self._step = epochs_per_work
         self._data = data_options(self._where, data)
@@ -112,9 +111,28 @@ class SupernetSearch:
         self._asked = Numbers(self.name)
         self._works: dict[int, Chain] = {}
 
-    def check_space(self, space: SearchSpace) -> None:
-        """Raises ConfigError for a space without a supernet."""
-        check_relaxable(self._where, space, partial=self._settings.partial)
+    @property
+    def needs_states(self) -> bool:
+        return True  # each work goes on from the one before
+
+    @property
+    def trains_supernet(self) -> bool:
+        return True
+
+    def check_images(self, images: Dataset | None) -> None:
+        found = images if self._data is None else loaded(self._data)
+        if found is None:
+            raise ConfigError(
+                f"{self._where}: expected an evaluator with images, to train the supernet; got none; "
+                "give searcher.data={dataset: digits} or other images"
+            )
+        if len(found.train) < 2:
+            raise ConfigError(
+                f"{self._where}: expected 2 or more training images, some for the weights and some for the "
+                f"architecture; got {len(found.train)} of {found.name}; give more, or a lower "
+                "validation_fraction"
+            )
+        check_relaxable(self._where, self._relaxed, self._settings, found)
 
     def _check_proxy(self, space: SearchSpace) -> None:
         """Its decisions must be those of the space."""
@@ -223,30 +241,40 @@ def data_options(where: str, data: Mapping[str, Any] | None) -> DataOptions | No
     return DataOptions(**data)
 
 
-def check_relaxable(where: str, space: SearchSpace, *, grid: bool = False, partial: int = 1) -> None:
+def check_relaxable(
+    where: str, space: SearchSpace, settings: OneShotSettings, images: Dataset | None = None
+) -> None:
     """Raises ConfigError, with the place and the reason, for a space without a supernet; no torch.
 
     Args:
         where: for the message.
         space: to be relaxed.
-        grid: as a layered graph.
-        partial: one in so many channels passes the operations of an edge.
+        settings: whether as a layered graph, and the part of the channels that passes an edge.
+        images: that its networks are to fit; None where they are not known yet.
     """
     from nas.primitives import Context
     from nas.relax.board import Board
     from nas.relax.relaxing import Relaxing
     from nas.relax.slabs import layered
 
-    context, relaxing = Context(_CLASSES, affine=False, mode="search"), Relaxing(space, Board(), partial)
+    shape, classes = (_SHAPE, _CLASSES) if images is None else (images.input_shape, images.classes)
+    context = Context(classes, affine=False, mode="search")
+    relaxing = Relaxing(space, Board(), settings.partial)
+    if space.size() == 1:
+        raise ConfigError(
+            f"{where}: expected a space with a choice, as a supernet weighs options; space {space.name} has "
+            "nothing to choose: no supernet; give it a choice, such as relu() | gelu(), or another searcher"
+        )
     try:
-        if grid:
-            layered(space, relaxing, _SHAPE, context)
+        if settings.grid:
+            layered(space, relaxing, shape, context)
         else:
-            relaxing.root().shape(_SHAPE, context)
+            relaxing.root().shape(shape, context)
     except RelaxError as error:
         raise ConfigError(f"{where}: a space with a supernet is expected; {error}") from None
-    except CompileError:
-        return  # of images of this shape; the evaluator's are another matter
+    except CompileError as error:
+        if images is not None:
+            raise ConfigError(f"{where}: expected networks that fit the images; {error}") from None
 
 
 def first_architecture(space: SearchSpace) -> Architecture:

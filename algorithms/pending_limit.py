@@ -16,13 +16,13 @@ from algorithms.asked import Asked
 from algorithms.wrapping import FidelityRange, Inner, ask_each, build_inner
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
-from nas.searcher import Searcher, Suggestion, Trial
+from nas.searcher import BaseSearcher, Searcher, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 
-class PendingLimit:
+class PendingLimit(BaseSearcher):
     """Asks the searcher inside only while fewer than `limit` of its trials are in flight.
 
     Args:
@@ -58,6 +58,10 @@ class PendingLimit:
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:
         return self._inner.fidelities
+
+    @property
+    def needs_states(self) -> bool:
+        return self._inner.needs_states
 
     def check_values(self, names: Collection[str]) -> None:
         self._inner.check_values(names)

@@ -153,7 +153,7 @@ class Ladder:
         if fidelity_range is None:
             raise ConfigError(
                 f"{where}: expected an evaluator with a fidelity, such as epochs; this one has none; "
-                "choose another searcher"
+                "choose another searcher, or in Python give fidelity_range=evaluator.fidelity_range"
             )
         unit, low, full = fidelity_range
         if low >= full:

@@ -17,7 +17,7 @@ from algorithms import SEARCHERS
 from nas.config import accepts, prepare
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
-from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
+from nas.searcher import Searcher, SearchFinished, Suggestion, Trial, declared
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -76,7 +76,7 @@ def build_inner(
 
 def _alone(searcher: Searcher) -> Searcher:
     """The searcher itself; one that asks for works besides candidates would confuse those around it."""
-    if hasattr(searcher, "needs_images"):
+    if declared(searcher).trains_supernet:
         name = getattr(searcher, "name", type(searcher).__name__)
         raise ConfigError(
             f'searcher.searcher: "{name}" trains a supernet and stands alone; use it as searcher'
@@ -126,13 +126,15 @@ class Inner:
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:
         """Those that it asks for, if it chooses them and says so."""
-        return tuple(getattr(self.searcher, "fidelities", ()))
+        return declared(self.searcher).fidelities
+
+    @property
+    def needs_states(self) -> bool:
+        return declared(self.searcher).needs_states
 
     def check_values(self, names: Collection[str]) -> None:
-        """Passes on which values evaluations have; see `nas.fitting.check_values`."""
-        check = getattr(self.searcher, "check_values", None)
-        if check is not None:
-            check(names)
+        """Passes on which values evaluations have."""
+        declared(self.searcher).check_values(names)
 
     def ask(self) -> Proposal | None:
         """One proposal, or None: it is to be told more first.

@@ -1,8 +1,8 @@
 """Neural architecture and program search: one language for search spaces that serves every method.
 
 The names that a script needs, each imported on first use: `import nas` itself loads nothing, and torch
-comes only with `nas.compile_network`. Searchers are in `algorithms`, spaces in `search_spaces`;
-`nas.dsl` has the whole language, programs included.
+comes only with `nas.compile_network` and `nas.load_network`. Searchers are in `algorithms`, spaces in
+`search_spaces`; `nas.dsl` has the whole language, programs included.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from nas.stages import Plan as Plan
     from nas.study import Study as Study
     from nas.training.function import FunctionEvaluator as FunctionEvaluator
+    from nas.training.weights import load_network as load_network
 
 _NAMES = {
     "nas.architecture": "Architecture",
@@ -78,6 +79,7 @@ _NAMES = {
     "nas.stages": "Budget Plan",
     "nas.study": "Study",
     "nas.training.function": "FunctionEvaluator",
+    "nas.training.weights": "load_network",
 }
 __all__ = [name for names in _NAMES.values() for name in names.split()]  # pyright: ignore
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -8,6 +8,7 @@ from typing import Any
 
 from nas.checkpoints import Checkpoints
 from nas.entry import Entry, State
+from nas.errors import ProtocolError
 from nas.evaluation import Evaluation, Objective, Stage, Task
 from nas.ledger import Ledger
 from nas.outlook import search_is_settled
@@ -78,6 +79,12 @@ class Custody:
             work=suggestion.work,
         )
         if states is None:
+            if suggestion.resumable:
+                raise ProtocolError(
+                    "searcher: expected one that asks for works which leave a state to declare needs_states; "
+                    "got none; declare it in its class (nas.searcher.BaseSearcher), or give the study "
+                    "checkpoints=Checkpoints(folder)"
+                )
             return task
         return replace(
             task,

@@ -1,4 +1,4 @@
-"""Whether the parts of a run fit one another: space and evaluator, fidelities and their range, values."""
+"""Whether the parts of a study fit one another: space, evaluator, fidelities and range, values, images."""
 
 from __future__ import annotations
 
@@ -10,20 +10,34 @@ import numpy as np
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Evaluator, Fidelity, Task
 from nas.operators import sample
-from nas.searcher import Searcher
+from nas.searcher import Searcher, declared
 from nas.stages import Plan
 
 if TYPE_CHECKING:
+    from nas.cache import Hasher
     from nas.space import SearchSpace
 
 _SAMPLES = 16  # of a space that are tried before it is refused
+
+
+def check_parts(space: SearchSpace, searcher: Searcher, evaluator: Evaluator, plan: Plan) -> None:
+    """Refuses parts of a study that do not fit one another, before any work is spent; starts nothing.
+
+    Raises:
+        NasError: one line for the first thing that does not fit.
+    """
+    needs = declared(searcher)
+    _check_search_fidelity(evaluator, plan)
+    check_fit(space, evaluator, plan, needs.fidelities)
+    _check_values(searcher, evaluator, plan)
+    needs.check_images(getattr(evaluator, "dataset", None))
 
 
 def check_fit(space: SearchSpace, evaluator: Evaluator, plan: Plan, fidelities: Sequence[Fidelity]) -> None:
     """Refuses a space none of whose samples fits the evaluator, e.g. because its images are too small.
 
     An evaluator may have `check(task)`, which raises the reason; that some samples fail is nothing unusual.
-    A searcher may have `fidelities`, those it asks for; each must be one that the evaluator has.
+    The fidelities are those that the searcher asks for; each must be one that the evaluator has.
     """
     _check_levels(evaluator, plan, fidelities)
     check = getattr(evaluator, "check", None)
@@ -47,27 +61,37 @@ def check_fit(space: SearchSpace, evaluator: Evaluator, plan: Plan, fidelities: 
     raise ConfigError(f"space {space.name}: none of {_SAMPLES} samples fits the evaluator; {reasons[0]}")
 
 
-def check_images(searcher: Searcher, evaluator: Evaluator) -> None:
-    """Refuses a searcher that trains on the evaluator's images where there are none."""
-    if getattr(searcher, "needs_images", False) and getattr(evaluator, "dataset", None) is None:
-        name, got = getattr(searcher, "name", ""), type(evaluator).__name__
-        raise ConfigError(
-            f'searcher "{name}": expected an evaluator with images to train the supernet on; got {got}; give '
-            "searcher.data={dataset: digits} or other images"
-        )
-
-
-def check_values(searcher: Searcher, evaluator: Evaluator, plan: Plan) -> None:
+def _check_values(searcher: Searcher, evaluator: Evaluator, plan: Plan) -> None:
     """Refuses a searcher that needs a value which evaluations do not have, such as one with a limit on it.
 
-    An evaluator may have `value_names(fidelity)`, the names of all values of a completed evaluation, and a
-    searcher `check_values(names)`, which raises the reason.
+    An evaluator may have `value_names(fidelity)`, the names of all values of a completed evaluation.
     """
-    known, check = getattr(evaluator, "value_names", None), getattr(searcher, "check_values", None)
-    if known is None or check is None:
+    known, needs = getattr(evaluator, "value_names", None), declared(searcher)
+    if known is None:
         return
-    for fidelity in getattr(searcher, "fidelities", ()) or (plan.search_fidelity,):
-        check(known(fidelity))
+    for fidelity in needs.fidelities or (plan.search_fidelity,):
+        needs.check_values(known(fidelity))
+
+
+def _check_search_fidelity(evaluator: Evaluator, plan: Plan) -> None:
+    """Refuses a fidelity of the search that the evaluator does not have."""
+    fidelity, known = plan.search_fidelity, evaluator.fidelity_range
+    if fidelity is None:
+        return
+    if known is not None and fidelity.name != known[0]:
+        raise ConfigError(
+            f'search.fidelity: expected one of {known[0]}; got "{fidelity.name}"; write '
+            f'Fidelity("{known[0]}", {fidelity.value:g})'
+        )
+    search_fidelity(fidelity.value, evaluator)
+
+
+def for_data_of(evaluator: Evaluator, hasher: Hasher | None) -> Hasher | None:
+    """The hasher for the evaluator's data, if there are such and it has `for_data(shape, classes)`."""
+    dataset, for_data = getattr(evaluator, "dataset", None), getattr(hasher, "for_data", None)
+    if for_data is None or not hasattr(dataset, "input_shape"):
+        return hasher
+    return for_data(tuple(dataset.input_shape), dataset.classes)  # type: ignore[union-attr]
 
 
 def _check_levels(evaluator: Evaluator, plan: Plan, fidelities: Sequence[Fidelity]) -> None:

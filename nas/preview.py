@@ -19,6 +19,7 @@ from nas.executor import carry_out
 from nas.hash_jobs import hash_of
 from nas.lineup import trials_of
 from nas.operators import sample
+from nas.searcher import declared
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture
@@ -176,7 +177,7 @@ def _shares(components: Components) -> tuple[Fidelity | None, float, float]:
 
 
 def _fidelity_bound(searcher: Searcher) -> list[str]:
-    fidelities = getattr(searcher, "fidelities", ())
+    fidelities = declared(searcher).fidelities
     if not fidelities:
         return []
     listed = ", ".join(f"{fidelity.value:g}" for fidelity in fidelities)
@@ -187,7 +188,7 @@ def _fidelity_bound(searcher: Searcher) -> list[str]:
 
 
 def _supernet(searcher: Searcher) -> list[str]:
-    if not hasattr(searcher, "needs_images"):
+    if not declared(searcher).trains_supernet:
         return []
     return ["  the training of the supernet comes on top, and counts in the cost of the search"]
 

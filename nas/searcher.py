@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Fidelity, Stage, Work
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture
+    from nas.training.data import Dataset
 
 
 class SearchFinished(Exception):
@@ -73,8 +76,7 @@ class Searcher(Protocol):
     influences it; the n-th suggestion it returns becomes the n-th search trial (the n-th work the n-th
     trial of its stage), and `tell` finds it again by `trial.number`.
 
-    Optional, so that mistakes are found before a run (`nas.fitting`): `fidelities` are those that it asks
-    for; `check_values(names)` raises ConfigError if it needs a value that evaluations do not have.
+    One that needs anything of the study around it inherits from `BaseSearcher` and says so there.
     """
 
     def ask(self, count: int = 1) -> Sequence[Suggestion]:
@@ -92,3 +94,72 @@ class Searcher(Protocol):
             ProtocolError: the trial was not asked for or was told before.
         """
         ...
+
+
+class BaseSearcher(ABC):
+    """A searcher that says what it needs, so that a study gives it or refuses it before any work is spent.
+
+    Every declaration has a default that needs nothing. Wrappers pass on what the searcher inside declares.
+    """
+
+    @abstractmethod
+    def ask(self, count: int = 1) -> Sequence[Suggestion]:
+        """As `Searcher.ask`."""
+
+    @abstractmethod
+    def tell(self, trial: Trial) -> None:
+        """As `Searcher.tell`."""
+
+    @property
+    def fidelities(self) -> tuple[Fidelity, ...]:
+        """All that it asks for, lowest first; empty where it leaves the fidelity to the study."""
+        return ()
+
+    @property
+    def needs_states(self) -> bool:
+        """Whether suggestions go on from the state that others left, for which a study keeps checkpoints."""
+        return False
+
+    @property
+    def trains_supernet(self) -> bool:
+        """Whether it asks for works besides candidates; no other searcher can be around it."""
+        return False
+
+    def check_values(self, names: Collection[str]) -> None:  # noqa: ARG002
+        """Raises ConfigError if it needs a value that is not among those of a completed evaluation."""
+        return
+
+    def check_images(self, images: Dataset | None) -> None:  # noqa: ARG002
+        """Raises NasError if it cannot train on the evaluator's images; None where that one has none."""
+        return
+
+
+class _Undemanding(BaseSearcher):
+    """What a searcher declares that declares nothing."""
+
+    def ask(self, count: int = 1) -> Sequence[Suggestion]:  # noqa: ARG002 - never asked
+        return ()
+
+    def tell(self, trial: Trial) -> None:
+        """Never told."""
+
+
+_DECLARATIONS = ("fidelities", "needs_states", "trains_supernet", "check_values", "check_images")
+
+
+def declared(searcher: Searcher) -> BaseSearcher:
+    """What a searcher says of its needs; the defaults for one that does not inherit from `BaseSearcher`.
+
+    Raises:
+        ConfigError: it declares something without inheriting, which nobody would read.
+    """
+    if isinstance(searcher, BaseSearcher):
+        return searcher
+    unread = [each for each in _DECLARATIONS if each in dir(searcher)]
+    if unread and not isinstance(searcher, type):  # a class in place of an instance is another mistake
+        name = type(searcher).__name__
+        raise ConfigError(
+            f"searcher {name}: expected a subclass of nas.searcher.BaseSearcher, as it declares "
+            f"{', '.join(unread)}; got another class; write class {name}(BaseSearcher)"
+        )
+    return _Undemanding()

@@ -14,7 +14,7 @@ from nas.checkpoints import Checkpoints
 from nas.config import Config, build, resolved
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluator
-from nas.fitting import check_fit, check_images, check_values, fidelity_range, search_fidelity
+from nas.fitting import check_parts, fidelity_range, for_data_of, search_fidelity
 from nas.folder import has_trials, run_folder
 from nas.progress import Observer, Progress
 from nas.stages import Budget, Plan
@@ -76,9 +76,7 @@ def compose(config: Config, problem: Problem | None = None) -> Components:
     _checked(evaluator, config.evaluator, "evaluator", "objectives", "fingerprint", "__call__")
     plan = _plan(config, evaluator)
     searcher = make_searcher(space, evaluator.objectives, fidelity_range(evaluator, plan))
-    check_fit(space, evaluator, plan, getattr(searcher, "fidelities", ()))
-    check_values(searcher, evaluator, plan)
-    check_images(searcher, evaluator)
+    check_parts(space, searcher, evaluator, plan)
     return Components(space, searcher, evaluator, executor, for_data_of(evaluator, hasher), plan, cache)
 
 
@@ -113,14 +111,6 @@ def build_hasher(section: Mapping[str, Any]) -> Hasher | None:
 
     hasher = build(HASHERS, section)
     return None if hasher is None else _checked(hasher, section, "hashing", "name", "in_worker", "hash")
-
-
-def for_data_of(evaluator: Evaluator, hasher: Hasher | None) -> Hasher | None:
-    """The hasher for the evaluator's data, if there are such and it has `for_data(shape, classes)`."""
-    dataset, for_data = getattr(evaluator, "dataset", None), getattr(hasher, "for_data", None)
-    if for_data is None or not hasattr(dataset, "input_shape"):
-        return hasher
-    return for_data(tuple(dataset.input_shape), dataset.classes)  # type: ignore[union-attr]
 
 
 def build_evaluator(section: Mapping[str, Any]) -> Evaluator:

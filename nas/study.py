@@ -19,6 +19,7 @@ from nas.errors import EvaluationError, ProtocolError, StoreError
 from nas.evaluation import Evaluator, Stage
 from nas.eventlog import FILE_NAME, plain, read_events, taken
 from nas.executor import Completed, Executor, VirtualClock
+from nas.fitting import check_parts, for_data_of
 from nas.hash_jobs import HashingEvaluator
 from nas.journal import Journal
 from nas.ledger import Ledger
@@ -26,7 +27,7 @@ from nas.outlook import is_complete, progress
 from nas.progress import Observer
 from nas.provenance import check_not_running, check_same_study, hashing_facts, opening
 from nas.replay import Replay
-from nas.searcher import Searcher
+from nas.searcher import Searcher, declared
 from nas.stages import Plan, forgets
 from nas.store import evaluation_from_json, evaluation_to_json
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 _FAULTS = 3  # evaluations from the first one on that the set-up lets fail until the run is given up
+_STATE_BYTES = 500_000_000  # of the states that a study keeps without being told how many
 _WAKE_SECONDS = 1.0  # the longest that a call of `stop` goes unnoticed while nothing ends
 
 
@@ -53,7 +55,7 @@ class Study:
         cache: how equal trials are answered.
         observers: shown each event; closed at the end.
         checkpoints: which weights of final trials to keep, and the states of search trials that others
-            continue; None for none.
+            continue; None for no weights, and for states in `checkpoints/` only if the searcher needs them.
         config: resolved configuration, JSON values, for the log only.
         searcher_name: as registered, for the log; a log is continued with the same name and options only.
         searcher_options: JSON values.
@@ -79,6 +81,9 @@ class Study:
     def __post_init__(self) -> None:
         self.directory = Path(self.directory)
         self._fingerprint = self.evaluator.fingerprint()
+        self.hasher = for_data_of(self.evaluator, self.hasher)
+        if self.checkpoints is None and declared(self.searcher).needs_states:
+            self.checkpoints = Checkpoints(self.directory / "checkpoints", keep=0, max_bytes=_STATE_BYTES)
         objective = self.evaluator.objectives[0]
         forgotten = partial(forgets, self.plan.seed, self.cache.forget)
         self._ledger = Ledger(objective, FunctionalCache(self.cache, forgotten))
@@ -104,6 +109,7 @@ class Study:
         """Runs or continues the study until everything planned is done or `stop` is called.
 
         Raises:
+            ConfigError: space, searcher, evaluator and plan do not fit one another; nothing is written then.
             StoreError: the log belongs to another study, is damaged or cannot be written.
             ProtocolError: the searcher gives nothing and waits for nothing.
             EvaluationError: the evaluator could carry out none of the first evaluations, or, once
@@ -115,6 +121,7 @@ class Study:
             stack.callback(self._journal.close)
             if self.checkpoints is not None:
                 stack.callback(self.checkpoints.tidy)
+            check_parts(self.space, self.searcher, self.evaluator, self.plan)
             events = self._replay()
             if not events or events[-1].get("reason") != "finished" or not self._is_complete():
                 with self._session(events):

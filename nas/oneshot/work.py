@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from nas.architecture import Architecture
     from nas.oneshot.loop import OneShot
     from nas.space import SearchSpace
-    from nas.training.data import DataOptions
+    from nas.training.data import DataOptions, Dataset
     from nas.training.device import DeviceData
 
 _TRAINED: dict[tuple[Any, ...], OneShot] = {}  # the latest
@@ -181,12 +182,19 @@ def device_data(evaluator: Any, data: DataOptions | None) -> DeviceData:
     Raises:
         EvaluationError: the evaluator has no images and none are given.
     """
-    from nas.training.data import load
     from nas.training.device import resident, resolve
 
-    dataset = load(data) if data is not None else getattr(evaluator, "dataset", None)
+    dataset = loaded(data) if data is not None else getattr(evaluator, "dataset", None)
     if dataset is None:
         raise EvaluationError(
             "supernet: expected images to train shared weights on; the evaluator has none; give searcher.data"
         )
     return resident(dataset, dataset.digest(), resolve(getattr(evaluator, "device", "auto")))
+
+
+@functools.lru_cache(maxsize=2)
+def loaded(data: DataOptions) -> Dataset:
+    """The images of these options, read once in a process."""
+    from nas.training.data import load
+
+    return load(data)

@@ -90,7 +90,11 @@ class MixedPart(OneShape):
         return any(option.takes_stride() for option in self.options)
 
     def shapes(self, in_shape: Inputs, context: Context) -> Shapes:
-        return _union([shapes_of(option, in_shape, context) for option in self.options])
+        found = _union([shapes_of(option, in_shape, context) for option in self.options])
+        if self.partial > 1 and (in_shape[0] % self.partial or any(out[0] != in_shape[0] for out in found)):  # type: ignore[operator]
+            reason = f"as many channels out as in, which partial = {self.partial} divides, are expected"
+            raise RelaxError(f"{self.path}: {reason}; got {in_shape[0]} in and {found[0][0]} out")
+        return found
 
     def build(self, in_shape: Inputs, context: Context) -> nn.Module:
         from nas.relax.modules import Mixed
@@ -104,10 +108,7 @@ class MixedPart(OneShape):
         """As PC-DARTS; the options are built for the part of the channels that passes them."""
         from nas.relax.modules import Mixed, PartialMixed
 
-        share, rest = divmod(in_shape[0], self.partial)
-        if rest or out_shape[0] != in_shape[0]:
-            reason = f"as many channels out as in, which partial = {self.partial} divides, are expected"
-            raise RelaxError(f"{self.path}: {reason}; got {in_shape[0]} in and {out_shape[0]} out")
+        share = in_shape[0] // self.partial
         inner, context = (share, *in_shape[1:]), replace(context, width=share)
         mixed = Mixed(self.board, self.picks, [option.build(inner, context) for option in self.options])
         return PartialMixed(mixed, self.partial, halved=out_shape[1:] != in_shape[1:])

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,12 +19,13 @@ from safetensors import SafetensorError
 from safetensors.torch import save_model
 from torch import nn
 
-from nas.errors import EvaluationError
+from nas.errors import EvaluationError, one_line
 from nas.training.schedules import Plateau
 from nas.training.settings import TrainSettings
 from nas.training.train import Training
 
 _FORMAT = 1
+_NO_FACTS: Mapping[str, str] = MappingProxyType({})
 
 
 def checkpoint_files(path: str | Path) -> tuple[Path, Path]:
@@ -41,7 +43,13 @@ def save_weights(path: str, network: nn.Module, metadata: Mapping[str, str]) -> 
     _write(checkpoint_files(path)[0], lambda part: save_model(network, part, dict(metadata)))
 
 
-def save_state(path: str, training: Training, settings: TrainSettings, identity: str) -> None:
+def save_state(
+    path: str,
+    training: Training,
+    settings: TrainSettings,
+    identity: str,
+    facts: Mapping[str, str] = _NO_FACTS,
+) -> None:
     """Writes what `restore` needs, beside the weights at `path`.
 
     Args:
@@ -49,6 +57,7 @@ def save_state(path: str, training: Training, settings: TrainSettings, identity:
         training: its weights must be those of its last epoch.
         settings: of the training.
         identity: digest of what is trained.
+        facts: of the images and of what builds the network (`nas.training.weights.facts_of`).
 
     Raises:
         EvaluationError: the place cannot be written.
@@ -56,6 +65,7 @@ def save_state(path: str, training: Training, settings: TrainSettings, identity:
     state = {
         "format": _FORMAT,
         "identity": identity,
+        "facts": dict(facts),
         "settings": asdict(settings),
         "seed": training.seed,
         "epoch": training.epoch,
@@ -93,12 +103,26 @@ def load_state(path: str) -> dict[str, Any]:
     return state
 
 
-def check_state(path: str, state: Mapping[str, Any], settings: TrainSettings, identity: str) -> None:
-    """Raises EvaluationError if the state is of another architecture or of other settings."""
+def check_state(
+    path: str,
+    state: Mapping[str, Any],
+    settings: TrainSettings,
+    identity: str,
+    facts: Mapping[str, str] = _NO_FACTS,
+) -> None:
+    """Raises EvaluationError if the state is of another architecture, other images or other settings."""
     if state["identity"] != identity:
         raise EvaluationError(
             f"checkpoint {path}: expected a training of {identity[:12]}, got one of {state['identity'][:12]}"
         )
+    saved = state.get("facts", _NO_FACTS)
+    for name in {**saved, **facts}:
+        if saved.get(name) != facts.get(name):
+            own, other = (one_line(each.get(name), 100) for each in (facts, saved))
+            raise EvaluationError(
+                f"checkpoint {path}: expected {name} = {own}, got {other}; a training is continued on the "
+                "images it began with"
+            )
     current = asdict(settings)
     for name, value in state["settings"].items():
         if current.get(name) != value:

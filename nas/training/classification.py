@@ -14,7 +14,7 @@ from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluation, Task
 from nas.training.autoaugment import check_channels
 from nas.training.auxiliary import find_place
-from nas.training.checks import check_names, field_names, given, load_function
+from nas.training.checks import check_names, field_names, function_name, given, load_function
 from nas.training.data import Dataset, load
 from nas.training.failures import failure_of, requested_epochs
 from nas.training.image_evaluator import (
@@ -27,9 +27,9 @@ from nas.training.image_evaluator import (
 from nas.training.settings import TrainSettings
 from nas.training.train import standard_optimizer
 from nas.training.trial import Recipe, run_trial
+from nas.training.weights import STANDARD, facts_of
 
 _NAME = 'evaluator "classification"'
-_COMPILER = "nas.compile:compile_network"
 
 
 class ClassificationEvaluator(ImageEvaluator):
@@ -53,7 +53,7 @@ class ClassificationEvaluator(ImageEvaluator):
         settings: TrainSettings,
         *,
         device: str = "auto",
-        compiler: str | Callable[..., nn.Module] = _COMPILER,
+        compiler: str | Callable[..., nn.Module] = STANDARD,
     ) -> None:
         super().__init__(_NAME, dataset, settings, device=device, compiler=compiler)
 
@@ -64,7 +64,7 @@ class ClassificationEvaluator(ImageEvaluator):
         shape, classes = self.dataset.input_shape, self.dataset.classes
         if settings.autoaugment != "none":
             check_channels(shape[0])
-        if self.compiler == _COMPILER:
+        if self.compiler == STANDARD:
             infer_shape(task.architecture, shape, classes)
             if settings.auxiliary:
                 network = compile_on_meta(task.architecture, shape, classes)
@@ -91,7 +91,8 @@ class ClassificationEvaluator(ImageEvaluator):
             shape, classes = self.dataset.input_shape, self.dataset.classes
             return compile_network(task.architecture, shape, classes, seed=seed)
 
-        recipe = Recipe(settings, build, standard_optimizer)
+        facts = facts_of(self.dataset, function_name(compile_network))
+        recipe = Recipe(settings, build, standard_optimizer, facts)
         return run_trial(task, data, recipe, epochs=epochs, started=started)
 
 
@@ -107,6 +108,6 @@ def create(**options: Any) -> ClassificationEvaluator:
     check_names(_NAME, options, (*DATA_NAMES, *setting_names, *own), ConfigError)
     settings = settings_from(_NAME, given(options, setting_names))
     chosen = given(options, own)
-    load_function(f"{_NAME}: compiler", chosen.get("compiler", _COMPILER))
+    load_function(f"{_NAME}: compiler", chosen.get("compiler", STANDARD))
     checked_device(_NAME, chosen.get("device", "auto"))
     return ClassificationEvaluator(load(data_options(options)), settings, **chosen)

@@ -95,6 +95,7 @@ class Dataset:
         std: standard deviation of the same; 1 where it would be 0.
         class_names: of the classes, in the order of their labels; "0", "1", ... where the data give none.
         extra: second test images and their labels, as `images` and `labels`; None without such.
+        class_names: of the classes, in order; their numbers where the data have no names.
     """
 
     name: str
@@ -108,6 +109,11 @@ class Dataset:
     std: tuple[float, ...]
     class_names: tuple[str, ...]
     extra: tuple[np.ndarray, np.ndarray] | None = None
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.class_names:
+            object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -22,6 +22,7 @@ from nas.training.failures import requested_epochs
 from nas.training.image_evaluator import DATA_NAMES, ImageEvaluator, data_options, settings_from
 from nas.training.settings import TrainSettings
 from nas.training.trial import Recipe, run_trial
+from nas.training.weights import FIXED, facts_of
 
 _NAME = 'evaluator "optimizer_task"'
 _COMPILER = "search_spaces.update_rule:compile_optimizer"
@@ -55,8 +56,8 @@ class OptimizerEvaluator(ImageEvaluator):
         device: str = "auto",
         compiler: str | Callable[..., MakeProgrammed] = _COMPILER,
     ) -> None:
-        if network not in _NETWORKS:
-            raise ConfigError(f'{_NAME}: network: expected one of {", ".join(_NETWORKS)}, got "{network}"')
+        if network not in NETWORKS:
+            raise ConfigError(f'{_NAME}: network: expected one of {", ".join(NETWORKS)}, got "{network}"')
         if not isinstance(width, int) or isinstance(width, bool) or width < 1:
             raise ConfigError(f"{_NAME}: width: expected a whole number of at least 1, got {width!r}")
         if network == "attention" and width % _HEADS:
@@ -83,12 +84,13 @@ class OptimizerEvaluator(ImageEvaluator):
         compile_optimizer = self._compiler()
 
         def build(_: int) -> nn.Module:  # the weights come from torch's generators, seeded by run_trial
-            return _NETWORKS[self.network](self.dataset.input_shape, self.dataset.classes, self.width)
+            return NETWORKS[self.network](self.dataset.input_shape, self.dataset.classes, self.width)
 
         def programmed(parameters: list[nn.Parameter], settings: TrainSettings) -> Optimizer:
             return compile_optimizer(task.architecture)(parameters, settings.lr)
 
-        recipe = Recipe(self.settings, build, programmed)
+        facts = facts_of(self.dataset, f"{FIXED}:{self.network}", width=self.width)
+        recipe = Recipe(self.settings, build, programmed, facts)
         return run_trial(task, data, recipe, epochs=epochs, started=started)
 
 
@@ -151,7 +153,7 @@ class RowTransformer(nn.Module):
         return self.head(self.blocks(tokens).mean(1))
 
 
-_NETWORKS: dict[str, Callable[[tuple[int, int, int], int, int], nn.Module]] = {
+NETWORKS: dict[str, Callable[[tuple[int, int, int], int, int], nn.Module]] = {
     "mlp": mlp,
     "conv": conv,
     "attention": RowTransformer,

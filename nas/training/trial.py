@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas.errors import EvaluationError
+from nas.errors import EvaluationError, one_line
 from nas.evaluation import Evaluation, Objective, Status, Task
 from nas.training.checkpoint import check_state, load_state, restore, save_state, save_weights
 from nas.training.device import DeviceData, derived_seed, forked_seed
@@ -36,11 +36,13 @@ class Recipe:
         settings: of the training.
         build: seed -> network, for images of the data's shape.
         make_optimizer: parameters and settings -> optimizer.
+        facts: what the head of a file of weights says of them (`nas.training.weights.facts_of`).
     """
 
     settings: TrainSettings
     build: Callable[[int], nn.Module]
     make_optimizer: MakeOptimizer
+    facts: Mapping[str, str]
 
 
 def run_trial(task: Task, data: DeviceData, recipe: Recipe, *, epochs: int, started: float) -> Evaluation:
@@ -58,7 +60,7 @@ def run_trial(task: Task, data: DeviceData, recipe: Recipe, *, epochs: int, star
     Raises:
         EvaluationError: a checkpoint that cannot be read, written or used.
     """
-    state, missing = _earlier(task, recipe.settings)
+    state, missing = _earlier(task, recipe)
     deadline = math.inf if task.time_limit is None else started + task.time_limit
     training = None
     with forked_seed(derived_seed(task.seed), data.device):
@@ -69,7 +71,7 @@ def run_trial(task: Task, data: DeviceData, recipe: Recipe, *, epochs: int, star
                 restore(training, state)
             begun = training.epoch
             train(training, data, recipe.settings, epochs=epochs, deadline=deadline)
-            evaluation = _completed(task, data, recipe.settings, training, started)
+            evaluation = _completed(task, data, recipe, training, started)
             return replace(evaluation, info={**evaluation.info, **_continued(task, begun, missing)})
         except Stopped as stop:
             return _stopped(stop, training, time.perf_counter() - started)
@@ -80,7 +82,7 @@ def run_trial(task: Task, data: DeviceData, recipe: Recipe, *, epochs: int, star
             return failure_of(error, time.perf_counter() - started)
 
 
-def _earlier(task: Task, settings: TrainSettings) -> tuple[dict[str, Any] | None, str | None]:
+def _earlier(task: Task, recipe: Recipe) -> tuple[dict[str, Any] | None, str | None]:
     """The state to continue from, if any, or why there is none though there should be.
 
     Raises:
@@ -90,7 +92,8 @@ def _earlier(task: Task, settings: TrainSettings) -> tuple[dict[str, Any] | None
         return None, "no state was kept"
     try:
         state = load_state(task.checkpoint)
-        check_state(task.checkpoint, state, settings, task.architecture.digest())
+        identity = (task.architecture.digest(), recipe.facts)
+        check_state(task.checkpoint, state, recipe.settings, *identity)
     except EvaluationError as error:
         if task.done is None:
             raise
@@ -106,10 +109,11 @@ def _continued(task: Task, begun: int, missing: str | None) -> dict[str, Any]:
 
 
 def _completed(
-    task: Task, data: DeviceData, settings: TrainSettings, training: Training, started: float
+    task: Task, data: DeviceData, recipe: Recipe, training: Training, started: float
 ) -> Evaluation:
+    settings = recipe.settings
     if task.save_to and training.epoch < settings.epochs:
-        save_state(task.save_to, training, settings, task.architecture.digest())
+        save_state(task.save_to, training, settings, task.architecture.digest(), recipe.facts)
     row = reported_row(training, settings)
     test_accuracy, _ = measure(training.network, data, data.test)
     values = {name: row[name] for name in MEASURED}
@@ -117,7 +121,7 @@ def _completed(
     if data.extra is not None:
         values[EXTRA] = measure(training.network, data, data.extra)[0]
     if task.save_to:
-        save_weights(task.save_to, training.network, _metadata(task, values))
+        save_weights(task.save_to, training.network, _metadata(task, recipe, values))
     return Evaluation(
         Status.COMPLETED,
         values,
@@ -151,9 +155,10 @@ def _info(training: Training, data: DeviceData) -> dict[str, Any]:
     }
 
 
-def _metadata(task: Task, values: Mapping[str, float]) -> dict[str, str]:
+def _metadata(task: Task, recipe: Recipe, values: Mapping[str, float]) -> dict[str, str]:
     measured = {name: f"{value:.6g}" for name, value in values.items()}
-    return {"architecture": task.architecture.text, "space": task.architecture.space, **measured}
+    named = {"architecture": task.architecture.text, "space": one_line(task.architecture.space)}
+    return {**named, **recipe.facts, **measured}
 
 
 def _release(device: torch.device) -> None:

@@ -15,12 +15,13 @@ from nas.errors import ConfigError, ProtocolError
 from nas.evaluation import Stage, Status, failure
 from nas.eventlog import FILE_NAME
 from nas.executor import SimulatedExecutor
-from nas.oneshot.work import SharedWeights, SupernetTraining
+from nas.oneshot.work import SharedWeights, SupernetTraining, loaded
 from nas.searcher import SearchFinished
 from nas.space import SearchSpace
 from nas.stages import Budget, Plan
 from nas.store import FIRST_TRIAL, read_study
 from nas.study import Study
+from nas.training.data import DataOptions
 from search_spaces import SPACES as REGISTERED
 from tests.contracts.one_shot_kit import (
     CHAINS_ONLY,
@@ -201,6 +202,7 @@ class MadeUp:
     objectives = OBJECTIVES
     reported = OBJECTIVES[0]
     fidelity_range = None
+    dataset = loaded(DataOptions(dataset="digits"))
 
     def fingerprint(self):
         return "made up"

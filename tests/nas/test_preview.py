@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
+from algorithms.darts import Darts
 from nas.config import Config
+from nas.dsl import op
 from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task, failure
 from nas.executor import InlineExecutor
 from nas.preview import preview
+from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
 from nas.session import Components
 from nas.space import SearchSpace
 from nas.stages import Budget, Plan
@@ -103,10 +105,18 @@ def test_a_bound_in_seconds_is_said():
 
 
 def test_the_cost_of_a_search_that_chooses_fidelities_is_a_bound():
-    class Choosing:
-        fidelities = (Fidelity("epochs", 1), Fidelity("epochs", 10))
+    class Choosing(BaseSearcher):
+        def ask(self, count: int = 1) -> list[Suggestion]:
+            raise SearchFinished
 
-    components = replace(parts(Costly()), searcher=Choosing())  # pyright: ignore[reportArgumentType]
+        def tell(self, trial: Trial) -> None:
+            return
+
+        @property
+        def fidelities(self) -> tuple[Fidelity, ...]:
+            return (Fidelity("epochs", 1), Fidelity("epochs", 10))
+
+    components = replace(parts(Costly()), searcher=Choosing())
     bound = (
         "search at most that: the searcher chooses among 1, 10 epochs, and every trial counts as a full one"
     )
@@ -116,7 +126,8 @@ def test_the_cost_of_a_search_that_chooses_fidelities_is_a_bound():
 
 
 def test_the_training_of_a_supernet_comes_on_top():
-    components = replace(parts(Costly()), searcher=SimpleNamespace(needs_images=True))  # pyright: ignore
+    space = SearchSpace("two", op.stem(width=2) >> (op.relu() | op.gelu()) >> op.head())
+    components = replace(parts(Costly()), searcher=Darts(space, Costly.objectives, seed=0))
     assert "the training of the supernet comes on top" in shown(components)
     assert "supernet" not in shown(parts(Costly()))
 

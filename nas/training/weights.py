@@ -1,0 +1,245 @@
+"""Saved weights as a network that classifies raw pixels: what stands in the head of a file, and the loader.
+
+The head (safetensors' metadata) holds all that weights mean nothing without: what the pixels were normalised
+with, the shape of an image, the classes, and the expression of the network. Nothing in a file is imported or
+executed: an expression is compiled with the standard vocabulary, or with that of a space that is given.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_model
+from torch import Tensor, nn
+
+from nas.errors import EvaluationError, NasError, describe_error, one_line
+from nas.training.train import EVALUATION_BATCH
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+    from nas.training.data import Dataset
+
+STANDARD = "nas.compile:compile_network"
+FIXED = "nas.training.optimizer_task"  # the networks that optimizer programs are tried on
+_FACTS = ("architecture", "space", "built_by", "input_shape", "class_names", "mean", "std")
+
+
+def facts_of(dataset: Dataset, built_by: str, **options: Any) -> dict[str, str]:
+    """What the head of a file says besides the architecture and its results; JSON where it is no text.
+
+    Args:
+        dataset: that the network is trained on.
+        built_by: name of the function that makes the network, e.g. "nas.compile:compile_network".
+        options: of that function, JSON values.
+    """
+    return {
+        "dataset": one_line(dataset.name),
+        "input_shape": json.dumps(dataset.input_shape),
+        "num_classes": json.dumps(dataset.classes),
+        "class_names": json.dumps(dataset.class_names),
+        "mean": json.dumps(dataset.mean),
+        "std": json.dumps(dataset.std),
+        "built_by": one_line(built_by),
+        "options": json.dumps(options),
+    }
+
+
+class TrainedNetwork(nn.Module):
+    """A network with the normalisation that it was trained with.
+
+    Attributes:
+        network: as the architecture says, without normalisation of pixels.
+        input_shape: (C, H, W) of an image.
+        class_names: of the scores, in order.
+        mean: of each channel over the training images, in pixel values, as (1, C, 1, 1).
+        std: the same, standard deviation.
+        metadata: the head of the file: texts, the reported results among them.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, metadata: Mapping[str, str]) -> None:
+        super().__init__()
+        self.network = network
+        self.metadata = dict(metadata)
+        facts = {name: json.loads(metadata[name]) for name in ("input_shape", "class_names", "mean", "std")}
+        self.input_shape: tuple[int, ...] = tuple(facts["input_shape"])
+        self.class_names: tuple[str, ...] = tuple(facts["class_names"])
+        for name in ("mean", "std"):
+            values = torch.tensor(facts[name], dtype=torch.float32)[None, :, None, None]
+            self.register_buffer(name, values)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class scores (B, K) of raw pixels (B, C, H, W), of the values that the training images had."""
+        return self.network((images.float() - self.mean) / self.std)
+
+    def predict(self, images: np.ndarray | Tensor) -> np.ndarray:
+        """The class of each image, (N,) int64 positions in `class_names`; leaves the mode as it was.
+
+        Args:
+            images: (N, C, H, W), raw pixels of the values that the training images had, mostly 0 to 255.
+
+        Raises:
+            EvaluationError: another shape, or pixels that are scaled already.
+        """
+        raw = torch.as_tensor(np.array(images) if isinstance(images, np.ndarray) else images)
+        self._check(raw)
+        training, device = self.training, self.mean.device
+        self.eval()
+        found = []
+        try:
+            with torch.inference_mode():
+                for batch in raw.split(EVALUATION_BATCH) if len(raw) else ():
+                    part = batch.to(device).contiguous(memory_format=torch.channels_last)
+                    found.append(self(part).argmax(1).cpu())
+        finally:
+            self.train(training)
+        return torch.cat(found).numpy() if found else np.zeros(0, np.int64)
+
+    def _check(self, images: Tensor) -> None:
+        if images.dim() != 4 or tuple(images.shape[1:]) != self.input_shape:
+            listed = ", ".join(map(str, self.input_shape))
+            raise EvaluationError(
+                f"predict: expected images of shape (N, {listed}), got {tuple(images.shape)}; "
+                "scale them, and give one image as images[None]"
+            )
+        if not images.is_floating_point() or not images.numel():
+            return
+        low, high = (float(each) for each in images.aminmax())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise EvaluationError("predict: expected raw pixels, got values that are not finite; mend them")
+        scaled = low < 0 or (high <= 1 and bool((images != images.round()).any()))
+        if scaled and float(self.mean.max()) > 1:
+            raise EvaluationError(
+                f"predict: expected raw pixels of a mean of about {float(self.mean.mean()):.3g}, got values "
+                f"from {low:.3g} to {high:.3g}; give the pixels as they are stored, not scaled or normalised"
+            )
+
+
+def load_network(
+    path: str | Path, *, space: SearchSpace | None = None, compiler: Callable[..., nn.Module] | None = None
+) -> TrainedNetwork:
+    """The trained network of a file in `checkpoints/`, on the CPU and in evaluation mode.
+
+    Args:
+        path: a file of weights (`.safetensors`).
+        space: of the architecture, where its vocabulary is not the standard one.
+        compiler: that the evaluator was given, where it is not the standard one.
+
+    Raises:
+        EvaluationError: no such file, one without what a loader needs, or weights of another network.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise EvaluationError(f"weights {file}: expected a .safetensors file, found none; give its path")
+    try:
+        with safe_open(file, "pt") as head:
+            metadata = head.metadata() or {}
+            shapes = {name: tuple(head.get_slice(name).get_shape()) for name in head.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        _refuse(file, f"expected a file of weights; cannot read it: {describe_error(error)}; copy it anew")
+    missing = [name for name in _FACTS if name not in metadata]
+    if missing:
+        _refuse(file, f"expected {', '.join(missing)} in its head, got none; train the network again")
+    make = _maker(file, metadata, space, compiler)
+    try:
+        if compiler is None:  # a file asks for no more memory than its tensors take
+            with torch.device("meta"):
+                _check_shapes(file, make(), shapes, metadata)
+        network = make()
+        load_model(network, file, strict=True)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] - as it was trained
+        return TrainedNetwork(network, metadata).eval()
+    except EvaluationError:
+        raise
+    except (NasError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+        reason = describe_error(error)
+        _refuse(
+            file, f"expected weights of its architecture; {reason}; give the space and compiler of its run"
+        )
+
+
+def _maker(
+    file: Path,
+    metadata: Mapping[str, str],
+    space: SearchSpace | None,
+    compiler: Callable[..., nn.Module] | None,
+) -> Callable[[], nn.Module]:
+    """What makes the network with new weights; names in the file choose among what is here and known."""
+    shape, classes, options = _numbers(file, metadata)
+    built_by = metadata["built_by"]
+    module, _, name = built_by.partition(":")
+    if compiler is None and module == FIXED:
+        return _fixed(file, name, shape, classes, options)
+    if compiler is None and built_by != STANDARD:
+        _refuse(file, f"expected compiler=..., as its network was made by {built_by}; give that function")
+    from nas.architecture import Architecture
+    from nas.compile import compile_network
+    from nas.dsl import parse
+    from nas.layers import NETWORK
+
+    try:
+        term = parse(metadata["architecture"])
+    except NasError as error:
+        _refuse(file, f"expected an architecture in its head; {error}")
+    vocabulary = NETWORK if space is None else space.vocabulary
+    architecture = Architecture(metadata["space"], vocabulary, (), term)
+    return lambda: (compiler or compile_network)(architecture, shape, classes, seed=0)
+
+
+def _fixed(
+    file: Path, name: str, shape: tuple[int, ...], classes: int, options: Mapping[str, Any]
+) -> Callable[[], nn.Module]:
+    from nas.training.optimizer_task import NETWORKS
+
+    width = options.get("width")
+    if name not in NETWORKS or type(width) is not int or width < 1 or len(shape) != 3:
+        _refuse(file, f"expected a network among {', '.join(NETWORKS)} and its width; got {name}, {width!r}")
+    return lambda: NETWORKS[name](shape, classes, width)
+
+
+def _numbers(file: Path, metadata: Mapping[str, str]) -> tuple[tuple[int, ...], int, dict[str, Any]]:
+    """Shape of an image, number of classes, options of the builder; all facts in JSON are checked."""
+    try:
+        shape, names, mean, std = (
+            json.loads(metadata[each]) for each in ("input_shape", "class_names", "mean", "std")
+        )
+        options = json.loads(metadata.get("options", "{}"))
+    except (ValueError, RecursionError) as error:
+        _refuse(file, f"expected JSON in its head; {describe_error(error)}; copy the file anew")
+    whole = _is_list(shape, int) and len(shape) == 3 and min(shape) >= 1 and isinstance(options, dict)
+    named = _is_list(names, str) and len(names) >= 1
+    moments = whole and all(_is_list(each, int, float) and len(each) == shape[0] for each in (mean, std))
+    if not (whole and named and moments) or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
+        _refuse(
+            file, "expected input_shape, class_names, mean and std of one image; got others; copy it anew"
+        )
+    return tuple(shape), len(names), options
+
+
+def _is_list(value: Any, *kinds: type) -> bool:
+    return isinstance(value, list) and all(type(each) in kinds for each in value)
+
+
+def _check_shapes(
+    file: Path, network: nn.Module, shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]
+) -> None:
+    for name, tensor in network.state_dict().items():
+        if name in metadata and name not in shapes:  # a second name of a tensor, which is stored once
+            continue
+        if shapes.get(name) != tuple(tensor.shape):
+            wanted, got = tuple(tensor.shape), shapes.get(name, "none")
+            reason = f"expected {name} of shape {wanted} for its architecture, got {got}"
+            _refuse(file, f"{reason}; give the space and compiler of its run")
+
+
+def _refuse(file: Path, reason: str) -> NoReturn:
+    raise EvaluationError(f"weights {file}: {one_line(reason, 1000)}") from None
