@@ -83,8 +83,15 @@ class Asha:
         inside = build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
         self._inner = open_inner("asha", inside)
         rungs = Rungs(len(self.fidelities), eta)
+        self._eta = eta
         self._bracket = Bracket(self._inner, rungs, self.fidelities, objectives[0])
         self._asked = Asked(type(self).__name__)
+
+    @property
+    def uninformed(self) -> float | None:
+        """That of the searcher inside, at most eta: then the best of so many goes up."""
+        inside = self._inner.uninformed
+        return None if inside is None else min(inside, self._eta)
 
     def check_values(self, names: Collection[str]) -> None:
         self._inner.check_values(names)

@@ -85,6 +85,11 @@ class Bisection:
     def fidelities(self) -> tuple[Fidelity, ...]:
         return self._inner.fidelities
 
+    @property
+    def uninformed(self) -> float | None:
+        """That of the searcher inside."""
+        return self._inner.uninformed
+
     def check_values(self, names: Collection[str]) -> None:
         self._inner.check_values(names)
 

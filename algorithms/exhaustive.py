@@ -8,6 +8,7 @@ at a number. Derivations against a constraint, and those with a text that came b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -43,6 +44,8 @@ class Exhaustive:
     Raises:
         ConfigError: an option out of range, or a space that is unbounded or too large.
     """
+
+    uninformed = math.inf  # no result steers it
 
     def __init__(
         self,

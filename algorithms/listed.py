@@ -12,6 +12,7 @@ width or depth, where the text is another one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,8 @@ class Listed:
     Raises:
         ConfigError: neither architectures nor samples, or one that is not in the space.
     """
+
+    uninformed = math.inf  # no result steers it
 
     def __init__(
         self,

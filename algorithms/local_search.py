@@ -77,6 +77,11 @@ class LocalSearch:
         self._rest: list[Architecture] | None = None  # what samples did not find; None: not looked for
         self._asked = Asked(type(self).__name__)
 
+    @property
+    def uninformed(self) -> int:
+        """The first point and a neighbour of it, whatever its value; the next depends on which is better."""
+        return 2
+
     def ask(self, count: int = 1) -> list[Suggestion]:
         suggestions: list[Suggestion] = []
         for _ in range(count):

@@ -70,7 +70,13 @@ class MuPlusLambda:
         self._breeder = Breeder(space, self._rng, crossover)
         self._generations: Generations[Member] = Generations(parents, children, best)
         self._random = parents
+        self._first_children = children
         self._asked = Asked(type(self).__name__)
+
+    @property
+    def uninformed(self) -> int:
+        """The first parents; with a single one also its children, which have no other to choose."""
+        return self._random + (self._first_children if self._random == 1 else 0)
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         return [self._suggest(self._asked.add()) for _ in range(count)]

@@ -95,6 +95,11 @@ class NgramSMBO:
         self._flying: dict[int, Candidate] = {}
         self._asked = Asked(type(self).__name__)
 
+    @property
+    def uninformed(self) -> float:
+        """Until two results are in, all predictions are equal; so they are where none of them decides."""
+        return math.inf if self._candidates == 1 or self._exploration == 1 else 2
+
     def ask(self, count: int = 1) -> list[Suggestion]:
         return [self._suggest() for _ in range(count)]
 

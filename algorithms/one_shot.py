@@ -79,6 +79,7 @@ class SupernetSearch:
         defaults: its settings where they are not DARTS'.
     """
 
+    uninformed = 0  # candidates follow from weights that were trained before
     name = "supernet"
     defaults: Mapping[str, Any] = MappingProxyType({})
 

@@ -9,6 +9,7 @@ derivations of a finite space are equally likely. `algorithms.no_repeats` around
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -36,6 +37,8 @@ class RandomSearch:
     Raises:
         ConfigError: "derivations" for an unbounded space.
     """
+
+    uninformed = math.inf  # no result steers it
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ Differs from the paper:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,11 @@ class RegularizedEvolution:
         self._population: list[Member] = []  # once full, a ring: the next result replaces the oldest
         self._oldest = 0
         self._asked = Asked(type(self).__name__)
+
+    @property
+    def uninformed(self) -> float:
+        """The first population; all trials where a tournament has one member, as none is ever chosen."""
+        return math.inf if self._tournament == 1 else self._size
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         return [self._suggest(self._asked.add()) for _ in range(count)]

@@ -98,6 +98,11 @@ class SurrogateSearch:
         self._losses: list[tuple[float, ...]] = []
         self._measured = Measured(self._distances)
 
+    @property
+    def uninformed(self) -> int:
+        """Its random start; more where too few of these trials complete."""
+        return self._initial
+
     def ask(self, count: int = 1) -> list[Suggestion]:
         suggestions: list[Suggestion] = []
         for _ in range(count):

@@ -17,7 +17,7 @@ from algorithms import SEARCHERS
 from nas.config import accepts, prepare
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
-from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
+from nas.searcher import Searcher, SearchFinished, Suggestion, Trial, uninformed_trials
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -127,6 +127,11 @@ class Inner:
     def fidelities(self) -> tuple[Fidelity, ...]:
         """Those that it asks for, if it chooses them and says so."""
         return tuple(getattr(self.searcher, "fidelities", ()))
+
+    @property
+    def uninformed(self) -> float | None:
+        """How many of its first trials it asks for whatever it is told; None if it does not say."""
+        return uninformed_trials(self.searcher)
 
     def check_values(self, names: Collection[str]) -> None:
         """Passes on which values evaluations have; see `nas.fitting.check_values`."""

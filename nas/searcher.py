@@ -65,6 +65,11 @@ class Trial:
         return self.suggestion.architecture
 
 
+def uninformed_trials(searcher: Searcher) -> float | None:
+    """A searcher's `uninformed`, as in `Searcher`; None where it does not say."""
+    return getattr(searcher, "uninformed", None)
+
+
 class Searcher(Protocol):
     """A function of its seed and the order of its asks and tells; networks and programs alike.
 
@@ -74,7 +79,9 @@ class Searcher(Protocol):
     trial of its stage), and `tell` finds it again by `trial.number`.
 
     Optional, so that mistakes are found before a run (`nas.fitting`): `fidelities` are those that it asks
-    for; `check_values(names)` raises ConfigError if it needs a value that evaluations do not have.
+    for; `check_values(names)` raises ConfigError if it needs a value that evaluations do not have. And so
+    that a run and its report can say what was no search: `uninformed` is how many of its first trials it asks
+    for whatever it is told, such as the random start of a model; inf if it never learns, None if unknown.
     """
 
     def ask(self, count: int = 1) -> Sequence[Suggestion]:

@@ -27,7 +27,7 @@ from nas.outlook import is_complete, progress
 from nas.progress import Observer
 from nas.provenance import check_not_running, check_same_study, hashing_facts, opening
 from nas.replay import Replay
-from nas.searcher import Searcher
+from nas.searcher import Searcher, uninformed_trials
 from nas.stages import Plan, forgets
 from nas.store import evaluation_from_json, evaluation_to_json
 
@@ -255,6 +255,7 @@ class Study:
             "searcher": {
                 "name": self.searcher_name or type(self.searcher).__name__,
                 "options": plain(self.searcher_options),
+                "uninformed": uninformed_trials(self.searcher),
             },
             **hashing_facts(self.hasher, self.hasher_options, self.cache),
             "config": plain(self.config),
@@ -284,4 +285,7 @@ class Study:
             finally:
                 # after an error the first one is the one to report
                 with contextlib.suppress(StoreError) if message else contextlib.nullcontext():
-                    journal.show(journal.write("closed", reason=reason, message=message))
+                    uninformed = uninformed_trials(self.searcher)  # a wrapper knows it better by now
+                    journal.show(
+                        journal.write("closed", reason=reason, message=message, uninformed=uninformed)
+                    )
