@@ -83,6 +83,7 @@ class Asha(BaseSearcher):
         inside = build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
         self._inner = open_inner("asha", inside)
         rungs = Rungs(len(self._fidelities), eta)
+        self._eta = eta
         self._bracket = Bracket(self._inner, rungs, self._fidelities, objectives[0])
         self._asked = Asked(type(self).__name__)
 
@@ -93,6 +94,12 @@ class Asha(BaseSearcher):
     @property
     def needs_states(self) -> bool:
         return True
+
+    @property
+    def uninformed(self) -> float | None:
+        """That of the searcher inside, at most eta: then the best of so many goes up."""
+        inside = self._inner.uninformed
+        return None if inside is None else min(inside, self._eta)
 
     def check_values(self, names: Collection[str]) -> None:
         self._inner.check_values(names)

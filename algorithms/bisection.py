@@ -89,6 +89,11 @@ class Bisection(BaseSearcher):
     def needs_states(self) -> bool:
         return self._inner.needs_states
 
+    @property
+    def uninformed(self) -> float | None:
+        """That of the searcher inside."""
+        return self._inner.uninformed
+
     def check_values(self, names: Collection[str]) -> None:
         self._inner.check_values(names)
 

@@ -8,6 +8,7 @@ at a number. Derivations against a constraint, and those with a text that came b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +20,7 @@ from nas.architecture import Architecture
 from nas.derivation import Derivation
 from nas.errors import ConfigError
 from nas.evaluation import Objective
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
 from nas.sites import NUMBER, USE
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _NAME = "exhaustive"
 
 
-class Exhaustive:
+class Exhaustive(BaseSearcher):
     """Goes through the space.
 
     Args:
@@ -64,6 +65,10 @@ class Exhaustive:
         self._next = 0
         self._seen: set[str] = set()
         self._asked = Asked(type(self).__name__)
+
+    @property
+    def uninformed(self) -> float:
+        return math.inf  # no result steers it
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         suggestions: list[Suggestion] = []

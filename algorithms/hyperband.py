@@ -105,6 +105,13 @@ class Hyperband(BaseSearcher):
     def needs_states(self) -> bool:
         return True
 
+    @property
+    def uninformed(self) -> float | None:
+        """That of the first searcher inside, at most the first bracket's lowest rung: then its best go up."""
+        s_max = len(self.fidelities) - 1
+        inside = self._inner[s_max].uninformed
+        return None if inside is None else min(inside, bracket_sizes(self._eta, s_max, s_max)[0])
+
     def check_values(self, names: Collection[str]) -> None:
         self._inner[0].check_values(names)
 

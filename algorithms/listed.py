@@ -12,6 +12,7 @@ width or depth, where the text is another one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from nas.architecture import Architecture
 from nas.errors import ConfigError, SpaceError
 from nas.evaluation import Objective
 from nas.operators import sample
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _WHERE = 'searcher "listed"'
 
 
-class Listed:
+class Listed(BaseSearcher):
     """Proposes what it is given and is finished.
 
     Args:
@@ -64,6 +65,10 @@ class Listed:
                 f"{'none' if samples is None else samples} came; give searcher.samples=8"
             )
         self._asked = Asked(type(self).__name__)
+
+    @property
+    def uninformed(self) -> float:
+        return math.inf  # no result steers it
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         first = self._asked.count

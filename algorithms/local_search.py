@@ -35,7 +35,7 @@ from nas.architecture import Architecture
 from nas.errors import DeadEndError, SpaceError
 from nas.evaluation import Objective
 from nas.operators import enumerate_architectures, mutate, neighbours, sample
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -54,7 +54,7 @@ class Point(NamedTuple):
     trial: int
 
 
-class LocalSearch:
+class LocalSearch(BaseSearcher):
     """First-improvement local search with random restarts on the first objective.
 
     It is finished when the space is used up: exactly so if the space is finite and has at most 100,000
@@ -76,6 +76,11 @@ class LocalSearch:
         self._origins: dict[int, float] = {}  # trial in flight -> loss of the point it was suggested from
         self._rest: list[Architecture] | None = None  # what samples did not find; None: not looked for
         self._asked = Asked(type(self).__name__)
+
+    @property
+    def uninformed(self) -> int:
+        """The first point and a neighbour of it, whatever its value; the next depends on which is better."""
+        return 2
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         suggestions: list[Suggestion] = []

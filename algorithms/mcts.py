@@ -43,7 +43,7 @@ from nas.draws import Draws, number_at
 from nas.errors import ConfigError, DeadEndError
 from nas.evaluation import Objective
 from nas.operators import sample
-from nas.searcher import Suggestion, Trial
+from nas.searcher import BaseSearcher, Suggestion, Trial
 from nas.term import Number, Repeat
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Flight(NamedTuple):
     decisions: tuple[Decision, ...]
 
 
-class MonteCarloTreeSearch:
+class MonteCarloTreeSearch(BaseSearcher):
     """UCT on the first objective.
 
     Args:
@@ -106,6 +106,21 @@ class MonteCarloTreeSearch:
         self._flying: dict[int, Flight] = {}
         self._asked = Asked(type(self).__name__)
 
+    @property
+    def uninformed(self) -> float:
+        """The root, and one visit of each child of the first node that has several, before rewards decide."""
+        derivation, asked = self._space.start(), 1
+        while derivation.site is not None:
+            options = derivation.options
+            if isinstance(derivation.choice, Number | Repeat) and not 0 < len(options) <= self._branching:
+                return asked + max(2, math.ceil(self._visits_to_widen()) - 1)
+            admissible = [option for option in options if _leads_on(derivation, option)]
+            if len(admissible) != 1:
+                # which children constraints take away shows only later; two are compared at the earliest
+                return asked + (2 if self._space.constraints else max(2, len(admissible)))
+            derivation, asked = derivation.take(admissible[0]), asked + 1
+        return math.inf
+
     def ask(self, count: int = 1) -> list[Suggestion]:
         return [self._suggest() for _ in range(count)]
 
@@ -129,6 +144,10 @@ class MonteCarloTreeSearch:
         self._tree.fly(nodes, 1)
         self._flying[self._asked.add()] = Flight(nodes, architecture.decisions)
         return Suggestion(architecture, info={"origin": "tree", "depth": len(nodes) - 1})
+
+    def _visits_to_widen(self) -> float:
+        """Visits n of a node at which its n - 1 children are widening * sqrt(n), so that it gets no more."""
+        return ((self._widening + math.hypot(self._widening, 2.0)) / 2) ** 2
 
     def _find(self) -> tuple[list[int], Architecture]:
         """The nodes and the architecture of the next trial; raises DeadEndError if there is none."""
@@ -215,6 +234,14 @@ class MonteCarloTreeSearch:
             nodes.append(child)
             derivation = derivation.take(decision.option, decision.ids)
         return nodes
+
+
+def _leads_on(derivation: Derivation, option: Option) -> bool:
+    try:
+        derivation.take(option)
+    except DeadEndError:
+        return False
+    return True
 
 
 def _check(option: str, value: float, fits: bool, expected: str) -> None:

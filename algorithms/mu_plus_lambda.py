@@ -29,7 +29,7 @@ import numpy as np
 from algorithms.asked import Asked
 from algorithms.population import Breeder, Generations, Member, check_range
 from nas.evaluation import Objective
-from nas.searcher import Suggestion, Trial
+from nas.searcher import BaseSearcher, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _NAME = "mu_plus_lambda"
 
 
-class MuPlusLambda:
+class MuPlusLambda(BaseSearcher):
     """Elitist evolution on the first objective.
 
     Args:
@@ -70,7 +70,13 @@ class MuPlusLambda:
         self._breeder = Breeder(space, self._rng, crossover)
         self._generations: Generations[Member] = Generations(parents, children, best)
         self._random = parents
+        self._first_children = children
         self._asked = Asked(type(self).__name__)
+
+    @property
+    def uninformed(self) -> int:
+        """The first parents; with a single one also its children, which have no other to choose."""
+        return self._random + (self._first_children if self._random == 1 else 0)
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         return [self._suggest(self._asked.add()) for _ in range(count)]

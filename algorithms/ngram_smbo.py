@@ -33,7 +33,7 @@ from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.evaluation import Objective
 from nas.operators import sample
-from nas.searcher import Suggestion, Trial
+from nas.searcher import BaseSearcher, Suggestion, Trial
 from nas.term import Literal, Op, Repeat, Term, children
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Candidate(NamedTuple):
     counts: Counts
 
 
-class NgramSMBO:
+class NgramSMBO(BaseSearcher):
     """Ridge regression on n-gram counts, on the first objective.
 
     Args:
@@ -94,6 +94,11 @@ class NgramSMBO:
         self._weights: Mapping[Ngram, float] | None = {}  # None: to be fitted
         self._flying: dict[int, Candidate] = {}
         self._asked = Asked(type(self).__name__)
+
+    @property
+    def uninformed(self) -> float:
+        """Until two results are in, all predictions are equal; so they are where none of them decides."""
+        return math.inf if self._candidates == 1 or self._exploration == 1 else 2
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         return [self._suggest() for _ in range(count)]

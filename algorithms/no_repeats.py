@@ -86,6 +86,7 @@ class NoRepeats(BaseSearcher):
         self._waiting: dict[Key, list[int]] = {}  # what is in flight -> inner trials that repeat it
         self._flying: dict[int, tuple[int, Key]] = {}  # outer trial -> inner trial, what was proposed
         self._keys: list[Key] = []  # of all outer trials
+        self._repeats: list[int] = []  # inner trials that were answered from what is known
         self._promoted: set[tuple[int, Fidelity | None]] = set()  # inner trials, and where to
         self._unseen: dict[Fidelity | None, list[Architecture]] = {}  # found by enumeration
 
@@ -96,6 +97,12 @@ class NoRepeats(BaseSearcher):
     @property
     def needs_states(self) -> bool:
         return self._inner.needs_states
+
+    @property
+    def uninformed(self) -> float | None:
+        """That of the searcher inside, without its repeats so far, which are no trials here."""
+        inside = self._inner.uninformed
+        return None if inside is None else inside - sum(number < inside for number in self._repeats)
 
     def check_values(self, names: Collection[str]) -> None:
         self._inner.check_values(names)
@@ -149,6 +156,7 @@ class NoRepeats(BaseSearcher):
         return proposal.suggestion
 
     def _answer_repeat(self, proposal: Proposal) -> None:
+        self._repeats.append(proposal.number)
         key = _key(proposal.suggestion)
         if key in self._waiting:
             self._waiting[key].append(proposal.number)

@@ -100,6 +100,11 @@ class NSGA2(BaseSearcher):
         """Raises ConfigError if a limit is on none of the values that evaluations have."""
         self._limits.check(names)
 
+    @property
+    def uninformed(self) -> int:
+        """The first population."""
+        return self._random
+
     def ask(self, count: int = 1) -> list[Suggestion]:
         return [self._suggest(self._asked.add()) for _ in range(count)]
 

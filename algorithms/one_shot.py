@@ -116,6 +116,10 @@ class SupernetSearch(BaseSearcher):
         return True  # each work goes on from the one before
 
     @property
+    def uninformed(self) -> float:
+        return 0  # candidates follow from weights that were trained before
+
+    @property
     def trains_supernet(self) -> bool:
         return True
 

@@ -48,7 +48,7 @@ from nas.errors import ConfigError, DeadEndError
 from nas.evaluation import Evaluation, Objective
 from nas.operators import sample
 from nas.registry import Registry
-from nas.searcher import Suggestion, Trial
+from nas.searcher import BaseSearcher, Suggestion, Trial
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -63,11 +63,18 @@ SAMPLERS.register("nsga2", "optuna.samplers:NSGAIISampler", "NSGA-II (Deb et al.
 SAMPLERS.register("nsga3", "optuna.samplers:NSGAIIISampler", "NSGA-III (Deb and Jain 2014)")
 SAMPLERS.register("cmaes", "optuna.samplers:CmaEsSampler", "CMA-ES (Hansen 2016); numbers only")
 
+_START = {  # of each sampler: the option that says how many trials it draws at random first, and its default
+    "tpe": ("n_startup_trials", 10),
+    "gp": ("n_startup_trials", 10),
+    "nsga2": ("population_size", 50),
+    "nsga3": ("population_size", 50),
+    "cmaes": ("n_startup_trials", 1),
+}
 _REDRAWS = 20  # suggestions against a constraint in one ask
 _LEAST = {"n_startup_trials": 0, "n_ei_candidates": 1, "population_size": 2}
 
 
-class OptunaSearcher:
+class OptunaSearcher(BaseSearcher):
     """A study of Optuna's that this project's studies ask and tell.
 
     Args:
@@ -101,6 +108,8 @@ class OptunaSearcher:
         self._study = _study(built, self._objectives)
         self._origin = sampler
         self._startup = max(1, options.get("n_startup_trials", 10))
+        start = _START.get(sampler)
+        self._uninformed = None if start is None else max(1, options.get(start[0], start[1]))
         self._worst: list[float] = []  # value of each objective
         self._completed = 0
         self._held: list[int] = []  # Optuna's numbers of failed trials that are still to be told
@@ -111,6 +120,11 @@ class OptunaSearcher:
     def study(self) -> Study:
         """Optuna's study, for its own tools; telling it anything from outside breaks this searcher."""
         return self._study
+
+    @property
+    def uninformed(self) -> int | None:
+        """The random start, or the first population; None for a sampler from elsewhere."""
+        return self._uninformed
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         with _quietly():

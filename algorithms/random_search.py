@@ -9,6 +9,7 @@ derivations of a finite space are equally likely. `algorithms.no_repeats` around
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -18,13 +19,13 @@ from algorithms.asked import Asked
 from nas.errors import ConfigError
 from nas.evaluation import Objective
 from nas.operators import sample
-from nas.searcher import Suggestion, Trial
+from nas.searcher import BaseSearcher, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 
-class RandomSearch:
+class RandomSearch(BaseSearcher):
     """Samples the space.
 
     Args:
@@ -58,6 +59,10 @@ class RandomSearch:
         self._rng = np.random.default_rng(seed)
         self._by = by
         self._asked = Asked(type(self).__name__)
+
+    @property
+    def uninformed(self) -> float:
+        return math.inf  # no result steers it
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         return [self._suggest() for _ in range(count)]

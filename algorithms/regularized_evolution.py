@@ -19,6 +19,7 @@ Differs from the paper:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ import numpy as np
 from algorithms.asked import Asked
 from algorithms.population import Breeder, Member, check_range
 from nas.evaluation import Objective
-from nas.searcher import Suggestion, Trial
+from nas.searcher import BaseSearcher, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _NAME = "regularized_evolution"
 
 
-class RegularizedEvolution:
+class RegularizedEvolution(BaseSearcher):
     """Aging evolution on the first objective.
 
     Args:
@@ -77,6 +78,11 @@ class RegularizedEvolution:
         self._population: list[Member] = []  # once full, a ring: the next result replaces the oldest
         self._oldest = 0
         self._asked = Asked(type(self).__name__)
+
+    @property
+    def uninformed(self) -> float:
+        """The first population; all trials where a tournament has one member, as none is ever chosen."""
+        return math.inf if self._tournament == 1 else self._size
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         return [self._suggest(self._asked.add()) for _ in range(count)]

@@ -40,7 +40,7 @@ from algorithms.measured import Measured, grown
 from nas.errors import ConfigError
 from nas.evaluation import Objective
 from nas.operators import sample
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +52,7 @@ _CLIMBS = 4  # rounds in which the best candidates are mutated further
 _REFIT = 15  # hyper-parameters are learnt anew when the results have grown by this share of one
 
 
-class SurrogateSearch:
+class SurrogateSearch(BaseSearcher):
     """Asks for what a Gaussian process expects to improve most on the results.
 
     Args:
@@ -97,6 +97,11 @@ class SurrogateSearch:
         self._told: list[Candidate] = []
         self._losses: list[tuple[float, ...]] = []
         self._measured = Measured(self._distances)
+
+    @property
+    def uninformed(self) -> int:
+        """Its random start; more where too few of these trials complete."""
+        return self._initial
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         suggestions: list[Suggestion] = []

@@ -132,6 +132,11 @@ class Inner:
     def needs_states(self) -> bool:
         return declared(self.searcher).needs_states
 
+    @property
+    def uninformed(self) -> float | None:
+        """How many of its first trials it asks for whatever it is told; None if it does not say."""
+        return declared(self.searcher).uninformed
+
     def check_values(self, names: Collection[str]) -> None:
         """Passes on which values evaluations have."""
         declared(self.searcher).check_values(names)

@@ -18,6 +18,7 @@ from nas.comparison.reading import FORMAT, MANIFEST
 from nas.config import Config, resolved
 from nas.errors import ConfigError, NasError
 from nas.eventlog import FILE_NAME, Lock, plain, taken
+from nas.fitting import uninformed_search
 from nas.folder import run_folder
 from nas.jobs import Outcome, StudyJob, baseline_job, composed, ends_of, forget, study_job
 from nas.lineup import Lineup, doubt_of, lineup_of, optimum_of, reference_of
@@ -42,12 +43,14 @@ class Campaign:
         lineup: methods, seeds and budgets.
         components: of the study of random architectures; space and evaluator are those of all studies.
         launcher: where the studies run.
+        doubts: what to know before it starts, one line each.
     """
 
     config: Config
     lineup: Lineup
     components: Components
     launcher: Launcher
+    doubts: tuple[str, ...]
 
 
 def carry_out_campaign(config: Config, job: int | None = None) -> int:
@@ -91,12 +94,16 @@ def prepare_campaign(config: Config) -> Campaign:
     forget()  # a study of before may have had other files of the same name
     components = composed(baseline_job(config, Path()).config)
     reference_of(config, components.evaluator)
+    doubt = doubt_of(lineup)
+    doubts = [] if doubt is None else [doubt]
     for label in lineup.methods:
+        job = study_job(config, label, lineup.seeds[0], Path()).config
         try:
-            composed(study_job(config, label, lineup.seeds[0], Path()).config)
+            searcher = composed(job).searcher
         except NasError as error:
             raise type(error)(f"compare.searchers.{label}: {error}") from error
-    return Campaign(config, lineup, components, launcher)
+        doubts += uninformed_search(label, searcher, job.budget.trials)
+    return Campaign(config, lineup, components, launcher, tuple(doubts))
 
 
 @contextmanager
@@ -172,8 +179,7 @@ def _run(campaign: Campaign, folder: Path) -> int:
 
 
 def _say_doubt(campaign: Campaign) -> None:
-    doubt = doubt_of(campaign.lineup)
-    if doubt is not None:
+    for doubt in campaign.doubts:
         print(f"warning: {doubt}", file=sys.stderr, flush=True)
 
 

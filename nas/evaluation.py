@@ -184,6 +184,12 @@ def failure(status: Status, reason: str, cost_seconds: float = 0.0, **info: Any)
     return Evaluation(status, {}, cost_seconds, one_line(reason, REASON_LIMIT), (), info)
 
 
+def determinism(evaluator: Evaluator) -> bool | None:
+    """What an evaluator says of itself, as in `Evaluator`; None where it does not say."""
+    said = getattr(evaluator, "deterministic", None)
+    return None if said is None else bool(said)
+
+
 class Evaluator(Protocol):
     """How good an architecture is. Picklable: it is the only thing sent to a worker, data arrays included.
 
@@ -192,7 +198,9 @@ class Evaluator(Protocol):
 
     Optional, so that mistakes are found before a run (`nas.fitting`): `check(task)` raises NasError if the
     task is none for it; `levels` are the only fidelities it has, as a tuple that rises, if it has not all of
-    the range; `value_names(fidelity)` are the names in `values` of every completed evaluation.
+    the range; `value_names(fidelity)` are the names in `values` of every completed evaluation. And so that a
+    report counts rightly: `deterministic` says whether the reported quantity of an architecture is the same
+    whatever the seed of the task (True) or varies with it (False); without it, or with None, nobody knows.
     """
 
     @property

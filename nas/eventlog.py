@@ -2,9 +2,10 @@
 
 Each line is one JSON object with `event`, `time` (unix seconds) and, where there is one, `trial`:
 
-    opened     format, session, seed, space, evaluator, searcher, hashing, hashing_options, cache, budget,
-               baseline, final, fidelity, time_limit, config, versions, commit, process; once a session, the
-               latest one counts
+    opened     format, session, seed, space, evaluator, deterministic (what the evaluator says of itself; null
+               where it does not), searcher (with uninformed, as in `nas.searcher`), hashing, hashing_options,
+               cache, budget, baseline, final, fidelity, time_limit, config, versions, commit, process; once a
+               session, the latest one counts
     asked      stage, architecture, digest, decisions, fidelity, seed, parent, info, resumable; or trial null,
                stage and exhausted: the searcher gave nothing now, or has nothing left
     hashing    clock, worker, finish; a hash begins, on a virtual clock alone
@@ -20,7 +21,7 @@ Each line is one JSON object with `event`, `time` (unix seconds) and, where ther
     told       cached_from (the trial that was evaluated in its place), clock; search trials only;
                evaluations and values if it was told the mean of several; dropped (true) if it had waited
                and its class was forgotten after its answer
-    closed     reason (finished | interrupted | error), message
+    closed     reason (finished | interrupted | error), message, uninformed (as in `opened`, known better)
 
 Moments (clock, started, finished) are seconds on the executor's clock, all sessions together.
 

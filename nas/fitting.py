@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,24 @@ def check_fit(space: SearchSpace, evaluator: Evaluator, plan: Plan, fidelities: 
                 raise ConfigError(f"searcher: expected fidelities that the evaluator has; {error}") from None
         return
     raise ConfigError(f"space {space.name}: none of {_SAMPLES} samples fits the evaluator; {reasons[0]}")
+
+
+def uninformed_search(name: str, searcher: Searcher, trials: int | None) -> list[str]:
+    """A line where the budget ends before the searcher's first decision that rests on a result.
+
+    Args:
+        name: of the searcher, for the line.
+        searcher: fresh.
+        trials: the budget; None without one.
+    """
+    start = declared(searcher).uninformed
+    if trials is None or start is None or math.isinf(start) or trials > start:
+        return []
+    return [
+        f'searcher "{name}": it asks for its first {start:.0f} trials without knowledge of any result, and '
+        f"budget.trials={trials} ends there, so this is random search; give more than {start:.0f} trials, or "
+        "choose options with a shorter start"
+    ]
 
 
 def _check_values(searcher: Searcher, evaluator: Evaluator, plan: Plan) -> None:

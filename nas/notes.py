@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
 from nas.evaluation import Objective, Stage
-from nas.records import Run, failures, final_values, measured, method_names, study_names
+from nas.records import Run, failures, measured, method_names, study_names
 from nas.statistics import sign_is_unclear
 from nas.store import TrialRow
 from nas.supernet_notes import supernet_notes
@@ -21,7 +22,12 @@ def notes(runs: Sequence[Run], sample: Sequence[TrialRow], *, over_runs: bool) -
         over_runs: whether some row is about several runs of a method.
     """
     found = [_baseline_note(runs, sample), _protocol_note(runs[0]), _scope_note(over_runs=over_runs)]
-    found += [*_repeat_notes(runs), _method_note(runs[0].record.reported), *_ratio_notes(runs, sample)]
+    found += [
+        *_uninformed_notes(runs),
+        *_repeat_notes(runs),
+        _method_note(runs[0].record.reported),
+        *_ratio_notes(runs, sample),
+    ]
     found += [*_fidelity_notes(runs), *_failure_notes(runs), *supernet_notes(runs)]
     return (*found, *_code_notes(runs), *_session_notes(runs), *_seed_notes(runs), *_state_notes(runs))
 
@@ -70,16 +76,53 @@ def _method_note(objective: Objective) -> str:
     )
 
 
+def _uninformed_notes(runs: Sequence[Run]) -> list[str]:
+    """Searches that no result steered: their method did nothing that random search would not."""
+    said: dict[str, None] = {}
+    names, studies = method_names(runs), study_names(run.record.directory for run in runs)
+    for run, method, study in zip(runs, names, studies, strict=True):
+        start, trials = run.uninformed, len(run.ended(Stage.SEARCH))
+        if start is None or not trials or trials > start:
+            continue
+        if math.isinf(start):
+            said[f"No result steers {method}: it asks for every trial without knowledge of any."] = None
+        else:
+            said[
+                f"Random search: {method} asks for its first {_number(int(start), 'trial')} without "
+                f"knowledge of any result, and {study} has {trials}, so nothing steered that search."
+            ] = None
+    return list(said)
+
+
 def _repeat_notes(runs: Sequence[Run]) -> list[str]:
-    """Final trials that all gave one number, so that their test has n = 1."""
-    repeats = [
-        _number(len(values), "final trial") + f" of {study}"
-        for run, study in zip(runs, study_names(run.record.directory for run in runs), strict=True)
-        if len(values := measured(run.stages[Stage.FINAL], run.record.reported.name)) > 1
-        and len(final_values(run)) == 1
-    ]
-    said = "gave the same value each time, as without randomness, so they count as one value"
-    return [f"The {'; the '.join(repeats)} {said}."] if repeats else []
+    """What n stands for where final trials all gave one number, or should have."""
+    once: list[str] = []
+    alike: list[str] = []
+    differing: list[str] = []
+    for run, study in zip(runs, study_names(run.record.directory for run in runs), strict=True):
+        values = measured(run.stages[Stage.FINAL], run.record.reported.name)
+        listed = f"{_number(len(values), 'final trial')} of {study}"
+        if len(values) > 1 and run.deterministic:
+            (once if len(set(values)) == 1 else differing).append(listed)
+        elif len(values) > 1 and len(set(values)) == 1 and run.deterministic is None:
+            alike.append(listed)
+    said = []
+    if once:
+        said.append(
+            f"The evaluator is deterministic, so the {'; the '.join(once)} repeat one training: n = 1 each."
+        )
+    if differing:
+        said.append(
+            f"The evaluator says that it is deterministic, but the {'; the '.join(differing)} differ, so "
+            "each counts as a training."
+        )
+    if alike:
+        said.append(
+            f"The {'; the '.join(alike)} gave the same value each time, and each counts as a training; n "
+            "says nothing if the evaluator has no randomness, of which the log does not tell (an evaluator "
+            "tells by `deterministic`)."
+        )
+    return said
 
 
 def _ratio_notes(runs: Sequence[Run], sample: Sequence[TrialRow]) -> list[str]:

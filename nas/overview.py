@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nas.evaluation import Objective
 from nas.grids import latex_grid, markdown_grid, markdown_list
 from nas.ranking import holm
-from nas.records import Run, method_names
+from nas.records import Run, judged_by, method_names
 from nas.results import ALPHA, ResultTable, Row, summary_rows
 from nas.statistics import Comparison
 
@@ -123,8 +123,7 @@ def long_table(view: Overview) -> pd.DataFrame:
 
 def _judged_by(table: ResultTable) -> str:
     """What a column is: the evaluator with its data and protocol, and the sampler of the baseline."""
-    opened = table.runs[0].opened
-    return json.dumps([opened["evaluator"], opened["baseline"]["sampler"]], sort_keys=True)
+    return judged_by(table.runs[0])
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from nas.config import Config, resolved
 from nas.evaluation import Evaluation, Fidelity, Stage, Task
 from nas.executor import carry_out
+from nas.fitting import uninformed_search
 from nas.hash_jobs import hash_of
 from nas.lineup import trials_of
 from nas.operators import sample
@@ -47,6 +48,9 @@ def preview(config: Config, components: Components) -> str:
         "",
         *_hashing(components, samples),
         *_estimate(components, samples),
+        *uninformed_search(
+            str(config.searcher.get("name", "")), components.searcher, components.plan.budget.trials
+        ),
     ]
     return "\n".join(lines)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.cache_policy import CachePolicy
 from nas.errors import StoreError
-from nas.evaluation import Evaluator, Fidelity
+from nas.evaluation import Evaluator, Fidelity, determinism
 from nas.eventlog import FORMAT, plain
 from nas.stages import Plan
 
@@ -44,6 +44,7 @@ def opening(space: SearchSpace, evaluator: Evaluator, plan: Plan) -> dict[str, A
             "reported": asdict(evaluator.reported),
             **_data(evaluator),
         },
+        "deterministic": determinism(evaluator),
         "budget": {"trials": plan.budget.trials, "seconds": plan.budget.seconds},
         "baseline": {"samples": plan.baseline, "sampler": "uniform over options"},
         "final": {"seeds": plan.final},

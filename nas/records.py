@@ -42,6 +42,17 @@ class Run:
         return self.record.opened
 
     @property
+    def deterministic(self) -> bool | None:
+        """What the evaluator says of itself; None where it, or a log of before, does not say."""
+        return self.opened.get("deterministic")
+
+    @property
+    def uninformed(self) -> float | None:
+        """Search trials that were asked for without knowledge of any result; see `nas.searcher`."""
+        said = (self.record.closed or {}).get("uninformed", self.opened["searcher"].get("uninformed"))
+        return None if said is None else float(said)
+
+    @property
     def objective(self) -> Objective:
         """What chooses."""
         return self.record.objectives[0]
@@ -85,12 +96,19 @@ def random_sample(runs: Iterable[Run]) -> tuple[TrialRow, ...]:
 
 
 def final_values(run: Run) -> tuple[float, ...]:
-    """The reported quantity of the final trials; one value where all are equal.
+    """The reported quantity of the final trials, one value for each training.
 
-    An evaluator without randomness repeats its number, which is one measurement however often it is asked.
+    A deterministic evaluator, as the log tells, trains nothing anew when it is asked again: its repeated
+    number is one. Equal values of any other evaluator are as many trainings that came out alike.
     """
     values = measured(run.stages[Stage.FINAL], run.record.reported.name)
-    return values[:1] if len(set(values)) == 1 else values
+    return values[:1] if run.deterministic and len(set(values)) == 1 else values
+
+
+def judged_by(run: Run) -> str:
+    """What must be equal for results to compare: the evaluator, what it measures, the baseline's sampler."""
+    evaluator, sampler = run.opened["evaluator"], run.opened["baseline"]["sampler"]
+    return json.dumps([evaluator, sampler], sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,6 @@ Runs with the same space, evaluator and baseline sampler form one table; others 
 
 from __future__ import annotations
 
-import json
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +12,8 @@ from typing import Literal
 
 from nas.evaluation import Objective, Stage
 from nas.notes import notes
-from nas.records import Run, final_values, measured, method_names, random_sample, study_names
-from nas.statistics import Comparison, compare, rank_test
+from nas.records import Run, final_values, judged_by, measured, method_names, random_sample, study_names
+from nas.statistics import Comparison, compare, deviation, mean, rank_test
 
 ALPHA = 0.05
 
@@ -29,7 +27,7 @@ class Row:
         run: which of several runs, e.g. "seed 3" or "5 runs"; empty for the only one.
         kind: "random" sampling, one "run", or the mean over several "runs" of a searcher.
         values: the reported quantity: one for each architecture of random sampling, for each final
-            seed of a run (one if all are equal), for each run of several.
+            training of a run, for each run of several.
         comparison: with random sampling; None for random sampling itself.
         trials: search trials of the run or runs; trials of random sampling.
         cost_seconds: work spent on these trials, failures included.
@@ -53,13 +51,12 @@ class Row:
     @property
     def mean(self) -> float:
         """NaN without values."""
-        return sum(self.values) / len(self.values) if self.values else math.nan
+        return mean(self.values)
 
     @property
     def std(self) -> float:
-        """Sample standard deviation (n - 1); NaN below two values."""
-        squares = sum((value - self.mean) ** 2 for value in self.values)
-        return math.sqrt(squares / (len(self.values) - 1)) if len(self.values) > 1 else math.nan
+        """Sample standard deviation (n - 1); NaN below two values, inf where no float holds it."""
+        return deviation(self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +82,7 @@ def result_tables(runs: Iterable[Run]) -> tuple[ResultTable, ...]:
     """One table for each setting, in the order of the runs."""
     settings: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        opened = run.opened
-        identity = [opened["space"]["fingerprint"], opened["evaluator"], opened["baseline"]["sampler"]]
-        settings[json.dumps(identity, sort_keys=True)].append(run)
+        settings[f"{run.opened['space']['fingerprint']} {judged_by(run)}"].append(run)
     return tuple(_table(group) for group in settings.values())
 
 

@@ -68,6 +68,11 @@ class Trial:
         return self.suggestion.architecture
 
 
+def uninformed_trials(searcher: Searcher) -> float | None:
+    """A searcher's `uninformed`, as in `Searcher`; None where it does not say."""
+    return getattr(searcher, "uninformed", None)
+
+
 class Searcher(Protocol):
     """A function of its seed and the order of its asks and tells; networks and programs alike.
 
@@ -125,6 +130,14 @@ class BaseSearcher(ABC):
         """Whether it asks for works besides candidates; no other searcher can be around it."""
         return False
 
+    @property
+    def uninformed(self) -> float | None:
+        """How many of its first trials it asks for whatever it is told, such as the random start of a model.
+
+        Infinity if it never learns, None if unknown. With it a run and its report say what was no search.
+        """
+        return None
+
     def check_values(self, names: Collection[str]) -> None:  # noqa: ARG002
         """Raises ConfigError if it needs a value that is not among those of a completed evaluation."""
         return
@@ -144,7 +157,14 @@ class _Undemanding(BaseSearcher):
         """Never told."""
 
 
-_DECLARATIONS = ("fidelities", "needs_states", "trains_supernet", "check_values", "check_images")
+_DECLARATIONS = (
+    "fidelities",
+    "needs_states",
+    "trains_supernet",
+    "check_values",
+    "check_images",
+    "uninformed",
+)
 
 
 def declared(searcher: Searcher) -> BaseSearcher:

@@ -14,7 +14,7 @@ from nas.checkpoints import Checkpoints
 from nas.config import Config, build, resolved
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluator
-from nas.fitting import check_parts, fidelity_range, for_data_of, search_fidelity
+from nas.fitting import check_parts, fidelity_range, for_data_of, search_fidelity, uninformed_search
 from nas.folder import has_trials, run_folder
 from nas.progress import Observer, Progress
 from nas.stages import Budget, Plan
@@ -176,6 +176,8 @@ def carry_out(config: Config, job: int | None = None) -> int:
 
         print(preview(config, components))
         return 0
+    for line in uninformed_search(str(config.searcher["name"]), components.searcher, config.budget.trials):
+        print(f"note: {line}", file=sys.stderr, flush=True)
     with run_folder(config, job) as folder:
         return _run(config, components, folder)
 

@@ -274,6 +274,7 @@ class Study:
             "searcher": {
                 "name": self.searcher_name or type(self.searcher).__name__,
                 "options": plain(self.searcher_options),
+                "uninformed": declared(self.searcher).uninformed,
             },
             **hashing_facts(self.hasher, self.hasher_options, self.cache),
             "config": plain(self.config),
@@ -304,4 +305,7 @@ class Study:
             finally:
                 # after an error the first one is the one to report
                 with contextlib.suppress(StoreError) if message else contextlib.nullcontext():
-                    journal.show(journal.write("closed", reason=reason, message=message))
+                    uninformed = declared(self.searcher).uninformed  # a wrapper knows it better by now
+                    journal.show(
+                        journal.write("closed", reason=reason, message=message, uninformed=uninformed)
+                    )

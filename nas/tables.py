@@ -11,7 +11,6 @@ from nas.display import format_duration
 from nas.grids import latex_grid, markdown_grid, markdown_list, markdown_text
 from nas.records import study_names
 from nas.results import ALPHA, ResultTable, Row, summary_rows
-from nas.statistics import format_p
 from nas.store import StudyRecord, TrialRow
 
 if TYPE_CHECKING:
@@ -150,10 +149,7 @@ def _cells_of(row: Row, decimals: int) -> list[str]:
     low, high = c.interval
     interval = "" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
     improvement = "" if math.isnan(c.relative_improvement) else f"{c.relative_improvement:+.2f}"
-    test = "not compared" if math.isnan(c.p) else format_p(c.p)
-    if not math.isnan(c.p) and not c.significant(ALPHA):
-        test = f"not significant ({test})"
-    return [row.label, _mean_text(row, decimals), improvement, interval, test, trials, cost]
+    return [row.label, _mean_text(row, decimals), improvement, interval, c.tested(ALPHA), trials, cost]
 
 
 def _mean_text(row: Row, decimals: int) -> str:

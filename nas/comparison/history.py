@@ -37,6 +37,8 @@ class History:
         message: why it failed or cannot be read; otherwise empty.
         exhausted: whether the searcher said that it has nothing left.
         searcher: its registered name; empty where the log does not say.
+        uninformed: trials that it asks for before it knows of any result, as in `nas.searcher`; None where
+            the log does not say.
         number: of each trial.
         values: shape (trials, names), NaN for what was not measured or is not finite, and for failures.
         fidelity: of each trial, inf for the full one.
@@ -68,6 +70,7 @@ class History:
     final: Floats
     cache: Counts | None = None
     works: int = 0
+    uninformed: float | None = None
 
     def __len__(self) -> int:
         return self.number.size
@@ -145,7 +148,13 @@ def _history(log: StudyLog, state: State, message: str, directory: Path) -> Hist
         final=_table(_final(log, numbers), log.wanted.names),
         cache=_cache(log),
         works=len(log.of(Stage.SUPERNET)),
+        uninformed=_uninformed(log),
     )
+
+
+def _uninformed(log: StudyLog) -> float | None:
+    said = (log.closed or {}).get("uninformed", (log.opened.get("searcher") or {}).get("uninformed"))
+    return None if said is None else float(said)
 
 
 def _costs(log: StudyLog) -> Floats:

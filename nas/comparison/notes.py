@@ -112,7 +112,14 @@ def explanations(analysis: Analysis) -> list[str]:
         f"choice is the best so far by {chooser}{never}.",
         *_TESTS,
     ]
-    return [*said, *_cheaper(analysis), *_volumes(analysis), *_beyond(analysis), *_ended(analysis)]
+    return [
+        *said,
+        *_uninformed(analysis),
+        *_cheaper(analysis),
+        *_volumes(analysis),
+        *_beyond(analysis),
+        *_ended(analysis),
+    ]
 
 
 _TESTS = (
@@ -125,6 +132,24 @@ _TESTS = (
     "Unpaired, as a seed means nothing to another method, except that some draw the same first architectures "
     "from it; that makes the test cautious, never bold.",
 )
+
+
+def _uninformed(analysis: Analysis) -> list[str]:
+    """Methods that no result steers, up to which budget."""
+    said = []
+    for method, histories in analysis.comparison.histories.items():
+        starts = [history.uninformed for history in histories if history.uninformed is not None]
+        start = min(starts, default=0.0)
+        within = [budget for budget in analysis.comparison.budgets if budget <= start]
+        if math.isinf(start):
+            said.append(f"No result steers {method}: it asks for every trial without knowledge of any.")
+        elif within and method not in analysis.comparison.mixed:  # whose trials are no evaluations
+            listed = ", ".join(map(str, within))
+            said.append(
+                f"Up to {listed} evaluations {method} is random search: it asks for its first {start:.0f} "
+                "trials without knowledge of any result."
+            )
+    return said
 
 
 def _cheaper(analysis: Analysis) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from nas.protocol.results import VariantTable
-from nas.statistics import Comparison, compare, format_p
+from nas.statistics import Comparison, compare
 
 TITLE = "Given architectures beside random ones"
 
@@ -42,14 +42,8 @@ def _line(name: str, found: Comparison, decimals: int) -> list[str]:
         _mean(found.mean_random, found.std_random, found.n_random, decimals),
         "" if math.isnan(improvement) else f"{improvement:+.2f}",
         "" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}",
-        _test(found),
+        found.tested(),
     ]
-
-
-def _test(found: Comparison) -> str:
-    if math.isnan(found.p):
-        return "not compared"
-    return format_p(found.p) if found.significant() else f"not significant ({format_p(found.p)})"
 
 
 def _mean(mean: float, std: float, n: int, decimals: int) -> str:

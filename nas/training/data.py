@@ -93,9 +93,8 @@ class Dataset:
         classes: number of classes.
         mean: mean pixel value of each channel over the training images.
         std: standard deviation of the same; 1 where it would be 0.
-        class_names: of the classes, in the order of their labels; "0", "1", ... where the data give none.
         extra: second test images and their labels, as `images` and `labels`; None without such.
-        class_names: of the classes, in order; their numbers where the data have no names.
+        class_names: of the classes, in the order of their labels; "0", "1", ... where the data give none.
     """
 
     name: str
@@ -107,7 +106,6 @@ class Dataset:
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    class_names: tuple[str, ...]
     extra: tuple[np.ndarray, np.ndarray] | None = None
     class_names: tuple[str, ...] = ()
 
@@ -175,7 +173,7 @@ def split(name: str, source: sources.Source, options: DataOptions) -> Dataset:
         array.setflags(write=False)
     mean, std = _moments(source.images, train)
     class_names = source.class_names or tuple(map(str, range(source.classes)))
-    return Dataset(name, *arrays, source.classes, mean, std, class_names)
+    return Dataset(name, *arrays, source.classes, mean, std, class_names=class_names)
 
 
 def _part(

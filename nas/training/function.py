@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nas.callables import describe
-from nas.errors import ConfigError, EvaluationError
+from nas.errors import ConfigError, EvaluationError, one_line
 from nas.evaluation import Evaluation, Status, Task, failure
 from nas.training.checks import (
     check_names,
@@ -41,6 +41,11 @@ class FunctionEvaluator:
         objectives: what to search for, the first one decides: names (to maximise), mappings with
             name, direction and unit, or `Objective`s; one or a list.
         reported: the quantity of the report; the first objective by default.
+        deterministic: whether the function gives an architecture the same value each time (True) or not
+            (False). With None the report does not know, and counts each evaluation as a training.
+
+    Raises:
+        ConfigError: a value that none of these can have.
     """
 
     def __init__(
@@ -49,7 +54,14 @@ class FunctionEvaluator:
         *,
         objectives: Any = "value",
         reported: Any = None,
+        deterministic: bool | None = None,
     ) -> None:
+        if deterministic not in (None, True, False):
+            raise ConfigError(
+                f"{_NAME}: deterministic: expected true, false or null; got "
+                f"{one_line(repr(deterministic), 80)}; change it"
+            )
+        self.deterministic = deterministic
         called = load_function(f"{_NAME}: function", function)
         self.function = function
         self.objectives = objectives_from(f"{_NAME}: objectives", objectives)
@@ -104,12 +116,12 @@ class FunctionEvaluator:
 
 
 def create(**options: Any) -> FunctionEvaluator:
-    """The evaluator of these options: function ("module:function"), objectives, reported.
+    """The evaluator of these options: function ("module:function"), objectives, reported, deterministic.
 
     Raises:
         ConfigError: an unknown option or a bad value, in one line.
     """
-    names = ("function", "objectives", "reported")
+    names = ("function", "objectives", "reported", "deterministic")
     check_names(_NAME, options, names, ConfigError)
     if options.get("function") is None:
         raise ConfigError(f'{_NAME}: expected the option function = "module:function", got none')

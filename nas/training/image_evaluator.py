@@ -29,6 +29,8 @@ class ImageEvaluator:
         identity: whatever else determines a result.
     """
 
+    deterministic = False  # weights and batches follow from the seed
+
     def __init__(
         self,
         where: str,

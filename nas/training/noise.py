@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nas.errors import ConfigError
-from nas.evaluation import Evaluation, Evaluator, Fidelity, Objective, Task
+from nas.evaluation import Evaluation, Evaluator, Fidelity, Objective, Task, determinism
 
 _NAME = 'evaluator "noise"'
 _STREAM = 0x6E6F6973  # so that the noise is not the training's own randomness
@@ -52,6 +52,12 @@ class NoisyEvaluator:
     @property
     def reported(self) -> Objective:
         return self._evaluator.reported
+
+    @property
+    def deterministic(self) -> bool | None:
+        """As the other evaluator, unless the reported quantity is the one with noise."""
+        noisy = self._std > 0 and self.reported.name == self.objectives[0].name
+        return False if noisy else determinism(self._evaluator)
 
     @property
     def fidelity_range(self) -> tuple[str, float, float] | None:

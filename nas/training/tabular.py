@@ -73,6 +73,8 @@ class TableEvaluator:
         EvaluationError: a file, column or number that is missing, in one line.
     """
 
+    deterministic = True  # a look-up
+
     def __init__(
         self,
         table: Table,

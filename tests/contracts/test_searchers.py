@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import pickle
 import random
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from algorithms.wrapping import prepare_searcher
 from nas.cache import TextHasher
 from nas.errors import ProtocolError
 from nas.evaluation import Stage, Status, failure
@@ -21,13 +23,13 @@ from nas.eventlog import FILE_NAME, read_events
 from nas.executor import SimulatedExecutor
 from nas.ledger import Ledger
 from nas.replay import Replay
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.searcher import SearchFinished, Suggestion, Trial, declared
 from nas.space import SearchSpace
 from nas.stages import Budget, Plan
 from nas.store import read_study
 from nas.study import Study
 from tests.contracts import searcher_kit
-from tests.contracts.searcher_kit import OBJECTIVES, asks, drive, evaluate, make, refusal, spaces
+from tests.contracts.searcher_kit import OBJECTIVES, asks, drive, evaluate, informed, make, refusal, spaces
 
 SPACES = spaces()
 NAMES = searcher_kit.names()
@@ -77,6 +79,89 @@ def test_other_processes_ask_the_same(hash_seed):
 def test_seed_and_order_of_tells_determine_the_asks(name, space):
     assert asks(name, space, order=1) == asks(name, space, order=1)
     assert asks(name, space, seed=8) != asks(name, space, seed=7)
+
+
+NEVER = {"random", "listed", "exhaustive"}
+
+
+@each_searcher
+@each_space
+def test_the_trials_that_are_said_to_be_uninformed_are_and_others_are_not(name, space):
+    """The first asks are the same whatever is told, as many as `uninformed` says; some later ones are not."""
+    learnt, seed = False, 0
+    while seed < 2 or (not learnt and seed < 10):
+        searchers = [make(name, space, seed) for _ in range(2)]
+        trials = int(min(declared(searchers[0]).uninformed or 0, 40)) + 8
+        one, other = (informed(each, salt, trials) for each, salt in zip(searchers, "ab", strict=True))
+        first, second = (
+            declared(each).uninformed for each in searchers
+        )  # a wrapper knows by now what was no trial
+        assert first is not None
+        assert second is not None
+        assert min(first, second) >= 1
+        same = len(one) if math.inf in (first, second) else int(min(first, second))
+        assert one[:same] == other[:same]
+        learnt, seed = learnt or one != other, seed + 1
+    blind = (name, space.name) == (
+        "ngram_smbo",
+        "numbers",
+    )  # its features are names, which are all alike there
+    assert learnt is (name not in NEVER and not blind)
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({"name": "surrogate"}, 5),
+        ({"name": "regularized_evolution"}, 100),
+        ({"name": "regularized_evolution", "population": 9, "sample": 1}, math.inf),
+        ({"name": "mu_plus_lambda", "parents": 7}, 7),
+        ({"name": "mu_plus_lambda", "parents": 1, "children": 6}, 7),
+        ({"name": "nsga2"}, 20),
+        ({"name": "tpe"}, 10),
+        ({"name": "tpe", "n_startup_trials": 0}, 1),
+        ({"name": "gp", "first_only": True}, 10),
+        ({"name": "optuna", "sampler": "nsga2"}, 50),
+        ({"name": "optuna", "sampler": "optuna.samplers:RandomSampler"}, None),
+        ({"name": "ngram_smbo", "exploration": 1.0}, math.inf),
+        ({"name": "mcts"}, 5),  # the root and its four children
+        ({"name": "local_search"}, 2),
+        ({"name": "asha", "eta": 4, "searcher": {"name": "random"}}, 4),
+        ({"name": "asha", "searcher": {"name": "local_search"}}, 2),
+        ({"name": "hyperband", "searcher": {"name": "random"}}, 9),
+        ({"name": "pending_limit", "searcher": {"name": "surrogate", "initial": 8}}, 8),
+        ({"name": "no_repeats", "searcher": {"name": "random"}}, math.inf),
+        ({"name": "no_repeats", "searcher": {"name": "asha", "searcher": {"name": "random"}}}, 3),
+    ],
+    ids=str,
+)
+def test_how_many_first_trials_are_uninformed(section, expected):
+    searcher = prepare_searcher(section, seed=0)(SPACES["choices"], OBJECTIVES, searcher_kit.FIDELITIES)
+    assert declared(searcher).uninformed == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "options"),
+    [
+        ("conv(width=integer(4, 64)) >> dropout(rate=real(0.0, 0.5))", {}),
+        ("conv(width=integer(4, 64)) >> dropout(rate=real(0.0, 0.5))", {"widening": 2.5}),
+        ("repeat(relu() | gelu(), 1, 5)", {}),
+        ("relu() >> (gelu() | relu() | tanh())", {"branching": 1}),
+    ],
+)
+def test_tree_search_counts_its_uninformed_trials_in_any_space(expression, options):
+    section, same, learnt = {"name": "mcts", **options}, 0, []
+    for seed in range(12):
+        made = [
+            prepare_searcher(section, seed=seed)(SearchSpace("any", expression), OBJECTIVES) for _ in "ab"
+        ]
+        same = int(declared(made[0]).uninformed or 0)
+        one, other = (searcher_kit.informed(each, salt) for each, salt in zip(made, "ab", strict=True))
+        assert one[:same] == other[:same]
+        learnt.append(
+            next((n for n, pair in enumerate(zip(one, other, strict=True)) if len(set(pair)) > 1), 99)
+        )
+    assert min(learnt) <= same + 3, "the number is no idle lower bound"
 
 
 @pytest.mark.slow

@@ -19,9 +19,9 @@ def table_of(*directories):
     return table
 
 
-def run(directory, tests, random=(89.0, 90.0, 91.0), **options):
+def run(directory, tests, random=(89.0, 90.0, 91.0), opened=None, **options):
     """A run whose choice has the given test values in its final trials."""
-    log = Log(directory, **options).opened()
+    log = Log(directory, **options).opened(**(opened or {}))
     log.search((91.0, 90.0), (95.0, 94.0)).baseline(*pairs(random))
     width = 17 if log.direction == "maximize" else 16
     return log.final(f"stem(width={width}) >> conv(kernel=3) >> head()", *pairs(tests)).closed().write()
@@ -83,24 +83,83 @@ def test_nothing_is_said_of_sessions_that_are_alike(tmp_path):
     assert not [note for note in notes if "time limit" in note or "devices" in note]
 
 
-def test_the_same_value_from_each_final_trial_is_one_measurement(tmp_path):
-    repeated = (94.0,) * 8
-    table = table_of(run(tmp_path / "run", repeated, random=(89.0, 90.0, 91.0, 92.0)))
+def test_equal_final_values_are_as_many_trainings(tmp_path):
+    """Six seeds that all reach 100 %; so do six random architectures."""
+    table = table_of(
+        run(tmp_path / "run", (100.0,) * 6, random=(100.0,) * 6, opened={"deterministic": False})
+    )
+    assert [len(row.values) for row in table.rows] == [6, 6]
+    assert [row.std for row in table.rows] == [0.0, 0.0]
+    assert not any("same value" in note or "deterministic" in note for note in table.notes)
+    better = table_of(
+        run(tmp_path / "b", (100.0,) * 6, random=(89.0, 90.0, 91.0, 92.0), opened={"deterministic": False})
+    )
+    assert better.rows[1].comparison.p == pytest.approx(1 / math.comb(10, 4))  # ties: one side only
+    assert better.rows[1].bold
+
+
+def test_the_repeated_value_of_a_deterministic_evaluator_is_one_training(tmp_path):
+    opened = {"deterministic": True}
+    table = table_of(run(tmp_path / "run", (94.0,) * 8, random=(89.0, 90.0, 91.0, 92.0), opened=opened))
     assert table.rows[1].values == (94.0,)
     assert not table.rows[1].comparison.significant()
     assert not table.rows[1].bold
-    assert table.rows[1].comparison.verdict().startswith("not significant: with n = 1 and 4 ")
-    assert (
-        "The 8 final trials of run gave the same value each time, as without randomness, so they count as "
-        "one value." in table.notes
+    assert "described, not tested" in table.rows[1].comparison.verdict()
+    said = "The evaluator is deterministic, so the 8 final trials of run repeat one training: n = 1 each."
+    assert said in table.notes
+    differing = table_of(run(tmp_path / "b", (94.0, 94.1), opened=opened))
+    assert differing.rows[1].values == (94.0, 94.1)
+    assert any(
+        "says that it is deterministic, but the 2 final trials of b differ" in n for n in differing.notes
     )
 
 
-def test_one_final_trial_or_different_ones_are_no_repetition(tmp_path):
+def test_a_log_that_does_not_tell_of_randomness_counts_each_training_and_says_so(tmp_path):
+    table = table_of(run(tmp_path / "run", (94.0,) * 8))
+    assert table.rows[1].values == (94.0,) * 8
+    assert any("8 final trials of run gave the same value each time" in note for note in table.notes)
     for name, tests in (("a", (94.0,)), ("b", (94.0, 94.0, 94.1))):
         table = table_of(run(tmp_path / name, tests))
         assert table.rows[1].values == tests
         assert not any("same value" in note for note in table.notes)
+
+
+def test_runs_of_before_and_after_an_evaluator_tells_are_one_table(tmp_path):
+    old, new = (
+        run(tmp_path / "a", (94.0,)),
+        run(tmp_path / "b", (94.0,), seed=1, opened={"deterministic": True}),
+    )
+    assert len(table_of(old, new).runs) == 2
+
+
+@pytest.mark.parametrize(
+    ("searcher", "closed", "said"),
+    [
+        (
+            {"uninformed": 5},
+            {},
+            "Random search: s asks for its first 5 trials without knowledge of any result, ",
+        ),
+        (
+            {"uninformed": 2},
+            {},
+            "Random search: s asks for its first 2 trials without knowledge of any result, ",
+        ),
+        ({"uninformed": 1}, {}, None),
+        ({"uninformed": 5}, {"uninformed": 1}, None),  # what a wrapper knew in the end
+        ({"uninformed": "inf"}, {}, "No result steers s: it asks for every trial without knowledge of any."),
+        ({"uninformed": None}, {}, None),
+        ({}, {}, None),
+    ],
+    ids=str,
+)
+def test_a_search_that_no_result_steered_is_called_random(tmp_path, searcher, closed, said):
+    log = Log(tmp_path / "run").opened(searcher={"name": "s", "options": {}, **searcher})
+    log.search((91.0, 90.0), (92.0, 91.0))
+    table = table_of(log.add(event="closed", reason="finished", message=None, **closed).write())
+    found = [note for note in table.notes if "steer" in note]
+    assert [note[: len(said)] for note in found] == [said] if said else not found
+    assert said is None or said.split(",")[0] in " ".join(markdown(table).split())
 
 
 def test_there_is_no_relative_improvement_over_values_around_zero(tmp_path):

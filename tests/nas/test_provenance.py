@@ -26,7 +26,8 @@ def test_the_first_event_says_what_determined_the_study(tmp_path):
     }
     assert opened["evaluator"]["objectives"] == [{"name": "accuracy", "direction": "maximize", "unit": "%"}]
     assert opened["evaluator"]["reported"]["name"] == "test_accuracy"
-    assert opened["searcher"] == {"name": "evolution", "options": {}}
+    assert opened["searcher"] == {"name": "evolution", "options": {}, "uninformed": 4}
+    assert opened["deterministic"] is None, "the evaluator does not say"
     assert opened["baseline"] == {"samples": 3, "sampler": "uniform over options"}
     assert opened["budget"] == {"trials": 12, "seconds": None}
     assert opened["config"] == {"name": "digits", "seed": 1}

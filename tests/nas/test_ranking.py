@@ -148,7 +148,7 @@ def test_a12_counts_the_pairs_in_which_the_first_loses_less(a, b):
     wins = [(x < y) + 0.5 * (x == y) for x, y in itertools.product(a, b)]
     assert pair.a12 == pytest.approx(np.mean(wins))
     assert pair.seen_from("b").a12 == pytest.approx(1 - np.mean(wins))
-    assert pair.p == pair.p_holm
+    assert pair.p_holm == pytest.approx(pair.p, abs=0, nan_ok=True)  # NaN of a single value on a side
 
 
 def test_pairs_are_corrected_together():

@@ -64,7 +64,7 @@ def test_trials_csv_follows_rfc_4180(tmp_path):
     assert text.count("\r\n") == 2
     (row,) = csv.DictReader(io.StringIO(text, newline=""))
     assert row["architecture"] == 'conv(note="a, b")'
-    assert row["reason"] == 'said "no",\nthen stopped'
+    assert row["reason"] == 'said "no", then stopped'
     assert (row["trial"], row["parent"], row["validation_accuracy"]) == ("0", "", "")
 
 

@@ -106,7 +106,12 @@ def test_markdown_shows_every_column(tmp_path):
     text = markdown(table_of(run(tmp_path, (94.0, 94.4))))
     assert re.search(r"\| method +\| +test_accuracy \(%\) \| RI \(%\) \|", text)
     assert re.search(r"\| random sampling +\| +90\.00 ± 1\.00 \(3\) \|", text)
-    assert re.search(r"\| regularized_evolution +\| +94\.20 ± 0\.28 \(2\) \| +\+4\.67 \| \+3\.\d\d to", text)
+    assert re.search(r"\| regularized_evolution +\| +94\.20 ± 0\.28 \(2\) \| +\+4\.67 \| +\|", text), (
+        "no interval of two values"
+    )
+    text = markdown(table_of(run(tmp_path, (94.0, 94.2, 94.4))))
+    assert re.search(r"\| +94\.20 ± 0\.20 \(3\) \| +\+4\.67 \| \+3\.\d\d to", text)
+    text = markdown(table_of(run(tmp_path, (94.0, 94.4))))
     assert "not significant: with n = 2 and 3 the rank test cannot reach p < 0.05" in " ".join(text.split())
 
 
@@ -131,6 +136,26 @@ def test_bold_only_where_the_rank_test_justifies_it(tmp_path):
     best_by_chance = table_of(run(tmp_path / "b", (94.0, 94.4)))
     assert "**" not in markdown(best_by_chance)
     assert r"\textbf" not in latex(best_by_chance)
+
+
+@pytest.mark.parametrize(
+    ("final", "random", "cell"),
+    [
+        ((94.0,), (80.0,) * 10 + (81.0,) * 10, "descriptive (p at least 0.048)"),
+        ((94.0,), tuple(range(70, 90)), "descriptive (p at least 0.095)"),
+        ((94.0, 95.0, 96.0), (80.0,), "descriptive (p at least 0.50)"),
+        ((94.0, 95.0, 96.0), (80.0, 81.0, 82.0), "not significant (p = 0.10, at least 0.10)"),
+        ((94.0, 94.4), (), "not compared"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_significant_is_never_bold_and_says_its_smallest_p(tmp_path, final, random, cell):
+    table = table_of(run(tmp_path, final, random=random))
+    assert cell in markdown(table)
+    assert cell in latex(table)
+    assert "**" not in markdown(table)
+    (verdict,) = verdicts(table)
+    assert "better" not in verdict
 
 
 def test_random_sampling_is_bold_where_it_is_clearly_better(tmp_path):
@@ -242,7 +267,7 @@ def test_latex_escapes_and_balances(tmp_path):
 
 
 def test_latex_minus_signs_are_no_hyphens(tmp_path):
-    text = latex(table_of(run(tmp_path, (80.0, 81.0))))
+    text = latex(table_of(run(tmp_path, (80.0, 80.5, 81.0))))
     assert re.search(r"& \$-\$1\d\.\d\d & \$-\$\d+\.\d\d to \$-\$\d+\.\d\d &", text)
 
 
