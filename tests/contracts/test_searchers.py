@@ -318,7 +318,13 @@ def test_replay_of_a_log_reproduces_the_asks(tmp_path, name, space):
     assert len(read_study(tmp_path).stage(Stage.SEARCH)) == 35
     ledger = Ledger(OBJECTIVES[0])
     replay = Replay(
-        space, make(name, space), ledger, evaluator="hashed", search_fidelity=None, path=tmp_path / FILE_NAME
+        space,
+        make(name, space),
+        ledger,
+        evaluator="hashed",
+        search_fidelity=None,
+        looks_up=True,
+        path=tmp_path / FILE_NAME,
     )
     replay.run(
         read_events(tmp_path / FILE_NAME)
