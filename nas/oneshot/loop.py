@@ -91,7 +91,7 @@ def _batches(
     steps = len(state.halves[0]) // size
     steps = steps if settings.limit_steps is None else min(steps, settings.limit_steps)
     weights, alphas = (_shuffled(half, steps * size, draws).split(size) for half in state.halves)
-    augmentation = settings.augmentation
+    augmentation = settings.augmentation(data.augmentable)
 
     def batch(positions: Tensor) -> Batch:
         images = crop_and_flip(data.train.images[positions], augmentation, draws)

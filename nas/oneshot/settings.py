@@ -46,7 +46,13 @@ _RULES = {
     "skip_stop": within(0),
     "limit_steps": within(1),
 }
-_OPTIONAL = ("skip_limit", "skip_stop", "limit_steps")  # None: off
+_OPTIONAL = {
+    "skip_limit": int,
+    "skip_stop": int,
+    "limit_steps": int,
+    "crop_padding": int,
+    "flip": bool,
+}  # or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +76,9 @@ class OneShotSettings:
     train_fraction: float = (
         0.5  # of the training images: those for the weights; the others are for the alphas
     )
-    crop_padding: int = 4  # pixels of zero padding before the random crop; 0: no crop
-    flip: bool = True  # mirror each image with probability 1/2
+    # None of these two: as usual, 4 and True, for images known to keep their classes; others as they are
+    crop_padding: int | None = None  # pixels of zero padding before the random crop; 0: no crop
+    flip: bool | None = None  # mirror each image with probability 1/2
     cutout: int = 0  # side in pixels of the square set to the mean colour; 0: none
     drop_path: float = 0.0  # rate that a linear ramp from 0 reaches at the end; 0: none
     order: int = 1  # of the alphas' gradient: 1, or 2 through one step of the weights
@@ -95,7 +102,7 @@ class OneShotSettings:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            self._check(field.name, int if field.name in _OPTIONAL else type(field.default))
+            self._check(field.name, _OPTIONAL.get(field.name, type(field.default)))
         for name, highest in (("warmup_epochs", self.epochs), ("alpha_from", self.epochs)):
             if getattr(self, name) > highest:
                 raise _refused(name, f"at most epochs = {highest}", getattr(self, name))
@@ -149,10 +156,14 @@ class OneShotSettings:
         """0 in the first epoch, 1 in the last one."""
         return epoch / max(1, self.epochs - 1)
 
-    @property
-    def augmentation(self) -> TrainSettings:
-        """What `nas.training.augment` reads."""
-        return TrainSettings(crop_padding=self.crop_padding, flip=self.flip, cutout=self.cutout)
+    def augmentation(self, augmentable: bool) -> TrainSettings:
+        """What `nas.training.augment` reads, for images that are `augmentable` or not."""
+        padding, flip = (4, True) if augmentable else (0, False)
+        return TrainSettings(
+            crop_padding=padding if self.crop_padding is None else self.crop_padding,
+            flip=flip if self.flip is None else self.flip,
+            cutout=self.cutout,
+        )
 
 
 def _refused(name: str, expected: str, value: object) -> ConfigError:

@@ -51,11 +51,13 @@ class SupernetTraining:
     def __call__(self, task: Task, evaluator: Evaluator) -> Evaluation:
         from nas.oneshot.loop import train
         from nas.oneshot.state import save
+        from nas.training.augment import check_augmentation
         from nas.training.device import forked_seed
         from nas.training.failures import failure_of
         from nas.training.train import Stopped
 
         data = device_data(evaluator, self.data)
+        check_augmentation(self.settings.augmentation(data.augmentable), data.train.images.shape[1:])
         started = time.perf_counter()
         state: OneShot | None = None
         with forked_seed(self.seed, data.device):

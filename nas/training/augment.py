@@ -6,10 +6,13 @@ Shapes: images (B, C, H, W); what is drawn for each of them (B,). Draws come fro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from nas.errors import EvaluationError
 from nas.training.settings import TrainSettings
 
 
@@ -24,6 +27,17 @@ def crop_and_flip(images: Tensor, settings: TrainSettings, generator: torch.Gene
         offsets = torch.zeros(2, size, dtype=torch.long, device=device)
     flips = torch.rand(size, generator=generator, device=device) < 0.5
     return shift(images, offsets, flips & settings.flip, padding)
+
+
+def check_augmentation(settings: TrainSettings, shape: Sequence[int]) -> None:
+    """Raises EvaluationError for settings that can leave nothing of an image of shape (C, H, W)."""
+    side = min(shape[1:])
+    for name, pixels in (("crop_padding", settings.crop_padding), ("cutout", settings.cutout)):
+        if pixels >= side:
+            raise EvaluationError(
+                f'training setting "{name}": expected less than the {side} pixels of the images, '
+                f"got {pixels}, which can blank out a whole image; lower it, e.g. to {side // 8} (an eighth)"
+            )
 
 
 def shift(images: Tensor, offsets: Tensor, flips: Tensor, padding: int) -> Tensor:

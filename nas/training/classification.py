@@ -12,6 +12,7 @@ from torch import nn
 from nas.compile import compile_on_meta, infer_shape
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluation, Task
+from nas.training.augment import check_augmentation
 from nas.training.autoaugment import check_channels
 from nas.training.auxiliary import find_place
 from nas.training.checks import check_names, field_names, function_name, given, load_function
@@ -62,6 +63,7 @@ class ClassificationEvaluator(ImageEvaluator):
         requested_epochs(task.fidelity, self.settings.epochs)
         settings = self.settings.with_overrides(task.architecture.settings)
         shape, classes = self.dataset.input_shape, self.dataset.classes
+        check_augmentation(settings, shape)
         if settings.autoaugment != "none":
             check_channels(shape[0])
         if self.compiler == STANDARD:
@@ -81,6 +83,7 @@ class ClassificationEvaluator(ImageEvaluator):
         started = time.perf_counter()  # after what a process does once
         try:
             settings = self.settings.with_overrides(task.architecture.settings)
+            check_augmentation(settings, self.dataset.input_shape)
         except EvaluationError as error:
             return failure_of(error, time.perf_counter() - started)
         if task.fidelity is None or epochs > settings.epochs:

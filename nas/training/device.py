@@ -15,7 +15,7 @@ from nas.errors import EvaluationError
 from nas.training.data import Dataset
 
 _KEPT = 2  # data sets kept on devices by one process
-_RESIDENT: dict[tuple[str, str], DeviceData] = {}  # (digest, device) -> data, the oldest first
+_RESIDENT: dict[tuple[str, str, bool], DeviceData] = {}  # digest, device, augmentable; the oldest first
 
 
 class Split(NamedTuple):
@@ -27,7 +27,10 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeviceData:
-    """A data set on its device; `mean` and `std` have shape (1, C, 1, 1), `extra` is a second test set."""
+    """A data set on its device; `mean` and `std` have shape (1, C, 1, 1), `extra` is a second test set.
+
+    `augmentable` as in `nas.training.data.Dataset`.
+    """
 
     train: Split
     validation: Split
@@ -35,6 +38,7 @@ class DeviceData:
     mean: Tensor
     std: Tensor
     extra: Split | None = None
+    augmentable: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -67,7 +71,7 @@ def resolve(device: str) -> torch.device:
 
 def resident(dataset: Dataset, digest: str, device: torch.device) -> DeviceData:
     """The data on the device, moved there once per process however often the data set is unpickled."""
-    key = (digest, str(device))
+    key = (digest, str(device), dataset.augmentable)
     if key not in _RESIDENT:
         while len(_RESIDENT) >= _KEPT:
             del _RESIDENT[next(iter(_RESIDENT))]
@@ -90,7 +94,9 @@ def _moved(dataset: Dataset, device: torch.device) -> DeviceData:
 
     splits = (split(dataset.train), split(dataset.validation), split(dataset.test))
     extra = None if dataset.extra is None else moved(*(array.copy() for array in dataset.extra))
-    return DeviceData(*splits, per_channel(dataset.mean), per_channel(dataset.std), extra)
+    return DeviceData(
+        *splits, per_channel(dataset.mean), per_channel(dataset.std), extra, dataset.augmentable
+    )
 
 
 @contextlib.contextmanager

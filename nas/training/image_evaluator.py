@@ -8,6 +8,7 @@ from typing import Any
 
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Fidelity, Objective
+from nas.training.augment import check_augmentation
 from nas.training.checks import field_names, function_name, given, load_function
 from nas.training.data import DataOptions, Dataset
 from nas.training.device import DeviceData, resident, resolve
@@ -43,6 +44,10 @@ class ImageEvaluator:
     ) -> None:
         self.dataset = dataset
         self.settings = settings
+        try:
+            check_augmentation(settings, dataset.input_shape)
+        except EvaluationError as error:
+            raise ConfigError(f"{where}: {error}") from error
         self.device = checked_device(where, device)
         self.compiler = compiler
         self._where = where

@@ -166,6 +166,17 @@ def test_every_experiment_is_built_or_misses_nothing_but_its_data(experiment, tm
     assert list(tmp_path.iterdir()) == []
 
 
+def test_only_images_known_to_keep_their_classes_are_augmented():
+    for name in names("evaluator"):
+        section = yaml.safe_load(TREE.joinpath("evaluator", f"{name}.yaml").read_text())
+        if section.get("dataset") in ("digits", "npz", "folder"):
+            given = {key: section.get(key, False) for key in ("flip", "crop_padding", "cutout")}
+            assert not any(given.values()), (name, given)
+    for name in ("darts", "pc_darts", "gdas", "sharp_darts", "hypercuboid", "single_path"):
+        section = yaml.safe_load(TREE.joinpath("searcher", f"{name}.yaml").read_text())
+        assert (section["flip"], section["crop_padding"]) == (None, None), name
+
+
 def test_experiments_say_what_they_are():
     for experiment in EXPERIMENTS:
         text = TREE.joinpath(f"experiment/{experiment}.yaml").read_text(encoding="utf-8")

@@ -3,13 +3,19 @@
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from nas.evaluation import Status
+from nas.errors import EvaluationError
+from nas.evaluation import Status, Task
 from nas.oneshot import rows
 from nas.oneshot.loop import start, train
+from nas.oneshot.settings import OneShotSettings
 from nas.oneshot.state import load, save
+from nas.oneshot.work import SupernetTraining
+from nas.operators import sample
+from nas.training.data import DataOptions
 from nas.training.device import Split
 from nas.training.train import Stopped
 from tests.nas.oneshot.kit import CHOICES, GATES, images, small, without_time
@@ -233,3 +239,12 @@ def test_a_growing_eigenvalue_goes_back_five_epochs(monkeypatch, tmp_path):
     assert again.stopped == state.stopped
     alphas = (each.alphas.parameters() for each in (state, then, again))
     assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(*alphas, strict=True))
+
+
+def test_settings_that_blank_out_images_are_refused_before_work():
+    task = Task(0, sample(CHOICES, np.random.default_rng(0)))
+    work = SupernetTraining(CHOICES, OneShotSettings(epochs=1, crop_padding=8), 0, 1, 0, DataOptions())
+    with pytest.raises(
+        EvaluationError, match='"crop_padding": expected less than the 8 pixels of the images, got 8'
+    ):
+        work(task, None)  # type: ignore[arg-type]

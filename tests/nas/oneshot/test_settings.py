@@ -14,7 +14,17 @@ def test_defaults_are_the_published_ones():
     assert (settings.weight_decay, settings.grad_clip, settings.train_fraction) == (3e-4, 5.0, 0.5)
     adam = (settings.alpha_lr, settings.alpha_beta1, settings.alpha_beta2, settings.alpha_weight_decay)
     assert adam == (3e-4, 0.5, 0.999, 1e-3)
-    assert (settings.augmentation.crop_padding, settings.augmentation.flip) == (4, True)
+    augmentation = settings.augmentation(augmentable=True)
+    assert (augmentation.crop_padding, augmentation.flip, augmentation.cutout) == (4, True, 0)
+
+
+def test_images_that_may_not_keep_their_classes_are_augmented_only_when_asked():
+    settings = OneShotSettings().augmentation(augmentable=False)
+    assert (settings.crop_padding, settings.flip) == (0, False)
+    for augmentable in (True, False):
+        settings = OneShotSettings(crop_padding=2, flip=False).augmentation(augmentable)
+        assert (settings.crop_padding, settings.flip) == (2, False)
+    assert OneShotSettings(flip=True).augmentation(augmentable=False).flip
 
 
 def test_cosine_starts_at_lr_and_would_end_at_lr_min_after_the_last_epoch():

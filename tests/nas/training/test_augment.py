@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nas.training.augment import crop_and_flip, cutout, erase, shift
+from nas.errors import EvaluationError
+from nas.training.augment import check_augmentation, crop_and_flip, cutout, erase, shift
 from nas.training.settings import TrainSettings
 
 IMAGES = torch.arange(1, 10).reshape(1, 1, 3, 3)  # 1 2 3 / 4 5 6 / 7 8 9
@@ -77,3 +78,16 @@ def test_cutout_draws_every_centre_and_clears_all_channels() -> None:
     drawn = cutout(torch.ones(300, 2, 3, 3), 1, torch.Generator().manual_seed(0))
     assert torch.equal(drawn[:, 0], drawn[:, 1])
     assert {int((image[0] == 0).flatten().nonzero()) for image in drawn} == set(range(9))
+
+
+@pytest.mark.parametrize("name", ["crop_padding", "cutout"])
+def test_what_can_blank_out_a_whole_image_is_refused(name: str) -> None:
+    check_augmentation(TrainSettings().with_overrides({name: 7}), (1, 9, 8))
+    expected = rf'^training setting "{name}": expected less than the 8 pixels .*, got 8, .* to 1 \('
+    with pytest.raises(EvaluationError, match=expected):
+        check_augmentation(TrainSettings().with_overrides({name: 8}), (1, 9, 8))
+    ones, draws = torch.ones(4000, 1, 8, 8), torch.Generator().manual_seed(0)
+    for pixels, blank in ((7, False), (8, True)):
+        padding, side = (pixels, 0) if name == "crop_padding" else (0, pixels)
+        images = cutout(crop_and_flip(ones, TrainSettings(crop_padding=padding), draws), side, draws)
+        assert bool((images.amax((1, 2, 3)) == 0).any()) == blank

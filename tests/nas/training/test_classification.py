@@ -69,6 +69,12 @@ def test_settings_of_the_architecture_replace_those_of_the_evaluator(
         Status.INVALID,
         'training setting "lr": expected a number above 0, got -1.0',
     )
+    blank = make_task(settings={"cutout": 4})
+    assert (evaluator(blank).reason or "").startswith(
+        'training setting "cutout": expected less than the 4 pix'
+    )
+    with pytest.raises(EvaluationError, match="expected less than the 4 pixels of the images, got 4"):
+        evaluator.check(blank)
     unknown = evaluator(make_task(settings={"rate": 1.0}))
     assert unknown.status is Status.INVALID
     assert (unknown.reason or "").startswith(

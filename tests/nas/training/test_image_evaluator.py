@@ -32,6 +32,10 @@ def test_messages_begin_with_the_name_of_the_evaluator(stripes: Dataset) -> None
         settings_from("here", {"lr": -1})
     with pytest.raises(ConfigError, match=r'^here: compiler: cannot import "nas.no_such"'):
         ImageEvaluator("here", stripes, SETTINGS, device="cpu", compiler="nas.no_such:f")
+    with pytest.raises(
+        ConfigError, match=r'^here: training setting "cutout": expected less than the 4 pixels'
+    ):
+        evaluator(stripes, SETTINGS.with_overrides({"cutout": 4}))
 
 
 def test_data_options_are_those_of_the_data() -> None:
