@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import add
+import math
 
 import torch
 from torch import nn
 
 from nas.layers import wiring
-from nas.layers.modules import named, pad_to
+from nas.layers.modules import named
 from nas.layers.operations import FactorizedReduce, relu_conv_bn
 from nas.layers.paths import DropPath
 from nas.layers.shapes import Attributes, Parts
@@ -29,24 +28,44 @@ def is_identity(path: nn.Module) -> bool:
     return isinstance(path, nn.Identity) or (type(path) is nn.Sequential and all(map(is_identity, path)))
 
 
-def _run(path: nn.Module, x: torch.Tensor, drop_path: nn.Module) -> torch.Tensor:
-    """The path's output, dropped at the rate of `drop_path` unless the path is an identity."""
-    return path(x) if is_identity(path) else drop_path(path(x))
+def total(values: list[torch.Tensor]) -> torch.Tensor:
+    """Their sum, from the first on."""
+    result = values[0]
+    for value in values[1:]:
+        result = result + value
+    return result
 
 
-class Add(nn.Module):
-    """Sum of branches that read the same input; beside an identity, the others may be dropped."""
+class Composite(nn.Module):
+    """A module that decides when it is built what its forward pass does, so that this one can be traced."""
+
+    def settle(self) -> None:
+        """Decides anew; for whoever has exchanged the modules inside."""
+
+
+class Add(Composite):
+    """Sum of branches that read the same input; beside an identity, the others may be dropped.
+
+    Attributes:
+        droppable: of each branch, whether it may be.
+    """
 
     def __init__(self, branches: nn.ModuleDict) -> None:
         super().__init__()
         self.branches = branches
-        self.has_identity = any(map(is_identity, branches.values()))
         self.drop_path = DropPath()
+        self.settle()
+
+    def settle(self) -> None:
+        identities = [is_identity(branch) for branch in self.branches.values()]
+        self.droppable = [any(identities) and not identity for identity in identities]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.has_identity:
-            return reduce(add, [branch(x) for branch in self.branches.values()])
-        return reduce(add, [_run(branch, x, self.drop_path) for branch in self.branches.values()])
+        values: list[torch.Tensor] = []
+        for index, branch in enumerate(self.branches.values()):
+            value = branch(x)
+            values.append(self.drop_path(value) if self.droppable[index] else value)
+        return total(values)
 
 
 class Concat(nn.Module):
@@ -57,23 +76,64 @@ class Concat(nn.Module):
         self.branches = branches
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([branch(x) for branch in self.branches.values()], dim=1)
+        values: list[torch.Tensor] = []
+        for branch in self.branches.values():
+            values.append(branch(x))
+        return torch.cat(values, dim=1)
 
 
-class Residual(nn.Module):
-    """Input plus body, both padded with zeros at the end of each side to the larger one (DeepArchitect)."""
+class Residual(Composite):
+    """Input plus body, both padded with zeros at the end of each side to the larger one (DeepArchitect).
 
-    def __init__(self, body: nn.Module, out_shape: Shape) -> None:
+    Args:
+        body: from images or features of `in_shape` to those of `body_shape`.
+        in_shape: without the batch dimension.
+        body_shape: likewise; both are flattened where their ranks differ.
+    """
+
+    def __init__(self, body: nn.Module, in_shape: Shape, body_shape: Shape) -> None:
         super().__init__()
         self.body = body
-        self.out_shape = out_shape
+        self.out_shape = wiring.larger(in_shape, body_shape)
+        self.flattened = len(in_shape) != len(body_shape)
         self.drop_path = DropPath()
+        self.pad_input, self.pad_body = self._padding(in_shape), self._padding(body_shape)
+        self.settle()
+
+    def _padding(self, shape: Shape) -> nn.Module | None:
+        """Zeros at the end of each side up to the shape of the sum; None where nothing is missing."""
+        have = (math.prod(shape),) if self.flattened else shape
+        missing = [size - part for size, part in zip(self.out_shape, have, strict=True)]
+        return Pad([end for size in reversed(missing) for end in (0, size)]) if any(missing) else None
+
+    def settle(self) -> None:
+        self.droppable = not is_identity(self.body)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = _run(self.body, x, self.drop_path)
-        if x.dim() != y.dim():
+        y = self.body(x)
+        if self.droppable:
+            y = self.drop_path(y)
+        if self.flattened:
             x, y = x.flatten(1), y.flatten(1)
-        return pad_to(x, self.out_shape) + pad_to(y, self.out_shape)
+        if self.pad_input is not None:
+            x = self.pad_input(x)
+        if self.pad_body is not None:
+            y = self.pad_body(y)
+        return x + y
+
+
+class Pad(nn.Module):
+    """Zeros at both ends of each side, from the last side on, as `torch.nn.functional.pad` takes them."""
+
+    def __init__(self, sides: list[int]) -> None:
+        super().__init__()
+        self.sides = sides
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.pad(x, self.sides)
+
+    def extra_repr(self) -> str:
+        return f"sides={self.sides}"
 
 
 def _branches(in_shape: Shape, parts: Parts, context: Context) -> nn.ModuleDict:
@@ -88,9 +148,8 @@ def build_concat(in_shape: Shape, attributes: Attributes, parts: Parts, context:
     return Concat(_branches(in_shape, parts, context))
 
 
-def build_residual(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context) -> nn.Module:
-    out_shape = wiring.residual(in_shape, attributes, parts, context)
-    return Residual(parts[0].build(in_shape, context), out_shape)
+def build_residual(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context) -> nn.Module:  # noqa: ARG001
+    return Residual(parts[0].build(in_shape, context), in_shape, parts[0].shape(in_shape, context))
 
 
 def build_train(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context) -> nn.Module:  # noqa: ARG001
@@ -98,18 +157,26 @@ def build_train(in_shape: Shape, attributes: Attributes, parts: Parts, context: 
     return parts[0].build(in_shape, context)
 
 
-class Node(nn.Module):
-    """Sum of operations, each on one of the values computed so far."""
+class Node(Composite):
+    """Sum of operations, each on one of the values computed so far; identities are never dropped."""
 
     def __init__(self, inputs: tuple[int, ...], operations: nn.ModuleDict) -> None:
         super().__init__()
         self.inputs = inputs
         self.operations = operations
         self.drop_path = DropPath()
+        self.settle()
+
+    def settle(self) -> None:
+        self.sources = list(self.inputs)
+        self.droppable = [not is_identity(operation) for operation in self.operations.values()]
 
     def forward(self, values: list[torch.Tensor]) -> torch.Tensor:
-        pairs = zip(self.inputs, self.operations.values(), strict=True)
-        return reduce(add, [_run(operation, values[i], self.drop_path) for i, operation in pairs])
+        results: list[torch.Tensor] = []
+        for index, operation in enumerate(self.operations.values()):
+            result = operation(values[self.sources[index]])
+            results.append(self.drop_path(result) if self.droppable[index] else result)
+        return total(results)
 
     def extra_repr(self) -> str:
         return f"inputs={self.inputs}"
@@ -127,16 +194,19 @@ class Cell(nn.Module):
         self.nodes = nodes
         self.output = output
 
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        values = self.entered(*inputs)
+    def forward(self, first: torch.Tensor, second: torch.Tensor | None = None) -> torch.Tensor:
+        values = self.entered(first, second)
         for node in self.nodes.values():
             values.append(node(values))
         return self.collected(values)
 
-    def entered(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
+    def entered(self, first: torch.Tensor, second: torch.Tensor | None = None) -> list[torch.Tensor]:
         """What the nodes may read before the first of them."""
-        given = inputs * len(self.entries) if len(inputs) == 1 else inputs
-        return [entry(x) for entry, x in zip(self.entries, given, strict=True)]
+        last = first if second is None else second
+        values: list[torch.Tensor] = []
+        for index, entry in enumerate(self.entries):
+            values.append(entry(first if index == 0 else last))
+        return values
 
     def collected(self, values: list[torch.Tensor]) -> torch.Tensor:
         """The output, of all values."""
@@ -182,8 +252,13 @@ class Chain(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         before = last = self.stem(x)
-        for part, count in zip(self.parts.values(), self.reads, strict=True):
-            before, last = last, part(before, last) if count == 2 else part(last)
+        for index, part in enumerate(self.parts.values()):
+            # a cell has entries: TorchScript asks so that it compiles two arguments for cells alone
+            if hasattr(part, "entries") and self.reads[index] == 2:  # noqa: SIM108 - a static branch
+                value = part(before, last)
+            else:
+                value = part(last)
+            before, last = last, value
         return last
 
 

@@ -28,7 +28,7 @@ class DropPath(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training or self.rate == 0.0:
             return x
-        kept = torch.rand(len(x), *(1,) * (x.dim() - 1), device=x.device) >= self.rate
+        kept = torch.rand([x.shape[0]] + [1] * (x.dim() - 1), device=x.device) >= self.rate
         return x * (kept / (1.0 - self.rate)).to(x.dtype)
 
     def extra_repr(self) -> str:

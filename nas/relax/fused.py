@@ -35,6 +35,10 @@ class FusedCell(Relaxed):
         self.board = board
         self.plan = plan
 
+    @property
+    def entries(self) -> nn.ModuleList:
+        return self.cell.entries
+
     def forward(self, *inputs: Tensor) -> Tensor:
         if not self._is_soft():
             return self.cell(*inputs)

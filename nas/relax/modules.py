@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import RelaxError
+from nas.layers.cells import Composite
 from nas.layers.operations import Zero
 from nas.relax.board import Board, Picks, Weight
 
@@ -116,6 +117,8 @@ def discretized(module: nn.Module) -> nn.Module:
     made._modules = {
         name: None if child is None else discretized(child) for name, child in module._modules.items()
     }
+    if isinstance(made, Composite):
+        made.settle()
     return made
 
 

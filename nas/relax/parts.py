@@ -249,9 +249,10 @@ class ResidualPart(OneShape):
     def spread(self, in_shape: Inputs, context: Context) -> nn.Module:
         from nas.relax.spreads import SpreadResidual
 
-        shapes, targets = self.shapes(in_shape, context), self._targets(in_shape, context)
+        shapes, places = self.shapes(in_shape, context), self._targets(in_shape, context)
         body = spread_of(self.plain.parts[0], in_shape, context)
-        return SpreadResidual(body, targets, _places(targets, shapes), len(shapes))
+        found = shapes_of(self.plain.parts[0], in_shape, context)
+        return SpreadResidual(body, in_shape, found, _places(places, shapes), len(shapes))  # type: ignore[arg-type]
 
 
 def _union(found: list[Shapes]) -> Shapes:

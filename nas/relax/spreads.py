@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nas.layers.cells import Residual
 from nas.layers.modules import pad_to
+from nas.layers.wiring import larger
 from nas.primitives import Shape
 from nas.relax.board import Board, Picks
 from nas.relax.modules import Options, Relaxed, Share, discretized, scaled, sum_of_shares, total_of
@@ -159,10 +160,19 @@ class SpreadDepth(Relaxed):
 class SpreadResidual(Relaxed):
     """Input plus a body of several shapes, padded to the larger (see `nas.layers.cells.Residual`)."""
 
-    def __init__(self, body: nn.Module, targets: Sequence[Shape], places: Sequence[int], shapes: int) -> None:
+    def __init__(
+        self,
+        body: nn.Module,
+        in_shape: Shape,
+        body_shapes: Sequence[Shape],
+        places: Sequence[int],
+        shapes: int,
+    ) -> None:
         super().__init__()
         self.body = body
-        self.targets, self.places, self.shapes = tuple(targets), tuple(places), shapes
+        self.in_shape, self.body_shapes = in_shape, tuple(body_shapes)
+        self.targets = tuple(larger(in_shape, shape) for shape in body_shapes)
+        self.places, self.shapes = tuple(places), shapes
 
     def forward(self, x: Tensor) -> list[Ray | None]:
         gathered: list[list[Ray]] = [[] for _ in range(self.shapes)]
@@ -175,7 +185,7 @@ class SpreadResidual(Relaxed):
 
     def discrete(self) -> tuple[nn.Module, int]:
         body, shape = discretized_spread(self.body)
-        return Residual(body, self.targets[shape]), self.places[shape]
+        return Residual(body, self.in_shape, self.body_shapes[shape]), self.places[shape]
 
 
 class Joined(Relaxed):
