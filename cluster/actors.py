@@ -10,7 +10,7 @@ from typing import Any
 
 from cluster.failures import death, explain, timed_out
 from cluster.pool import Job, Outcome, Setup, cannot_load, earliest, grace, ready_refs
-from cluster.worker import REFUSED, Greeting, Worker, decode_answer
+from cluster.worker import INTERRUPTED, REFUSED, Greeting, Worker, decode_answer
 from nas.errors import EvaluationError
 
 _SHORT = 0.25  # seconds; below, a second trial is queued at each worker, which hides the dispatch
@@ -147,13 +147,11 @@ class ActorPool:
 
     def _answered(self, lane: _Lane, ref: Any) -> list[Outcome]:
         import ray
-        from ray.exceptions import RayError, RayTaskError
+        from ray.exceptions import RayError
 
         try:
             data = ray.get(ref)
-        except RayTaskError as error:  # the worker itself is well
-            return [self._ended(lane, ref, explain(error))]
-        except RayError as error:
+        except RayError as error:  # its process is lost, or its own code raised and it is not to be trusted
             return self._bury(lane, error)
         if isinstance(data, Greeting):
             self._greeted(lane, data)
@@ -184,6 +182,8 @@ class ActorPool:
             return Outcome(job, data, seconds, lane.name)
         if data == REFUSED:
             return Outcome(job, None)
+        if data == INTERRUPTED:
+            raise KeyboardInterrupt
         answer = decode_answer(data)
         lane.retiring |= answer.retiring
         if job.task.hashing:  # says nothing of the length of trials

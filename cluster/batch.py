@@ -14,7 +14,7 @@ from cluster.failures import explain
 from cluster.options import RayOptions
 from cluster.session import Session, amounts, connect, places
 from nas.errors import ConfigError, ProtocolError
-from nas.launcher import Job, Update
+from nas.launcher import Job, Update, do
 
 _RETRIES = 2  # of a job whose process or node was lost
 _WAKE_SECONDS = 0.2  # the longest that a call of `stop` goes unnoticed
@@ -150,11 +150,15 @@ class RayLauncher:
         return ray.remote(**arguments)(_carry_out)
 
 
-def _carry_out(job: Job, folder: str) -> Any:
-    """One job on its worker, in the folder that its relative paths are meant for."""
+def _carry_out(job: Job, folder: str) -> tuple[Any, str | None]:
+    """Result and fault of one job on its worker, in the folder that its relative paths are meant for.
+
+    What it raises comes back as words: `SystemExit` would end the worker, and not every exception can travel.
+    """
     with suppress(OSError):  # a node that does not have it
         os.chdir(folder)
-    return job()
+    update = do(job)
+    return update.result, update.fault
 
 
 def _taken(reference: Any, attempt: _Attempt) -> Update | None:
@@ -163,7 +167,7 @@ def _taken(reference: Any, attempt: _Attempt) -> Update | None:
     from ray.exceptions import RayError
 
     try:
-        return Update(attempt.job, True, ray.get(reference))
+        return Update(attempt.job, True, *ray.get(reference))
     except RayError as error:
         fault = explain(error)
     attempt.lost += 1

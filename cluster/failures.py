@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nas.errors import one_line
 from nas.evaluation import Status
+from nas.faults import named
 
 _TELLING = ("Worker exit detail:", "The actor is dead because", "is unavailable:", "creation task,")
 
@@ -25,11 +27,15 @@ class Fault:
 
 
 def explain(error: BaseException) -> Fault:
-    """Sorts an exception of `ray.get` into faults of the call itself, host memory and lost workers."""
+    """Sorts an exception of `ray.get` into faults of a worker's own code, host memory and lost workers.
+
+    What an evaluation raises is in its answer: a call that raises is the worker's fault, and another attempt
+    elsewhere is fair.
+    """
     from ray import exceptions
 
     if isinstance(error, exceptions.RayTaskError):
-        return Fault(Status.ERROR, f"{type(error.cause).__name__}: {error.cause}")
+        return Fault(Status.WORKER_DIED, named(error.cause), retry=True)
     if isinstance(error, exceptions.OutOfMemoryError):
         return Fault(Status.OUT_OF_MEMORY, "killed by Ray because its node ran low on memory")
     return Fault(Status.WORKER_DIED, death(error), retry=True)
@@ -41,7 +47,7 @@ def timed_out(limit: float) -> Fault:
 
 def death(error: BaseException) -> str:
     """The telling part of Ray's long report of a dead worker, in one line."""
-    text = " ".join(str(error).split())
+    text = one_line(error, 4000)
     for mark in _TELLING:
         if mark in text:
             text = text.split(mark, 1)[1]

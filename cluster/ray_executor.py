@@ -17,7 +17,7 @@ from cluster.pool import Job, Outcome, Pool, Setup
 from cluster.session import Session, amounts, connect, places
 from cluster.tasks import TaskPool
 from cluster.worker import Answer, encode_task
-from nas.errors import ConfigError, EvaluationError, ProtocolError
+from nas.errors import ConfigError, EvaluationError, ProtocolError, describe_error
 from nas.evaluation import Evaluation, Evaluator, Status, Task, failure
 from nas.executor import Completed, nothing_in_flight
 
@@ -91,7 +91,7 @@ class RayExecutor:
         try:
             payload = encode_task(task if limit == task.time_limit else replace(task, time_limit=limit))
         except Exception as error:  # e.g. an architecture that holds an open file
-            reason = f"the task cannot be sent to a worker: {type(error).__name__}: {error}"
+            reason = f"the task cannot be sent to a worker: {describe_error(error)}"
             self._complete(task, failure(Status.ERROR, reason), 0.0, "")
             return
         job = Job(task, payload, limit)
@@ -199,10 +199,9 @@ def _shared(ray: Any, evaluator: Evaluator) -> Any:
     try:
         return ray.put(evaluator)
     except Exception as error:  # whatever its pickling raises
-        reason = " ".join(str(error).split())[:200]
         raise EvaluationError(
-            f"evaluator {type(evaluator).__name__}: cannot be sent to workers: {type(error).__name__}: "
-            f"{reason}; keep locks, open files and lambdas out of its attributes"
+            f"evaluator {type(evaluator).__name__}: cannot be sent to workers: {describe_error(error, 200)}"
+            f"; keep locks, open files and lambdas out of its attributes"
         ) from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cluster.failures import Fault, explain, timed_out
 from cluster.pool import Job, Outcome, Setup, cannot_load, earliest, grace, ready_refs
-from cluster.worker import Answer, Greeting, decode_answer, run_as_task
+from cluster.worker import INTERRUPTED, Answer, Greeting, decode_answer, run_as_task
 from nas.evaluation import Status
 
 
@@ -103,6 +103,8 @@ class TaskPool:
                 return [self._unable(values, data)]
             flight.worker, flight.since, self._proven = data.worker, time.monotonic(), True
             return []
+        if data == INTERRUPTED:
+            raise KeyboardInterrupt
         return [self._ended(values, decode_answer(data))]
 
     def _unable(self, values: Any, greeting: Greeting) -> Outcome:

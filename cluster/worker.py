@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import pickle
 import socket
+import sys
 import time
-import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
 
+from nas.errors import describe_error, one_line
 from nas.evaluation import Evaluation, Evaluator, Status, Task, failure, perform
 from nas.executor import carry_out
 
@@ -24,6 +25,8 @@ _task_fields = attrgetter(*(field.name for field in fields(Task)))
 _evaluation_fields = attrgetter(*(field.name for field in fields(Evaluation)))
 
 REFUSED = b""  # the answer of a worker that waits for its replacement: the trial did not begin
+INTERRUPTED = b"interrupted"  # the answer to a trial that raised KeyboardInterrupt: the run is to end
+_FILES = 256  # open files more than at the first trial, with which a worker is replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +79,14 @@ class Worker:
     def __init__(self, box: list[Any], settings: WorkerSettings) -> None:
         self._settings = settings
         self._served = 0
-        self._retiring = False
+        self.retiring = False
         self._evaluator: Evaluator | None = None
         self._fault: str | None = None
+        self._files = _open_files()
         try:
             self._evaluator = load_evaluator(box)
             limit_gpu_memory(settings.gpus)
-        except Exception as error:  # reported by `greet`
+        except BaseException as error:  # reported by `greet`
             self._fault = _in_one_line(error)
 
     def greet(self) -> Greeting:
@@ -90,12 +94,15 @@ class Worker:
 
     def run(self, payload: bytes) -> bytes:
         """Carries out one task, given and answered as bytes; `REFUSED` once this process retires."""
-        if self._retiring:
+        if self.retiring:
             return REFUSED
         started = time.monotonic()
-        evaluation = self._evaluate(payload)
-        self._retiring = self._served == self._settings.recycle_after or self._spoiled(evaluation)
-        return encode_answer(Answer(evaluation, time.monotonic() - started, self._retiring))
+        try:
+            evaluation = self._evaluate(payload)
+        except KeyboardInterrupt:  # raised as it is, it would count as a call that was cancelled
+            return INTERRUPTED
+        self.retiring = self._served == self._settings.recycle_after or self._spoiled(evaluation)
+        return encode_answer(Answer(evaluation, time.monotonic() - started, self.retiring))
 
     def _evaluate(self, payload: bytes) -> Evaluation:
         assert self._evaluator is not None, "the driver uses no worker whose greeting names a fault"
@@ -103,34 +110,58 @@ class Worker:
             task = decode_task(payload)
         except Exception as error:  # e.g. an architecture whose module is not importable here
             self._served += 1
-            return failure(Status.ERROR, f"the worker cannot read the task: {type(error).__name__}: {error}")
+            return failure(Status.ERROR, f"the worker cannot read the task: {describe_error(error)}")
         self._served += not task.hashing
         what = f"trial {task.trial}{', hash' * task.hashing}"
-        print(f"{what}: started", flush=True)
+        _say(f"{what}: started")
         evaluation = self._guarded(self._evaluator, task)
+        if "traceback" in evaluation.info:
+            _say(f"{what}: {evaluation.info['traceback']}")
         reason = "" if evaluation.ok else f": {evaluation.reason}"
-        print(f"{what}: {evaluation.status}{reason}", flush=True)
+        _say(f"{what}: {evaluation.status}{reason}")
         return evaluation
 
     def _guarded(self, evaluator: Evaluator, task: Task) -> Evaluation:
-        def logged(task: Task) -> Evaluation:
+        ended: list[SystemExit] = []
+
+        def limited(task: Task) -> Evaluation:
             try:
                 with limited_memory(self._settings.memory_bytes):
                     return perform(evaluator, task)
-            except Exception:
-                print(f"trial {task.trial}: {traceback.format_exc()}", flush=True)
+            except SystemExit as error:
+                if hasattr(error, "ray_terminate_msg"):  # Ray ends this process, and not the candidate
+                    ended.append(error)
                 raise
 
-        try:
-            return carry_out(logged, task)
-        except SystemExit as error:  # a candidate that calls sys.exit() ends its trial, not the worker
-            return failure(Status.ERROR, f"SystemExit: {error.code}")
+        evaluation = carry_out(limited, task)
+        if ended:
+            raise ended[0]
+        return evaluation
 
     def _spoiled(self, evaluation: Evaluation) -> bool:
-        """Whether CUDA is in doubt: after an error its context may answer nothing but errors."""
+        """Whether later trials are to have another process: this one is not as it was before the trial.
+
+        After an error of CUDA its context may answer nothing but errors.
+        """
+        if "left_behind" in evaluation.info or _open_files() > self._files + _FILES:
+            _say("this process is not as it was before the trial; another one takes its place")
+            return True
         if not self._settings.gpus or evaluation.ok:
             return False
         return evaluation.status is Status.OUT_OF_MEMORY or "CUDA" in (evaluation.reason or "")
+
+
+def _say(line: str) -> None:
+    """Prints it to the worker's own output, which no trial depends on."""
+    with suppress(OSError, ValueError, AttributeError):  # closed, full, or None
+        print(line, flush=True)
+
+
+def _open_files() -> int:
+    """Number of descriptors in use; 0 where it cannot be seen."""
+    with suppress(OSError):
+        return len(os.listdir("/proc/self/fd"))
+    return 0
 
 
 def run_as_task(box: list[Any], settings: WorkerSettings, payload: bytes) -> Iterator[Any]:
@@ -138,6 +169,8 @@ def run_as_task(box: list[Any], settings: WorkerSettings, payload: bytes) -> Ite
     worker = Worker(box, settings)
     yield worker.greet()
     yield worker.run(payload)
+    if worker.retiring:
+        sys.exit()  # the process would serve other trials as well
 
 
 def encode_answer(answer: Answer) -> bytes:
@@ -145,7 +178,7 @@ def encode_answer(answer: Answer) -> bytes:
     try:
         return _dumps((_evaluation_fields(answer.evaluation), answer.seconds, answer.retiring))
     except Exception as error:
-        evaluation = failure(Status.ERROR, f"the evaluation cannot be sent: {type(error).__name__}: {error}")
+        evaluation = failure(Status.ERROR, f"the evaluation cannot be sent: {describe_error(error)}")
         return _dumps((_evaluation_fields(evaluation), answer.seconds, answer.retiring))
 
 
@@ -191,12 +224,11 @@ def load_evaluator(box: list[Any]) -> Evaluator:
     return ray.get(box[0])
 
 
-def _in_one_line(error: Exception) -> str:
+def _in_one_line(error: BaseException) -> str:
     """Type and message; of what Ray wraps together with its traceback, the last line."""
-    text = str(error)
-    if "traceback:" in text.lower():
-        return text.strip().splitlines()[-1]
-    return " ".join(f"{type(error).__name__}: {text}".split())
+    if "traceback:" in one_line(error, 10_000).lower():
+        return one_line(str(error).strip().splitlines()[-1])
+    return describe_error(error)
 
 
 def limit_gpu_memory(gpus: float) -> None:

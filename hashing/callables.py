@@ -21,7 +21,7 @@ from nas.cache import Hashed
 from nas.callables import load
 from nas.errors import ConfigError, NasError
 from nas.meaning import CallableMeaning
-from nas.training.checks import load_function
+from nas.training.checks import check_takes, load_function
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture
@@ -123,7 +123,8 @@ class CallableHasher:
         seed: int = 0,
     ) -> None:
         if compile is not None:
-            load_function(f"{_NAME}: compile", compile)
+            function = load_function(f"{_NAME}: compile", compile)
+            check_takes(f"{_NAME}: compile", function, "f(architecture)", None)
         if gradient not in _GRADIENTS:
             raise ConfigError(f"{_NAME}: gradient: expected one of {', '.join(_GRADIENTS)}; got {gradient!r}")
         self.compile = compile

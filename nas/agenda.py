@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nas.cache import CacheKey, Hashed, Hasher, Miss
 from nas.entry import Entry, State
-from nas.errors import ProtocolError
 from nas.evaluation import Stage
 from nas.executor import Completed
 from nas.hash_jobs import hash_of, hashed_of
@@ -17,7 +16,7 @@ from nas.ledger import Ledger
 from nas.operators import sample
 from nas.outlook import search_is_over, search_is_settled
 from nas.provenance import fidelity_to_json
-from nas.searcher import Searcher, SearchFinished, Suggestion
+from nas.searcher import Searcher, SearchFinished, Suggestion, propose, tell
 from nas.stages import Plan, baseline_rng, trial_seed
 from nas.store import FIRST_TRIAL
 
@@ -32,6 +31,7 @@ class Agenda:
     Attributes:
         hasher: what makes two search trials equal; None for no cache.
         evaluator: its fingerprint.
+        check_hashing: called with what the hasher said of each architecture; raises if it is of no use.
     """
 
     space: SearchSpace
@@ -41,6 +41,7 @@ class Agenda:
     journal: Journal
     hasher: Hasher | None
     evaluator: str
+    check_hashing: Callable[[Hashed], None]
     _same: dict[str, list[Entry]] = field(
         default_factory=dict
     )  # those whose text a worker hashes for another
@@ -74,6 +75,8 @@ class Agenda:
         """Logs what a worker's hash found and looks the trial up, and those of the same text."""
         entry = self.ledger.open[completed.task.trial]
         hashed = hashed_of(completed.evaluation)
+        if not hashed.passing:
+            self.check_hashing(hashed)
         moments = [self.journal.moment(seconds) for seconds in (completed.started, completed.finished)]
         self._note_hash(entry, hashed, completed.worker, *moments)
         for other in self._same.pop(entry.digest, ()):
@@ -89,7 +92,7 @@ class Agenda:
                 told |= _mean_told(entry)
             event = self.journal.write("told", trial=entry.number, **told)
             self.ledger.tell(entry, clock)
-            self.searcher.tell(entry.trial())
+            tell(self.searcher, entry.trial())
             self.journal.show(event)
 
     def catch_up(self, *, lost: bool = True) -> None:
@@ -114,19 +117,13 @@ class Agenda:
 
     def _ask(self) -> Entry | None:
         """One search trial; one suggestion at a time, so that each line of the log is one call."""
-        exhausted = False
-        given: Sequence[Suggestion] = ()
+        exhausted, given = False, None
         try:
-            given = self.searcher.ask(1)
+            given = propose(self.searcher, self.space)
         except SearchFinished:
             exhausted = True
-        if len(given) > 1:
-            raise ProtocolError(
-                f"{type(self.searcher).__name__}.ask: expected at most 1 suggestion; got {len(given)}; "
-                "return no more than `count`"
-            )
-        if given:
-            return self._enter(Stage.SEARCH if given[0].work is None else Stage.SUPERNET, given[0])
+        if given is not None:
+            return self._enter(Stage.SEARCH if given.work is None else Stage.SUPERNET, given)
         event = self.journal.write("asked", trial=None, stage=Stage.SEARCH, exhausted=exhausted)
         self.ledger.ask_nothing(exhausted=exhausted)
         self.journal.show(event)
@@ -168,7 +165,9 @@ class Agenda:
         elif self.hasher.in_worker:
             self._hash_once(entry)
         else:
-            self._look_up(entry, hash_of(self.hasher, entry.suggestion.architecture))
+            hashed = hash_of(self.hasher, entry.suggestion.architecture)
+            self.check_hashing(hashed)
+            self._look_up(entry, hashed)
 
     def _hash_once(self, entry: Entry) -> None:
         """Leaves the hash to a worker, unless one found it before or is at it."""

@@ -112,6 +112,10 @@ class Architecture:
             self._text = to_text(term, known)
         return self._text
 
+    def is_of(self, space: SearchSpace) -> bool:
+        """Whether the space has it; at once if it was made from this very object."""
+        return self._source is space or (self.space == space.name and space.check(self) is None)
+
     @property
     def network(self) -> Term:
         """The expression inside `train(...)`, or all of it where there is none."""

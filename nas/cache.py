@@ -37,12 +37,14 @@ class Hashed:
         settings: digest of training settings that `digest` does not cover; "" if it covers all.
         reason: why there is no digest, in one line.
         passing: whether the reason may be gone another time, as when a worker died.
+        fault: the traceback, if the hasher raised in place of giving a reason; not logged.
     """
 
     digest: str | None
     settings: str = ""
     reason: str | None = None
     passing: bool = False
+    fault: str | None = field(default=None, compare=False)
 
 
 class Hasher(Protocol):

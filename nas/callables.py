@@ -10,15 +10,31 @@ from importlib import import_module
 from types import CodeType
 from typing import Any
 
+from nas.faults import interrupts, named, place_of, traceback_of
+
 
 def load(target: str) -> Any:
     """The object that "module:attribute" names.
 
     Raises:
-        ImportError, AttributeError, ValueError: there is none.
+        ImportError: no such module, or one whose code raises when it is imported, whatever that is.
+        AttributeError: the module has no such attribute.
     """
-    module, _, attribute = target.partition(":")
-    return getattr(import_module(module), attribute)
+    name, _, attribute = target.partition(":")
+    if not name.strip(".") or name.startswith("."):
+        raise ImportError(f'no module is called "{name}"')
+    try:
+        module = import_module(name)
+    except BaseException as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if interrupts(error) or (missing and f"{name}.".startswith(f"{missing}.")):
+            raise
+        place = place_of(error)
+        at = "" if place is None else f" at {place}"
+        failed = ImportError(f"its import ended with {named(error)}{at}")
+        failed.add_note(traceback_of(error))
+        raise failed from error
+    return getattr(module, attribute)
 
 
 def describe(function: Callable[..., Any]) -> str:

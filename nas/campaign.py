@@ -216,7 +216,9 @@ def _count(tally: Tally, update: Update) -> str | None:
         return f"study {job.name}: {update.fault}; once more"
     outcome = update.result or Outcome("failed", update.fault, 0.0)
     tally.end(job.method, outcome.seconds, outcome.state)
-    return f"study {job.name} failed: {outcome.reason}" if outcome.state == "failed" else None
+    if outcome.state == "failed":
+        return f"study {job.name} failed: {outcome.reason}"
+    return f"study {job.name} ended before it was finished" if outcome.state == "interrupted" else None
 
 
 def _finished(campaign: Campaign, jobs: Sequence[StudyJob]) -> set[str]:

@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from nas.callables import load
 from nas.errors import ConfigError
+from nas.faults import own_code
 from nas.registry import Registry
 
 # Optional[...] instead of `X | None`: the schema's reader, OmegaConf, knows the older form only.
@@ -190,10 +191,17 @@ def prepare(
     factory = _own(registry.kind, name) if ":" in name else registry.get(name)
     if callable(factory):
         _check_options(where, factory, options, positional, fixed)
-        return partial(factory, **fixed, **options)
+        make = partial(factory, **fixed, **options)
+        return partial(_made, where, make) if ":" in name else make
     if options:
         raise ConfigError(f"{where}: takes no options, {', '.join(options)} came")
     return lambda *_: factory
+
+
+def _made(where: str, make: Callable[..., Any], *given: Any) -> Any:
+    """A component of the user's own."""
+    with own_code(where, "it to be made", kind=ConfigError):
+        return make(*given)
 
 
 def accepts(registry: Registry, section: Mapping[str, Any], parameter: str) -> bool:

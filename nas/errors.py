@@ -18,7 +18,7 @@ def one_line(text: object, limit: int = 300) -> str:
     """
     try:
         raw = str(text)
-    except Exception as error:  # an exception of the user's whose __str__ raises
+    except BaseException as error:  # an exception of the user's whose __str__ raises
         raw = f"<{type(text).__name__} that cannot be printed: {type(error).__name__}>"
     if len(raw) > 8 * limit:  # before the work on each character
         raw = f"{raw[: 4 * limit]} {raw[-4 * limit :]}"

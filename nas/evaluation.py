@@ -190,6 +190,23 @@ def determinism(evaluator: Evaluator) -> bool | None:
     return None if said is None else bool(said)
 
 
+def number(value: Any) -> float | None:
+    """A value as a float: numbers of Python, numpy and torch, of one element too; None for anything else.
+
+    Texts, complex numbers and what does not fit a float are no numbers here.
+    """
+    if isinstance(value, str | bytes | bytearray | complex) or value is None:
+        return None
+    try:
+        if not isinstance(value, int | float) and callable(getattr(value, "item", None)):
+            value = value.item()  # of an array or a tensor of one element
+            if isinstance(value, str | bytes | complex):
+                return None
+        return float(value)
+    except Exception:  # whatever an object of the user's raises
+        return None
+
+
 class Evaluator(Protocol):
     """How good an architecture is. Picklable: it is the only thing sent to a worker, data arrays included.
 

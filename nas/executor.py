@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
-from nas.errors import ConfigError, ProtocolError
-from nas.evaluation import Evaluation, Evaluator, Status, Task, failure, perform
+from nas.errors import ConfigError, EvaluationError, NasError, ProtocolError, one_line
+from nas.evaluation import Evaluation, Evaluator, Status, Task, failure, number, perform
+from nas.faults import interrupts, named, place_of, shown, traceback_of
+from nas.process_state import ProcessState
 
 _SIMULATED = "simulated-"  # a simulated worker's name, before its number
 _OUT_OF_MEMORY_TEXTS = ("out of memory", "can't allocate memory", "cannot allocate memory")
+_REASON = 500  # characters of the reason of an evaluation that raised
+_SEARCHED = 100_000  # characters of a message that are searched for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,30 +129,83 @@ class VirtualClock(Executor):
 def carry_out(
     evaluate: Callable[[Task], Evaluation], task: Task, clock: Callable[[], float] = time.monotonic
 ) -> Evaluation:
-    """Evaluates, with every exception turned into an evaluation that names it in one line.
+    """Evaluates; whatever is raised, `KeyboardInterrupt` excepted, becomes an evaluation that names it.
+
+    The one place where a candidate's fault becomes data, for every executor. What the evaluation does to its
+    process is undone (`nas.process_state`). The info of the evaluation has the `traceback` of an error, and
+    as `left_behind` what could not be undone.
 
     Args:
         evaluate: an evaluator; its own report of a failure is passed on as it is.
         task: what to evaluate.
         clock: seconds; measures the cost of an evaluation that raised.
+
+    Raises:
+        KeyboardInterrupt: from the user or from the evaluation.
     """
-    started = clock()
-    try:
-        evaluation = evaluate(task)
-    except Exception as error:  # the one place where a candidate's fault becomes data
-        status = Status.OUT_OF_MEMORY if is_out_of_memory(error) else Status.ERROR
-        return failure(status, f"{type(error).__name__}: {error}", clock() - started)
-    if not isinstance(evaluation, Evaluation):
-        got = type(evaluation).__name__
-        return failure(Status.ERROR, f"the evaluator returned {got}, not an Evaluation", clock() - started)
+    started, returned, raised = clock(), None, None
+    with ProcessState(task.seed) as state:
+        try:
+            returned = copy_context().run(evaluate, task)
+        except BaseException as error:
+            raised = error
+    seconds = clock() - started
+    evaluation = _checked(returned, seconds) if raised is None else failed(raised, seconds)
+    if state.left:
+        evaluation = replace(evaluation, info={**evaluation.info, "left_behind": state.left})
     return evaluation
+
+
+def failed(error: BaseException, cost_seconds: float) -> Evaluation:
+    """The evaluation that `error` ended.
+
+    Raises:
+        KeyboardInterrupt: it is an interruption.
+    """
+    if interrupts(error):
+        raise KeyboardInterrupt from error
+    reason = named(error, _REASON)
+    if is_out_of_memory(error):
+        return failure(Status.OUT_OF_MEMORY, reason, cost_seconds)
+    if isinstance(error, NasError) and place_of(error) is None:  # its line says it all
+        return failure(Status.ERROR, reason, cost_seconds)
+    return failure(Status.ERROR, reason, cost_seconds, traceback=traceback_of(error))
+
+
+def _checked(evaluation: Any, seconds: float) -> Evaluation:
+    """An evaluation whose values and cost are numbers; what has another form is the evaluator's fault."""
+    if not isinstance(evaluation, Evaluation):
+        return _refused(f"the evaluator returned {type(evaluation).__name__}, not an Evaluation", seconds)
+    cost = number(evaluation.cost_seconds)
+    if cost is None or not math.isfinite(cost):
+        return _refused(f"cost_seconds: expected a number, got {shown(evaluation.cost_seconds)}", seconds)
+    if not isinstance(evaluation.status, Status):
+        return _refused(f"status: expected a nas.Status, got {shown(evaluation.status)}", cost)
+    if not isinstance(evaluation.info, Mapping):
+        return _refused(f"info: expected a mapping, got {shown(evaluation.info)}", cost)
+    if not isinstance(evaluation.values, Mapping):
+        return _refused(f"values: expected numbers by name, got {shown(evaluation.values)}", cost)
+    values = evaluation.values
+    if all(type(value) is float for value in values.values()) and type(evaluation.cost_seconds) is float:
+        return evaluation  # as nearly all are
+    numbers: dict[str, float] = {}
+    for name, value in values.items():
+        converted = number(value)
+        if converted is None:
+            return _refused(f"values: {one_line(name)}: expected a number, got {shown(value)}", cost)
+        numbers[str(name)] = converted
+    return replace(evaluation, values=numbers, cost_seconds=cost)
+
+
+def _refused(what: str, seconds: float) -> Evaluation:
+    return failure(Status.ERROR, f"{EvaluationError.__name__}: {what}", seconds)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed, on the host or on a device (torch says it in words only)."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    text = str(error).lower() if isinstance(error, RuntimeError | OSError) else ""
+    text = one_line(error, _SEARCHED).lower() if isinstance(error, RuntimeError | OSError) else ""
     return any(known in text for known in _OUT_OF_MEMORY_TEXTS)
 
 
@@ -177,6 +236,7 @@ class InlineExecutor:
             raise nothing_in_flight()
         task, started = self._tasks.popleft(), self.now()
         evaluation = carry_out(partial(perform, evaluator), task)
+        _note_left(evaluation)
         return (Completed(task, evaluation, started, self.now(), "inline"),)
 
     def now(self) -> float:
@@ -244,6 +304,7 @@ class SimulatedExecutor(VirtualClock):
 
     def _evaluate(self, task: Task) -> Evaluation:
         evaluation = carry_out(partial(perform, _require(self._evaluator)), task, self.now)
+        _note_left(evaluation)
         evaluation = _within_limit(evaluation, task.time_limit)
         return (
             evaluation if 0 <= evaluation.cost_seconds < math.inf else replace(evaluation, cost_seconds=0.0)
@@ -287,6 +348,15 @@ class SimulatedExecutor(VirtualClock):
     def describe(self) -> Sequence[str]:
         workers = "1 worker" if self.capacity == 1 else f"{self.capacity} workers"
         return (f"simulated: a virtual clock over {workers}",)
+
+
+def _note_left(evaluation: Evaluation) -> None:
+    """Says what trials in this process cannot be kept apart from."""
+    for left in evaluation.info.get("left_behind", ()):
+        warnings.warn(
+            f"a trial left {left} behind, which may change later ones; executor=ray replaces such processes",
+            stacklevel=2,
+        )
 
 
 def nothing_in_flight() -> ProtocolError:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.errors import ConfigError, NasError
-from nas.evaluation import Evaluator, Fidelity, Task
+from nas.errors import ConfigError, NasError, ProtocolError
+from nas.evaluation import Evaluator, Fidelity, Objective, Task
+from nas.faults import check_call, own_code, shown
 from nas.operators import sample
 from nas.searcher import Searcher, declared
 from nas.stages import Plan
@@ -32,6 +33,85 @@ def check_parts(space: SearchSpace, searcher: Searcher, evaluator: Evaluator, pl
     check_fit(space, evaluator, plan, needs.fidelities)
     _check_values(searcher, evaluator, plan)
     needs.check_images(getattr(evaluator, "dataset", None))
+
+
+_CALLS: dict[str, dict[str, tuple[str, tuple[Any, ...]] | None]] = {  # what a part has, and how it is called
+    "space": {"name": None, "start": None, "parse": None, "fingerprint": ("fingerprint()", ())},
+    "searcher": {"ask": ("ask(count)", (1,)), "tell": ("tell(trial)", (None,))},
+    "evaluator": {
+        "objectives": None,
+        "reported": None,
+        "fidelity_range": None,
+        "fingerprint": ("fingerprint()", ()),
+        "__call__": ("evaluator(task)", (None,)),
+    },
+    "executor": {
+        "capacity": None,
+        "open": ("open(evaluator)", (None,)),
+        "submit": ("submit(task)", (None,)),
+        "wait": ("wait(timeout)", (None,)),
+        "now": ("now()", ()),
+        "close": ("close()", ()),
+        "describe": ("describe()", ()),
+    },
+    "hasher": {"name": None, "in_worker": None, "hash": ("hash(architecture)", (None,))},
+    "observer": {"observe": ("observe(event, progress)", (None, None)), "close": ("close()", ())},
+}
+
+
+def check_part(kind: str, part: Any, where: str | None = None) -> None:
+    """Refuses what is no part of this kind, before anything is done with it.
+
+    Args:
+        kind: "space", "searcher", "evaluator", "executor", "hasher" or "observer".
+        part: an object of the user's.
+        where: begins the message; the kind itself by default.
+
+    Raises:
+        ConfigError: a class in place of an object, something that lacks what the kind has, or methods that
+            take other arguments.
+    """
+    where = where or kind
+    needed = _CALLS[kind]
+    listed = ", ".join(needed)
+    if isinstance(part, type):
+        name = part.__name__
+        raise ConfigError(
+            f"{where}: expected an object with {listed}, got the class {name} itself; give {name}(...)"
+        )
+    known = dir(part)
+    missing = [name for name in needed if name not in known]
+    if missing:
+        remedy = f"give what has {', '.join(missing)} as well"
+        if kind == "evaluator" and callable(part):
+            remedy = "nas.FunctionEvaluator(FUNCTION) makes one of a function of the architecture"
+        elif kind == "evaluator" and "__getitem__" in known and not isinstance(part, str):
+            remedy = "data alone are none; nas.training.classification.ClassificationEvaluator trains on them"
+        raise ConfigError(f"{where}: expected an object with {listed}, got {shown(part)}; {remedy}")
+    for name, call in needed.items():
+        if call is not None:
+            try:
+                check_call(f"{where} {type(part).__name__}.{name}", getattr(part, name), call[0], *call[1])
+            except ProtocolError as error:
+                raise ConfigError(str(error)) from None
+    if kind == "evaluator":
+        _check_objectives(where, part)
+
+
+def _check_objectives(where: str, evaluator: Any) -> None:
+    with own_code(where, "its objectives", kind=ConfigError):
+        objectives, reported = evaluator.objectives, evaluator.reported
+    listed = isinstance(objectives, list | tuple) and objectives
+    if not listed or not all(isinstance(each, Objective) for each in objectives):
+        raise ConfigError(
+            f"{where}: expected `objectives` to be a tuple of nas.Objective, the first one decides; got "
+            f'{shown(objectives)}; write objectives = (Objective("value", "maximize"),)'
+        )
+    if not isinstance(reported, Objective):
+        raise ConfigError(
+            f"{where}: expected `reported` to be one nas.Objective, got {shown(reported)}; "
+            "write reported = objectives[0]"
+        )
 
 
 def check_fit(space: SearchSpace, evaluator: Evaluator, plan: Plan, fidelities: Sequence[Fidelity]) -> None:

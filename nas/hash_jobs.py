@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nas.cache import Hashed, Hasher
+from nas.errors import one_line
 from nas.evaluation import Evaluation, Evaluator, Objective, Status, Task
+from nas.faults import interrupts, named, traceback_of
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture
@@ -19,16 +21,19 @@ def hash_of(hasher: Hasher, architecture: Architecture) -> Hashed:
     """What the hasher says; an exception or another answer of it is a reason for no digest."""
     try:
         hashed = hasher.hash(architecture)
-    except Exception as error:  # the candidate's or the hasher's: the search goes on without it
-        return unhashed(f"{type(error).__name__}: {error}")
+    except BaseException as error:  # the candidate's or the hasher's: the search goes on without it
+        if interrupts(error):
+            raise
+        return replace(unhashed(named(error)), fault=traceback_of(error))
     if not isinstance(hashed, Hashed):
-        return unhashed(f"the hasher returned {type(hashed).__name__}, not a Hashed")
+        reason = f"the hasher returned {type(hashed).__name__}, not a Hashed"
+        return replace(unhashed(reason), fault=reason)
     return hashed if hashed.digest is not None else unhashed(hashed.reason or "no digest")
 
 
 def unhashed(reason: str) -> Hashed:
     """No digest, for a reason that is folded to one line."""
-    return Hashed(None, "", " ".join(reason.split()))
+    return Hashed(None, "", one_line(reason))
 
 
 class HashingEvaluator:
@@ -68,6 +73,8 @@ class HashingEvaluator:
             return self.inner(task)
         hashed = hash_of(self._hasher, task.architecture)
         info = {"digest": hashed.digest, "settings": hashed.settings, "reason": hashed.reason}
+        if hashed.fault is not None:
+            info["fault"] = hashed.fault
         return Evaluation(Status.COMPLETED, cost_seconds=self._seconds, info=info)
 
 
@@ -76,7 +83,7 @@ def hashed_of(evaluation: Evaluation) -> Hashed:
     if not evaluation.ok:
         return replace(unhashed(f"{evaluation.status.value}: {evaluation.reason}"), passing=True)
     info = evaluation.info
-    return Hashed(info["digest"], info["settings"], info["reason"])
+    return Hashed(info["digest"], info["settings"], info["reason"], fault=info.get("fault"))
 
 
 class Memo:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nas.config import BaselineSection, BudgetSection, CompareSection, Config, FinalSection, RunSection
 from nas.errors import NasError
 from nas.eventlog import FILE_NAME, Lock
+from nas.faults import interrupts, named, notes_of, traceback_of
 from nas.lineup import hashing_of, trials_of
 from nas.progress import Progress
 from nas.searcher import SearchFinished, Suggestion, Trial
@@ -67,13 +68,13 @@ class StudyJob:
         state, reason = "failed", None
         try:
             state = self._run(stopping)
-        except NasError as error:
-            reason = str(error)
-        except Exception as error:  # a fault of this method, which the others are to outlive
-            traceback.print_exc()
-            reason = f"{type(error).__name__}: {error}"
-        line = None if reason is None else " ".join(reason.split())
-        return Outcome(state, line, time.monotonic() - started)
+        except BaseException as error:  # a fault of this method, which the others are to outlive
+            if interrupts(error):
+                raise
+            notes = notes_of(error) if isinstance(error, NasError) else [traceback_of(error)]
+            print(*notes, sep="\n", end="\n" * bool(notes), file=sys.stderr, flush=True)
+            reason = str(error) if isinstance(error, NasError) else named(error)
+        return Outcome(state, reason, time.monotonic() - started)
 
     def _run(self, stopping: Callable[[], bool] | None) -> str:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nas.eventlog import FILE_NAME, EventLog, Lock, taken
 from nas.executor import Executor, VirtualClock
+from nas.faults import interrupts, named
 from nas.progress import Observer, Progress
 
 Event = Mapping[str, Any]
@@ -71,8 +73,26 @@ class Journal:
         """Shows an event that took effect; nothing of a session whose executor did not open."""
         if self._observers and self._running:
             now = self._look(self.clock())
-            for observer in self._observers:
-                observer.observe(event, now)
+            for observer in tuple(self._observers):
+                self._call(observer, "observe", observer.observe, event, now)
+
+    def close_observers(self) -> None:
+        """Each of them, whatever another one raises."""
+        for observer in tuple(self._observers):
+            self._call(observer, "close", observer.close)
+
+    def _call(self, observer: Observer, name: str, method: Callable[..., None], *given: Any) -> None:
+        """Goes on without an observer that raises: it watches a study and never influences it."""
+        try:
+            method(*given)
+        except BaseException as error:
+            if interrupts(error):
+                raise
+            self._observers = [other for other in self._observers if other is not observer]
+            warnings.warn(
+                f"{type(observer).__name__}.{name} raised {named(error)}; the study goes on without it",
+                stacklevel=2,
+            )
 
     def close(self) -> None:
         """Stops the clock, closes the log and lets go of it; safe to call twice."""

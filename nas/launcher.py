@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from nas.evaluation import REASON_LIMIT
+from nas.faults import interrupts, named
+
 
 class Job(Protocol):
     """One piece of work; picklable, and to be repeated safely if its process dies."""
@@ -71,6 +74,20 @@ class Launcher(Protocol):
         ...
 
 
+def do(job: Job, stopping: Callable[[], bool] | None = None) -> Update:
+    """Does a job in this process; whatever it raises is its fault, and not the others'.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+    """
+    try:
+        return Update(job, True, job(stopping))
+    except BaseException as error:
+        if interrupts(error):
+            raise KeyboardInterrupt from error
+        return Update(job, True, fault=named(error, REASON_LIMIT))
+
+
 class InlineLauncher:
     """Runs one job after the other in this process; for tests, debugging and small comparisons."""
 
@@ -87,11 +104,7 @@ class InlineLauncher:
             if self._stopping:
                 return
             yield Update(job)
-            try:
-                update = Update(job, True, job(lambda: self._stopping))
-            except Exception as error:  # one job's fault is not the others'
-                update = Update(job, True, fault=" ".join(f"{type(error).__name__}: {error}".split()))
-            yield update
+            yield do(job, lambda: self._stopping)
 
     def stop(self) -> None:
         self._stopping = True

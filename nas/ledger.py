@@ -11,15 +11,24 @@ from dataclasses import replace
 
 from nas.cache import CacheKey, FunctionalCache, Hashed, Hit, Miss, Partial, Pending
 from nas.entry import Chosen, Entry, Origin, State
-from nas.errors import EvaluationError
-from nas.evaluation import Evaluation, Fidelity, Objective, Stage
+from nas.errors import ConfigError, EvaluationError, StoreError
+from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status
 from nas.executor import Planned
 from nas.hash_jobs import Memo
 from nas.states import NEEDED
 from nas.store import rank
 
 # How executors word what an evaluator raised on purpose: the set-up is at fault, not the candidate.
-_FAULT = f"{EvaluationError.__name__}: "
+_ON_PURPOSE = frozenset({EvaluationError.__name__, ConfigError.__name__, StoreError.__name__})
+# What a mistake in the code raises. Other exceptions are a way to refuse a candidate, such as ValueError.
+_MISTAKES = frozenset(
+    {
+        *("NameError", "UnboundLocalError", "ImportError", "ModuleNotFoundError", "TypeError"),
+        *("AttributeError", "SyntaxError", "IndentationError", "TabError", "NotImplementedError"),
+        *("KeyError", "IndexError", "FileNotFoundError", "NotADirectoryError", "IsADirectoryError"),
+        "PermissionError",
+    }
+)
 
 
 class Ledger:
@@ -46,7 +55,8 @@ class Ledger:
         exhausted: the searcher has nothing left, now and later.
         completed: number of evaluations that did.
         failed: number of evaluations that did not.
-        faults: those among them that the evaluator could not carry out, whatever the candidate.
+        faults: those among them that the evaluator could not carry out, whatever the candidate: refusals on
+            purpose, and mistakes in the code that were the same from the first evaluation on.
         last_failure: reason of the latest one.
         work_failure: reason of the latest work that failed.
         hits: search trials answered from the cache, those that waited included.
@@ -82,6 +92,7 @@ class Ledger:
         self.completed = 0
         self.failed = 0
         self.faults = 0
+        self._mistaken: set[str] = set()  # digests of candidates that met the same mistake
         self.last_failure = ""
         self.work_failure = ""
         self.hits = 0
@@ -189,7 +200,7 @@ class Ledger:
         self.clock = max(self.clock, clock)
         self.running -= 1
         del self.in_flight[entry.number]
-        self._count(evaluation)
+        self._count(entry, evaluation)
         if entry.stage is Stage.SUPERNET:
             self._worked(entry, evaluation)
             return
@@ -234,13 +245,25 @@ class Ledger:
         else:
             entry.state, self.running = State.READY, self.running - 1
 
-    def _count(self, evaluation: Evaluation) -> None:
+    def _count(self, entry: Entry, evaluation: Evaluation) -> None:
         if evaluation.ok:
             self.completed += 1
             return
         self.failed += 1
-        self.last_failure = evaluation.reason or evaluation.status.value
-        self.faults += self.last_failure.startswith(_FAULT)
+        before, self.last_failure = self.last_failure, evaluation.reason or evaluation.status.value
+        kind = self.last_failure.partition(":")[0]
+        same = self.failed == 1 or self.last_failure == before
+        if evaluation.status is not Status.ERROR or self.completed:
+            return
+        if kind in _ON_PURPOSE:
+            self.faults += 1
+        elif kind in _MISTAKES and same:
+            self.faults += 1
+            self._mistaken.add(entry.digest)
+
+    def is_hopeless(self, faults: int) -> bool:
+        """Whether nothing completed and so many evaluations, all of them, failed whatever the candidate."""
+        return not self.completed and self.failed == self.faults >= faults and len(self._mistaken) != 1
 
     def _commit(self, entry: Entry, key: CacheKey, evaluation: Evaluation) -> None:
         """The searcher is told the mean of the class so far, and so are those that waited, if it is full."""

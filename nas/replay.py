@@ -16,7 +16,7 @@ from nas.evaluation import Fidelity, Stage
 from nas.eventlog import encode
 from nas.executor import Planned
 from nas.ledger import Ledger
-from nas.searcher import Searcher, SearchFinished, Suggestion
+from nas.searcher import Searcher, SearchFinished, Suggestion, propose, tell
 from nas.store import evaluation_from_json, fidelity_from_json
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class Replay:
             self._contradiction(f"an end of trial {entry.number} before it is told")
         self._check_told(entry, event)
         self._ledger.tell(entry, event["clock"])
-        self._searcher.tell(entry.trial())
+        tell(self._searcher, entry.trial())
 
     def _check_told(self, entry: Entry, event: Event) -> None:
         """Of means only, so that the replay of a study without them is as fast as it was."""
@@ -214,10 +214,9 @@ class Replay:
 
     def _ask(self) -> Suggestion | None:
         try:
-            given = self._searcher.ask(1)
+            return propose(self._searcher, self._space)
         except SearchFinished:
             return None
-        return given[0] if given else None
 
     def _contradiction(self, what: str, cause: Exception | None = None) -> NoReturn:
         raise StoreError(

@@ -31,6 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nas.config import Config
 from nas.errors import ConfigError, NasError, StoreError
+from nas.faults import notes_of
 
 ConfigStore.instance().store(name="schema", node=Config)
 
@@ -228,6 +229,8 @@ def _fail(error: Exception) -> NoReturn:
     kind, text = (
         ("ConfigError", _line(error)) if not isinstance(error, NasError) else (type(error).__name__, error)
     )
+    for note in notes_of(error):  # the traceback of what code of the user's own raised
+        print(note, file=sys.stderr)
     print(" ".join(f"{kind}: {text}".split()), file=sys.stderr)
     sys.exit(2)
 

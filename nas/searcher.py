@@ -7,11 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nas.errors import ConfigError
+from nas.architecture import Architecture
+from nas.errors import ConfigError, ProtocolError
 from nas.evaluation import Evaluation, Fidelity, Stage, Work
+from nas.faults import blame, shown
 
 if TYPE_CHECKING:
-    from nas.architecture import Architecture
+    from nas.space import SearchSpace
     from nas.training.data import Dataset
 
 
@@ -183,3 +185,73 @@ def declared(searcher: Searcher) -> BaseSearcher:
             f"{', '.join(unread)}; got another class; write class {name}(BaseSearcher)"
         )
     return _Undemanding()
+
+
+def propose(searcher: Searcher, space: SearchSpace) -> Suggestion | None:
+    """The next suggestion of a searcher, whoever wrote it; None if it wants to be told more first.
+
+    Raises:
+        SearchFinished: it has nothing left.
+        ProtocolError: it raised, or returned something else than at most one suggestion of this space.
+    """
+    try:
+        given = searcher.ask(1)
+    except SearchFinished:
+        raise
+    except BaseException as error:
+        remedy = "mend it; raise SearchFinished when nothing is left"
+        raise blame(error, f"{_name(searcher)}.ask", "suggestions", remedy) from error
+    if type(given) not in (list, tuple) and (isinstance(given, str) or not isinstance(given, Sequence)):
+        raise _refused(searcher, "a list of suggestions", given, "return [Suggestion(architecture)]")
+    if not given:
+        return None
+    if len(given) > 1:
+        raise ProtocolError(
+            f"{_name(searcher)}.ask: expected at most 1 suggestion, got {len(given)}; "
+            "return no more than `count`"
+        )
+    suggestion = given[0]
+    if not isinstance(suggestion, Suggestion):
+        raise _refused(searcher, "a Suggestion", suggestion, "return [Suggestion(architecture)]")
+    architecture = suggestion.architecture
+    if not isinstance(architecture, Architecture):
+        remedy = "give Suggestion an architecture, as space.parse(text) or nas.sample(space, rng) make them"
+        raise _refused(searcher, "a Suggestion of an Architecture", architecture, remedy)
+    if not architecture.is_of(space):
+        remedy = (
+            f"suggest what the space has that the searcher was given; it accepts {space.name}.parse(text)"
+        )
+        raise _refused(searcher, f"an architecture of the space {space.name}", architecture, remedy)
+    if suggestion.fidelity is not None and not isinstance(suggestion.fidelity, Fidelity):
+        remedy = 'give Fidelity("epochs", 4), say, or None'
+        raise _refused(searcher, "a Fidelity or None in `fidelity`", suggestion.fidelity, remedy)
+    if suggestion.parent is not None and type(suggestion.parent) is not int:
+        remedy = "give the number of a trial, or None"
+        raise _refused(searcher, "the number of a trial in `parent`", suggestion.parent, remedy)
+    if not isinstance(suggestion.info, Mapping):
+        raise _refused(searcher, "a mapping in `info`", suggestion.info, "give a dict of JSON values")
+    return suggestion
+
+
+def tell(searcher: Searcher, trial: Trial) -> None:
+    """Tells a searcher a trial, whoever wrote it.
+
+    Raises:
+        ProtocolError: it raised.
+    """
+    try:
+        searcher.tell(trial)
+    except BaseException as error:
+        where = f"{_name(searcher)}.tell"
+        raise blame(error, where, f"trial {trial.number} to be taken") from error
+
+
+def _refused(searcher: Searcher, expected: str, got: object, remedy: str) -> ProtocolError:
+    return ProtocolError(f"{_name(searcher)}.ask: expected {expected}, got {shown(got)}; {remedy}")
+
+
+def _name(searcher: Any) -> str:
+    """Its class; of one that another one only times, as `perform` finds evaluators, the inner one's."""
+    while hasattr(searcher, "inner"):
+        searcher = searcher.inner
+    return type(searcher).__name__

@@ -14,7 +14,15 @@ from nas.checkpoints import Checkpoints
 from nas.config import Config, build, resolved
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluator
-from nas.fitting import check_parts, fidelity_range, for_data_of, search_fidelity, uninformed_search
+from nas.faults import blame, place_of
+from nas.fitting import (
+    check_part,
+    check_parts,
+    fidelity_range,
+    for_data_of,
+    search_fidelity,
+    uninformed_search,
+)
 from nas.folder import has_trials, run_folder
 from nas.progress import Observer, Progress
 from nas.stages import Budget, Plan
@@ -67,15 +75,16 @@ def compose(config: Config, problem: Problem | None = None) -> Components:
     space = problem.space if problem else build_space(config.space)
     on_ray = config.executor.get("name") == "ray"
     executor = build(EXECUTORS, config.executor, **({"name": config.name} if on_ray else {}))
-    _checked(executor, config.executor, "executor", "capacity", "open", "submit", "wait")
+    _checked(executor, config.executor, "executor")
     hasher = build_hasher(config.hashing)  # refuses its options before data are read
     cache = cache_policy(config)
     make_searcher = prepare_searcher(_with_proxy(config), seed=config.seed)
     # reads its data, maybe downloads them: after the others
     evaluator = problem.evaluator if problem else build(EVALUATORS, config.evaluator)
-    _checked(evaluator, config.evaluator, "evaluator", "objectives", "fingerprint", "__call__")
+    _checked(evaluator, config.evaluator, "evaluator")
     plan = _plan(config, evaluator)
     searcher = make_searcher(space, evaluator.objectives, fidelity_range(evaluator, plan))
+    _checked(searcher, config.searcher, "searcher")
     check_parts(space, searcher, evaluator, plan)
     return Components(space, searcher, evaluator, executor, for_data_of(evaluator, hasher), plan, cache)
 
@@ -97,7 +106,7 @@ def build_space(section: Mapping[str, Any]) -> SearchSpace:
     """The space of a section; raises NasError in one line."""
     from search_spaces import SPACES
 
-    return _checked(build(SPACES, section), section, "space", "start", "parse", "fingerprint")
+    return _checked(build(SPACES, section), section, "space")
 
 
 def cache_policy(config: Config) -> CachePolicy:
@@ -110,7 +119,7 @@ def build_hasher(section: Mapping[str, Any]) -> Hasher | None:
     from hashing import HASHERS
 
     hasher = build(HASHERS, section)
-    return None if hasher is None else _checked(hasher, section, "hashing", "name", "in_worker", "hash")
+    return None if hasher is None else _checked(hasher, section, "hasher", "hashing")
 
 
 def build_evaluator(section: Mapping[str, Any]) -> Evaluator:
@@ -118,15 +127,12 @@ def build_evaluator(section: Mapping[str, Any]) -> Evaluator:
     from nas.training import EVALUATORS
 
     evaluator = build(EVALUATORS, section)
-    return _checked(evaluator, section, "evaluator", "objectives", "fingerprint", "__call__")
+    return _checked(evaluator, section, "evaluator")
 
 
-def _checked(part: Any, section: Mapping[str, Any], kind: str, *needed: str) -> Any:
+def _checked(part: Any, section: Mapping[str, Any], kind: str, group: str | None = None) -> Any:
     """The component itself; raises ConfigError if what a name of one's own gave is none of this kind."""
-    if not all(name in dir(part) for name in needed):
-        listed = ", ".join(needed)
-        got = type(part).__name__
-        raise ConfigError(f'{kind} "{section["name"]}": something with {listed} is expected, a {got} came')
+    check_part(kind, part, f'{group or kind} "{section["name"]}"')
     return part
 
 
@@ -152,12 +158,29 @@ def _plan(config: Config, evaluator: Evaluator) -> Plan:
 
 
 def carry_out(config: Config, job: int | None = None) -> int:
-    """Runs or previews what the configuration says; the exit status: 0, or 130 after a signal.
+    """Runs or previews what the configuration says.
 
     Args:
         config: of the run.
         job: number in a multirun.
+
+    Returns:
+        The exit status: 0 if everything is done, 1 if studies of a comparison failed, 130 if it was
+        interrupted.
+
+    Raises:
+        NasError: in one line why it cannot be carried out; what code of the user's own raised, `SystemExit`
+            too, is one of these.
     """
+    try:
+        return _carry_out(config, job)
+    except BaseException as error:
+        if not isinstance(error, SystemExit) and place_of(error) is None:
+            raise  # of the platform itself, with its whole traceback
+        raise blame(error, "run", "code of your own to work", kind=EvaluationError) from error
+
+
+def _carry_out(config: Config, job: int | None) -> int:
     if config.compare.searchers:
         from nas.campaign import carry_out_campaign
 
@@ -201,7 +224,11 @@ def _run(config: Config, components: Components, folder: Path) -> int:
             if has_trials(folder):
                 _report(folder)
             raise
+        except KeyboardInterrupt:  # the second signal, or one that a candidate raised itself
+            print(f"interrupted; the same command with resume={folder} continues", file=sys.stderr)
+            raise
     _report(folder)
+    stopped |= not study.finished
     if stopped:
         print(f"stopped early; the same command with resume={folder} continues")
     return 130 if stopped else 0

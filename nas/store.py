@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.caching.lookups import Lookup, lookups_of
-from nas.errors import StoreError
+from nas.errors import EvaluationError, StoreError
 from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status, failure
 from nas.eventlog import FILE_NAME, EventLog, encode, read_events
 from nas.numbering import FIRST_TRIAL, stage_of, trial_label
@@ -177,14 +177,18 @@ def evaluation_to_json(evaluation: Evaluation, objectives: Sequence[Objective]) 
     try:
         data = json.loads(encode(evaluation.to_json()))
         logged = evaluation_from_json(data)
-    except (StoreError, TypeError, ValueError) as error:
-        return failure(Status.ERROR, f"the evaluator returned what cannot be logged: {error}").to_json()
+    except Exception as error:  # whatever the evaluator's own objects raise
+        return _refused(f"the evaluator returned what cannot be logged: {error}", 0.0)
     missing = [objective.name for objective in objectives if objective.name not in logged.values]
     if logged.ok and missing:
         got = ", ".join(logged.values) or "none"
         reason = f"the evaluator returned no value of {', '.join(missing)}; got {got}"
-        return failure(Status.ERROR, reason, logged.cost_seconds).to_json()
+        return _refused(reason, logged.cost_seconds)
     return data
+
+
+def _refused(reason: str, seconds: float) -> dict[str, Any]:
+    return failure(Status.ERROR, f"{EvaluationError.__name__}: {reason}", seconds).to_json()
 
 
 def evaluation_from_json(data: Mapping[str, Any]) -> Evaluation:

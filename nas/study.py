@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from nas.agenda import Agenda
-from nas.cache import FunctionalCache, Hasher
+from nas.cache import FunctionalCache, Hashed, Hasher
 from nas.cache_policy import CachePolicy
 from nas.checkpoints import Checkpoints
 from nas.custody import Custody
 from nas.entry import Entry, State
-from nas.errors import EvaluationError, ProtocolError, StoreError
-from nas.evaluation import Evaluator, Stage
+from nas.errors import ConfigError, EvaluationError, ProtocolError, StoreError, describe_error
+from nas.evaluation import Evaluation, Evaluator, Stage
 from nas.eventlog import FILE_NAME, plain, read_events, taken
 from nas.executor import Completed, Executor, VirtualClock
-from nas.fitting import check_parts, for_data_of
+from nas.faults import interrupts, own_code, shown
+from nas.fitting import check_part, check_parts, for_data_of
 from nas.hash_jobs import HashingEvaluator
 from nas.journal import Journal
 from nas.ledger import Ledger
@@ -36,6 +39,16 @@ if TYPE_CHECKING:
 
 _FAULTS = 3  # evaluations from the first one on that the set-up lets fail until the run is given up
 _STATE_BYTES = 500_000_000  # of the states that a study keeps without being told how many
+_KINDS: tuple[tuple[str, tuple[type, ...], str], ...] = (
+    ("directory", (str, os.PathLike), "the path of a folder"),
+    ("plan", (Plan,), "nas.Plan(seed, nas.Budget(trials=100))"),
+    ("cache", (CachePolicy,), "CachePolicy(), or leave it out"),
+    ("checkpoints", (Checkpoints, NoneType), "Checkpoints(FOLDER), or None for none"),
+    ("config", (Mapping,), "a dict of JSON values"),
+    ("searcher_name", (str,), "the name that the searcher is registered under"),
+    ("searcher_options", (Mapping,), "a dict of JSON values"),
+    ("hasher_options", (Mapping,), "a dict of JSON values"),
+)
 _WAKE_SECONDS = 1.0  # the longest that a call of `stop` goes unnoticed while nothing ends
 
 
@@ -79,8 +92,15 @@ class Study:
     hasher_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check_parts()
         self.directory = Path(self.directory)
-        self._fingerprint = self.evaluator.fingerprint()
+        with own_code("evaluator", "its fingerprint", kind=ConfigError):
+            self._fingerprint = self.evaluator.fingerprint()
+        if not isinstance(self._fingerprint, str):
+            raise ConfigError(
+                f"evaluator: expected fingerprint() to return a text, got {shown(self._fingerprint)}; "
+                "return a digest of everything that a result depends on"
+            )
         self.hasher = for_data_of(self.evaluator, self.hasher)
         if self.checkpoints is None and declared(self.searcher).needs_states:
             self.checkpoints = Checkpoints(self.directory / "checkpoints", keep=0, max_bytes=_STATE_BYTES)
@@ -98,12 +118,41 @@ class Study:
             self._journal,
             self.hasher,
             self._fingerprint,
+            self._check_hashing,
         )
+        self._hash_faults = 0
         self._stopping = False
+        self._began = False
+        self._last: Evaluation | None = None  # that ended in this session
+
+    def _check_parts(self) -> None:
+        """Refuses parts of other types, in a line each, before anything is read or written."""
+        for kind in ("space", "searcher", "evaluator", "executor"):
+            check_part(kind, getattr(self, kind))
+        if self.hasher is not None:
+            check_part("hasher", self.hasher)
+        if isinstance(self.observers, str) or not isinstance(self.observers, Sequence):
+            raise ConfigError(
+                f"Study.observers: expected a list of observers, got {shown(self.observers)}; give [OBSERVER]"
+            )
+        for number, observer in enumerate(self.observers):
+            check_part("observer", observer, f"Study.observers[{number}]")
+        for name, kinds, remedy in _KINDS:
+            value = getattr(self, name)
+            if isinstance(value, type) or not isinstance(value, kinds):
+                raise ConfigError(
+                    f"Study.{name}: expected {' or '.join(each.__name__ for each in kinds)}, got "
+                    f"{shown(value)}; give {remedy}"
+                )
 
     def stop(self) -> None:
         """Ends `run` soon: what is in flight is given up and submitted again when the study is continued."""
         self._stopping = True
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything planned is done."""
+        return self._is_complete()
 
     def run(self) -> None:
         """Runs or continues the study until everything planned is done or `stop` is called.
@@ -111,13 +160,19 @@ class Study:
         Raises:
             ConfigError: space, searcher, evaluator and plan do not fit one another; nothing is written then.
             StoreError: the log belongs to another study, is damaged or cannot be written.
-            ProtocolError: the searcher gives nothing and waits for nothing.
+            ProtocolError: it ran before; or the searcher raises, or gives nothing and waits for nothing.
             EvaluationError: the evaluator could carry out none of the first evaluations, or, once
-                everything is done, none completed.
+                everything is done, none completed; its notes have the last lines of a traceback.
+            KeyboardInterrupt: from the user, or from an evaluation in this process.
         """
+        if self._began:
+            raise ProtocolError(
+                f"{self.directory}: expected a study that has not run, got a second run(); make another "
+                "Study with a fresh searcher and the same directory, which continues this one"
+            )
+        self._began = True
         with contextlib.ExitStack() as stack:
-            for observer in self.observers:
-                stack.callback(observer.close)
+            stack.callback(self._journal.close_observers)
             stack.callback(self._journal.close)
             if self.checkpoints is not None:
                 stack.callback(self.checkpoints.tidy)
@@ -192,7 +247,7 @@ class Study:
             started=self._journal.moment(completed.started),
             finished=finished,
         )
-        evaluation = evaluation_from_json(data)
+        self._last = evaluation = evaluation_from_json(data)
         self._ledger.evaluate(entry, evaluation, finished)
         self._custody.keep(entry, evaluation)
         self._journal.show(event)
@@ -202,21 +257,40 @@ class Study:
     def _check_setup(self) -> None:
         """Gives a run up whose evaluator raises whatever the candidate, before its budget is gone."""
         ledger = self._ledger
-        if not ledger.completed and ledger.failed == ledger.faults >= _FAULTS:
-            raise EvaluationError(
-                f"{self.directory}: expected trials that can be evaluated; each of the first {ledger.faults} "
-                f"ended with {ledger.last_failure}; change what the evaluator asks for and run again"
-            )
+        if not ledger.is_hopeless(_FAULTS):
+            return
+        error = EvaluationError(
+            f"{self.directory}: expected trials that can be evaluated; each of the first {ledger.faults} "
+            f"ended with {ledger.last_failure}; mend what causes it and start a new run"
+        )
+        _note_traceback(error, self._last)
+        raise error
+
+    def _check_hashing(self, hashed: Hashed) -> None:
+        """Gives a run up whose hasher raises whatever the candidate: its cache would never answer."""
+        if hashed.fault is None:
+            self._hash_faults = -1  # once it hashed, what it raises is a candidate's
+        elif self._hash_faults >= 0:
+            self._hash_faults += 1
+        if self._hash_faults < _FAULTS:
+            return
+        error = EvaluationError(
+            f"hasher {type(self.hasher).__name__}: expected a Hashed, got {hashed.reason} for each of the "
+            f"first {_FAULTS} architectures; mend it and start a new run, without a cache if need be"
+        )
+        error.add_note(hashed.fault or "")
+        raise error
 
     def _check_worth(self) -> None:
         """Says so if a study that is done has no result at all."""
         ledger = self._ledger
         if ledger.failed and not ledger.completed and self._is_complete():
-            raise EvaluationError(
+            error = EvaluationError(
                 f"{self.directory}: nothing completed; all {ledger.failed} evaluations failed, the last "
                 f"with {ledger.last_failure}; python -m nas.report {self.directory} lists how they ended"
             )
-
+            _note_traceback(error, self._last)
+            raise error
         if ledger.work_failure and not ledger.asked[Stage.SEARCH] and self._is_complete():
             raise EvaluationError(
                 f"{self.directory}: the search came to no candidate, as its work on the supernet failed: "
@@ -299,8 +373,8 @@ class Study:
                 yield
                 reason = "finished" if self._is_complete() else "interrupted"
             except BaseException as error:
-                reason = "interrupted" if isinstance(error, KeyboardInterrupt) else "error"
-                message = " ".join(f"{type(error).__name__}: {error}".split())
+                reason = "interrupted" if interrupts(error) else "error"
+                message = describe_error(error)
                 raise
             finally:
                 # after an error the first one is the one to report
@@ -309,3 +383,10 @@ class Study:
                     journal.show(
                         journal.write("closed", reason=reason, message=message, uninformed=uninformed)
                     )
+
+
+def _note_traceback(error: EvaluationError, evaluation: Evaluation | None) -> None:
+    """Adds the traceback of an evaluation that raised, if this is one."""
+    text = None if evaluation is None else evaluation.info.get("traceback")
+    if isinstance(text, str):
+        error.add_note(text)

@@ -29,7 +29,7 @@ class TimedSearcher:
     """
 
     def __init__(self, searcher: Searcher, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._searcher = searcher
+        self.inner = searcher
         self._clock = clock
         self.ask_seconds: list[float] = []
         self.tell_seconds = 0.0
@@ -37,14 +37,14 @@ class TimedSearcher:
     def ask(self, count: int = 1) -> Sequence[Suggestion]:
         started = self._clock()
         try:
-            return self._searcher.ask(count)
+            return self.inner.ask(count)
         finally:
             self.ask_seconds.append(self._clock() - started)
 
     def tell(self, trial: Trial) -> None:
         started = self._clock()
         try:
-            self._searcher.tell(trial)
+            self.inner.tell(trial)
         finally:
             self.tell_seconds += self._clock() - started
 

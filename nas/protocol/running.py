@@ -108,6 +108,7 @@ def _run_variant(config: Config, variant: Variant, folder: Path, halt: _Halt) ->
         if has_trials(folder):
             _report(folder)
         raise
+    halt.called |= not study.finished
 
 
 def _report(folder: Path) -> None:

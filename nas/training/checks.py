@@ -11,8 +11,9 @@ from numbers import Integral, Real
 from typing import Any
 
 from nas.callables import load
-from nas.errors import ConfigError, NasError
+from nas.errors import ConfigError, NasError, ProtocolError
 from nas.evaluation import Objective
+from nas.faults import check_call
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
@@ -117,6 +118,18 @@ def load_function(where: str, reference: str | Callable[..., Any]) -> Callable[.
     if not callable(loaded):
         raise ConfigError(f'{where}: "{reference}" is a {type(loaded).__name__} and cannot be called')
     return loaded
+
+
+def check_takes(where: str, function: Callable[..., Any], shown: str, *given: Any, **named: Any) -> None:
+    """Refuses a function that cannot be called in this way; see `nas.faults.check_call`.
+
+    Raises:
+        ConfigError: it takes other arguments, or returns no result but a coroutine or a generator.
+    """
+    try:
+        check_call(where, function, shown, *given, **named)
+    except ProtocolError as error:
+        raise ConfigError(str(error)) from None
 
 
 def function_name(function: Callable[..., Any]) -> str:

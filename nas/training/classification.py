@@ -15,7 +15,14 @@ from nas.evaluation import Evaluation, Task
 from nas.training.augment import check_augmentation
 from nas.training.autoaugment import check_channels
 from nas.training.auxiliary import find_place
-from nas.training.checks import check_names, field_names, function_name, given, load_function
+from nas.training.checks import (
+    check_names,
+    check_takes,
+    field_names,
+    function_name,
+    given,
+    load_function,
+)
 from nas.training.data import Dataset, load
 from nas.training.failures import failure_of, requested_epochs
 from nas.training.image_evaluator import (
@@ -57,6 +64,8 @@ class ClassificationEvaluator(ImageEvaluator):
         compiler: str | Callable[..., nn.Module] = STANDARD,
     ) -> None:
         super().__init__(_NAME, dataset, settings, device=device, compiler=compiler)
+        shown = "f(architecture, input_shape, num_classes, seed=0)"
+        check_takes(f"{_NAME}: compiler", self._compiler(), shown, None, (3, 32, 32), 10, seed=0)
 
     def check(self, task: Task) -> None:
         """Raises NasError if the task does not fit data or settings; trains nothing, allocates no weights."""

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from nas.errors import CompileError, EvaluationError, SpaceError
 from nas.evaluation import Evaluation, Fidelity, Status, failure
-from nas.executor import is_out_of_memory
+from nas.executor import failed
 
 
 def failure_of(error: Exception, cost_seconds: float) -> Evaluation:
     """How an evaluation ended whose candidate raised `error`."""
-    text = str(error) or "no message"
     if isinstance(error, CompileError | SpaceError | EvaluationError):
-        return failure(Status.INVALID, text, cost_seconds)
-    if is_out_of_memory(error):
-        return failure(Status.OUT_OF_MEMORY, f"{type(error).__name__}: {text}"[:500], cost_seconds)
-    return failure(Status.ERROR, f"{type(error).__name__}: {text}"[:500], cost_seconds)
+        return failure(Status.INVALID, str(error) or "no message", cost_seconds)
+    return failed(error, cost_seconds)
 
 
 def requested_epochs(fidelity: Fidelity | None, full: int) -> int:

@@ -11,9 +11,11 @@ from typing import Any
 
 from nas.callables import describe
 from nas.errors import ConfigError, EvaluationError, one_line
-from nas.evaluation import Evaluation, Status, Task, failure
+from nas.evaluation import Evaluation, Status, Task, failure, number
+from nas.faults import shown
 from nas.training.checks import (
     check_names,
+    check_takes,
     function_name,
     given,
     load_function,
@@ -67,6 +69,8 @@ class FunctionEvaluator:
         self.objectives = objectives_from(f"{_NAME}: objectives", objectives)
         self.reported = reported_from(f"{_NAME}: reported", reported, self.objectives)
         self._takes_seed = _has_seed(called)
+        seed = {"seed": 0} if self._takes_seed else {}
+        check_takes(f"{_NAME}: {function_name(called)}", called, "f(architecture)", None, **seed)
         described = f"{describe(called)}\n{(self.objectives, self.reported)!r}"
         self._fingerprint = hashlib.sha256(described.encode()).hexdigest()
 
@@ -91,7 +95,7 @@ class FunctionEvaluator:
         try:
             seed = {"seed": task.seed} if self._takes_seed else {}
             returned = function(task.architecture, **seed)
-        except Exception as error:  # the user's code runs here: whatever it raises is data
+        except Exception as error:  # the user's code runs here: whatever it raises is data; see `carry_out`
             return failure_of(error, time.perf_counter() - started)
         seconds = time.perf_counter() - started
         values = self._values(returned)
@@ -103,16 +107,14 @@ class FunctionEvaluator:
     def _values(self, returned: Any) -> dict[str, float]:
         named = returned if isinstance(returned, Mapping) else {self.objectives[0].name: returned}
         wanted = {objective.name for objective in (*self.objectives, self.reported)}
-        try:
-            values = {str(name): float(value) for name, value in named.items()}
-        except (TypeError, ValueError):
-            values = {}
-        if not wanted <= values.keys():
+        values = {str(name): number(value) for name, value in named.items()}
+        numbers = {name: value for name, value in values.items() if value is not None}
+        if not wanted <= numbers.keys() or len(numbers) < len(values):
             raise EvaluationError(
                 f"{function_name(load_function(_NAME, self.function))}: expected a number or a mapping "
-                f"of numbers with {', '.join(sorted(wanted))}, got {returned!r:.100}"
+                f"of numbers with {', '.join(sorted(wanted))}, got {shown(returned)}; return that"
             )
-        return values
+        return numbers
 
 
 def create(**options: Any) -> FunctionEvaluator:

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Task
-from nas.training.checks import check_names, field_names, given
+from nas.training.checks import check_names, check_takes, field_names, given
 from nas.training.data import Dataset, load
 from nas.training.failures import requested_epochs
 from nas.training.image_evaluator import DATA_NAMES, ImageEvaluator, data_options, settings_from
@@ -66,6 +66,7 @@ class OptimizerEvaluator(ImageEvaluator):
         self.width = width
         identity = ("optimizer_task", network, str(width))
         super().__init__(_NAME, dataset, settings, device=device, compiler=compiler, identity=identity)
+        check_takes(f"{_NAME}: compiler", self._compiler(), "f(architecture)", None)
 
     def check(self, task: Task) -> None:
         """Raises NasError if the task is none for this evaluator; trains nothing."""

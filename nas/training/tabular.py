@@ -21,6 +21,7 @@ from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task, failure
 from nas.training.checks import (
     check_names,
+    check_takes,
     function_name,
     given,
     load_function,
@@ -90,6 +91,7 @@ class TableEvaluator:
             for level, columns in table.levels.items():
                 check_names(f"{_NAME}: columns of {level:g}", [objective.name], columns, ConfigError)
         self._key = load_function(f"{_NAME}: key", key)
+        check_takes(f"{_NAME}: key", self._key, "f(architecture)", None)
         content = _read(Path(table.path).expanduser())
         names = {column for columns in table.levels.values() for column in columns.values()}
         wanted = [*sorted(names), *([table.cost_column] if table.cost_column else [])]

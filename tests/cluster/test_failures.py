@@ -25,10 +25,10 @@ def test_host_memory_is_the_trials_own_fault():
     assert (fault.status, fault.retry) == (Status.OUT_OF_MEMORY, False)
 
 
-def test_exceptions_of_the_call_are_not_tried_again():
+def test_what_a_workers_own_code_raises_is_tried_elsewhere():
     error = exceptions.RayTaskError("run", "Traceback ...", ValueError("wrong"), "worker", 1, "127.0.0.1")
     fault = explain(error)
-    assert (fault.status, fault.reason, fault.retry) == (Status.ERROR, "ValueError: wrong", False)
+    assert (fault.status, fault.reason, fault.retry) == (Status.WORKER_DIED, "ValueError: wrong", True)
 
 
 def test_the_telling_part_of_a_long_report_is_one_short_line():

@@ -86,7 +86,7 @@ def test_tasks_come_back_as_submitted_in_order_of_ending(executor):
             "RuntimeError: CUDA out of memory",
         ),
         (("unknown",), Status.ERROR, "AttributeError: 'Scripted' object has no attribute 'do_unknown'"),
-        (("nothing",), Status.ERROR, "the evaluator returned NoneType, not an Evaluation"),
+        (("nothing",), Status.ERROR, "EvaluationError: the evaluator returned NoneType, not an Evaluation"),
         (("fail", "diverged", "loss is nan"), Status.DIVERGED, "loss is nan"),
     ],
 )

@@ -54,7 +54,7 @@ class TestSearcherSide:
 
         space = tiny_space()
         study = make_study(tmp_path, space=space, searcher=Greedy(space, ["relu()", "gelu()"]))
-        with pytest.raises(ProtocolError, match="expected at most 1 suggestion; got 2"):
+        with pytest.raises(ProtocolError, match="expected at most 1 suggestion, got 2"):
             study.run()
 
     def test_failed_trials_are_told_and_the_search_goes_on(self, tmp_path):
@@ -71,9 +71,11 @@ class TestSearcherSide:
                 raise ZeroDivisionError("a fault of the method")
 
         space = tiny_space()
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(
+            ProtocolError, match=r"ZeroDivisionError: a fault of the method at .*test_agenda.py"
+        ):
             make_study(tmp_path, space=space, searcher=Broken(space, ["relu()"])).run()
-        assert events_of(tmp_path)[-1]["message"] == "ZeroDivisionError: a fault of the method"
+        assert "ZeroDivisionError: a fault of the method" in events_of(tmp_path)[-1]["message"]
 
     def test_what_a_searcher_is_told_has_plain_numbers(self, tmp_path):
         class Numpy(FakeEvaluator):

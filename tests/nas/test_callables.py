@@ -123,7 +123,8 @@ def test_load_gives_what_a_target_names_to_everyone():
         ("operator", AttributeError),
         ("operator:none", AttributeError),
         ("none_such:a", ImportError),
-        (":a", ValueError),
+        (":a", ImportError),
+        (".a:b", ImportError),
     ],
 )
 def test_load_raises_what_importing_raises(target, error):

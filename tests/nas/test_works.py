@@ -123,7 +123,7 @@ def test_the_cost_of_works_counts_in_the_report_of_the_method(tmp_path):
     assert "works =" not in text  # no fidelity of a candidate
 
 
-class _Killed(BaseException):
+class _Killed(KeyboardInterrupt):
     """As a kill: nothing more is written."""
 
 
