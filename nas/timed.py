@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import StoreError
+from nas.searcher import BaseSearcher, declared
 
 if TYPE_CHECKING:
+    from nas.evaluation import Fidelity
     from nas.searcher import Searcher, Suggestion, Trial
+    from nas.training.data import Dataset
 
 OVERHEAD = "overhead.json"
 
 
-class TimedSearcher:
+class TimedSearcher(BaseSearcher):
     """A searcher that takes the seconds of each ask and of all tells.
 
     A study that is continued asks its searcher once more for all that it had asked, so that the times
@@ -47,6 +50,28 @@ class TimedSearcher:
             self.inner.tell(trial)
         finally:
             self.tell_seconds += self._clock() - started
+
+    @property
+    def fidelities(self) -> tuple[Fidelity, ...]:
+        return declared(self.inner).fidelities
+
+    @property
+    def needs_states(self) -> bool:
+        return declared(self.inner).needs_states
+
+    @property
+    def trains_supernet(self) -> bool:
+        return declared(self.inner).trains_supernet
+
+    @property
+    def uninformed(self) -> float | None:
+        return declared(self.inner).uninformed
+
+    def check_values(self, names: Collection[str]) -> None:
+        declared(self.inner).check_values(names)
+
+    def check_images(self, images: Dataset | None) -> None:
+        declared(self.inner).check_images(images)
 
     def to_json(self) -> dict[str, Any]:
         """Number of asks, those included that gave nothing; seconds of each; seconds of all tells."""
