@@ -24,6 +24,18 @@ from nas.training.settings import TrainSettings
 from nas.training.train import Training
 
 _FORMAT = 1
+_SAVED = {  # what a state holds, with its types
+    "identity": str,
+    "settings": dict,
+    "seed": int,
+    "epoch": int,
+    "plateau": dict,
+    "curve": list,
+    "network": dict,
+    "optimizer": dict,
+    "best": dict | None,
+    "auxiliary": dict | None,
+}
 
 
 def checkpoint_files(path: str | Path) -> tuple[Path, Path]:
@@ -86,7 +98,10 @@ def load_state(path: str) -> dict[str, Any]:
     except Exception as error:  # no code of the file runs: whatever is raised says that it is damaged
         reason = " ".join(str(error).split())[:200]
         raise EvaluationError(f"checkpoint {file}: cannot read it: {reason}; train from the start") from error
-    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+    complete = isinstance(state, dict) and all(
+        name in state and isinstance(state[name], kind) for name, kind in _SAVED.items()
+    )
+    if not complete or state.get("format") != _FORMAT:
         raise EvaluationError(
             f"checkpoint {file}: expected a state of format {_FORMAT}; train from the start"
         )
