@@ -122,7 +122,8 @@ def _array(where: str, stream: IO[bytes], length: int) -> np.ndarray:
     rest = length - stream.tell()
     if size != rest or min(shape, default=0) < 0:
         raise ValueError(f"{where}: its header claims {size} bytes of shape {shape}, {rest} follow")
-    check_memory(where, size, "use a smaller part of the data, or a machine with more memory")
+    # once as it is read and once in the shape and type of the platform
+    check_memory(where, 2 * size, "use a smaller part of the data, or a machine with more memory")
     content = stream.read(size)
     if len(content) != size:
         raise EOFError(f"{where}: {size} bytes are expected, {len(content)} follow")

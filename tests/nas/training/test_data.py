@@ -148,6 +148,7 @@ def test_a_limit_above_the_number_of_training_images_is_an_error() -> None:
         ("split_seed", 2**32, f"a number from 0 to {2**32 - 1}, got {2**32}"),
         ("root", 3, "a text, got 3"),
         ("image_size", 10**9, "a number from 0 to 16384, got 1000000000"),
+        ("pixel_max", float("inf"), "a number from -1e+30 to 1e+30, got inf"),
     ],
 )
 def test_bad_option_is_named_with_what_is_expected(name: str, value: object, expected: str) -> None:
