@@ -124,6 +124,16 @@ class Dataset:
         """Whether an image that is shifted a little and mirrored is known to keep its class."""
         return self.name in _AUGMENTABLE
 
+    def summary(self) -> str:
+        """One line: how many images of which form are for what, and the classes."""
+        counts = [len(part) for part in (self.train, self.validation, self.test)]
+        names = ", ".join(self.class_names[:10]) + (", ..." if self.classes > 10 else "")
+        return (
+            f"data {self.name}: {counts[0]} images to train, {counts[1]} to validate, {counts[2]} to test, "
+            "of "
+            f"{'x'.join(map(str, self.input_shape))}; {self.classes} classes: {names}"
+        )
+
     def digest(self) -> str:
         """Identity of pixels, labels and splits (hex)."""
         digest = hashlib.sha256(repr((self.classes, self.images.shape)).encode())

@@ -28,6 +28,11 @@ def test_digits_are_the_bundled_ones() -> None:
     assert (digits.images.min(), digits.images.max(), digits.classes) == (0, 16, 10)
     assert digits.images[0, 0, 0].tolist() == [0, 0, 5, 13, 9, 1, 0, 0]
     assert digits.labels[:10].tolist() == list(range(10))
+    assert digits.summary() == (
+        "data digits: 1293 images to train, 144 to validate, 360 to test, of 1x8x8; 10 classes: 0, 1, 2, 3, "
+        "4, 5, "
+        "6, 7, 8, 9"
+    )
     assert digits.class_names == ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 
 
