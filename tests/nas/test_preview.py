@@ -139,8 +139,6 @@ def test_it_shows_how_many_images_are_for_what():
     evaluator = Costly()
     evaluator.dataset = load(DataOptions())
     text = shown(parts(evaluator))
-    assert (
-        "\ndata digits: 1293 images to train, 144 to validate, 360 to test, of 1x8x8; 10 classes: 0, " in text
-    )
+    assert "\ndata digits: 1293 images to train, 144 to validate, 360 to test, of 1x8x8; 10 classes: " in text
     evaluator.dataset = object()  # of a user's own evaluator
     assert "\ndata " not in shown(parts(evaluator))
