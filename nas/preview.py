@@ -45,6 +45,7 @@ def preview(config: Config, components: Components) -> str:
         "",
         f"space {space.name}: {'unbounded' if size is None else f'{size:,} derivations'}",
         *(f"  sample: {architecture.text}" for architecture in samples),
+        *_data(components),
         "",
         *_hashing(components, samples),
         *_estimate(components, samples),
@@ -53,6 +54,14 @@ def preview(config: Config, components: Components) -> str:
         ),
     ]
     return "\n".join(lines)
+
+
+def _data(components: Components) -> list[str]:
+    """The images of an evaluator that has some, as the platform reads them."""
+    from nas.training.data import Dataset
+
+    dataset = getattr(components.evaluator, "dataset", None)
+    return [dataset.summary()] if isinstance(dataset, Dataset) else []
 
 
 def preview_comparison(config: Config, campaign: Campaign) -> str:

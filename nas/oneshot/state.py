@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
-from nas.errors import EvaluationError
+from nas.errors import EvaluationError, describe_error
 from nas.oneshot.search import OneShot
 from nas.oneshot.settings import OneShotSettings
 from nas.training.checkpoint import _write
 
 _FORMAT = 1
+_NEEDED = {"space", "identity", "alphas"}  # before it is taken over
 
 
 def save(path: str | Path, state: OneShot, settings: OneShotSettings) -> None:
@@ -52,6 +53,15 @@ def load(path: str | Path, state: OneShot, settings: OneShotSettings) -> None:
     """
     content = _read(Path(path))
     _check(path, content, state, settings)
+    try:
+        _take(state, content)
+    except Exception as error:  # torch raises several kinds for weights of another form
+        raise EvaluationError(
+            f"checkpoint {path}: cannot continue from it: {describe_error(error)}; start anew"
+        ) from error
+
+
+def _take(state: OneShot, content: dict[str, Any]) -> None:
     state.supernet.load_state_dict(content["supernet"])
     state.alphas.load_state_dict(content["alphas"])
     state.optimizer.load_state_dict(content["optimizer"])
@@ -69,7 +79,7 @@ def _read(path: Path) -> dict[str, Any]:
     except Exception as error:  # no code of the file runs: whatever is raised says that it is damaged
         reason = " ".join(str(error).split())[:200]
         raise EvaluationError(f"checkpoint {path}: cannot read it: {reason}; start anew") from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT or "alphas" not in content:
+    if not isinstance(content, dict) or content.get("format") != _FORMAT or not set(content) >= _NEEDED:
         raise EvaluationError(
             f"checkpoint {path}: expected the state of a search, format {_FORMAT}; start anew"
         )
@@ -77,14 +87,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _check(path: str | Path, content: dict[str, Any], state: OneShot, settings: OneShotSettings) -> None:
-    name, fingerprint = content["space"]
+    try:
+        (name, fingerprint), saved = content["space"], dict(content["identity"])
+    except (TypeError, ValueError):
+        raise EvaluationError(f"checkpoint {path}: expected the state of a search; start anew") from None
     own = state.space.fingerprint()
     if fingerprint != own:
         raise EvaluationError(
             f"checkpoint {path}: expected a search of {state.space.name} ({own}), got one of {name} "
             f"({fingerprint}); start anew"
         )
-    current, saved = _identity(state, settings), content["identity"]
+    current = _identity(state, settings)
     for setting in {**current, **saved}:
         if current.get(setting) != saved.get(setting):
             raise EvaluationError(

@@ -21,8 +21,15 @@ _GROUP = "/sys/fs/cgroup"
 _ZIP, _NPY = b"PK", b"\x93NUMPY"
 
 
-def existing(path: str | Path, kind: str, remedy: str, *, folder: bool = False) -> Path:
+def existing(path: str | Path, kind: str, remedy: str, *, folder: bool = False, what: str = "data") -> Path:
     """The path with `~` replaced, if there is a file (or a folder); pipes and devices are none.
+
+    Args:
+        path: as it was given.
+        kind: what is expected there, e.g. "an .npz file".
+        remedy: ends the message.
+        folder: whether a folder is expected.
+        what: begins the message.
 
     Raises:
         EvaluationError: nothing there, something else, or a path that the system refuses.
@@ -34,7 +41,7 @@ def existing(path: str | Path, kind: str, remedy: str, *, folder: bool = False) 
         got = "found none" if not found.exists() else "found something else"
     except (OSError, RuntimeError, ValueError) as error:  # too long, no permission, "~" of no such user
         got = f"cannot read it: {one_line(error)}"
-    raise EvaluationError(f"data {path}: expected {kind}, {got}; {remedy}")
+    raise EvaluationError(f"{what} {path}: expected {kind}, {got}; {remedy}")
 
 
 def read_npz(path: Path, choose: Callable[[Sequence[str]], Sequence[str]]) -> dict[str, np.ndarray]:
@@ -115,7 +122,8 @@ def _array(where: str, stream: IO[bytes], length: int) -> np.ndarray:
     rest = length - stream.tell()
     if size != rest or min(shape, default=0) < 0:
         raise ValueError(f"{where}: its header claims {size} bytes of shape {shape}, {rest} follow")
-    check_memory(where, size, "use a smaller part of the data, or a machine with more memory")
+    # once as it is read and once in the shape and type of the platform
+    check_memory(where, 2 * size, "use a smaller part of the data, or a machine with more memory")
     content = stream.read(size)
     if len(content) != size:
         raise EOFError(f"{where}: {size} bytes are expected, {len(content)} follow")

@@ -26,6 +26,19 @@ from nas.training.train import Training
 
 _FORMAT = 1
 _NO_FACTS: Mapping[str, str] = MappingProxyType({})
+_SAVED = {  # what a state holds, with its types
+    "identity": str,
+    "facts": dict,
+    "settings": dict,
+    "seed": int,
+    "epoch": int,
+    "plateau": dict,
+    "curve": list,
+    "network": dict,
+    "optimizer": dict,
+    "best": dict | None,
+    "auxiliary": dict | None,
+}
 
 
 def checkpoint_files(path: str | Path) -> tuple[Path, Path]:
@@ -96,7 +109,10 @@ def load_state(path: str) -> dict[str, Any]:
     except Exception as error:  # no code of the file runs: whatever is raised says that it is damaged
         reason = " ".join(str(error).split())[:200]
         raise EvaluationError(f"checkpoint {file}: cannot read it: {reason}; train from the start") from error
-    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+    complete = isinstance(state, dict) and all(
+        name in state and isinstance(state[name], kind) for name, kind in _SAVED.items()
+    )
+    if not complete or state.get("format") != _FORMAT:
         raise EvaluationError(
             f"checkpoint {file}: expected a state of format {_FORMAT}; train from the start"
         )

@@ -17,6 +17,7 @@ from nas.training.checks import Rule, check_fields, one_of, within
 from nas.training.pixels import PixelRange, note
 
 _TEST_SPLIT_SEED = 0  # fixed, so that test images are the same whatever the seed of the validation split
+_LARGEST = 1e30  # value of a pixel that may be stated
 _CHUNK = 1024  # images whose pixels are summed at a time
 _AUGMENTABLE = ("fashion_mnist", "cifar10", "cifar100")  # not digits, and who knows of images of one's own
 
@@ -54,6 +55,8 @@ class DataOptions:
             "limit_train": within(0),
             "split_seed": within(0, 2**32 - 1),
             "image_size": within(0, 2**14),
+            "pixel_min": within(-_LARGEST, _LARGEST),
+            "pixel_max": within(-_LARGEST, _LARGEST),
         }
         check_fields("data option", self, rules, ConfigError)
         if (self.pixel_min or self.pixel_max) and not self.pixel_min < self.pixel_max:
@@ -125,6 +128,16 @@ class Dataset:
         """Whether an image that is shifted a little and mirrored is known to keep its class."""
         return self.name in _AUGMENTABLE
 
+    def summary(self) -> str:
+        """One line: how many images of which form are for what, and the classes."""
+        counts = [len(part) for part in (self.train, self.validation, self.test)]
+        names = ", ".join(self.class_names[:10]) + (", ..." if self.classes > 10 else "")
+        return (
+            f"data {self.name}: {counts[0]} images to train, {counts[1]} to validate, {counts[2]} to test, "
+            "of "
+            f"{'x'.join(map(str, self.input_shape))}; {self.classes} classes: {names}"
+        )
+
     def digest(self) -> str:
         """Identity of pixels, labels and splits (hex)."""
         digest = hashlib.sha256(repr((self.classes, self.images.shape)).encode())
@@ -192,7 +205,8 @@ def _part(
         first, rest = train_test_split(pool, test_size=second, stratify=labels[pool], random_state=seed)
     except ValueError as error:
         raise EvaluationError(
-            f'data "{name}": expected enough images of every class to split {len(pool)} of them; {error}'
+            f'data "{name}": expected enough images of every class to split {len(pool)} of them; {error} Add '
+            "images or change evaluator.validation_fraction, test_fraction or limit_train"
         ) from error
     return np.sort(first), np.sort(rest)
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from nas.errors import EvaluationError
+from nas.errors import EvaluationError, describe_error, one_line
 from nas.training.sources import Source, joined
 from nas.training.torchvision_compat import import_torchvision
 
@@ -36,7 +36,13 @@ def read(name: str, root: str) -> Source:
         EvaluationError: missing and not to be downloaded, or damaged, in one line.
     """
     kind = getattr(import_torchvision().datasets, name)
-    return read_class(kind, Path(root).expanduser(), _CLASSES[name])
+    try:
+        folder = Path(root).expanduser()
+    except RuntimeError as error:  # "~" of a user that there is not
+        raise EvaluationError(
+            f"data {root}: expected a folder, got {one_line(error)}; set evaluator.root to its path"
+        ) from error
+    return read_class(kind, folder, _CLASSES[name])
 
 
 def read_class(kind: Any, root: Path, classes: int) -> Source:
@@ -104,7 +110,9 @@ def _link_archives(kind: Any, root: Path, workplace: Path) -> list[str]:
 
 
 def _writable(root: Path) -> bool:
-    existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    existing = next(
+        folder for folder in (root.absolute(), *root.absolute().parents) if os.path.exists(folder)
+    )
     return existing.is_dir() and os.access(existing, os.W_OK)
 
 
@@ -115,7 +123,7 @@ def _unpack(kind: Any, root: Path, workplace: Path, missing: list[str]) -> None:
     try:
         kind(str(workplace), train=False, download=True)
     except (OSError, RuntimeError, EOFError) as error:  # URLError and time-outs are OSErrors
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error) or type(error).__name__
         raise EvaluationError(_missing(kind, root, missing, reason)) from error
     finally:
         socket.setdefaulttimeout(before)
@@ -124,7 +132,7 @@ def _unpack(kind: Any, root: Path, workplace: Path, missing: list[str]) -> None:
 def _missing(kind: Any, root: Path, missing: list[str], reason: str) -> str:
     if not missing:
         return f"data {root.absolute()}: cannot unpack {', '.join(archives(kind))}: {reason}"
-    damaged = [file for file in missing if (root / file).exists()]
+    damaged = [file for file in missing if os.path.exists(root / file)]
     state = f"found {', '.join(damaged)} with another MD5 sum" if damaged else "found none"
     wanted = ", ".join(f"{file} (MD5 {md5})" for file, md5 in archives(kind).items() if file in missing)
     url = getattr(kind, "url", None) or kind.mirrors[0]
@@ -138,14 +146,22 @@ def _missing(kind: Any, root: Path, missing: list[str], reason: str) -> str:
 def _arrays(kind: Any, root: Path, classes: int) -> Source:
     try:
         parts = [kind(str(root), train=train) for train in (True, False)]
-    except (OSError, RuntimeError, ValueError, AssertionError, EOFError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        arrays = [_checked(np.asarray(part.data), np.asarray(part.targets), classes) for part in parts]
+        return joined(arrays, classes, tuple(parts[0].classes))
+    except Exception as error:  # unpacked files of MNIST's format have no MD5 sum: parsers raise ten kinds
         raise EvaluationError(
-            f"data {root.absolute()}: expected the files of {kind.__name__}, cannot read them: {reason}; "
-            f"remove them and keep {', '.join(archives(kind))}"
+            f"data {root.absolute()}: expected the files of {kind.__name__}, cannot read them: "
+            f"{describe_error(error)}; remove {', '.join(_unpacked_names(kind))} and keep or add "
+            f"{', '.join(archives(kind))}"
         ) from error
-    arrays = [(_channels_first(np.asarray(part.data)), np.asarray(part.targets)) for part in parts]
-    return joined(arrays, classes, tuple(parts[0].classes))
+
+
+def _checked(images: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    if len(images) != len(labels):
+        raise ValueError(f"{len(images)} images with {len(labels)} labels")
+    if not len(labels) or labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels beyond 0..{classes - 1}, or none")
+    return _channels_first(images), labels
 
 
 def _channels_first(images: np.ndarray) -> np.ndarray:

@@ -77,7 +77,7 @@ class Scaler:
         scaled = np.empty(array.shape, np.uint8)
         for start in range(0, len(array), _CHUNK):
             part = array[start : start + _CHUNK].astype(np.float64)
-            scaled[start : start + _CHUNK] = np.rint((part - black) * (255.0 / (white - black)))
+            scaled[start : start + _CHUNK] = np.rint(255.0 * ((part - black) / (white - black)))
         return scaled
 
     def _bounds(self, kind: str) -> tuple[float, float]:

@@ -12,13 +12,13 @@ import hashlib
 import io
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from nas.errors import ConfigError, EvaluationError
+from nas.errors import ConfigError, EvaluationError, describe_error
 from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task, failure
+from nas.training.arrays import existing
 from nas.training.checks import (
     check_names,
     check_takes,
@@ -30,6 +30,8 @@ from nas.training.checks import (
 )
 
 _NAME = 'evaluator "table"'
+_MOST_BYTES = 2**29
+_BOOL = "true or false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class TableEvaluator:
                 check_names(f"{_NAME}: columns of {level:g}", [objective.name], columns, ConfigError)
         self._key = load_function(f"{_NAME}: key", key)
         check_takes(f"{_NAME}: key", self._key, "f(architecture)", None)
-        content = _read(Path(table.path).expanduser())
+        content = _read(table.path)
         names = {column for columns in table.levels.values() for column in columns.values()}
         wanted = [*sorted(names), *([table.cost_column] if table.cost_column else [])]
         self._rows = _rows(table, content, wanted)
@@ -183,8 +185,6 @@ class TableEvaluator:
         """A quantity in all rows, in their order, at the full fidelity by default."""
         columns = dict(self._layout[self._level(fidelity)])
         check_names(f"{_NAME}: columns", [quantity.name], columns, ConfigError)
-        if not self._rows:
-            raise EvaluationError(f"table {self.table.path}: expected at least one row, found none")
         return [row[columns[quantity.name]] for row in self._rows.values()]
 
     def _level(self, fidelity: Fidelity | None) -> float:
@@ -217,6 +217,13 @@ def create(**options: Any) -> TableEvaluator:
         raise ConfigError(
             f"{_NAME}: expected the options {', '.join(required)}; missing: {', '.join(missing)}"
         )
+    for name, kind, text in (
+        ("cost_column", str, "a text"),
+        ("fidelity", str, "a text"),
+        ("continues", bool, _BOOL),
+    ):
+        if not isinstance(options.get(name, kind()), kind | None):
+            raise ConfigError(f"{_NAME}: {name}: expected {text}, got {options[name]!r}")
     table = Table(
         str(options["path"]),
         str(options["key_column"]),
@@ -244,47 +251,91 @@ def levels_from(columns: Any) -> dict[float, dict[str, str]]:
     return levels
 
 
-def _read(path: Path) -> bytes:
-    """The content of the file, unpacked if its name ends in .gz."""
+def _read(path: str) -> bytes:
+    """The content of the file, unpacked if it is gzipped."""
+    file = existing(path, "a CSV file", "put it there or set evaluator.path", what="table")
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
-    except FileNotFoundError as error:
-        raise EvaluationError(
-            f"table {path}: expected a CSV file, found none; put it there or set evaluator.path"
-        ) from error
+        with file.open("rb") as stream:
+            packed = stream.read(2) == b"\x1f\x8b"
+            stream.seek(0)
+            unpacked = gzip.GzipFile(fileobj=stream) if packed else stream
+            content = unpacked.read(_MOST_BYTES + 1)  # a few kilobytes can be packed that unpack to terabytes
     except (OSError, EOFError, zlib.error) as error:
-        raise EvaluationError(f"table {path}: cannot read it: {error}; replace the file") from error
+        raise EvaluationError(
+            f"table {path}: cannot read it: {describe_error(error)}; replace the file"
+        ) from error
+    if len(content) > _MOST_BYTES:
+        raise EvaluationError(
+            f"table {path}: expected at most {_MOST_BYTES >> 20} MiB, unpacked; leave out columns or rows"
+        )
+    return content
 
 
 def _rows(table: Table, content: bytes, wanted: list[str]) -> dict[str, tuple[float, ...]]:
     """Key -> the numbers of the wanted columns."""
+    where = f"table {table.path}"
     try:
-        reader = csv.reader(io.StringIO(content.decode(), newline=""))
+        # with the mark that spreadsheets begin their files with, or without
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
     except UnicodeDecodeError as error:
-        raise EvaluationError(f"table {table.path}: expected a CSV file in UTF-8: {error}") from error
-    header = next(reader, [])
-    for column in (table.key_column, *wanted):
-        if column not in header:
-            raise EvaluationError(
-                f'table {table.path}: expected a column "{column}", found {", ".join(header) or "none"}'
-            )
-    key_index, indices = header.index(table.key_column), [header.index(column) for column in wanted]
+        raise EvaluationError(
+            f"{where}: expected a CSV file in UTF-8, plain or gzipped: {error}; save it as such"
+        ) from error
     rows: dict[str, tuple[float, ...]] = {}
-    for row in filter(None, reader):
-        try:
-            numbers = tuple([float(row[index]) for index in indices])
-            finite = all(map(math.isfinite, numbers))
-        except (ValueError, IndexError):
-            finite, numbers = False, ()
-        if not finite:
-            raise EvaluationError(
-                f"table {table.path}, line {reader.line_num}: expected numbers in {', '.join(wanted)}, "
-                f"got {', '.join(row[index] for index in indices if index < len(row))}"
-            )
-        if row[key_index] in rows:
-            raise EvaluationError(
-                f'table {table.path}, line {reader.line_num}: "{row[key_index]}" occurs a second time'
-            )
-        rows[row[key_index]] = numbers
+    try:
+        indices = _indices(where, next(reader, []), (table.key_column, *wanted))
+        for row in filter(None, reader):
+            key, numbers = _numbers(f"{where}, line {reader.line_num}", row, indices, table, wanted)
+            if key in rows:
+                raise EvaluationError(
+                    f'{where}, line {reader.line_num}: "{key}" occurs a second time; keep one row of each key'
+                )
+            rows[key] = numbers
+    except csv.Error as error:
+        raise EvaluationError(
+            f"{where}, line {reader.line_num}: cannot read it: {error}; save it as a CSV file, with "
+            "quotes around what holds commas"
+        ) from error
+    if not rows:
+        raise EvaluationError(f"{where}: expected at least one row below its header, found none; add rows")
     return rows
+
+
+def _indices(where: str, header: list[str], columns: Sequence[str]) -> list[int]:
+    for column in columns:
+        if header.count(column) == 1:
+            continue
+        if column in header:
+            raise EvaluationError(
+                f'{where}: expected one column "{column}", found {header.count(column)}; rename or remove one'
+            )
+        remedy = "set evaluator.key_column, columns and cost_column to names in its header"
+        if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+            remedy = "separate its columns by commas"
+        raise EvaluationError(
+            f'{where}: expected a column "{column}", found {", ".join(header) or "none"}; {remedy}'
+        )
+    return [header.index(column) for column in columns]
+
+
+def _numbers(
+    where: str, row: list[str], indices: list[int], table: Table, wanted: list[str]
+) -> tuple[str, tuple[float, ...]]:
+    """The key of a row and its numbers."""
+    key = ""
+    try:
+        key, *texts = (row[index] for index in indices)
+        numbers = tuple(map(float, texts))
+    except (ValueError, IndexError):
+        numbers = (math.nan,)
+    if not all(map(math.isfinite, numbers)):
+        got = ", ".join(row[index] for index in indices[1:] if index < len(row))
+        raise EvaluationError(
+            f"{where}: expected numbers in {', '.join(wanted)}, got {got or 'none'}; complete the row or "
+            "remove it"
+        )
+    if table.cost_column and numbers[-1] < 0:
+        raise EvaluationError(
+            f"{where}: expected a cost of at least 0 in {table.cost_column}, got {numbers[-1]:g}; correct it"
+        )
+    return key, numbers

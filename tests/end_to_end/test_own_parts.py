@@ -109,6 +109,29 @@ def test_images_of_ones_own_in_folders(tmp_path, unreported):
     assert {status for _, status, _ in outcomes(tmp_path / "run").values()} == {"completed"}
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("always::UserWarning")  # as outside of tests
+def test_a_layout_with_val_is_used_as_it_is_named_and_says_what_is_held_out(tmp_path, unreported):
+    image = import_module("PIL.Image")
+    rng = np.random.default_rng(0)
+    for split, each in (("train", 20), ("val", 8)):
+        for number, name in enumerate(("cat", "dog")):
+            (tmp_path / "photos" / split / name).mkdir(parents=True)
+            for index in range(each):
+                pixels = rng.integers(0, 100, (12, 12), dtype=np.uint16) * 100 + np.uint16(40_000 * number)
+                image.fromarray(pixels).save(tmp_path / "photos" / split / name / f"{index}.png")
+    line = f"name=mine evaluator=folder evaluator.root=photos evaluator.image_size=0 evaluator.epochs=4 {OWN}"
+    result = command(f"{line} space.width=8", tmp_path)
+    assert result.status == 0, result.err
+    assert (
+        'note: data "folder": no test images came with the 16 for validation, so that 8 of those'
+        in result.err
+    )
+    assert "note: data photos: pixels of uint16, with values from 0 to " in result.err
+    opened = events(tmp_path / "run")[0]["evaluator"]
+    assert (opened["input_shape"], opened["num_classes"]) == ([1, 12, 12], 2)
+
+
 def test_the_cached_trials_of_a_run_cost_nothing(tmp_path, unreported):
     (tmp_path / "mine.py").write_text(SCORE)
     (tmp_path / "two.txt").write_text("stem(width=8) >> (relu() | gelu()) >> head()")

@@ -15,6 +15,7 @@ from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
 from nas.session import Components
 from nas.space import SearchSpace
 from nas.stages import Budget, Plan
+from nas.training.data import DataOptions, load
 from tests.nas.hashing_kit import Moody
 
 SPACE = SearchSpace("three", "relu() | gelu() | silu()")
@@ -143,3 +144,12 @@ def test_the_same_seed_shows_the_same_samples(seed):
     components = parts(Costly(), UNBOUNDED)
     config = Config(name="mine", seed=seed)
     assert preview(config, components) == preview(config, components)
+
+
+def test_it_shows_how_many_images_are_for_what():
+    evaluator = Costly()
+    evaluator.dataset = load(DataOptions())
+    text = shown(parts(evaluator))
+    assert "\ndata digits: 1293 images to train, 144 to validate, 360 to test, of 1x8x8; 10 classes: " in text
+    evaluator.dataset = object()  # of a user's own evaluator
+    assert "\ndata " not in shown(parts(evaluator))

@@ -1,5 +1,7 @@
 """Searches on disk: what is refused, in one line."""
 
+import re
+
 import pytest
 import torch
 
@@ -48,6 +50,16 @@ def test_no_file_a_damaged_one_and_another_one(saved, tmp_path):
     assert "cannot read it" in refused(saved)
     torch.save({"format": 1, "network": {}}, saved)
     assert "expected the state of a search, format 1" in refused(saved)
+
+
+def test_a_state_without_a_part_or_with_another_is_one_line(saved):
+    content = torch.load(saved, weights_only=True)
+    for name in content:
+        for damaged in ({key: value for key, value in content.items() if key != name}, {**content, name: 3}):
+            if name in ("stopped", "epoch") and name in damaged:
+                continue
+            torch.save(damaged, saved)
+            assert re.search("expected the state of a search|cannot continue from it", refused(saved)), name
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

@@ -126,7 +126,7 @@ def test_what_exceeds_the_memory_is_not_unpacked(tmp_path: Path, monkeypatch: py
     assert len(everything(path)["a"]) == 3 * 2**20
     monkeypatch.setattr(arrays, "free_memory", lambda: 2**21)
     expected = (
-        r"array \"a\": 0.00293 GiB of memory are needed, 0.00195 GiB are free; use a smaller part of the data"
+        r"array \"a\": 0.00586 GiB of memory are needed, 0.00195 GiB are free; use a smaller part of the data"
     )
     with pytest.raises(EvaluationError, match=expected):
         everything(path)

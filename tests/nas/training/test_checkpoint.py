@@ -107,10 +107,22 @@ def test_a_state_with_harmful_content_inside_runs_no_code(
     assert not (tmp_path / "harm").exists()
 
 
-def test_a_state_of_another_format_is_an_error(tmp_path: Path) -> None:
-    torch.save({"format": 99}, tmp_path / "0.state")
-    with pytest.raises(EvaluationError, match=r"expected a state of format 1; train from the start$"):
-        load_state(str(tmp_path / "0"))
+def test_a_state_of_another_format_or_without_a_part_is_an_error(tmp_path: Path) -> None:
+    path = str(tmp_path / "0")
+    save_state(path, training(1), SETTINGS, "a" * 32)
+    state = load_state(path)
+    damaged = [
+        {"format": 99},
+        [1],
+        {**state, "format": 99},
+        {**state, "identity": 3},
+        {**state, "curve": None},
+    ]
+    damaged += [{key: value for key, value in state.items() if key != name} for name in state]
+    for content in damaged:
+        torch.save(content, tmp_path / "0.state")
+        with pytest.raises(EvaluationError, match=r"expected a state of format 1; train from the start$"):
+            load_state(path)
 
 
 def test_check_state_compares_identity_and_settings() -> None:

@@ -28,6 +28,11 @@ def test_digits_are_the_bundled_ones() -> None:
     assert (digits.images.min(), digits.images.max(), digits.classes) == (0, 16, 10)
     assert digits.images[0, 0, 0].tolist() == [0, 0, 5, 13, 9, 1, 0, 0]
     assert digits.labels[:10].tolist() == list(range(10))
+    assert digits.summary() == (
+        "data digits: 1293 images to train, 144 to validate, 360 to test, of 1x8x8; 10 classes: 0, 1, 2, 3, "
+        "4, 5, "
+        "6, 7, 8, 9"
+    )
     assert digits.class_names == ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 
 
@@ -148,6 +153,7 @@ def test_a_limit_above_the_number_of_training_images_is_an_error() -> None:
         ("split_seed", 2**32, f"a number from 0 to {2**32 - 1}, got {2**32}"),
         ("root", 3, "a text, got 3"),
         ("image_size", 10**9, "a number from 0 to 16384, got 1000000000"),
+        ("pixel_max", float("inf"), "a number from -1e+30 to 1e+30, got inf"),
     ],
 )
 def test_bad_option_is_named_with_what_is_expected(name: str, value: object, expected: str) -> None:

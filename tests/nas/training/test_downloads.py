@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import socket
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from nas.errors import EvaluationError
 from nas.training import downloads
 from nas.training.downloads import read_class
-from tests.nas.training.image_files import CifarFiles, content_of, fashion_files, server
+from tests.nas.training.image_files import CifarFiles, content_of, fashion_files, idx, server
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,10 @@ def cifar() -> CifarFiles:
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
+
+
+def content_of_idx(shape: tuple[int, ...], value: int = 0) -> bytes:
+    return gzip.decompress(idx(np.full(shape, value)))
 
 
 def check_images(source: Any, cifar: CifarFiles) -> None:
@@ -144,9 +149,43 @@ def test_one_missing_gz_file_is_named_alone(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_unreadable_unpacked_files_are_an_error_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("images", "labels", "reason"),
+    [
+        (b"\x00\x00\x08\x03", b"\x00\x00\x08\x03", ""),
+        (b"", b"", ""),
+        (b"\x00\x00\x77\x03" + bytes(12), b"\x00\x00\x08\x01" + bytes(4), ""),
+        (content_of_idx((5, 28, 28)), content_of_idx((4,)), "ValueError: 5 images with 4 labels"),
+        (content_of_idx((2, 28, 28)), content_of_idx((2,), 10), r"ValueError: labels beyond 0\.\.9, or none"),
+        (content_of_idx((0, 28, 28)), content_of_idx((0,)), "ValueError: "),
+    ],
+    ids=["short", "empty", "type", "lengths", "labels", "none"],
+)
+def test_damaged_unpacked_files_are_an_error_in_one_line(
+    tmp_path: Path, images: bytes, labels: bytes, reason: str
+) -> None:
     kind = fashion_files(tmp_path)
     for file in (tmp_path / "FashionMNIST" / "raw").iterdir():
-        file.with_suffix("").write_bytes(b"\x00\x00\x08\x03")
-    with pytest.raises(EvaluationError, match=r"expected the files of FashionMNIST, cannot read them: "):
+        file.with_suffix("").write_bytes(images if "images" in file.name else labels)
+    expected = (
+        f"expected the files of FashionMNIST, cannot read them: {reason}.*; remove "
+        "FashionMNIST/raw/train-images-idx3"
+        "-ubyte, .* and keep or add FashionMNIST/raw/train-images-idx3-ubyte.gz, "
+    )
+    with pytest.raises(EvaluationError, match=expected) as caught:
         read_class(kind, tmp_path, 10)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_path_that_the_system_refuses_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        EvaluationError, match=r"^data ~no_such_user/data: expected a folder, .*; set evaluator.root"
+    ):
+        downloads.read("FashionMNIST", "~no_such_user/data")
+    kind = fashion_files(tmp_path)
+    for root in ("x" * 5000, "a\0b"):
+        with pytest.raises(
+            EvaluationError, match=r"^data .*; put the files there or set evaluator.root$"
+        ) as caught:
+            read_class(kind, tmp_path / root, 10)
+        assert "\n" not in str(caught.value)

@@ -12,6 +12,7 @@ import pytest
 
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task
+from nas.training import tabular
 from nas.training.tabular import TableEvaluator, create, levels_from
 
 MakeTask = Callable[..., Task]
@@ -143,10 +144,14 @@ def test_an_architecture_that_is_not_in_the_table_is_a_failed_evaluation(
         ),
         (
             {"key_column": "id"},
-            'expected a column "id", found name, valid_12, valid_200, test_200, s, ms, note$',
+            'expected a column "id", found name, valid_12, valid_200, test_200, s, ms, note; set '
+            "evaluator.key",
         ),
         ({"cost_column": "hours"}, 'expected a column "hours", found name'),
-        ({"columns": {"validation_accuracy": "note"}}, "line 2: expected numbers in note, s, got x, 2.5$"),
+        (
+            {"columns": {"validation_accuracy": "note"}},
+            "line 2: expected numbers in note, s, got x, 2.5; complete the row or remove it$",
+        ),
     ],
 )
 def test_a_missing_file_column_or_number_is_an_error_in_one_line(
@@ -160,13 +165,27 @@ def test_a_missing_file_column_or_number_is_an_error_in_one_line(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", 'expected a column "name", found none$'),
-        (TEXT.encode() + b"a,1,2,3,4,5,\n", 'line 4: "a" occurs a second time$'),
-        (TEXT.encode() + b"c,1\n", "line 4: expected numbers in .*, got 1$"),
+        (b"", 'expected a column "name", found none; set evaluator.key_column, columns and cost_column to'),
+        (
+            b"name;valid_12\na;1\n",
+            'expected a column "name", found name;valid_12; separate its columns by commas$',
+        ),
+        (TEXT.encode().replace(b"note", b"ms"), 'expected one column "ms", found 2; rename or remove one$'),
+        (TEXT.encode().splitlines()[0], "expected at least one row below its header, found none; add rows$"),
+        (
+            TEXT.encode() + b"c,1,2,3,-4,5,\n",
+            "line 4: expected a cost of at least 0 in s, got -4; correct it$",
+        ),
+        (
+            TEXT.encode() + b"c,1,2,3,4,5," + b"x" * 200_000,
+            "line 4: cannot read it: field larger .*; save it as",
+        ),
+        (TEXT.encode() + b"a,1,2,3,4,5,\n", 'line 4: "a" occurs a second time; keep one row of each key$'),
+        (TEXT.encode() + b"c,1\n", "line 4: expected numbers in .*, got 1; complete the row or remove it$"),
         (TEXT.encode() + b"c,1,nan,3,4,5,\n", "line 4: expected numbers in"),
         (b"\xff\xfe", "expected a CSV file in UTF-8"),
     ],
-    ids=["empty", "twice", "short", "nan", "binary"],
+    ids=["empty", "semicolons", "columns", "header", "cost", "field", "twice", "short", "nan", "binary"],
 )
 def test_a_bad_table_is_an_error_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "bad.csv").write_bytes(content)
@@ -175,7 +194,9 @@ def test_a_bad_table_is_an_error_in_one_line(tmp_path: Path, content: bytes, mes
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"no gzip", GZIPPED[:-12], GZIPPED[:-4]], ids=["none", "cut", "tail"])
+@pytest.mark.parametrize(
+    "content", [b"\x1f\x8bno gzip", GZIPPED[:-12], GZIPPED[:-4]], ids=["none", "cut", "tail"]
+)
 def test_a_damaged_archive_is_an_error_in_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.csv.gz").write_bytes(content)
     with pytest.raises(EvaluationError, match=r"bad.csv.gz: cannot read it: .*; replace the file$"):
@@ -199,6 +220,8 @@ def test_a_damaged_archive_is_an_error_in_one_line(tmp_path: Path, content: byte
             {"reported": ["latency", "validation_accuracy"]},
             "reported: expected one quantity, got latency, val",
         ),
+        ({"continues": "no"}, "^evaluator .table.: continues: expected true or false, got 'no'$"),
+        ({"cost_column": 3}, "^evaluator .table.: cost_column: expected a text, got 3$"),
         ({"key": None}, '^evaluator "table": expected the options path, .*; missing: key$'),
     ],
 )
@@ -274,7 +297,33 @@ def test_a_table_knows_the_best_of_each_quantity(path: str) -> None:
         evaluator.optimum(accuracy, Fidelity("epochs", 7))
 
 
-def test_a_table_without_rows_has_no_best(tmp_path: Path) -> None:
-    (tmp_path / "empty.csv").write_text(TEXT.splitlines()[0])
-    with pytest.raises(EvaluationError, match=r"empty\.csv: expected at least one row, found none$"):
-        table(str(tmp_path / "empty.csv")).optimum(Objective("validation_accuracy"))
+def test_a_table_is_read_whatever_its_name_and_with_the_mark_of_spreadsheets(
+    tmp_path: Path, make_task: MakeTask
+) -> None:
+    for name, content in (
+        ("a.csv", GZIPPED),
+        ("b.gz", TEXT.encode()),
+        ("c.csv", b"\xef\xbb\xbf" + TEXT.encode()),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert table(str(tmp_path / name))(make_task("b")).values["test_accuracy"] == 81.0
+
+
+def test_a_table_that_unpacks_to_more_than_the_bound_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(TEXT.encode() + b"\n" * 2**21))
+    assert len(table(str(tmp_path / "bomb.csv.gz"))) == 2
+    monkeypatch.setattr(tabular, "_MOST_BYTES", 2**20)
+    with pytest.raises(
+        EvaluationError, match=r"expected at most 1 MiB, unpacked; leave out columns or rows$"
+    ):
+        table(str(tmp_path / "bomb.csv.gz"))
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "~no_such_user/a.csv", "a\0b", "x" * 5000, "."])
+def test_a_path_that_is_no_file_is_one_line(path: str) -> None:
+    with pytest.raises(
+        EvaluationError, match=r"^table .*: expected a CSV file, .*; put it there or set evaluator"
+    ):
+        table(path)
