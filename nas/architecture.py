@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.errors import SpaceError
 from nas.printer import to_text
-from nas.term import Define, Literal, Op, Term
+from nas.term import Define, Literal, Op, Term, resolved
 
 if TYPE_CHECKING:
     from nas.primitives import Vocabulary
@@ -125,11 +125,17 @@ class Architecture:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Training settings beside the network, by name; empty where there are none."""
-        root = self.term.body if isinstance(self.term, Define) else self.term
+        """Training settings beside the network, by name; empty where there are none.
+
+        A setting may be a part of the definition around it.
+        """
+        root, parts = self.term, dict[str, Term]()
+        if isinstance(root, Define):
+            root, parts = root.body, dict(root.bindings)
         if not isinstance(root, Op) or root.name != "train":
             return {}
-        return {name: value.value for name, value in root.attributes if isinstance(value, Literal)}
+        values = {name: resolved(value, parts) for name, value in root.attributes}
+        return {name: value.value for name, value in values.items() if isinstance(value, Literal)}
 
     def digest(self) -> str:
         """Identity of the text in this space, 32 hex digits; the first 8 name it in tables."""
