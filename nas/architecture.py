@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nas.errors import SpaceError
+from nas.errors import SpaceError, quoted
 from nas.printer import to_text
 from nas.term import Define, Literal, Op, Term, resolved
 
@@ -61,12 +60,12 @@ class Decision(NamedTuple):
         """Inverse of `to_json`; raises SpaceError for data of another form. Replay checks the values."""
         lists = data[2:] if isinstance(data, list) else None
         if lists is None or not 2 <= len(data) <= 4 or not all(isinstance(part, list) for part in lists):
-            raise SpaceError(
-                f"decision: [hole, option, prefix, ids] is expected; got {shorten(repr(data), 80)}"
-            )
+            raise SpaceError(f"decision: [hole, option, prefix, ids] is expected; got {quoted(data, 80)}")
         prefix, ids = (*lists, [], [])[:2]
         if not all(type(number) is int for number in (data[0], *prefix, *ids)):
-            raise SpaceError(f"decision: hole, prefix and ids are expected to be integers; got {data}")
+            raise SpaceError(
+                f"decision: hole, prefix and ids are expected to be integers; got {quoted(data)}"
+            )
         return cls(data[0], tuple(prefix), data[1], tuple(ids))
 
 

@@ -27,7 +27,7 @@ USE: Final = 10
 PROGRAM: Final = 11
 
 
-MAX_LABEL: Final = 500  # characters of a label in front of its last word; deeper places lose their beginning
+MAX_LABEL: Final = 200  # characters of a label in front of its last word; deeper places lose their beginning
 
 
 class Site:

@@ -75,7 +75,7 @@ class SearchSpace:
             raise SpaceError(f"{self.name}: {error}") from None
         vetting.check_expression(self.name, self.expression, self.vocabulary)
         self.layout = lay_out(self.expression, self.name)
-        self.counter = counting.Counter(self.layout)
+        self.counter = counting.Counter(self.layout, self.name)
         if not self.counter.can_finish(self.layout.root, (0,) * len(self.layout.rules)):
             raise SpaceError(f"{self.name}: no end within a rule's depth; give it an option without itself")
 
@@ -174,6 +174,9 @@ class SearchSpace:
         """Number of derivations, exact; None when a real-valued hole makes it unbounded.
 
         Different derivations may print the same text. Constraints are not subtracted.
+
+        Raises:
+            SpaceError: more derivations than are counted (`nas.counting`).
         """
         return self.counter.size()
 

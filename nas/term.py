@@ -379,11 +379,34 @@ def resolved(term: Term, parts: Mapping[str, Term]) -> Term:
 
 
 def unrolled(term: Term) -> tuple[Term, ...]:
-    """The steps of a hole-free sequence, fixed repeats written out."""
+    """The steps of a hole-free sequence, fixed repeats written out.
+
+    Raises:
+        SpaceError: more than MAX_PARTS steps.
+    """
+    if (number := _steps_of(term)) > MAX_PARTS:
+        got = number if number < 10**15 else "far more"
+        raise SpaceError(
+            f"sequence: at most {MAX_PARTS} steps, with repeats written out, are expected, {got} came"
+        )
+    return _unrolled(term)
+
+
+def _steps_of(term: Term) -> int:
     match term:
         case Seq(parts):
-            return tuple(step for part in parts for step in unrolled(part))
+            return sum(map(_steps_of, parts))
         case Repeat(body, low, high) if low == high:
-            return unrolled(body) * low
+            return low * _steps_of(body)
+        case _:
+            return 1
+
+
+def _unrolled(term: Term) -> tuple[Term, ...]:
+    match term:
+        case Seq(parts):
+            return tuple(step for part in parts for step in _unrolled(part))
+        case Repeat(body, low, high) if low == high:
+            return _unrolled(body) * low
         case _:
             return (term,)
