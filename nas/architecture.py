@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nas.errors import SpaceError
+from nas.errors import SpaceError, quoted
 from nas.printer import to_text
-from nas.term import Define, Literal, Op, Term
+from nas.term import Define, Literal, Op, Term, resolved
 
 if TYPE_CHECKING:
     from nas.primitives import Vocabulary
@@ -61,12 +60,12 @@ class Decision(NamedTuple):
         """Inverse of `to_json`; raises SpaceError for data of another form. Replay checks the values."""
         lists = data[2:] if isinstance(data, list) else None
         if lists is None or not 2 <= len(data) <= 4 or not all(isinstance(part, list) for part in lists):
-            raise SpaceError(
-                f"decision: [hole, option, prefix, ids] is expected; got {shorten(repr(data), 80)}"
-            )
+            raise SpaceError(f"decision: [hole, option, prefix, ids] is expected; got {quoted(data, 80)}")
         prefix, ids = (*lists, [], [])[:2]
         if not all(type(number) is int for number in (data[0], *prefix, *ids)):
-            raise SpaceError(f"decision: hole, prefix and ids are expected to be integers; got {data}")
+            raise SpaceError(
+                f"decision: hole, prefix and ids are expected to be integers; got {quoted(data)}"
+            )
         return cls(data[0], tuple(prefix), data[1], tuple(ids))
 
 
@@ -129,11 +128,17 @@ class Architecture:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Training settings beside the network, by name; empty where there are none."""
-        root = self.term.body if isinstance(self.term, Define) else self.term
+        """Training settings beside the network, by name; empty where there are none.
+
+        A setting may be a part of the definition around it.
+        """
+        root, parts = self.term, dict[str, Term]()
+        if isinstance(root, Define):
+            root, parts = root.body, dict(root.bindings)
         if not isinstance(root, Op) or root.name != "train":
             return {}
-        return {name: value.value for name, value in root.attributes if isinstance(value, Literal)}
+        values = {name: resolved(value, parts) for name, value in root.attributes}
+        return {name: value.value for name, value in values.items() if isinstance(value, Literal)}
 
     def digest(self) -> str:
         """Identity of the text in this space, 32 hex digits; the first 8 name it in tables."""

@@ -25,6 +25,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nas.architecture import Architecture, Decision
+from nas.counting import Runs, Suffixes
 from nas.derivation import Derivation
 from nas.draws import number_at
 from nas.errors import SpaceError
@@ -199,7 +200,7 @@ class BisectedDerivation(Derivation):
                 assert cut.number is not None
                 site, options = Site(NUMBER, cut.number, at.site.index, at.site.label), ()
             frame = (site, (*at._prefix, cut.half.site.index, cut.code), at._depths, at._rest)
-        super().__init__(space, frame, options, at._bound, at._values, log)
+        super().__init__(space, frame, options, at._bound, at._values, log, at._steps)
         self._cut = cut
 
     def take(self, option: int | float, ids: tuple[int, ...] = ()) -> Derivation:
@@ -241,12 +242,18 @@ class BisectedDerivation(Derivation):
         found = [cut.hole.take(cut.order[position]).count() for position in left]
         return None if None in found else sum(filter(None, found))
 
+    def weights(self, known: Suffixes) -> Runs:
+        if self._cut is None:
+            return super().weights(known)
+        return [(1, self.take(option).count() or 0) for option in self.options]
+
     def _filled(self, option: int | float, ids: tuple[int, ...], log: Any) -> Derivation:
         """The hole filled as in the original space, the halves on record."""
         assert self._cut is not None
         at = self._cut.hole
         frame = (at.site, at._prefix, at._depths, at._rest)
-        whole = Derivation(self._space, frame, at.options, at._bound, at._values, log)  # type: ignore[arg-type]
+        values, steps = at._values, at._steps
+        whole = Derivation(self._space, frame, at.options, at._bound, values, log, steps)  # type: ignore[arg-type]
         return _entered(self._space, whole.take(option, ids))
 
 

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from nas.errors import CompileError
 from nas.layers import NETWORK
 from nas.layers.parts import Scope, make_part
+from nas.notation import written_size
 from nas.primitives import Context, Part, Shape, Vocabulary
-from nas.term import Term
+from nas.term import MAX_DEPTH, Term
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from nas.architecture import Architecture
+
+MAX_PRIMITIVES: Final = 6_000  # of a network, repeats and references written out
 
 Mode: TypeAlias = Literal["standard", "search"]
 
@@ -31,6 +34,16 @@ def _root(
         term = architecture
     else:
         term, vocabulary = architecture.term, vocabulary or architecture.vocabulary
+    try:
+        size = written_size(term)
+    except RecursionError:
+        raise CompileError(
+            f"root: expected at most {MAX_DEPTH} levels; got more; lower the depth of rules"
+        ) from None
+    if size > MAX_PRIMITIVES:
+        got = size if size < 10**15 else "far more"
+        remedy = "give repeat fewer copies, or the definitions fewer uses"
+        raise CompileError(f"root: expected at most {MAX_PRIMITIVES} primitives in all; got {got}; {remedy}")
     context = Context(num_classes, affine=mode == "standard", mode=mode)
     return make_part(term, Scope(vocabulary or NETWORK)), context
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
-from textwrap import shorten
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from nas.architecture import Architecture, Decision, Key
-from nas.errors import DeadEndError, SpaceError
+from nas.counting import Runs, Suffixes
+from nas.errors import DeadEndError, SpaceError, one_line, quoted
 from nas.sites import (
     BIND,
     CHOICE,
@@ -29,6 +29,8 @@ from nas.term import Number, Term, Use
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
+
+MAX_STEPS: Final = 50_000  # places on the way to one architecture: holes, copies of a repeat, references
 
 Depths = tuple[int, ...]  # expansions left, by rule
 Frame = tuple[Site, tuple[int, ...], Depths, Any]  # site, prefix of its key, depths, rest of the stack
@@ -56,7 +58,18 @@ class Derivation:
         options: its admissible options; empty for a real number.
     """
 
-    __slots__ = ("_bound", "_depths", "_log", "_prefix", "_rest", "_space", "_values", "options", "site")
+    __slots__ = (
+        "_bound",
+        "_depths",
+        "_log",
+        "_prefix",
+        "_rest",
+        "_space",
+        "_steps",
+        "_values",
+        "options",
+        "site",
+    )
 
     def __init__(
         self,
@@ -66,6 +79,7 @@ class Derivation:
         bound: frozenset[int],
         values: tuple[_Value, ...],
         log: Any,
+        steps: int = 0,
     ) -> None:
         self._space = space
         self.site: Site | None
@@ -77,6 +91,7 @@ class Derivation:
         self._bound = bound
         self._values = values
         self._log = log
+        self._steps = steps
 
     @property
     def choice(self) -> Term | None:
@@ -112,7 +127,8 @@ class Derivation:
             ids: of a repeat's elements, when they are not 0, 1, ..., option - 1.
 
         Raises:
-            SpaceError: the option is not admissible here, or nothing is left to decide.
+            SpaceError: the option is not admissible here, or nothing is left to decide; or the architecture
+                takes more than MAX_STEPS steps.
         """
         site = self.site
         if type(option) is not int or option not in self.options:
@@ -120,15 +136,17 @@ class Derivation:
         assert site is not None, "a complete derivation admits nothing"
         ids = self._checked(ids, option) if ids else ()
         log = (Decision(site.index, self._prefix, option, ids), self._log)
+        if _pushes(site) and self._steps + option > MAX_STEPS:
+            raise _endless(self._space, site)
         stack = _open(site, option, ids, self._prefix, self._depths, self._rest)
-        return settle(self._space, stack, self._bound, self._values, log)
+        return settle(self._space, stack, self._bound, self._values, log, steps=self._steps)
 
     def follow(self, known: Known) -> Derivation:
         """Takes the known decisions up to the first hole that has none, or none that is admissible there."""
         if self.site is None:
             return self
         stack = (self.site, self._prefix, self._depths, self._rest)
-        return settle(self._space, stack, self._bound, self._values, self._log, known)
+        return settle(self._space, stack, self._bound, self._values, self._log, known, self._steps - 1)
 
     def _admitted(self, option: object) -> int | float:
         """A real number, or an option of another integer type, as Python's own; raises if inadmissible."""
@@ -148,18 +166,19 @@ class Derivation:
         whole = all(type(element) is int and element >= 0 for element in ids)
         if site.kind != REPEAT or not whole or len(ids) != option or len(set(ids)) != option:
             place = f"{self._space.name} at {site.label}"
-            raise SpaceError(f"{place}: ids are expected of a repeat, one for each of its copies; got {ids}")
+            expected = "ids are expected of a repeat, one for each of its copies"
+            raise SpaceError(f"{place}: {expected}; got {quoted(ids)}")
         tied = site.term.tied  # type: ignore[attr-defined]
         plain = tied or not site.active or tuple(ids) == tuple(range(len(ids)))
         return () if plain else tuple(ids)
 
     def _refusal(self, option: object) -> SpaceError:
         if self.site is None:
-            return SpaceError(f"{self._space.name}: nothing is left to decide; option {option!r} came")
-        hole = shorten(str(self.site.term), 80)
+            return SpaceError(f"{self._space.name}: nothing is left to decide; option {quoted(option)} came")
+        hole = one_line(self.site.term, 80)
         allowed = ", ".join(map(str, self.options[:20])) + ", ..." * (len(self.options) > 20) or hole
         place = f"{self._space.name} at {self.site.label}"
-        return SpaceError(f"{place}: option {shorten(repr(option), 40)} is not one of {allowed} ({hole})")
+        return SpaceError(f"{place}: option {quoted(option)} is not one of {allowed} ({hole})")
 
     def architecture(self) -> Architecture:
         """The finished architecture; raises SpaceError while a hole is left."""
@@ -174,6 +193,22 @@ class Derivation:
             frames.append((node[0], node[2]))
             node = node[3]
         return self._space.counter.completions(frames, self._bound, tuple(v.type for v in self._values))
+
+    def weights(self, known: Suffixes) -> Runs:
+        """Number of ways to complete it after each of the options; for finite spaces.
+
+        `known` keeps what was counted at earlier holes of the same way to an architecture.
+
+        Raises:
+            SpaceError: more ways than are counted (`nas.counting`).
+        """
+        site = self.site
+        assert site is not None, "a complete derivation has no options"
+        if site.kind in (NUMBER, USE):  # the same lies behind each option
+            return [(len(self.options), 1)]
+        types = tuple(value.type for value in self._values)
+        stack = (site, self._prefix, self._depths, self._rest)
+        return self._space.counter.weights(site, self.options, stack, self._bound, types, known)
 
 
 def _open(
@@ -199,10 +234,18 @@ def settle(
     values: tuple[_Value, ...],
     log: Any,
     known: Known = _NOTHING,
+    steps: int = 0,
 ) -> Derivation:
-    """Advances to the next hole with a real choice that is not known; fills the others on the way."""
+    """Advances to the next hole with a real choice that is not known; fills the others on the way.
+
+    Raises:
+        SpaceError: more than MAX_STEPS steps, of which `steps` were taken before.
+    """
     while stack is not None:
         frame = stack
+        steps += 1
+        if steps > MAX_STEPS:
+            raise _endless(space, frame[0])
         site, prefix, depths, stack = frame
         kind = site.kind
         if kind in _HOLES:
@@ -211,9 +254,11 @@ def settle(
             if decision is None and known:
                 decision = _recalled(site, prefix, options, known)
             if decision is None:
-                return Derivation(space, frame, options, bound, values, log)
+                return Derivation(space, frame, options, bound, values, log, steps)
             if kind != REPEAT or len(options) > 1:  # a fixed number of copies is no decision
                 log = (decision, log)
+            if kind == REPEAT and _pushes(site) and steps + decision.option > MAX_STEPS:
+                raise _endless(space, site)
             stack = _open(site, decision.option, decision.ids, prefix, depths, stack)
         elif kind in (NODE, LET):
             for child in site.active:
@@ -231,7 +276,17 @@ def settle(
             values = tuple(_Value(i, kind_) for i, (_, kind_) in enumerate(space.layout.inputs))
             for child in site.active:
                 stack = (child, prefix, depths, stack)
-    return Derivation(space, None, (), bound, values, log)
+    return Derivation(space, None, (), bound, values, log, steps)
+
+
+def _pushes(site: Site) -> bool:
+    """Whether every copy is a step of its own."""
+    return site.kind == REPEAT and bool(site.active) and not site.term.tied  # type: ignore[attr-defined]
+
+
+def _endless(space: SearchSpace, site: Site) -> SpaceError:
+    found = f"{space.name} at {site.label}: an architecture of over {MAX_STEPS} steps"
+    return SpaceError(f"{found}; give repeat fewer copies, tie them (tied=True), or lower the depth of rules")
 
 
 def _options(space: SearchSpace, site: Site, depths: Depths, values: tuple[_Value, ...]) -> Sequence[int]:

@@ -12,14 +12,13 @@ with `ast` and evaluates nothing.
 from __future__ import annotations
 
 import itertools
-import keyword
-import unicodedata
+import math
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Final
 
 from nas import parser
-from nas.errors import SpaceError
+from nas.errors import SpaceError, quoted
 from nas.printer import to_text
 from nas.term import (
     Choice,
@@ -37,7 +36,9 @@ from nas.term import (
     Shared,
     Term,
     Use,
+    Word,
     as_term,
+    check_name,
     seq,
 )
 
@@ -72,22 +73,18 @@ MAX_INTEGER: Final = 2**53  # bound of integer holes: floats, from which they ar
 MAX_REAL: Final = 1e300  # bound of real holes: differences stay finite
 MAX_RULE_DEPTH: Final = 50  # expansions nest in Python's own stack
 MAX_COPIES: Final = 100_000
+MAX_COMBINATIONS: Final = 10_000  # options of choose
 
 
 class _Operations:
     """`op.NAME(*parts, **attributes)` applies the primitive NAME; the search space checks that it exists."""
 
-    def __getattr__(self, name: str) -> Callable[..., Term]:
+    def __getattr__(self, name: str) -> Word:
         if name.startswith("_"):
             raise AttributeError(name)
         if name in _CONSTRUCTORS:
             raise SpaceError(f"op.{name}: {name}(...) is a word of the language; write it without op")
-        _identifier("op", name)
-
-        def apply(*parts: object, **attributes: object) -> Term:
-            return Op(name, tuple(as_term(part) for part in parts), _named(f"op.{name}", attributes))
-
-        return apply
+        return Word(check_name("op", name))
 
 
 op = _Operations()
@@ -97,6 +94,11 @@ def oneof(*options: object) -> Term:
     """A choice of one; unlike `|` it keeps a nested choice as one option."""
     if not options:
         raise SpaceError("oneof: at least one option is expected, none was given")
+    if len(options) == 1 and isinstance(options[0], list):
+        raise SpaceError(
+            f"oneof: options one by one are expected, a list came, {quoted(options[0])}; "
+            "write oneof(*options), or a tuple if it is one option"
+        )
     return Choice(tuple(as_term(option) for option in options))
 
 
@@ -120,8 +122,14 @@ def permutation(*parts: object) -> Term:
 
 def choose(k: int, *items: object) -> Term:
     """`k` different items out of the given ones, as a tuple in the given order; for k-of-n inputs."""
-    if not (isinstance(k, int) and 1 <= k <= len(items)):
-        raise SpaceError(f"choose: k is expected in 1..{len(items)} (the number of items), {k!r} came")
+    if isinstance(k, bool) or not (isinstance(k, Integral) and 1 <= k <= len(items)):
+        raise SpaceError(f"choose: k is expected in 1..{len(items)} (the number of items), {quoted(k)} came")
+    k = int(k)
+    if (number := math.comb(len(items), k)) > MAX_COMBINATIONS:
+        raise SpaceError(
+            f"choose: at most {MAX_COMBINATIONS} combinations are expected, {k} of {len(items)} items "
+            f"are {'more' if number > 10**15 else number}"
+        )
     return Choice(tuple(as_term(combination) for combination in itertools.combinations(items, k)))
 
 
@@ -139,7 +147,7 @@ def _number(kind: str, low: float, high: float, whole: bool, log: bool) -> Term:
     for bound in (low, high):
         if isinstance(bound, bool) or not isinstance(bound, Integral if whole else Real):
             expected = "integers" if whole else "numbers"
-            raise SpaceError(f"{kind}: bounds are expected to be {expected}, {bound!r} came")
+            raise SpaceError(f"{kind}: bounds are expected to be {expected}, {quoted(bound)} came")
         if not abs(bound) <= (MAX_INTEGER if whole else MAX_REAL):
             limit = "2**53" if whole else f"{MAX_REAL:g}"
             raise SpaceError(f"{kind}: finite bounds of at most {limit} are expected, another came")
@@ -158,21 +166,23 @@ def repeat(
     Each copy has its own decisions, or, if `tied`, all have the same; weights are never shared.
     """
     listed = isinstance(low, tuple | list)
-    counts = tuple(low) if isinstance(low, tuple | list) else (low, low if high is None else high)
-    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in counts)
-    if not counts or not whole or list(counts) != sorted(counts) or counts[0] < 0:
-        raise SpaceError(f"repeat: ascending integers of at least 0 are expected, {counts} came")
+    given = tuple(low) if isinstance(low, tuple | list) else (low, low if high is None else high)
+    whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in given)
+    if not given or not whole or list(given) != sorted(given) or given[0] < 0:
+        raise SpaceError(f"repeat: ascending integers of at least 0 are expected, {quoted(given)} came")
+    counts = tuple(map(int, given))
     if listed and (high is not None or len(set(counts)) < len(counts)):
-        raise SpaceError(f"repeat: different counts and no further bound are expected, {counts}, {high} came")
+        got = f"{quoted(counts)}, {quoted(high)} came"
+        raise SpaceError(f"repeat: different counts and no further bound are expected, {got}")
     if counts[-1] > MAX_COPIES:
-        raise SpaceError(f"repeat: at most {MAX_COPIES} copies are expected, {counts[-1]} came")
+        raise SpaceError(f"repeat: at most {MAX_COPIES} copies are expected, {quoted(counts[-1])} came")
     gaps = listed and counts != tuple(range(counts[0], counts[-1] + 1))
     return Repeat(as_term(body), counts[0], counts[-1], _flag("repeat: tied", tied), counts if gaps else ())
 
 
 def shared(name: str, body: object) -> Term:
     """One decision for every occurrence of `name` in the same definition."""
-    return Shared(_identifier("shared", name), as_term(body))
+    return Shared(check_name("shared", name), as_term(body))
 
 
 def define(body: object, /, **parts: object) -> Term:
@@ -184,30 +194,31 @@ def define(body: object, /, **parts: object) -> Term:
 
 def rule(name: str, body: object, depth: int) -> Term:
     """A recursive rule; `ref(name)` in the body expands it anew, nested at most `depth` (1 to 50) deep."""
-    if isinstance(depth, bool) or not isinstance(depth, int) or not 1 <= depth <= MAX_RULE_DEPTH:
+    check_name("rule", name)
+    if isinstance(depth, bool) or not isinstance(depth, Integral) or not 1 <= depth <= MAX_RULE_DEPTH:
         expected = f"an integer in 1..{MAX_RULE_DEPTH}"
-        raise SpaceError(f'rule "{name}": depth is expected to be {expected}, {depth!r} came')
-    return Rule(_identifier("rule", name), as_term(body), depth)
+        raise SpaceError(f'rule "{name}": depth is expected to be {expected}, {quoted(depth)} came')
+    return Rule(name, as_term(body), int(depth))
 
 
 def ref(name: str) -> Term:
     """A part of `define`, or a `rule`, by name."""
-    return Ref(_identifier("ref", name))
+    return Ref(check_name("ref", name))
 
 
 def name(name: str) -> Term:
     """A given value of a program, by name."""
-    return Name(_identifier("name", name))
+    return Name(check_name("name", name))
 
 
 def let(type: str, body: object) -> Term:  # noqa: A002 - the language's word
     """A statement whose result is a value of the type."""
-    return Let(_identifier("let", type), as_term(body))
+    return Let(check_name("let", type), as_term(body))
 
 
 def use(type: str) -> Term:  # noqa: A002 - the language's word
     """Any value of the type that is in scope here."""
-    return Use(_identifier("use", type))
+    return Use(check_name("use", type))
 
 
 def program(inputs: Term, body: object, /, **outputs: object) -> Term:
@@ -246,22 +257,13 @@ def concat(*parts: object) -> Term:
     return op.concat(*parts)
 
 
-def _identifier(where: str, text: object) -> str:
-    """A name that reads back: Python normalises unusual letters and keeps its keywords."""
-    if not (isinstance(text, str) and text.isidentifier() and not keyword.iskeyword(text)) or (
-        unicodedata.normalize("NFKC", text) != text
-    ):
-        raise SpaceError(f"{where}: a name is expected (letters, digits and _, no keyword), {text!r} came")
-    return text
-
-
 def _named(where: str, given: Mapping[str, object]) -> tuple[tuple[str, Term], ...]:
-    return tuple((_identifier(where, key), as_term(value)) for key, value in given.items())
+    return tuple((check_name(where, key), as_term(value)) for key, value in given.items())
 
 
 def _flag(where: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise SpaceError(f"{where} is expected to be True or False, {value!r} came")
+        raise SpaceError(f"{where} is expected to be True or False, {quoted(value)} came")
     return value
 
 
@@ -283,6 +285,9 @@ _CONSTRUCTORS: dict[str, Callable[..., Term]] = {
     "ref": ref,
     "name": name,
 }
+
+
+WORDS: Final = tuple(_CONSTRUCTORS)  # that the language has beside the primitives
 
 
 def parse(text: str) -> Term:

@@ -26,6 +26,7 @@ import numpy as np
 from nas.architecture import Decision
 from nas.draws import share_of
 from nas.errors import SpaceError
+from nas.notation import length
 from nas.sites import EXPAND, LET, REPEAT, USE, Site
 from nas.term import Choice, Define, Literal, Name, Number, Op, Repeat, Seq, Term, children, unrolled
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 KINDS = ("one_hot", "numeric", "count", "path", "ngram")
 MAX_NGRAM = 4
+MAX_LENGTH = 100_000  # primitives of an architecture
 MAX_PATHS = 10_000  # of one cell; more is refused rather than silently cut
 
 Features = dict[str, float]
@@ -103,6 +105,8 @@ class Encoder:
         if "one_hot" in self.kinds or "numeric" in self.kinds:
             decided = zip(("one_hot", "numeric"), self._of_decisions(architecture.decisions), strict=True)
             found.update((kind, features) for kind, features in decided if kind in self.kinds)
+        if {"count", "path", "ngram"} & {*self.kinds}:
+            _check_length(architecture)
         operations: list[Op] = []
         if "count" in self.kinds or "ngram" in self.kinds:
             _add_operations(operations, architecture.network)
@@ -141,6 +145,15 @@ class Encoder:
         share = share_of(number, float(value))
         one_hot[names[0]] = numeric[names[2]] = share
         one_hot[names[1]] = 1.0  # tells a number at its lower bound from a hole that is absent
+
+
+def _check_length(architecture: Architecture) -> None:
+    if (number := length(architecture.network)) > MAX_LENGTH:
+        got = number if number < 10**15 else "far more"
+        raise SpaceError(
+            f"encoding: at most {MAX_LENGTH} primitives, with repeats written out, are expected; got {got}; "
+            "use the kinds one_hot and numeric, or give repeat fewer copies"
+        )
 
 
 def _option_features(site: Site, placed: _Placed) -> _Option:
@@ -195,7 +208,7 @@ def _share(term: Term, option: int | float, options: Sequence[int]) -> float | N
         case Number():
             return share_of(term, float(option))
         case Repeat():
-            return list(options).index(int(option)) / max(1, len(options) - 1)
+            return options.index(int(option)) / max(1, len(options) - 1)
         case Choice(values) if all(
             isinstance(v, Literal) and isinstance(v.value, int | float) and not isinstance(v.value, bool)
             for v in values

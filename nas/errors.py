@@ -31,6 +31,14 @@ def one_line(text: object, limit: int = 300) -> str:
     return f"{line[: limit - 5 - tail]} ... {line[len(line) - tail :]}"
 
 
+def quoted(value: object, limit: int = 60) -> str:
+    """`repr` of a value as one line of at most `limit` characters, also of what has no `repr` of its own."""
+    try:
+        return one_line(repr(value), limit)
+    except Exception as error:  # integers of endless digits, lists nested too deep
+        return f"<{type(value).__name__} that cannot be printed: {type(error).__name__}>"
+
+
 def describe_error(error: BaseException, limit: int = 300) -> str:
     """Type and message of an exception as one line, e.g. "ValueError: expected 3 channels, got 1"."""
     name, message = type(error).__name__, one_line(error, limit)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 
-from nas.errors import SpaceError
+from nas.errors import SpaceError, one_line
 from nas.sites import (
     BIND,
     CHOICE,
@@ -53,16 +54,18 @@ class _Scope:
         owner: the definition that shared names belong to.
         inside_repeat: whether the place exists several times.
         top: still at the root, where `define` may stand.
-        inputs: (name, type) of the enclosing program's inputs.
+        root: what stands here is all of the architecture, as `train` must be.
+        inputs: types of the enclosing program's inputs, by name.
         statements: directly in a program's body, where `let` stands and nothing else.
     """
 
-    parts: frozenset[str] = frozenset()
+    parts: Set[str] = frozenset()
     rules: tuple[tuple[str, Site], ...] = ()
     owner: str = ""
     inside_repeat: bool = False
     top: bool = True
-    inputs: tuple[tuple[str, str], ...] = ()
+    root: bool = True
+    inputs: Mapping[str, str] = field(default_factory=dict)
     statements: bool = False
 
 
@@ -85,6 +88,7 @@ class _Builder:
     name: str
     layout: Layout = field(init=False)
     shared: dict[tuple[str, str], Site] = field(default_factory=dict)
+    referred: set[str] = field(default_factory=set)  # names of parts that the definition being built uses
 
     def __post_init__(self) -> None:
         self.layout = Layout(Site(FIXED, Name("_"), 0, ""), [], [], (), [])
@@ -104,7 +108,7 @@ class _Builder:
             Define: self._define,
         }
         if scope.statements and not isinstance(term, Seq | Choice | Repeat | Let):
-            raise self.fail(label, f"a statement is expected, let(type, ...); got {term}")
+            raise self.fail(label, f"a statement is expected, let(type, ...); got {one_line(term, 80)}")
         return builders.get(type(term), self._node)(term, label, scope)
 
     def parts(self, term: Term, label: str, scope: _Scope) -> tuple[Site, ...]:
@@ -121,15 +125,23 @@ class _Builder:
 
     def finish(self, site: Site, parts: tuple[Site, ...], fixable: bool = False) -> Site:
         site.children = parts
+        active: list[Site] = []
         for part in reversed(parts):  # a NODE is spliced: what it has to decide is decided in its place
-            site.active += part.active if part.kind == NODE else (part,) if part.kind != FIXED else ()
+            active += part.active if part.kind == NODE else (part,) if part.kind != FIXED else ()
+        site.active = tuple(active)
         if fixable and not site.active:
             site.kind = FIXED
         return site
 
     def _node(self, term: Term, label: str, scope: _Scope) -> Site:
         site = self.new(NODE, term, label)
-        inner = scope if isinstance(term, Op) and term.name == "train" else replace(scope, top=False)
+        training = isinstance(term, Op) and term.name == "train"
+        if training and not scope.root:
+            remedy = "write train(network, ...) around the whole expression"
+            raise self.fail(
+                label, f"train(...) is expected at the root, else its settings never apply; {remedy}"
+            )
+        inner = replace(scope, top=scope.top and training, root=False)
         return self.finish(site, self.parts(term, label, inner), fixable=True)
 
     def _choice(self, term: Choice, label: str, scope: _Scope) -> Site:
@@ -148,7 +160,7 @@ class _Builder:
         site.options = term.counts or range(term.low, term.high + 1)
         if (scope.inside_repeat or term.tied) and any(isinstance(part, Let) for part in walk(term)):
             raise self.fail(label, "statements stand in one plain repeat; got a nested or a tied one")
-        (body,) = self.parts(term, label, replace(scope, inside_repeat=True, top=False))
+        (body,) = self.parts(term, label, replace(scope, inside_repeat=True, top=False, root=False))
         if body.kind == FIXED and term.low == term.high:
             site.kind = FIXED
         return self.finish(site, (body,))
@@ -167,7 +179,7 @@ class _Builder:
         return self.finish(site, self.parts(term, label, inner), fixable=True)
 
     def _rule(self, term: Rule, label: str, scope: _Scope) -> Site:
-        if term.name in dict(scope.inputs):
+        if term.name in scope.inputs:
             raise self.fail(label, f'rule "{term.name}" has the name of a program input; rename one of them')
         site = self.new(RULE, term, label)
         site.slot = len(self.layout.rules)
@@ -183,20 +195,21 @@ class _Builder:
             site.children = (rule,)  # the rule itself: its body does not exist yet
             return site
         if term.name not in scope.parts:
-            bound = ", ".join(sorted(scope.parts | {n for n, _ in scope.rules})) or "none"
+            bound = one_line(", ".join(sorted({*scope.parts, *(n for n, _ in scope.rules)}))) or "none"
             known = f"defined: {bound}; a shared part does not reach the rules around it"
             raise self.fail(label, f'"{term.name}" is not defined here; {known}')
+        self.referred.add(term.name)
         return self.new(FIXED, term, label)
 
     def _let(self, term: Let, label: str, scope: _Scope) -> Site:
         if not scope.statements:
             raise self.fail(label, "let(...) stands directly in a program's body, in >>, | and repeat only")
         if not _single(term.body):
-            raise self.fail(label, f"a statement computes one value; got {term.body}")
+            raise self.fail(label, f"a statement computes one value; got {one_line(term.body, 80)}")
         site = self.new(LET, term, label)
         site.slot = len(self.layout.lets)
         self.layout.lets.append(term.type)
-        body = self.build(term.body, label, replace(scope, top=False, statements=False))
+        body = self.build(term.body, label, replace(scope, top=False, root=False, statements=False))
         bind = self.new(BIND, term, label)
         bind.slot = site.slot
         self.finish(site, (body,))
@@ -204,13 +217,13 @@ class _Builder:
         return site
 
     def _use(self, term: Use, label: str, scope: _Scope) -> Site:
-        if term.type not in {kind for _, kind in scope.inputs}:
+        if term.type not in scope.inputs.values():
             raise self.fail(label, f'use("{term.type}") needs a program with an input of that type around it')
         return self.new(USE, term, label)
 
     def _value(self, term: Name, label: str, scope: _Scope) -> Site:
-        if term.name not in dict(scope.inputs):
-            known = ", ".join(name for name, _ in scope.inputs) or "none"
+        if term.name not in scope.inputs:
+            known = one_line(", ".join(scope.inputs)) or "none"
             raise self.fail(label, f'"{term.name}" is no part, rule or program input; inputs: {known}')
         return self.new(FIXED, term, label)
 
@@ -219,13 +232,14 @@ class _Builder:
             raise self.fail(
                 label, "one program with at least one input is allowed in a space, not in a repeat"
             )
-        taken = sorted(name for name in scope.parts if _is_statement(name) or name in dict(term.inputs))
+        inputs = dict(term.inputs)
+        taken = sorted(name for name in scope.parts if _is_statement(name) or name in inputs)
         taken += [name for name, _ in term.inputs if _is_statement(name)]
         if taken:
             raise self.fail(label, f'"{taken[0]}" names a value of the program already; rename part or input')
         self.layout.inputs = term.inputs
         site = self.new(PROGRAM, term, label)
-        inner = replace(scope, top=False, inputs=term.inputs)
+        inner = replace(scope, top=False, root=False, inputs=inputs)
         at, *ends = labels(term, label)
         body = self.build(term.body, at, replace(inner, statements=True))
         outputs = zip(term.outputs, ends, strict=True)
@@ -237,12 +251,31 @@ class _Builder:
         site = self.new(NODE, term, label)
         *places, rest = labels(term, label)
         sites = []
-        known: frozenset[str] = frozenset()
+        known: set[str] = set()
+        uses: dict[str, set[str]] = {}
         for (part, body), at in zip(term.bindings, places, strict=True):
-            sites.append(self.build(body, at, _Scope(known, owner=part, top=False)))
-            known |= {part}
-        sites.append(self.build(term.body, rest, _Scope(known, top=False)))
+            self.referred = uses[part] = set()
+            sites.append(self.build(body, at, _Scope(known, owner=part, top=False, root=False)))
+            known.add(part)
+        self.referred = set()
+        sites.append(self.build(term.body, rest, _Scope(known, top=False, root=scope.root)))
+        self._check_used(sites, uses)
         return self.finish(site, tuple(sites), fixable=True)
+
+    def _check_used(self, sites: list[Site], uses: dict[str, set[str]]) -> None:
+        """Refuses parts with holes that the body does not use; `sites` are theirs, in the order of `uses`."""
+        reached: set[str] = set()
+        ahead = list(self.referred)
+        while ahead:
+            if (part := ahead.pop()) not in reached:
+                reached.add(part)
+                ahead += uses[part]
+        for part, site in zip(uses, sites, strict=False):
+            if part not in reached and site.kind != FIXED:
+                remedy = f'write ref("{part}"), in text {part}, where it belongs, or leave the part out'
+                raise self.fail(
+                    site.label, f'part "{part}" is never used, so its choices have no effect; {remedy}'
+                )
 
 
 def _single(term: Term) -> bool:
@@ -265,6 +298,6 @@ def _mark_recursive(layout: Layout) -> None:
     changed = bool(layout.rules)
     while changed:
         changed = False
-        for site in layout.sites:
+        for site in reversed(layout.sites):
             if not site.recursive and (site.kind == EXPAND or any(c.recursive for c in site.children)):
                 site.recursive = changed = True

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from nas import sites
 from nas.architecture import Decision
 from nas.derivation import value_number
-from nas.errors import SpaceError
+from nas.errors import SpaceError, one_line
 from nas.notation import arguments, length, steps, written_out
 from nas.sites import Site
 from nas.term import Literal, Name, Number, Program, Repeat, Seq, Term, Use
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 MAX_LENGTH = 100_000  # of an expression with its repeats written out
+MAX_STEPS = 100_000  # ways followed to find an architecture's decisions
 
 
 def match(space: SearchSpace, term: Term) -> list[Decision]:
@@ -38,7 +38,9 @@ def match(space: SearchSpace, term: Term) -> list[Decision]:
     found = _Matcher(space, out=False).run(term)
     if found is None:
         if length(term) > MAX_LENGTH:
-            raise SpaceError(f"{space.name}: at most {MAX_LENGTH} steps are expected; got {length(term)}")
+            number = length(term)
+            got = number if number < 10**15 else "far more"
+            raise SpaceError(f"{space.name}: at most {MAX_LENGTH} steps are expected; got {got}")
         matcher = _Matcher(space, out=True)
         found = matcher.run(term)
         if found is None:
@@ -51,11 +53,16 @@ class _Matcher:
 
     def __init__(self, space: SearchSpace, *, out: bool) -> None:
         self.layout = space.layout
+        self.name = space.name
+        self.taken = 0
+        self.written: dict[int, tuple[Term, ...]] = {}  # of FIXED sites, by index
         self.admissible = space.counter.admissible
+        self.met_again = space.counter.met_again
         self.out = out
         self.steps = written_out if out else steps
         self.known: dict[tuple[Any, ...], Ends] = {}
         self.blocks: dict[tuple[Term, ...], int] = {}
+        self.ordered: list[tuple[Term, ...]] = []
         self.reached: tuple[int, ...] = ()
         self.failure: tuple[Site, Term | str, Term | None] | None = None  # site, expected, came
 
@@ -74,6 +81,7 @@ class _Matcher:
 
     def match(self, site: Site, place: Place, cursor: Cursor) -> Ends:
         """All ends with which the site can stand for the steps from the cursor on."""
+        self.spend(1)
         match site.kind:
             case sites.FIXED:
                 return self._fixed(site, place, cursor)
@@ -97,10 +105,21 @@ class _Matcher:
             case _:
                 return self._node(site, place, cursor)
 
+    def spend(self, ways: int) -> None:
+        """Counts ways that are followed; raises where they become too many."""
+        self.taken += ways
+        if self.taken > MAX_STEPS:
+            raise SpaceError(
+                f"{self.name}: over {MAX_STEPS} ways to read the text were followed; "
+                "write copies out as the space has them, or store decisions (to_json) instead of the text"
+            )
+
     def _then(self, ends: Ends, site: Site, place: Place, element: tuple[int, int] | None = None) -> Ends:
         after: Ends = {}
         for here, trail in ends.items():
-            for end, more in self.match(site, place, here).items():
+            found = self.match(site, place, here)
+            self.spend(len(found))
+            for end, more in found.items():
                 after.setdefault(end, Both(trail, Inside(element, more) if element else more))
         return after
 
@@ -125,11 +144,16 @@ class _Matcher:
         """The furthest failure: label, what is expected, what came."""
         assert self.failure is not None, "asked for after a failure"
         site, expected, came = self.failure
-        wanted, got = (shorten(str(part), 100, placeholder=" ...") for part in (expected, came or "the end"))
+        wanted, got = (one_line(part, 100) for part in (expected, came or "the end"))
         return f"{site.label}: {wanted} is expected; got {got}"
 
     def _fixed(self, site: Site, place: Place, cursor: Cursor) -> Ends:
-        wanted = self.steps(fixed(site))
+        wanted = self.written.get(site.index)
+        if wanted is None:
+            term = fixed(site)
+            if self.out and length(term) > MAX_LENGTH:
+                return self.failed(site, term, place, cursor.at)
+            wanted = self.written[site.index] = self.steps(term)
         given = place.steps[cursor.at : cursor.at + len(wanted)]
         if wanted == given:
             return {cursor.moved(len(wanted)): None}
@@ -163,6 +187,7 @@ class _Matcher:
         ends_by_count = self._alike if alike else self._copies
         found: Ends = {}
         for number, ends in ends_by_count(site, options, place, cursor) if options else ():
+            self.spend(len(ends))
             decision = Taken(site.index, number) if len(options) > 1 else None
             for end, trail in ends.items():
                 found.setdefault(end, Both(decision, trail))
@@ -173,15 +198,16 @@ class _Matcher:
     ) -> Iterator[tuple[int, Ends]]:
         """Copies with decisions of their own."""
         ends: Ends = {cursor: None}
+        offered = options if isinstance(options, range) else frozenset(options)
         for number in range(options[-1] + 1):
-            if number in options:
+            if number in offered:
                 yield number, ends
             if number == options[-1]:
                 return
             element = (site.index, number)
             inner = place._replace(prefix=place.prefix + element)
             after = self._then(ends, site.children[0], inner, element)
-            if not after or (number in options and after.keys() == ends.keys()):
+            if not after or (number in offered and after.keys() == ends.keys()):
                 return  # further copies lead nowhere, or nowhere else
             ends = after
 
@@ -190,31 +216,52 @@ class _Matcher:
     ) -> Iterator[tuple[int, Ends]]:
         """Copies with the same decisions."""
         once = self.match(site.children[0], place, cursor) if options[-1] else {}
-        for number in options:
-            if number == 0:
-                yield number, {cursor: None}
-            elif number == 1:
-                yield number, once
-            elif self.out:
-                yield number, self._multiplied(site, once, number, place, cursor)
-            else:
-                empty = {end: trail for end, trail in once.items() if end.at == cursor.at}
-                found = empty | self._written_repeat(site, number, place, cursor)
-                yield number, dict(sorted(found.items(), key=lambda item: decision_list(item[1])))
+        several = (
+            [number for number in options if number > 1]
+            if isinstance(options, tuple)
+            else (range(max(2, options[0]), options[-1] + 1))
+        )
+        if options[0] == 0:
+            yield 0, {cursor: None}
+        if 1 in options:
+            yield 1, once
+        if several and (once or not self.out):
+            yield from (self._multiplied if self.out else self._written)(site, once, several, place, cursor)
 
-    def _multiplied(self, site: Site, once: Ends, number: int, place: Place, cursor: Cursor) -> Ends:
-        """The ends after `number` equal blocks, of which `once` has the first."""
-        found: Ends = {}
-        for end, trail in once.items():
+    def _written(
+        self, site: Site, once: Ends, numbers: Sequence[int], place: Place, cursor: Cursor
+    ) -> Iterator[tuple[int, Ends]]:
+        """Copies written as a repeat of that number, and those of nothing."""
+        item = place.step(cursor.at)
+        empty = {end: trail for end, trail in once.items() if end.at == cursor.at}
+        written = item.low if isinstance(item, Repeat) else numbers[0]
+        for number in sorted({numbers[0], written}):
+            if number in numbers:  # the first will do for nothing; any other only as it is written
+                found = empty | self._written_repeat(site, number, place, cursor)
+                yield number, dict(sorted(found.items(), key=lambda end: decision_list(end[1])))
+
+    def _multiplied(
+        self, site: Site, once: Ends, numbers: Sequence[int], place: Place, cursor: Cursor
+    ) -> Iterator[tuple[int, Ends]]:
+        """The ends after several equal blocks, of which `once` has the first."""
+        reach: dict[Cursor, int] = {}  # steps that go on as the block does
+        for end in once:
             block = place.steps[cursor.at : end.at]
-            more = len(block) * (number - 1)
-            following = place.steps[end.at : end.at + more]
-            same = _agreement(cycle(block), following)
-            if same == more:
-                found.setdefault(end.moved(more), trail)
-            else:
-                self.failed(site, block[same % len(block)], place, end.at + same)
-        return found
+            following = place.steps[end.at : end.at + len(block) * (numbers[-1] - 1)]
+            reach[end] = _agreement(cycle(block), following) if block else 0
+            self.spend(reach[end] // 10)
+        for number in numbers:
+            found: Ends = {}
+            for end, trail in once.items():
+                block = place.steps[cursor.at : end.at]
+                more = len(block) * (number - 1)
+                if reach[end] >= more:
+                    found.setdefault(end.moved(more), trail)
+                else:
+                    self.failed(site, block[reach[end] % len(block)], place, end.at + reach[end])
+            yield number, found
+            if not found or all(end.at == cursor.at for end in found):
+                return  # more copies of what does not fit, or of nothing
 
     def _written_repeat(self, site: Site, number: int, place: Place, cursor: Cursor) -> Ends:
         item = place.step(cursor.at)
@@ -230,14 +277,19 @@ class _Matcher:
     def _shared(self, site: Site, place: Place, cursor: Cursor) -> Ends:
         known = dict(cursor.shared).get(site.index)
         if known is not None:
-            block = list(self.blocks)[known]
+            block = self.ordered[known]
             if place.steps[cursor.at : cursor.at + len(block)] == block:
                 return {cursor.moved(len(block)): None}
             return self.failed(site, " >> ".join(map(str, block)) or "nothing", place, cursor.at)
         found: Ends = {}
         for end, trail in self.match(site.children[0], place._replace(prefix=()), cursor).items():
-            block = self.blocks.setdefault(place.steps[cursor.at : end.at], len(self.blocks))
-            decided = end._replace(shared=(*end.shared, (site.index, block)))
+            steps = place.steps[cursor.at : end.at]
+            if steps not in self.blocks:
+                self.blocks[steps] = len(self.ordered)
+                self.ordered.append(steps)
+            block = self.blocks[steps]
+            kept = ((site.index, block),) if site.index in self.met_again else ()
+            decided = end._replace(shared=(*end.shared, *kept))
             found.setdefault(decided, Inside(None, trail))
         return found
 

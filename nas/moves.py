@@ -86,7 +86,7 @@ def _resized(derivation: Derivation, old: Decision, step: int, draw: Draws) -> D
 
 
 def _next_count(derivation: Derivation, old: Decision, step: int) -> int:
-    counts = list(derivation.options)
+    counts = derivation.options
     return counts[counts.index(int(old.option)) + step]
 
 

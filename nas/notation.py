@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from nas.term import Define, Op, Program, Repeat, Seq, Term, seq
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from nas.term import (
+    Choice,
+    Define,
+    Literal,
+    Name,
+    Number,
+    Op,
+    Program,
+    Ref,
+    Repeat,
+    Seq,
+    Term,
+    Use,
+    children,
+    seq,
+)
 
 
 def steps(term: Term) -> tuple[Term, ...]:
@@ -42,6 +61,37 @@ def length(term: Term) -> int:
             return length(body)
         case _:
             return 1
+
+
+def written_size(term: Term, parts: Mapping[str, int] = MappingProxyType({})) -> int:
+    """Number of primitives with references and repeats written out; of holes all options, most copies.
+
+    Arithmetic only, so that it is quick for expressions far too large to be written out. A primitive counts
+    once for each assignment of its attributes, as in a supernet; settings of a training are not of those.
+    `parts` are the sizes of definitions.
+    """
+    match term:
+        case Op(name, args, attributes):
+            free = attributes if name != "train" else ()
+            ways = math.prod(written_size(value, parts) for _, value in free)
+            return ways * (1 + sum(written_size(arg, parts) for arg in args))
+        case Define(body, bindings):
+            sizes = dict(parts)
+            for name, value in bindings:
+                sizes[name] = written_size(value, sizes)
+            return written_size(body, sizes)
+        case Ref(name):
+            return parts.get(name, 1)
+        case Repeat(body, _, high):
+            return high * written_size(body, parts)
+        case Choice(options) if all(isinstance(x, Literal) and isinstance(x.value, tuple) for x in options):
+            return 1  # the inputs of a node, which no supernet multiplies
+        case Number(low, high, integer=True):
+            return int(high - low) + 1
+        case Literal() | Name() | Number() | Use() | Seq(()):
+            return 1
+        case _:
+            return sum(written_size(child, parts) for child in children(term))
 
 
 def arguments(wanted: Term, given: Term) -> list[Term] | None:

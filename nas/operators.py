@@ -7,13 +7,13 @@ a `np.random.Generator`; nothing else is drawn from.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from nas.architecture import Architecture, Decision
+from nas.counting import Suffixes
 from nas.derivation import Derivation, fitting
 from nas.draws import Draws, number_at
-from nas.errors import DeadEndError, SpaceError
+from nas.errors import DeadEndError, SpaceError, one_line, quoted
 from nas.moves import Known, Move, alternatives, mutations
 from nas.sites import NUMBER, REPEAT, USE
 from nas.term import Number
@@ -44,11 +44,13 @@ def sample(space: SearchSpace, rng: np.random.Generator, *, by: str = "options")
         SpaceError: "derivations" on an unbounded space.
     """
     if by not in ("options", "derivations"):
-        raise SpaceError(f'sample: by is "options" or "derivations", {by!r} came')
+        raise SpaceError(f'sample: by is "options" or "derivations", {quoted(by)} came')
     if by == "derivations" and space.size() is None:
         raise SpaceError(f'{space.name}: unbounded, so "derivations" cannot be uniform; use "options"')
     draw = Draws(rng)
-    fill = _weighted(draw) if by == "derivations" else _uniform(draw)
+    if by == "derivations":
+        return _until_valid(space, lambda: _complete(space.start(), _weighted(draw)))
+    fill = _uniform(draw)
     return _until_valid(space, lambda: _complete(space.start(), fill))
 
 
@@ -58,17 +60,25 @@ def enumerate_architectures(space: SearchSpace) -> Iterator[Architecture]:
     Raises:
         SpaceError: the space is unbounded.
     """
-    if space.size() is None:
+    if (
+        any(
+            site.kind == NUMBER and not site.options and site.term.low < site.term.high  # type: ignore[attr-defined]
+            for site in space.layout.sites
+        )
+        and space.size() is None
+    ):
         raise SpaceError(f"{space.name}: real-valued holes cannot be enumerated; give them as oneof(...)")
-    stack = [space.start()]
-    while stack:
-        derivation = stack.pop()
-        if derivation.site is None:
+    ahead = [iter((space.start(),))]
+    while ahead:
+        derivation = next(ahead[-1], None)
+        if derivation is None:
+            ahead.pop()
+        elif derivation.site is not None:
+            ahead.append(map(derivation.take, derivation.options))
+        else:
             architecture = derivation.architecture()
             if space.violation(architecture) is None:
                 yield architecture
-        else:
-            stack.extend(derivation.take(option) for option in reversed(derivation.options))
 
 
 def replay(space: SearchSpace, decisions: Iterable[Decision], *, exact: bool = False) -> Architecture:
@@ -98,7 +108,9 @@ def replay(space: SearchSpace, decisions: Iterable[Decision], *, exact: bool = F
     taken = {(d.hole, d.prefix): d for d in derivation.decisions}
     unused = next((d for key, d in known.items() if taken.get(key) != d), None)
     if exact and unused is not None:
-        raise SpaceError(f"{space.name}: the decision {unused.to_json()} belongs to no hole of the space")
+        raise SpaceError(
+            f"{space.name}: the decision {quoted(unused.to_json())} belongs to no hole of the space"
+        )
     return derivation.architecture()
 
 
@@ -127,7 +139,9 @@ def mutator(space: SearchSpace, parent: Architecture) -> Mutator:
     known = _by_key(parent.decisions)
     trace = _trace(space, parent, known)
     if not trace:
-        raise SpaceError(f"{space.name}: nothing to mutate; no hole of {parent.text} has an alternative")
+        raise SpaceError(
+            f"{space.name}: nothing to mutate; no hole of {one_line(parent.text)} has an alternative"
+        )
     return Mutator(space, parent, known, mutations(trace, known))
 
 
@@ -253,17 +267,20 @@ def _uniform(draw: Draws) -> Fill:
 
 
 def _weighted(draw: Draws) -> Fill:
+    """Fills the holes of one architecture, so that all derivations are equally likely."""
+    known: Suffixes = {}
+
     def fill(derivation: Derivation) -> Derivation:
         assert derivation.site is not None
         if derivation.site.kind in (NUMBER, USE):  # the same lies behind each option
             return derivation.take(derivation.options[draw.index(len(derivation.options))])
-        branches = [derivation.take(option) for option in derivation.options]
-        weights = [branch.count() or 0 for branch in branches]
-        remaining = int(draw() * 2**53) * sum(weights) // 2**53
-        for branch, weight in zip(branches, weights, strict=True):
-            if remaining < weight:
-                return branch
-            remaining -= weight
+        runs, first = derivation.weights(known), 0
+        remaining = int(draw() * 2**53) * sum(length * weight for length, weight in runs) // 2**53
+        for length, weight in runs:
+            if remaining < length * weight:
+                return derivation.take(derivation.options[first + remaining // weight])
+            remaining -= length * weight
+            first += length
         raise AssertionError("a weight below the total is always found")
 
     return fill
@@ -293,7 +310,7 @@ def _trace(space: SearchSpace, architecture: Architecture, known: Known) -> list
         trace.append(derivation)
         decision = known.get(derivation.key)
         if decision is None:
-            got = shorten(architecture.text, 80)
+            got = one_line(architecture.text, 80)
             raise SpaceError(f"{space.name} at {derivation.label}: no decision for this hole; got {got}")
         derivation = derivation.take(decision.option, decision.ids)
     return trace

@@ -6,13 +6,27 @@ import ast
 import warnings
 from collections.abc import Callable, Mapping
 
-from nas.errors import SpaceError
-from nas.term import Literal, Name, Op, Ref, Term, Value, as_term, branches, choice, seq
+from nas.errors import SpaceError, one_line
+from nas.term import (
+    MAX_DEPTH,
+    Literal,
+    Name,
+    Op,
+    Ref,
+    Term,
+    Value,
+    as_term,
+    branches,
+    check_extent,
+    check_name,
+    choice,
+    seq,
+)
 
 Constructors = Mapping[str, Callable[..., Term]]
 
 MAX_TEXT = 1_000_000  # characters; far above any real space, a guard against files that are none
-MAX_NESTING = 150  # levels; beyond that Python's own recursion limit would answer
+MAX_NESTING = MAX_DEPTH
 
 
 def read(text: str, constructors: Constructors) -> Term:
@@ -22,7 +36,12 @@ def read(text: str, constructors: Constructors) -> Term:
         SpaceError: with line and column of what is not of the language.
     """
     if len(text) > MAX_TEXT:
-        raise SpaceError(f"text of {len(text)} characters; at most {MAX_TEXT} are read")
+        got = f"text of {len(text)} characters"
+        raise SpaceError(f"{got}; at most {MAX_TEXT} are read; write copies as repeat, or build it in Python")
+    if not text.strip():
+        raise SpaceError(
+            "text, line 1, column 1: invalid syntax; an expression is expected, the text is empty"
+        )
     skipped = text[: len(text) - len(text.lstrip())].count("\n")
     try:
         with warnings.catch_warnings():
@@ -30,14 +49,21 @@ def read(text: str, constructors: Constructors) -> Term:
             tree = ast.parse("\n" * skipped + text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line, column = getattr(error, "lineno", None) or 1, getattr(error, "offset", None) or 1
-        message = getattr(error, "msg", None) or str(error) or type(error).__name__
+        message = one_line(getattr(error, "msg", None) or str(error) or type(error).__name__)
+        if isinstance(error, RecursionError | MemoryError):  # of Python's own parser
+            message = f"nested too deep, or a chain of too many steps ({message}); use repeat or define(...)"
         raise SpaceError(
             f"text, line {line}, column {column}: {message}; an expression is expected"
         ) from None
     try:
-        return _Reader(constructors).term(tree.body, frozenset(), 0)
+        term = _Reader(constructors).term(tree.body, frozenset(), 0)
     except RecursionError:
         raise _error(tree.body, "nested too deep to be read here; name parts with define(...)") from None
+    try:
+        check_extent(term)
+    except SpaceError as error:
+        raise _error(tree.body, str(error)) from None
+    return term
 
 
 class _Reader:
@@ -54,7 +80,9 @@ class _Reader:
             case ast.Call(ast.Name(name) | ast.Attribute(ast.Name("op"), name), args, keywords):
                 return self._call(node, name, args, keywords, parts, level)
             case ast.Name(name):
-                return Ref(name) if name in parts else Name(name)
+                return self._made(node, lambda: _reference(name, parts))
+            case ast.Attribute(ast.Name("op"), name):
+                raise _error(node, f"{_kind(node)} lacks its parentheses: write {one_line(name, 60)}()")
             case ast.Constant() | ast.Tuple() | ast.UnaryOp():
                 return _literal(node)
             case _:
@@ -73,11 +101,11 @@ class _Reader:
         terms = [self.term(item, parts, level + 1) for item in (left, *reversed(chain))]
         match operator:
             case ast.RShift():
-                return seq(*terms)
+                return self._made(right, lambda: seq(*terms))
             case ast.BitOr():
-                return choice(*terms)
+                return self._made(right, lambda: choice(*terms))
             case _:
-                return branches("add", *terms)
+                return self._made(right, lambda: branches("add", *terms))
 
     def _call(
         self,
@@ -90,21 +118,35 @@ class _Reader:
     ) -> Term:
         if any(isinstance(arg, ast.Starred) for arg in args) or any(k.arg is None for k in keywords):
             raise _error(node, "* and ** are not of the language; write the arguments out")
-        twice = [k for i, k in enumerate(keywords) if k.arg in (other.arg for other in keywords[:i])]
-        if twice:
-            raise _error(twice[0], f"{twice[0].arg}= is given twice; once is expected")
-        parts = parts | self._bound(node, name, args, keywords)
+        seen: set[str | None] = set()
+        for given in keywords:
+            if given.arg in seen:
+                raise _error(given, f"{one_line(given.arg, 60)}= is given twice; once is expected")
+            seen.add(given.arg)
+        if bound := self._bound(node, name, args, keywords):
+            parts = parts | bound
         positional = [self.term(arg, parts, level + 1) for arg in args]
         named = {str(k.arg): self.term(k.value, parts, level + 1) for k in keywords}
         constructor = self.constructors.get(name)
-        if constructor is None:
-            return Op(name, tuple(positional), tuple(named.items()))
-        try:
+
+        def make() -> Term:
+            if constructor is None:
+                for word in (name, *named):
+                    check_name("name", word)
+                return Op(name, tuple(positional), tuple(named.items()))
             if name in ("define", "program"):  # their keywords name parts and outputs, which are terms
                 return constructor(*positional, **named)
             return constructor(*map(_plain, positional), **{key: _plain(v) for key, v in named.items()})
+
+        return self._made(node, make)
+
+    @staticmethod
+    def _made(node: ast.expr, make: Callable[[], Term]) -> Term:
+        """What `make` gives; a refusal gets the node's place."""
+        try:
+            return make()
         except (SpaceError, TypeError) as error:
-            raise _error(node, str(error)) from None
+            raise _error(node, one_line(error)) from None
 
     def _bound(
         self, node: ast.Call, name: str, args: list[ast.expr], keywords: list[ast.keyword]
@@ -116,6 +158,11 @@ class _Reader:
                 raise _error(node, 'rule: its name is expected first, e.g. rule("block", ..., depth=3)')
             return frozenset((args[0].value,))
         return frozenset()
+
+
+def _reference(name: str, parts: frozenset[str]) -> Term:
+    check_name("name", name)
+    return Ref(name) if name in parts else Name(name)
 
 
 def _plain(term: Term) -> object:

@@ -10,7 +10,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from nas.callables import load
-from nas.errors import SpaceError
+from nas.dsl import WORDS
+from nas.errors import SpaceError, quoted
 from nas.laws import Law
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Attribute:
             return None
         if self._admits(value):
             return None if self.rule is None else self.rule(value)
-        return f"{self.name}: expected {self.domain()}; got {value!r}"
+        return f"{self.name}: expected {self.domain()}; got {quoted(value)}"
 
     def domain(self) -> str:
         """The admissible values in words, e.g. "an integer of at least 1"."""
@@ -214,13 +215,17 @@ class Primitive:
             if name not in known:
                 has = ", ".join(known) or "none"
                 return f'"{self.name}" has no attribute "{name}"; it has: {has}{_hint(name, known)}'
+        least, most = self.arity
+        if number_of_args < least or (most is not None and number_of_args > most):
+            free = [name for name in known if name not in given]
+            named = (
+                f"; values are given by name: {self.name}({free[0]}=...)" if free and number_of_args else ""
+            )
+            return f'"{self.name}" expects {_count(least, most)}; got {number_of_args}{named}'
         missing = [a.name for a in self.attributes if a.default is REQUIRED and a.name not in given]
         if missing:
             got = ", ".join(given) or "none"
             return f'"{self.name}" expects the attribute "{missing[0]}"; got {got}; write {missing[0]}=...'
-        least, most = self.arity
-        if number_of_args < least or (most is not None and number_of_args > most):
-            return f'"{self.name}" expects {_count(least, most)}; got {number_of_args}'
         return None
 
 
@@ -295,5 +300,5 @@ class Vocabulary:
         return self._index[op_name].check(attributes, number_of_args)
 
     def _unknown(self, name: str) -> str:
-        has = ", ".join(self.names()) + _hint(name, self._index)
+        has = ", ".join(self.names()) + _hint(name, (*self._index, *WORDS))
         return f'primitive "{name}" is not in the vocabulary "{self.name}"; it has: {has}'

@@ -27,6 +27,9 @@ USE: Final = 10
 PROGRAM: Final = 11
 
 
+MAX_LABEL: Final = 200  # characters of a label in front of its last word; deeper places lose their beginning
+
+
 class Site:
     """One occurrence of a term.
 
@@ -144,4 +147,6 @@ def _name(term: Term) -> str | None:
 
 
 def _joined(label: str, name: str) -> str:
-    return name if label == "root" else f"{label}.{name}"
+    if label == "root":
+        return name
+    return f"{label if len(label) <= MAX_LABEL else f'...{label[-MAX_LABEL:]}'}.{name}"

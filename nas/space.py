@@ -5,21 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from nas import counting, matching, vetting
 from nas.architecture import Architecture, Decision
 from nas.callables import describe, stable
 from nas.derivation import Derivation, settle
 from nas.dsl import parse as parse_term
-from nas.errors import SpaceError
+from nas.errors import SpaceError, describe_error, one_line, quoted
 from nas.layout import lay_out
 from nas.printer import to_text
-from nas.term import Term
+from nas.term import Term, check_extent
 
 if TYPE_CHECKING:
     from nas.primitives import Vocabulary
+
+MAX_SPACE_NAME: Final = 255  # characters; it names files and rows
 
 Constraint = Callable[[Architecture], "str | None"]  # None: satisfied; otherwise the reason, one line
 
@@ -53,7 +54,7 @@ class SearchSpace:
             from nas.layers import NETWORK as vocabulary  # noqa: N811 - standard vocabulary, on demand
         self.name = _checked_name(name)
         self.expression = parse_term(expression) if isinstance(expression, str) else expression
-        self.vocabulary = vocabulary
+        self.vocabulary = _checked_vocabulary(name, vocabulary)
         self.constraints = _checked_constraints(name, constraints)
         if gate not in (None, "none"):
             raise SpaceError(f'{name}: gate: "none" or None is expected; got {gate!r}')
@@ -66,11 +67,15 @@ class SearchSpace:
 
     def _prepare(self) -> None:
         if not isinstance(self.expression, Term):
-            got = type(self.expression).__name__
+            got = f"{type(self.expression).__name__} {quoted(self.expression)}"
             raise SpaceError(f"{self.name}: an expression or its text is expected; got {got}")
+        try:
+            check_extent(self.expression)
+        except SpaceError as error:
+            raise SpaceError(f"{self.name}: {error}") from None
         vetting.check_expression(self.name, self.expression, self.vocabulary)
         self.layout = lay_out(self.expression, self.name)
-        self.counter = counting.Counter(self.layout)
+        self.counter = counting.Counter(self.layout, self.name)
         if not self.counter.can_finish(self.layout.root, (0,) * len(self.layout.rules)):
             raise SpaceError(f"{self.name}: no end within a rule's depth; give it an option without itself")
 
@@ -115,12 +120,11 @@ class SearchSpace:
         from nas.operators import replay
 
         if not isinstance(data, dict) or not isinstance(data.get("decisions"), list):
-            got = shorten(repr(data), 80)
+            got = quoted(data, 80)
             raise SpaceError(f'{self.name}: {{"space": ..., "decisions": [...]}} is expected; got {got}')
         if data.get("space") != self.name:
-            raise SpaceError(
-                f"{self.name}: an architecture of this space is expected; got one of {data.get('space')}"
-            )
+            got = one_line(data.get("space"))
+            raise SpaceError(f"{self.name}: an architecture of this space is expected; got one of {got}")
         return replay(self, [Decision.from_json(item) for item in data["decisions"]], exact=True)
 
     def check(self, architecture: Architecture) -> SpaceError | None:
@@ -139,24 +143,40 @@ class SearchSpace:
         return None if reason is None else SpaceError(f"{self.name}: {reason}")
 
     def violation(self, architecture: Architecture) -> str | None:
-        """The first constraint's reason against the architecture, or None.
+        """The first constraint's reason against the architecture, in one line, or None.
 
         Raises:
-            SpaceError: a constraint that answers with anything but None or a text, such as True.
+            SpaceError: a constraint that raises, or answers with anything but None or a text, such as True.
         """
         for constraint in self.constraints:
-            reason = constraint(architecture)
+            try:
+                reason = constraint(architecture)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # the user's code runs here; sys.exit() is no way to end a search
+                found = f"{self._place(constraint, architecture)} raised {describe_error(error)}"
+                remedy = "a constraint returns None, or in one line the reason against the architecture"
+                raise SpaceError(f"{found}; {remedy}") from error
             if reason is not None:
-                if not isinstance(reason, str):
-                    answer = f"got {shorten(repr(reason), 40)} from {stable(constraint)}"
-                    raise SpaceError(f"{self.name}: a constraint's answer is None or the reason; {answer}")
-                return reason
+                if not (isinstance(reason, str) and reason.strip()):
+                    place = self._place(constraint, architecture)
+                    raise SpaceError(
+                        f"{place}: a constraint's answer is None or the reason; got {quoted(reason)}"
+                    )
+                return one_line(reason)
         return None
+
+    def _place(self, constraint: Constraint, architecture: Architecture) -> str:
+        known = one_line(getattr(constraint, "__qualname__", None) or stable(constraint), 100)
+        return f"{self.name}: constraint {known} on {one_line(architecture.text, 200)}"
 
     def size(self) -> int | None:
         """Number of derivations, exact; None when a real-valued hole makes it unbounded.
 
         Different derivations may print the same text. Constraints are not subtracted.
+
+        Raises:
+            SpaceError: more derivations than are counted (`nas.counting`).
         """
         return self.counter.size()
 
@@ -175,13 +195,25 @@ class SearchSpace:
 
 def _checked_name(name: object) -> str:
     if not (isinstance(name, str) and name and name.isprintable()):
-        raise SpaceError(f"space: a name of one line is expected; got {shorten(repr(name), 40)}")
+        raise SpaceError(f"space: a name of one line is expected; got {quoted(name)}")
+    if len(name) > MAX_SPACE_NAME:
+        raise SpaceError(f"space: a name of at most {MAX_SPACE_NAME} characters is expected; got {len(name)}")
     return name
 
 
+def _checked_vocabulary(name: str, vocabulary: object) -> Vocabulary:
+    from nas.primitives import Vocabulary
+
+    if not isinstance(vocabulary, Vocabulary):
+        remedy = "give Vocabulary(name, (Primitive(...), ...)), or NETWORK.extended(name, Primitive(...))"
+        raise SpaceError(f"{name}: a vocabulary is expected; got {quoted(vocabulary)}; {remedy}")
+    return vocabulary
+
+
 def _checked_constraints(name: str, constraints: Sequence[Constraint]) -> tuple[Constraint, ...]:
-    if callable(constraints) or not all(map(callable, constraints)):
-        got = shorten(repr(constraints), 60)
+    listed = isinstance(constraints, Sequence) and not isinstance(constraints, str)
+    if not listed or not all(map(callable, constraints)):
+        got = quoted(constraints)
         raise SpaceError(f"{name}: constraints are expected as a list of functions; got {got}")
     return tuple(constraints)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from textwrap import shorten
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from nas import term as tree
-from nas.errors import CompileError
+from nas.errors import CompileError, NasError, describe_error, one_line, quoted
 from nas.primitives import INHERIT, Context, Inputs, Misfit, Part, Primitive, Shape, Vocabulary
 from nas.term import Term
 
@@ -57,7 +57,7 @@ def make_part(term: Term, scope: Scope, path: str = "root", label: str | None = 
         case tree.Repeat(body, low, high) if low == high:
             return SequencePart(_making((body,) * low, scope, f"{path}.body"), label or "repeat")
     hint = "fill its holes before compiling" if list(tree.children(term)) else "write a network here"
-    got = f"{type(term).__name__} {shorten(str(term), 60)}"
+    got = f"{type(term).__name__} {one_line(term, 60)}"
     raise CompileError(f"{path}: expected a network; got {got}; {hint}")
 
 
@@ -70,6 +70,9 @@ def _primitive_part(op: tree.Op, scope: Scope, path: str, label: str | None) -> 
     reason = scope.vocabulary.check(op.name, [name for name, _ in op.attributes], len(op.args))
     if reason is not None:
         raise CompileError(f"{place}: {reason}")
+    if op.name == "train" and not set(path.split(".")) <= {"root", "body"}:
+        remedy = "write train(network, ...) around the whole expression"
+        raise CompileError(f"{place}: expected to stand at the root, else its settings never apply; {remedy}")
     primitive = scope.vocabulary.get(op.name)
     if primitive.shape is None or primitive.build is None:
         raise CompileError(f"{place}: expected a network; got a primitive of kind {primitive.kind}")
@@ -82,7 +85,7 @@ def _value(primitive: Primitive, name: str, term: Term, scope: Scope, place: str
     while isinstance(term, tree.Ref):
         term, scope = scope.resolve(term.name, place)
     if not isinstance(term, tree.Literal):
-        got = f"{type(term).__name__} {shorten(str(term), 60)}"
+        got = f"{type(term).__name__} {one_line(term, 60)}"
         raise CompileError(f"{place}: expected a plain value for {name}; got {got}")
     attribute = primitive.attribute(name)
     assert attribute is not None, "Vocabulary.check knows the names"
@@ -93,11 +96,26 @@ def _value(primitive: Primitive, name: str, term: Term, scope: Scope, place: str
 
 
 @contextmanager
-def _placed(place: str) -> Iterator[None]:
+def _placed(place: str, what: str) -> Iterator[None]:
     try:
         yield
     except Misfit as misfit:
         raise CompileError(f"{place}: {misfit}") from None
+    except (NasError, RecursionError, MemoryError):
+        raise
+    except Exception as error:  # the user's code runs here
+        if what == "builder" and isinstance(error, RuntimeError):  # torch's, as when memory runs out
+            raise
+        remedy = 'raise nas.primitives.Misfit("expected ...; got ...; remedy") where it does not fit'
+        raise CompileError(f"{place}: its {what} raised {describe_error(error)}; {remedy}") from error
+
+
+def _checked_shape(shape: object, place: str) -> Shape:
+    whole = isinstance(shape, tuple) and shape and all(isinstance(side, Integral) for side in shape)
+    if not whole:
+        expected = "expected its shape rule to return a tuple of integers, (C, H, W) or (F,)"
+        raise CompileError(f"{place}: {expected}; got {quoted(shape)}")
+    return shape  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +152,23 @@ class PrimitivePart:
 
     def shape(self, in_shape: Inputs, context: Context) -> Shape:
         assert self.primitive.shape is not None, "checked when the part was made"
-        with _placed(f'{self.path} "{self.name}"'):
-            return self.primitive.shape(in_shape, self.attributes(context), self.parts, context)
+        place = f'{self.path} "{self.name}"'
+        with _placed(place, "shape rule"):
+            found = self.primitive.shape(in_shape, self.attributes(context), self.parts, context)
+        return _checked_shape(found, place)
 
     def build(self, in_shape: Inputs, context: Context) -> nn.Module:
         assert self.primitive.build is not None, "checked when the part was made"
-        with _placed(f'{self.path} "{self.name}"'):
-            return self.primitive.build(in_shape, self.attributes(context), self.parts, context)
+        from torch import nn
+
+        place = f'{self.path} "{self.name}"'
+        with _placed(place, "builder"):
+            module = self.primitive.build(in_shape, self.attributes(context), self.parts, context)
+        if not isinstance(module, nn.Module):
+            raise CompileError(
+                f"{place}: expected its builder to return a torch module; got {quoted(module)}"
+            )
+        return module
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nas.architecture import Key
 from nas.errors import RelaxError
 from nas.layers.parts import PrimitivePart
+from nas.notation import written_size
 from nas.primitives import Part
 from nas.relax.holes import Gate, Hole, Holes
 from nas.relax.parts import CellPart, DepthPart, MixedPart, RelaxedSequence, ResidualPart
@@ -130,6 +132,7 @@ class Relaxing:
         if len(counts) == 1:
             return self._sequence(copies[: counts[0]], place, label or "repeat")
 
+        @functools.cache  # repeats in repeats would make their parts twice on every level
         def make() -> tuple[Part, ...]:
             return tuple(map(self.part, copies))
 
@@ -166,10 +169,15 @@ class Relaxing:
 
     def _train(self, place: Place, args: list[Place], values: dict[str, Place]) -> Part:
         for name, value in values.items():
-            if len(list(self._values(value))) > 1:
+            if written_size(self._meant(value).site.term) > 1 or len(list(self._values(value))) > 1:
                 reason = f"the training setting {name} is a choice, and a setting is no operation; fix it"
                 raise self._refused(place, reason)
         return self.part(args[0])
+
+    def _meant(self, place: Place) -> Place:
+        while isinstance(place.site.term, Ref):
+            place = place.names[place.site.term.name]
+        return place
 
     def _plain(
         self, place: Place, term: Op, given: dict[str, Any], args: list[Place], label: str | None

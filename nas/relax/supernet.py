@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from torch import Tensor, nn
 
 from nas.compile import checked_input, seeded
 from nas.errors import RelaxError
+from nas.notation import written_size
 from nas.primitives import Context, Shape
 from nas.relax.board import Board, Weight
 from nas.relax.choices import chosen_options
@@ -19,6 +20,9 @@ from nas.relax.relaxing import Relaxing
 if TYPE_CHECKING:
     from nas.architecture import Architecture
     from nas.space import SearchSpace
+
+
+MAX_OPTIONS: Final = 6_000  # primitives of a supernet, one for each assignment of its attributes
 
 
 class Supernet(nn.Module):
@@ -80,6 +84,9 @@ def relax(
         RelaxError: the space cannot be relaxed: the place and why.
         CompileError: its networks do not fit the shape.
     """
+    if written_size(space.expression) > MAX_OPTIONS:
+        reason = f"more than {MAX_OPTIONS} primitives in all of its options; give choices fewer options"
+        raise RelaxError(f"{space.name}: cannot be relaxed: {reason} or repeat fewer copies")
     board = Board()
     relaxing = Relaxing(space, board, partial)
     context = Context(num_classes, affine=False, mode="search")

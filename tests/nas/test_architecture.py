@@ -150,6 +150,14 @@ def test_network_and_settings_are_told_apart():
     assert (str(around.network), around.settings) == ("define(x, x=wrap(a()))", {"lr": 0.1})
 
 
+def test_a_setting_may_be_a_part_of_the_definition():
+    expression = define(
+        train(ref("x"), lr=ref("rate"), epochs=ref("n")), r=oneof(0.1, 0.2), x=a, rate=ref("r"), n=3
+    )
+    found = space(expression).start().take(1).architecture()
+    assert found.settings == {"lr": 0.2, "epochs": 3}
+
+
 def test_an_expression_may_stand_for_the_space():
     found = Architecture("toy", VOCABULARY, (), a >> b)
     assert found.text == "a() >> b()"

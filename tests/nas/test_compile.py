@@ -297,3 +297,48 @@ def test_listing_shows_layers_shapes_and_parameters():
     assert ["block_0: Sequential", "(4, 8, 8)", "20"] in cells_
     assert ["conv_1: Conv2d(4, 4, kernel_size=(1, 1), stride=(1, 1))", "(4, 8, 8)", "20"] in cells_
     assert ["linear: Linear(in_features=4, out_features=10, bias=True)", "(10,)", "50"] in cells_
+
+
+def _raise(*_: object) -> tuple[int, ...]:
+    raise KeyError("wdth")
+
+
+def _flat(*_: object) -> object:
+    return [3, 8, 8]
+
+
+def _same(in_shape: tuple[int, ...], *_: object) -> tuple[int, ...]:
+    return in_shape
+
+
+@pytest.mark.parametrize(
+    ("shape", "builder", "message"),
+    [
+        (
+            _raise,
+            _flat,
+            "root.parts.1. \"own\": its shape rule raised KeyError: 'wdth'; raise nas.primitives.Mis",
+        ),
+        (lambda: 3, _flat, 'root.parts.1. "own": its shape rule raised TypeError: .*takes 0 positional'),
+        (lambda *_: None, _flat, r"expected its shape rule to return a tuple of integers, .*; got None"),
+        (_flat, _flat, r"expected its shape rule to return a tuple of integers, .*; got \[3, 8, 8\]"),
+        (lambda *_: (3, 8.0, 8), _flat, r"a tuple of integers, .*; got \(3, 8.0, 8\)"),
+        (_same, _raise, "root.parts.1. \"own\": its builder raised KeyError: 'wdth'; "),
+        (
+            _same,
+            _flat,
+            r"root.parts.1. \"own\": expected its builder to return a torch module; got \[3, 8, 8\]",
+        ),
+    ],
+)
+def test_own_primitives_that_break_are_named_with_their_place(shape, builder, message):
+    own = NETWORK.extended("own", Primitive("own", shape=shape, build=builder))
+    with pytest.raises(CompileError, match=message) as caught:
+        compile_network(op.relu() >> op.own(), (3, 8, 8), None, vocabulary=own)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_of_a_training_stand_at_the_root():
+    compile_network(parse("define(train(b, lr=0.1), b=conv())"), (3, 8, 8), None)
+    with pytest.raises(CompileError, match="expected to stand at the root, else its settings never apply"):
+        compile_network(op.relu() >> op.train(op.conv(), lr=0.1), (3, 8, 8), None)

@@ -76,7 +76,7 @@ def test_chains_of_nested_rules():
         (shared("s", a | b) >> shared("s", a | b), 2),
         (optional(shared("s", a | b)) >> shared("s", a | b), 4),
         (repeat(shared("s", a | b), 0, 3), 1 + 3 * 2),
-        (define(ref("x") >> repeat(ref("x"), 1, 2), x=a | b, y=integer(1, 3)), 2 * 3 * 2),
+        (define(op.b(k=ref("y")) >> repeat(ref("x"), 1, 2), x=a | b, y=integer(1, 3)), 2 * 3 * 2),
     ],
 )
 def test_counts_of_each_construct(expression, expected):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,11 +38,25 @@ from nas.dsl import (
     use,
 )
 from nas.errors import SpaceError
-from nas.term import Choice, Literal, Name, Number, Op, Ref, Repeat, Seq, children, unrolled, walk
+from nas.term import Choice, Literal, Name, Number, Op, Ref, Repeat, Seq, Term, children, unrolled, walk
 from tests.nas.toy_terms import expressions, terms, values
 
 a, b, c, d = op.a(), op.b(), op.c(), op.d()
 fuzz = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+
+
+def _nested(levels: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(levels):
+        found = [found]
+    return found
+
+
+def _doubled(times: int, double: Callable[[Term], Term] = lambda x: op.c(x, x)) -> Term:
+    found: Term = a
+    for _ in range(times):
+        found = double(found)
+    return found
 
 
 def test_operators_flatten():
@@ -89,6 +105,7 @@ def test_repeat_forms():
     assert repeat(a, (1, 2, 3)) == Repeat(a, 1, 3)
     assert repeat(a, (1, 4), tied=True) == Repeat(a, 1, 4, True, (1, 4))
     assert repeat(a, [2]) == Repeat(a, 2, 2)
+    assert repeat(a, np.int64(1), np.int64(3)) == Repeat(a, 1, 3)
 
 
 def test_literals_are_of_pythons_own_types():
@@ -176,6 +193,34 @@ def test_names_that_begin_with_an_underscore_are_no_primitives():
         (lambda: op.a(k=math.inf), "a finite number is expected here, not inf"),
         (lambda: op.a(k=10**30), "an integer of at most 64 bits is expected here"),
         (lambda: op.a(k={1}), "a term, number, string, bool or tuple is expected here, not set"),
+        (lambda: op.a >> b, r'"op.a" lacks its parentheses: write op.a\(\)'),
+        (lambda: op.a >> op.b, r'"op.a" lacks its parentheses: write op.a\(\)'),
+        (lambda: b + op.a, r'"op.a" lacks its parentheses'),
+        (lambda: b | op.a, r'"op.a" lacks its parentheses'),
+        (lambda: repeat(op.a, 3), r'"op.a" lacks its parentheses'),  # type: ignore[arg-type]
+        (lambda: op.c(op.a), r'"op.a" lacks its parentheses'),
+        (lambda: a >> residual, "not function; 'residual' is a function: write the expression that it makes"),
+        (lambda: op.a(k=oneof), "not function; 'oneof' is a function"),
+        (lambda: op.a(k=range(3)), r"not range; write its elements one by one, or \*elements in Python"),
+        (lambda: oneof(x for x in (1, 2)), "not generator; write its elements one by one"),
+        (lambda: oneof([3, 5]), r"options one by one are expected, a list came, \[3, 5\]; write oneof\(\*op"),
+        (lambda: oneof([a, b]), r"options one by one are expected, a list came"),
+        (lambda: choose(True, 1, 2), r"choose: k is expected in 1..2 .*, True came"),
+        (lambda: choose(10**5000, 1, 2), r"choose: k is expected .*, <int that cannot be printed"),
+        (lambda: choose(15, *range(40)), "choose: at most 10000 combinations are expected, 15 of 40 items"),
+        (lambda: repeat(a, 10**5000), "repeat: at most 100000 copies are expected, <int that cannot be"),
+        (lambda: rule("r", a, 10**5000), 'rule "r": depth is expected .*, <int that cannot be printed'),
+        (
+            lambda: shared("x" * 101, a),
+            r"shared: a name of at most 100 characters is expected, .* of 101 came",
+        ),
+        (lambda: op.a(**{"x" * 900_000: 1}), r"op.a: a name of at most 100 characters .* of 900000 came"),
+        (lambda: op.a(k=_nested(100_000)), "a list nested too deep to be read"),
+        (lambda: str(_doubled(60)), "expression: at most 100000 sub-terms are expected; more came"),
+        (lambda: _doubled(60, lambda x: x >> x), "sequence: at most 100000 parts are expected"),
+        (lambda: _doubled(60, lambda x: x | x), "choice: at most 100000 parts are expected"),
+        (lambda: _doubled(60, lambda x: x + x), "sum: at most 100000 parts are expected"),
+        (lambda: str(_doubled(1000, residual)), "expression: nested too deep, over 150 levels; name parts"),
         (lambda: a >> object(), "a term, number, string, bool or tuple is expected here, not object"),
     ],
 )

@@ -21,6 +21,7 @@ from nas.dsl import (
     repeat,
     rule,
     shared,
+    train,
     use,
 )
 from nas.errors import SpaceError
@@ -78,6 +79,21 @@ def statements(body: Term) -> Term:
             rule("r", a | shared("s", a | ref("r")), depth=2),
             'toy at r.1..1.: "r" is not defined here; .* a shared part does not reach the rules around it',
         ),
+        (
+            a >> train(b, lr=oneof(0.1, 0.2)) >> a,
+            r"toy at train: train\(...\) is expected at the root, else its settings never apply; write train",
+        ),
+        (train(train(a, lr=0.1), lr=0.2), "toy at train.train: train.* is expected at the root"),
+        (op.wrap(train(a)), "toy at wrap.train: train.* is expected at the root"),
+        (repeat(train(a), 1, 2), "toy at train: train.* is expected at the root"),
+        (optional(a >> train(b)), "toy at root.1..train: train.* is expected at the root"),
+        (define(ref("x") >> a, x=train(b)), "toy at x: train.* is expected at the root"),
+        (
+            define(a, x=b >> (a | b)),
+            r'toy at x: part "x" is never used, so its choices have no effect; write ref\("x"\), in text x',
+        ),
+        (define(a, x=a | b, y=op.wrap(ref("x"))), 'toy at x: part "x" is never used'),
+        (train(define(a, x=a | b), lr=0.1), 'toy at x: part "x" is never used'),
         (let("tensor", a), r"let\(...\) stands directly in a program's body"),
         (use("tensor"), r'use\("tensor"\) needs a program with an input of that type around it'),
         (
@@ -119,6 +135,19 @@ def test_refusals_name_space_place_and_reason(expression, message):
     with pytest.raises(SpaceError, match=message) as caught:
         space(expression)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        train(a, lr=0.1) | train(b, lr=0.2),
+        shared("s", train(a | b, lr=0.1)),
+        define(train(ref("x"), lr=ref("y")), x=a, y=oneof(0.1, 0.2)),
+        define(a, x=b),  # as the text of an architecture may be that does not use a part
+    ],
+)
+def test_what_stands_at_the_root_by_a_choice_or_a_definition_is_accepted(expression):
+    assert space(expression).start()
 
 
 def test_rules_nested_too_deep_are_refused():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import re
 import subprocess
 import sys
 
@@ -16,7 +17,7 @@ from nas.architecture import Architecture, Decision
 from nas.dsl import oneof, op, real, train
 from nas.errors import SpaceError
 from nas.operators import enumerate_architectures, sample
-from nas.primitives import Primitive
+from nas.primitives import Primitive, Vocabulary
 from nas.space import SearchSpace
 from nas.term import Term
 from tests.nas.reference import architectures
@@ -24,6 +25,7 @@ from tests.nas.toy_spaces import FINITE, SPACES, TOYS, VOCABULARY, Toy
 from tests.nas.toy_terms import spaces
 
 a, b = op.a(), op.b()
+NETWORK_HOME = "nas.layers:NETWORK"
 
 
 def space(expression: Term | str, *constraints) -> SearchSpace:
@@ -237,14 +239,58 @@ def test_constraints_are_a_list_of_functions(constraints):
         SearchSpace("toy", a, vocabulary=VOCABULARY, constraints=constraints)
 
 
-@pytest.mark.parametrize("answer", [True, False, 0])
+@pytest.mark.parametrize("answer", [True, False, 0, "", " \n", b"no", ["too long"]])
 def test_a_constraint_answers_with_none_or_a_reason(answer):
     def fits(architecture: Architecture):
         return answer
 
-    message = f"toy: a constraint's answer is None or the reason; got {answer} from <function .*fits>"
-    with pytest.raises(SpaceError, match=message):
+    message = r"toy: constraint .*fits on a\(\): a constraint's answer is None or the reason; got "
+    with pytest.raises(SpaceError, match=message + re.escape(repr(answer))):
         space(a | b, fits).violation(space(a | b).parse("a()"))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("width"), "raised KeyError: 'width'; a constraint returns None"),
+        (ZeroDivisionError(), "raised ZeroDivisionError; a constraint returns None"),
+        (SystemExit(0), "raised SystemExit: 0; "),
+        (AssertionError("two\nlines \x1b[31m"), r"raised AssertionError: two lines \\x1b\[31m; "),
+    ],
+)
+def test_a_constraint_that_raises_is_named_with_space_and_architecture(error, said):
+    def breaks(architecture: Architecture):
+        raise error
+
+    raising = space(a | b, breaks)
+    for use in (
+        lambda: raising.violation(space(a | b).parse("a()")),
+        lambda: sample(raising, np.random.default_rng(0)),
+        lambda: next(enumerate_architectures(raising)),
+        lambda: raising.check(raising.parse("b()")),
+    ):
+        with pytest.raises(SpaceError, match=r"^toy: constraint .*breaks on [ab]\(\) " + said) as caught:
+            use()
+        assert "\n" not in str(caught.value)
+
+
+def test_an_interrupt_in_a_constraint_ends_the_run():
+    def waits(architecture: Architecture):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sample(space(a | b, waits), np.random.default_rng(0))
+
+
+def test_a_reason_is_one_line():
+    reason = space(a | b, lambda _: "too\n wide \x07").violation(space(a | b).parse("a()"))
+    assert reason == "too wide \\x07"
+
+
+@pytest.mark.parametrize("vocabulary", [[Primitive("a")], "network", Vocabulary, NETWORK_HOME])
+def test_a_vocabulary_is_one(vocabulary):
+    with pytest.raises(SpaceError, match=r"toy: a vocabulary is expected; got .*; give Vocabulary\(name, "):
+        SearchSpace("toy", a, vocabulary=vocabulary)
 
 
 def test_deep_expressions_are_read_printed_and_searched():

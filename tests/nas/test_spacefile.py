@@ -20,10 +20,17 @@ def test_an_expression_may_stand_in_several_lines(tmp_path):
     assert str(read_space(str(tmp_path / "mine.txt"))) == "stem(width=8) >> relu() >> head()"
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
+def test_a_byte_order_mark_is_no_part_of_the_expression(tmp_path):
+    (tmp_path / "mine.txt").write_text("relu()", encoding="utf-8-sig")
+    assert str(read_space(str(tmp_path / "mine.txt"))) == "relu()"
+
+
+@pytest.mark.parametrize("content", [None, "folder", b"\xff\xfe\x00", "relu()".encode("utf-16")])
 def test_what_is_no_text_file_is_one_line(content, tmp_path):
     path = tmp_path / "mine.txt"
-    if content is not None:
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
         path.write_bytes(content)
     with pytest.raises(
         ConfigError, match=r"^space\.path: a text file is expected at '.*mine\.txt'; "
@@ -32,10 +39,20 @@ def test_what_is_no_text_file_is_one_line(content, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "stem(width=8) >>", "stm(width=8)", "stem(wdth=8)", "print('x')"])
+def test_a_path_that_no_file_can_have_is_one_line():
+    with pytest.raises(ConfigError, match=r"^space\.path: a text file is expected at 'a\\x00b'; "):
+        read_space("a\0b")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "stem(width=8) >>", "stm(width=8)", "stem(wdth=8)", "print('x')", "relu", "a" * 2_000_000],
+    ids=range(7),
+)
 def test_what_is_no_space_is_one_line(text, tmp_path):
     path = tmp_path / "mine.txt"
     path.write_text(text)
-    with pytest.raises(SpaceError) as caught:
+    with pytest.raises(SpaceError, match=r"^space\.path: '.*mine\.txt': ") as caught:
         read_space(str(path))
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000

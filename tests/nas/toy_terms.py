@@ -96,8 +96,8 @@ def expressions(draw, *, reals: bool = False) -> Term:
     settings = {"lr": real(0.1, 1.0, log=True)} if reals else {"epochs": integer(-1, 1)}
     if kind == "train":
         return train(net, **settings)
-    other = _steps(draw, 2, _Context(("part",)))
-    body = _steps(draw, 2, _Context(("part", "other")))
+    other = seq(_steps(draw, 2, _Context(("part",))), ref("part"))  # a part with holes must be used
+    body = seq(_steps(draw, 2, _Context(("part", "other"))), ref("other"))
     whole = define(body, part=net, other=other)
     return train(whole, **settings) if draw(st.booleans()) else whole
 
