@@ -252,6 +252,7 @@ def check_relaxable(
         settings: whether as a layered graph, and the part of the channels that passes an edge.
         images: that its networks are to fit; None where they are not known yet.
     """
+    from nas.layers.parts import at_sides
     from nas.primitives import Context
     from nas.relax.board import Board
     from nas.relax.relaxing import Relaxing
@@ -267,9 +268,9 @@ def check_relaxable(
         )
     try:
         if settings.grid:
-            layered(space, relaxing, shape, context)
+            at_sides(lambda sides: layered(space, relaxing, sides, context), shape)
         else:
-            relaxing.root().shape(shape, context)
+            at_sides(lambda sides: relaxing.root().shape(sides, context), shape)
     except RelaxError as error:
         raise ConfigError(f"{where}: a space with a supernet is expected; {error}") from None
     except CompileError as error:
