@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nas.training.data import DataOptions, Dataset
 
 EPOCHS = "supernet_epochs"  # fidelity of a work
+FOLLOWING = ("warmup_epochs", "alpha_from")  # settings whose defaults follow the number of epochs
 _FIRST = FIRST_TRIAL[Stage.SUPERNET]
 _STREAM = 3  # of the searches' seeds
 _SHAPE, _CLASSES = (3, 32, 32), 10  # of the images for which a space is checked before it meets its own
@@ -226,12 +227,22 @@ class Numbers:
 
 
 def settings_of(where: str, defaults: Mapping[str, Any], given: Mapping[str, Any]) -> OneShotSettings:
-    """A method's settings with some replaced; raises ConfigError for unknown names and bad values."""
+    """A method's settings with some replaced; raises ConfigError for unknown names and bad values.
+
+    Phases that a method counts in epochs (`FOLLOWING`) keep their share of the search where they are not
+    given, or given as None: a search of half the epochs has half of them.
+    """
     names = [each.name for each in dataclasses.fields(OneShotSettings)]
     unknown = sorted(set(given) - set(names))
     if unknown:
         raise ConfigError(f'{where}: unknown option "{unknown[0]}"; it has: {", ".join(names)}')
-    return OneShotSettings(**{**defaults, **given})
+    chosen = {**defaults, **given}
+    whole, epochs = defaults.get("epochs", OneShotSettings().epochs), chosen.get("epochs")
+    for name in FOLLOWING:
+        if given.get(name) is None:
+            share = defaults.get(name, 0) / whole
+            chosen[name] = round(share * epochs) if type(epochs) is int else defaults.get(name, 0)
+    return OneShotSettings(**chosen)
 
 
 def data_options(where: str, data: Mapping[str, Any] | None) -> DataOptions | None:
@@ -256,6 +267,7 @@ def check_relaxable(
         settings: whether as a layered graph, and the part of the channels that passes an edge.
         images: that its networks are to fit; None where they are not known yet.
     """
+    from nas.layers.parts import at_sides
     from nas.primitives import Context
     from nas.relax.board import Board
     from nas.relax.relaxing import Relaxing
@@ -271,9 +283,9 @@ def check_relaxable(
         )
     try:
         if settings.grid:
-            layered(space, relaxing, shape, context)
+            at_sides(lambda sides: layered(space, relaxing, sides, context), shape)
         else:
-            relaxing.root().shape(shape, context)
+            at_sides(lambda sides: relaxing.root().shape(sides, context), shape)
     except RelaxError as error:
         raise ConfigError(f"{where}: a space with a supernet is expected; {error}") from None
     except CompileError as error:

@@ -66,8 +66,8 @@ class RegularizedEvolution(BaseSearcher):
         crossover: float = 0.0,
     ) -> None:
         check_range(_NAME, "population", population, 2, None)
-        check_range(_NAME, "sample", sample, 1, population)
-        check_range(_NAME, "initial", len(initial), 0, population, "architectures")
+        check_range(_NAME, "sample", sample, 1, population, "members of the population")
+        check_range(_NAME, "initial", len(initial), 0, population, "architectures, the population")
         check_range(_NAME, "crossover", crossover, 0, 1)
         self._objective = objectives[0]
         self._rng = np.random.default_rng(seed)

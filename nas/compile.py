@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from nas.errors import CompileError
 from nas.layers import NETWORK
-from nas.layers.parts import Scope, make_part
+from nas.layers.parts import Scope, at_sides, make_part
 from nas.notation import written_size
 from nas.primitives import Context, Part, Shape, Vocabulary
 from nas.term import MAX_DEPTH, Term
@@ -62,7 +62,7 @@ def infer_shape(
         CompileError: the place in the expression, what was expected there, what came, what to do.
     """
     part, context = _root(architecture, num_classes, vocabulary, mode)
-    out = part.shape(checked_input(input_shape), context)
+    out = at_sides(lambda shape: part.shape(shape, context), checked_input(input_shape))
     if num_classes is not None and out != (num_classes,):
         remedy = "end the network with head()"
         raise CompileError(f"root: expected ({num_classes},) for {num_classes} classes; got {out}; {remedy}")
@@ -72,7 +72,9 @@ def infer_shape(
 def checked_input(shape: Shape) -> Shape:
     whole = all(isinstance(side, int) and side >= 1 for side in shape)
     if len(shape) not in (1, 3) or not whole:
-        raise CompileError(f"input: expected (C, H, W) or (F,), each at least 1; got {tuple(shape)}")
+        raise CompileError(
+            f"input: expected (C, H, W) or (F,), each at least 1; got {tuple(shape)}; give that of one image"
+        )
     return tuple(shape)
 
 

@@ -233,5 +233,8 @@ def search_fidelity(value: float | None, evaluator: Evaluator) -> Fidelity | Non
             f"{value:g} came; set one of them, or null for {full:g}"
         )
     if not low <= value <= full:
-        raise ConfigError(f"search.fidelity: {low:g} to {full:g} {name} are expected, {value:g} came")
+        remedy = f"set one of them, or let the evaluator have more {name}"
+        raise ConfigError(
+            f"search.fidelity: {low:g} to {full:g} {name} are expected, {value:g} came; {remedy}"
+        )
     return Fidelity(name, value)

@@ -37,6 +37,19 @@ class Misfit(ValueError):
     """Raised by rules and builders as "expected; got; remedy"; compiling adds the place."""
 
 
+class SideMisfit(Misfit):
+    """A misfit of heights or widths alone, which images of other sides may not have.
+
+    Args:
+        reason: "expected; got".
+        remedy: in the expression; compiling adds the sides of images that fit, if any do.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}; {remedy}")
+        self.reason, self.remedy = reason, remedy
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What parts inherit from the composites around them.

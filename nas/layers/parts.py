@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nas import term as tree
 from nas.errors import CompileError, NasError, describe_error, one_line, quoted
-from nas.primitives import INHERIT, Context, Inputs, Misfit, Part, Primitive, Shape, Vocabulary
+from nas.primitives import INHERIT, Context, Inputs, Misfit, Part, Primitive, Shape, SideMisfit, Vocabulary
 from nas.term import Term
 
 if TYPE_CHECKING:
@@ -95,10 +96,71 @@ def _value(primitive: Primitive, name: str, term: Term, scope: Scope, place: str
     return term.value
 
 
+class SideError(CompileError):
+    """A CompileError of the sides of images, on its way to `at_sides`; see `SideMisfit`."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}; {remedy}")
+        self.reason, self.remedy = reason, remedy
+
+
+T = TypeVar("T")
+_FAR = (4096, 4095, 4094, 4093)  # sides that are large and leave any remainder by 4
+_NEAR = 32  # pixels around the given side in which others are looked for
+
+
+def at_sides(shape: Callable[[Shape], T], in_shape: Shape) -> T:
+    """`shape(in_shape)`; where the sides of the images are the fault, the error names those that fit.
+
+    Raises:
+        CompileError: as `shape`.
+    """
+    try:
+        return shape(in_shape)
+    except SideError as error:
+        images = _other_sides(shape, in_shape)
+        raise CompileError(f"{error.reason}; {images}{error.remedy}") from None
+
+
+def _other_sides(shape: Callable[[Shape], Any], in_shape: Shape) -> str:
+    """A remedy on the images, with " or "; empty where it is not their sides that do not fit."""
+    if len(in_shape) != 3:
+        return ""
+    channels, *sides = in_shape
+
+    def fits(side: int) -> bool:
+        try:
+            shape((channels, side, side))
+        except NasError:
+            return False
+        return True
+
+    if not any(map(fits, _FAR)):
+        return ""
+    side = next((side for side in sides if not fits(side)), None)
+    if side is None:
+        return ""
+    above = list(itertools.islice(filter(fits, range(side + 1, side + _NEAR + 1)), 3))
+    below = list(itertools.islice(filter(fits, range(side - 1, max(0, side - _NEAR - 1), -1)), 1))
+    if not below and len(above) == 3 and above[2] == above[0] + 2:
+        listed = f"at least {above[0]}"
+    elif below or above:
+        *most, last = map(str, (below + above)[:3])
+        listed = f"{', '.join(most)} or {last}" if most else last
+    else:
+        return ""
+    return (
+        f"sides of {side} do not fit: give images with sides of {listed} pixels (a folder's are scaled "
+        f"with evaluator.image_size={(below + above)[0]}), or "
+    )
+
+
 @contextmanager
 def _placed(place: str, what: str) -> Iterator[None]:
     try:
         yield
+    except SideMisfit as misfit:
+        raise SideError(f"{place}: {misfit.reason}", misfit.remedy) from None
     except Misfit as misfit:
         raise CompileError(f"{place}: {misfit}") from None
     except (NasError, RecursionError, MemoryError):

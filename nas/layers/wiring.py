@@ -9,7 +9,7 @@ from typing import Literal
 
 from nas.layers import shapes
 from nas.layers.shapes import Attributes, Parts
-from nas.primitives import Context, Inputs, Misfit, Part, Shape
+from nas.primitives import Context, Inputs, Misfit, Part, Shape, SideMisfit
 
 
 def add(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context) -> Shape:  # noqa: ARG001
@@ -60,9 +60,20 @@ def _equal(keys: list[Shape], what: str, found: list[Shape] | None = None) -> Sh
     found = found or keys
     for index, key in enumerate(keys):
         if key != keys[0]:
-            remedy = "give all the same width and stride"
-            raise Misfit(f"expected {what} {index} to fit {found[0]}; got {found[index]}; {remedy}")
+            raise _unequal(f"expected {what} {index} to fit {found[0]}; got {found[index]}", key, keys[0])
     return keys[0]
+
+
+def _unequal(reason: str, one: Shape, other: Shape) -> Misfit:
+    """What is to be done depends on what differs: rank, channels, sides or both."""
+    if len(one) != len(other):
+        return Misfit(f"{reason}; end none or all of them with flatten() or global_pool()")
+    if len(one) == 1:
+        return Misfit(f"{reason}; give all the same number of features")
+    if one[0] == other[0]:
+        return SideMisfit(reason, "give all the same stride and padding")
+    remedy = "width" if one[1:] == other[1:] else "width and stride"
+    return Misfit(f"{reason}; give all the same {remedy}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +133,10 @@ def entry(shape: Shape, target: Shape, *, always: bool) -> Entry:
         return Entry("relu_conv_bn" if always or shape != target else "identity", shape)
     if tuple(math.ceil(side / 2) for side in shape[1:]) == target[1:]:
         return Entry("factorized_reduce", shape)
-    raise Misfit(f"expected inputs of equal or halved sides; got {shape} before one of sides {target[1:]}")
+    raise SideMisfit(
+        f"expected inputs of equal or halved sides; got {shape} before one of sides {target[1:]}",
+        "halve the sides at most once between two cells",
+    )
 
 
 def _plan_node(
@@ -134,11 +148,14 @@ def _plan_node(
     sources = part.attributes(context)["inputs"]
     if len(sources) != len(part.parts):
         got = f"{len(part.parts)} operations for the inputs {sources}"
-        raise Misfit(f"expected one operation for each input of a node; got {got}")
+        raise Misfit(f"expected one operation for each input of a node; got {got}; name one input for each")
     edges, found = [], []
     for source, operation in zip(sources, part.parts, strict=True):
         if source >= len(values):
-            raise Misfit(f"expected node {len(values)} to read values 0..{len(values) - 1}; got {source}")
+            raise Misfit(
+                f"expected node {len(values)} to read values 0..{len(values) - 1}; got {source}; a node "
+                "reads the inputs of its cell and the nodes before it"
+            )
         stride = attributes["stride"] if source < num_inputs else 1
         edge = Edge(source, operation, values[source], replace(context, stride=stride))
         edges.append(edge)

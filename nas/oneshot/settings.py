@@ -53,6 +53,7 @@ _OPTIONAL = {
     "crop_padding": int,
     "flip": bool,
 }  # or None
+_BOUNDS = {"warmup_epochs": "epochs", "lr_min": "lr", "temperature_min": "temperature"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +104,13 @@ class OneShotSettings:
     def __post_init__(self) -> None:
         for field in fields(self):
             self._check(field.name, _OPTIONAL.get(field.name, type(field.default)))
-        for name, highest in (("warmup_epochs", self.epochs), ("alpha_from", self.epochs)):
-            if getattr(self, name) > highest:
-                raise _refused(name, f"at most epochs = {highest}", getattr(self, name))
-        if self.lr_min > self.lr:
-            raise _refused("lr_min", f"at most lr = {self.lr}", self.lr_min)
-        if self.temperature_min > self.temperature:
-            raise _refused(
-                "temperature_min", f"at most temperature = {self.temperature}", self.temperature_min
-            )
+        if self.alpha_from >= self.epochs:
+            expected = f"less than epochs = {self.epochs}, so that architecture weights are trained"
+            raise _refused("alpha_from", expected, self.alpha_from, "lower alpha_from or raise epochs")
+        for name, bound in _BOUNDS.items():
+            value, highest = getattr(self, name), getattr(self, bound)
+            if value > highest:
+                raise _refused(name, f"at most {bound} = {highest}", value, f"lower {name} or raise {bound}")
         self._check_grid()
         if self.weighting in SAMPLING:
             reason = f'with weighting "{self.weighting}", which draws its options'
@@ -166,5 +165,5 @@ class OneShotSettings:
         )
 
 
-def _refused(name: str, expected: str, value: object) -> ConfigError:
-    return ConfigError(f'one-shot setting "{name}": expected {expected}, got {value!r}')
+def _refused(name: str, expected: str, value: object, remedy: str = "change it") -> ConfigError:
+    return ConfigError(f'one-shot setting "{name}": expected {expected}, got {value!r}; {remedy}')

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from nas.compile import checked_input, seeded
 from nas.errors import RelaxError
+from nas.layers.parts import at_sides
 from nas.primitives import Context, Shape
 from nas.relax.board import Board, Weight
 from nas.relax.modules import Relaxed, constant, scaled, total_of
@@ -122,7 +123,8 @@ def relax_grid(space: SearchSpace, input_shape: Shape, num_classes: int, *, seed
     board = Board()
     relaxing = Relaxing(space, board)
     context = Context(num_classes, affine=False, mode="search")
-    grid = layered(space, relaxing, checked_input(input_shape), context)
+    shape = checked_input(input_shape)
+    grid = at_sides(lambda sides: layered(space, relaxing, sides, context), shape)
     if grid.ends != ((num_classes,),):
         ends = ", ".join(map(str, grid.ends))
         raise RelaxError(f"{space.name}: expected ({num_classes},) for {num_classes} classes; got {ends}")

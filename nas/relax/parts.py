@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nas.errors import RelaxError
-from nas.layers.parts import PrimitivePart, SequencePart, in_context
+from nas.layers.parts import PrimitivePart, SequencePart, SideError, in_context
 from nas.primitives import Context, Inputs, Part, Shape
 from nas.relax.holes import Hole
 
@@ -62,7 +62,10 @@ class OneShape:
         found = self.shapes(in_shape, context)  # type: ignore[attr-defined]
         if len(found) > 1:
             listed = ", ".join(map(str, found))
-            raise RelaxError(f"{self.path}: options of one shape are expected here; they have {listed}")
+            reason = f"{self.path}: options of one shape are expected here; they have {listed}"
+            if len({(len(shape), shape[0]) for shape in found}) == 1 and len(found[0]) == 3:
+                raise SideError(reason, "give all the same stride and padding")
+            raise RelaxError(f"{reason}; give all the same width and stride")
         return found[0]
 
     def build(self, in_shape: Inputs, context: Context) -> nn.Module:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nas.compile import checked_input, seeded
 from nas.errors import RelaxError
+from nas.layers.parts import at_sides
 from nas.notation import written_size
 from nas.primitives import Context, Shape
 from nas.relax.board import Board, Weight
@@ -92,7 +93,7 @@ def relax(
     context = Context(num_classes, affine=False, mode="search")
     part = relaxing.root()
     shape = checked_input(input_shape)
-    out = part.shape(shape, context)
+    out = at_sides(lambda sides: part.shape(sides, context), shape)
     if out != (num_classes,):
         raise RelaxError(f"{space.name}: expected ({num_classes},) for {num_classes} classes; got {out}")
     with seeded(seed):

@@ -75,7 +75,7 @@ class TrainSettings:
         if self.warmup_epochs > self.epochs:
             raise EvaluationError(
                 f'training setting "warmup_epochs": expected at most epochs = {self.epochs}, '
-                f"got {self.warmup_epochs}"
+                f"got {self.warmup_epochs}; lower warmup_epochs or raise epochs"
             )
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> TrainSettings:

@@ -72,9 +72,13 @@ def test_whole_numbers_pass_as_numbers_and_none_turns_limits_off():
         ({"train_fraction": 1.0}, r'"train_fraction": expected a number between 0 and 1, got 1'),
         ({"skip_limit": -1}, r'"skip_limit": expected a number of at least 0, got -1'),
         ({"limit_steps": 0}, r'"limit_steps": expected a number of at least 1, got 0'),
-        ({"alpha_from": 51}, r'"alpha_from": expected at most epochs = 50, got 51'),
-        ({"warmup_epochs": 51}, r'"warmup_epochs": expected at most epochs = 50, got 51'),
-        ({"lr_min": 0.1}, r'"lr_min": expected at most lr = 0.025, got 0.1'),
+        (
+            {"alpha_from": 51},
+            r'"alpha_from": expected less than epochs = 50, .*, got 51; lower alpha_from or',
+        ),
+        ({"alpha_from": 3, "epochs": 3}, r'"alpha_from": expected less than epochs = 3, .*, got 3; lower'),
+        ({"warmup_epochs": 51}, r"at most epochs = 50, got 51; lower warmup_epochs or raise epochs"),
+        ({"lr_min": 0.1}, r'"lr_min": expected at most lr = 0.025, got 0.1; lower lr_min or raise lr'),
         ({"temperature_min": 11}, r'"temperature_min": expected at most temperature = 10.0, got 11'),
         ({"weighting": "gumbel", "order": 2}, r'"order": expected 1 with weighting "gumbel"'),
         (

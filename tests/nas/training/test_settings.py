@@ -50,7 +50,7 @@ def test_unknown_setting_lists_the_names() -> None:
         ("label_smoothing", 1.5, "a number from 0 to 1, got 1.5"),
         ("restore_best", 1, "true or false, got 1"),
         ("cutout", -1, "a number of at least 0, got -1"),
-        ("warmup_epochs", 11.0, "at most epochs = 10, got 11.0"),
+        ("warmup_epochs", 11.0, "at most epochs = 10, got 11.0; lower warmup_epochs or raise epochs"),
     ],
 )
 def test_bad_value_is_named_with_what_is_expected(name: str, value: object, expected: str) -> None:
