@@ -210,6 +210,10 @@ class Evaluator(Protocol):
     Optional, so that mistakes are found before a run (`nas.fitting`): `check(task)` raises NasError if the
     task is none for it; `levels` are the only fidelities it has, as a tuple that rises, if it has not all of
     the range; `value_names(fidelity)` are the names in `values` of every completed evaluation.
+
+    Optional, for speed: `keeps_process = True` says that an evaluation in the study's own process only looks
+    something up; what it would do to the process is then not put back (`nas.process_state`), which saves
+    50 microseconds.
     """
 
     @property

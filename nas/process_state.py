@@ -59,6 +59,7 @@ _LISTS = ("path", "meta_path", "path_hooks", "argv", "warnoptions")  # of sys, c
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 _SIG_BLOCK, _SIG_SETMASK = getattr(signal, "SIG_BLOCK", 0), getattr(signal, "SIG_SETMASK", 0)
 _monotonic = time.monotonic
+_known_modules: dict[str, Any] = {}
 _spare: list[np.random.MT19937] = []  # generators of trials that ended
 _PATIENCE = 0.2  # seconds that a thread which a trial left behind is given to end
 
@@ -74,7 +75,7 @@ class ProcessState:
     generators of random, numpy and torch, torch's settings (default type and device, threads, gradient and
     inference mode, determinism, cuDNN, precision, anomaly detection), decimal context, warnings filters,
     locale, limits of resources, signal handlers, mask and alarm, garbage collection, root logger, `sys` and
-    built-in names, modules that were removed or replaced. Numpy's error and print settings are kept apart by
+    built-in names, modules that were removed. Numpy's error and print settings are kept apart by
     the context that the trial runs in. Attributes of other modules, files and child processes are not.
 
     Args:
@@ -116,7 +117,10 @@ def _builtins() -> Restore:
 
 def _system() -> Restore:
     """`sys`: its attributes, its lists, its settings, and the modules that were there."""
-    saved, modules = _SYS.copy(), sys.modules.copy()
+    saved, modules = _SYS.copy(), sys.modules
+    if len(modules) != len(_known_modules):
+        _known_modules.update(modules)
+    count = len(modules)
     lists = [saved[name].copy() for name in _LISTS]
     limits = sys.getrecursionlimit(), sys.getswitchinterval(), sys.gettrace(), sys.getprofile()
     digits = sys.get_int_max_str_digits()
@@ -128,10 +132,9 @@ def _system() -> Restore:
         for name, entries in zip(_LISTS, lists, strict=True):
             if _SYS[name] != entries:
                 _SYS[name][:] = entries
-        if modules != sys.modules:
-            for name, module in modules.items():
-                if sys.modules.get(name) is not module:
-                    sys.modules[name] = module
+        if len(modules) < count:  # a copy for each trial would take longer than all the rest
+            for name in _known_modules.keys() - modules.keys():
+                modules[name] = _known_modules[name]
         if limits != (sys.getrecursionlimit(), sys.getswitchinterval(), sys.gettrace(), sys.getprofile()):
             sys.setrecursionlimit(limits[0])
             sys.setswitchinterval(limits[1])
@@ -264,13 +267,16 @@ def _mask_of_files() -> Restore:
 
 
 def _generators() -> Restore:
-    """The states of the caller, to which the trial's own seed makes no difference."""
-    saved, caller = random.getstate(), _numpy.get_bit_generator()
+    """Streams of the caller, which go on as if there had been no trial, whatever it draws.
+
+    That of `random` goes on from a number drawn from it: its state takes as long to copy as all the rest.
+    """
+    after, caller = random.getrandbits(64), _numpy.get_bit_generator()
     own = _spare.pop() if _spare else np.random.MT19937()
     _numpy.set_bit_generator(own)
 
     def restore() -> None:
-        random.setstate(saved)
+        random.seed(after)
         _numpy.set_bit_generator(caller)
         _spare.append(own)
 
@@ -478,12 +484,17 @@ def _odds_and_ends() -> Restore:
 
 
 def _processes() -> Restore:
-    """The way in which multiprocessing starts processes, once something has imported it."""
+    """How multiprocessing starts processes and how long sockets wait, once something has imported them."""
     module: Any = sys.modules.get("multiprocessing")
     saved = None if module is None else module.get_start_method(allow_none=True)
+    sockets: Any = sys.modules.get("socket")
+    timeout = None if sockets is None else sockets.getdefaulttimeout()
 
     def restore() -> None:
         module: Any = sys.modules.get("multiprocessing")
+        sockets: Any = sys.modules.get("socket")
+        if sockets is not None and sockets.getdefaulttimeout() != timeout:
+            sockets.setdefaulttimeout(timeout)
         if module is not None and module.get_start_method(allow_none=True) != saved:
             module.set_start_method(saved, force=True)
 

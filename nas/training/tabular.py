@@ -74,6 +74,8 @@ class TableEvaluator:
         EvaluationError: a file, column or number that is missing, in one line.
     """
 
+    keeps_process = True
+
     def __init__(
         self,
         table: Table,
