@@ -187,7 +187,8 @@ def test_a_function_that_leaves_the_interpreter_fails_its_trial_alone(
 
 
 def test_a_candidate_that_interrupts_ends_the_run_with_130_and_a_log_to_continue(tmp_path, unreported):
-    (tmp_path / "interrupts.py").write_text(LEAVES.format(at=3, what="raise KeyboardInterrupt"))
+    what = "if not os.path.exists('once'): open('once', 'w').close(); raise KeyboardInterrupt"
+    (tmp_path / "interrupts.py").write_text("import os" + LEAVES.format(at=3, what=what))
     line = f"name=mine evaluator=function evaluator.function=interrupts:score {OWN}"
     result = command(line, tmp_path)
     assert result.status == 130

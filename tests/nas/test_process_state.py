@@ -136,6 +136,16 @@ def set_garbage() -> None:
     gc.set_threshold(1, 1, 1)
 
 
+def detach_streams() -> None:
+    sys.stdout.detach()
+    sys.stderr.buffer.close()
+
+
+def change_names() -> None:
+    os.getcwd = time.time = random.random = None  # type: ignore[assignment]
+    os.environ = {}  # type: ignore[assignment]  # noqa: B003
+
+
 def set_others() -> None:
     os.umask(0)
     locale.setlocale(locale.LC_ALL, "C")
@@ -148,7 +158,7 @@ POISONS: dict[str, Callable[[], None]] = {
     name: value
     for name, value in globals().items()
     if callable(value)
-    and name.startswith(("leave_", "change_", "close_", "redirect_", "replace_", "set_", "enter_"))
+    and name.startswith(("leave_", "change_", "detach_", "close_", "redirect_", "replace_", "set_", "enter_"))
 }
 
 
@@ -327,3 +337,28 @@ def test_it_takes_microseconds():
         return (time.perf_counter() - began) / 50
 
     assert min(seconds() for _ in range(10)) < 1e-3  # far above what it is, as machines differ
+
+
+@pytest.mark.parametrize("make", [InlineExecutor, SimulatedExecutor])
+def test_a_trial_that_leaves_the_process_or_forks_it_fails_or_goes_on_alone(tmp_path, make):
+    marker = tmp_path / "child"
+
+    class Leaves(StandIn):
+        def __call__(self, task: Task) -> Evaluation:
+            if task.trial == 0:
+                os._exit(0)
+            if task.trial == 1 and (child := os.fork()):
+                os.waitpid(child, 0)
+            elif task.trial == 1:
+                marker.write_text(str(os.getpid()))
+                raise ValueError("of the child")
+            return Evaluation(Status.COMPLETED, {"score": 1.0})
+
+    with closing(make()) as executor:
+        executor.open(Leaves())
+        ended = []
+        for trial in range(3):
+            executor.submit(task(trial))
+            ended += executor.wait()
+    assert [completed.evaluation.reason for completed in ended] == ["SystemExit: 0", None, None]
+    assert int(marker.read_text()) != os.getpid()  # and it has ended, as this is reached once
