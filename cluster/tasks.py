@@ -103,6 +103,8 @@ class TaskPool:
                 return [self._unable(values, data)]
             flight.worker, flight.since, self._proven = data.worker, time.monotonic(), True
             return []
+        if isinstance(data, Fault):
+            return [self._ended(values, data)]
         if data == INTERRUPTED:
             raise KeyboardInterrupt
         return [self._ended(values, decode_answer(data))]

@@ -17,9 +17,11 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
 
+from cluster.failures import Fault
 from nas.errors import describe_error, one_line
 from nas.evaluation import Evaluation, Evaluator, Status, Task, failure, perform
 from nas.executor import carry_out
+from nas.faults import named
 
 _task_fields = attrgetter(*(field.name for field in fields(Task)))
 _evaluation_fields = attrgetter(*(field.name for field in fields(Evaluation)))
@@ -168,7 +170,11 @@ def run_as_task(box: list[Any], settings: WorkerSettings, payload: bytes) -> Ite
     """One trial as one Ray task: first the greeting, once the evaluator is loaded, then the answer."""
     worker = Worker(box, settings)
     yield worker.greet()
-    yield worker.run(payload)
+    try:
+        yield worker.run(payload)
+    except Exception as error:  # of the worker's own: after a candidate has changed what it works with
+        worker.retiring = True
+        yield Fault(Status.WORKER_DIED, named(error), retry=True)
     if worker.retiring:
         sys.exit()  # the process would serve other trials as well
 

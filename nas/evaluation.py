@@ -218,6 +218,10 @@ class Evaluator(Protocol):
     the range; `value_names(fidelity)` are the names in `values` of every completed evaluation. And so that a
     report counts rightly: `deterministic` says whether the reported quantity of an architecture is the same
     whatever the seed of the task (True) or varies with it (False); without it, or with None, nobody knows.
+
+    Optional, for speed: `keeps_process = True` says that an evaluation in the study's own process only looks
+    something up; what it would do to the process is then not put back (`nas.process_state`), which saves
+    50 microseconds.
     """
 
     @property

@@ -11,6 +11,7 @@ import warnings
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
@@ -127,7 +128,11 @@ class VirtualClock(Executor):
 
 
 def carry_out(
-    evaluate: Callable[[Task], Evaluation], task: Task, clock: Callable[[], float] = time.monotonic
+    evaluate: Callable[[Task], Evaluation],
+    task: Task,
+    clock: Callable[[], float] = time.monotonic,
+    *,
+    keeps_process: bool = False,
 ) -> Evaluation:
     """Evaluates; whatever is raised, `KeyboardInterrupt` excepted, becomes an evaluation that names it.
 
@@ -139,19 +144,21 @@ def carry_out(
         evaluate: an evaluator; its own report of a failure is passed on as it is.
         task: what to evaluate.
         clock: seconds; measures the cost of an evaluation that raised.
+        keeps_process: whether the evaluation is known to do nothing to its process; see `Evaluator`.
 
     Raises:
         KeyboardInterrupt: from the user or from the evaluation.
     """
     started, returned, raised = clock(), None, None
-    with ProcessState(task.seed) as state:
+    state = None if keeps_process and task.work is None else ProcessState(task.seed)
+    with state or nullcontext():
         try:
             returned = copy_context().run(evaluate, task)
         except BaseException as error:
             raised = error
     seconds = clock() - started
     evaluation = _checked(returned, seconds) if raised is None else failed(raised, seconds)
-    if state.left:
+    if state is not None and state.left:
         evaluation = replace(evaluation, info={**evaluation.info, "left_behind": state.left})
     return evaluation
 
@@ -235,7 +242,7 @@ class InlineExecutor:
         if not self._tasks:
             raise nothing_in_flight()
         task, started = self._tasks.popleft(), self.now()
-        evaluation = carry_out(partial(perform, evaluator), task)
+        evaluation = carry_out(partial(perform, evaluator), task, keeps_process=_keeps_process(evaluator))
         _note_left(evaluation)
         return (Completed(task, evaluation, started, self.now(), "inline"),)
 
@@ -303,7 +310,9 @@ class SimulatedExecutor(VirtualClock):
         return self._run(task, evaluation, started, finished, worker)
 
     def _evaluate(self, task: Task) -> Evaluation:
-        evaluation = carry_out(partial(perform, _require(self._evaluator)), task, self.now)
+        evaluator = _require(self._evaluator)
+        kept = _keeps_process(evaluator)
+        evaluation = carry_out(partial(perform, evaluator), task, self.now, keeps_process=kept)
         _note_left(evaluation)
         evaluation = _within_limit(evaluation, task.time_limit)
         return (
@@ -348,6 +357,10 @@ class SimulatedExecutor(VirtualClock):
     def describe(self) -> Sequence[str]:
         workers = "1 worker" if self.capacity == 1 else f"{self.capacity} workers"
         return (f"simulated: a virtual clock over {workers}",)
+
+
+def _keeps_process(evaluator: Evaluator) -> bool:
+    return getattr(evaluator, "keeps_process", False) is True
 
 
 def _note_left(evaluation: Evaluation) -> None:

@@ -11,6 +11,8 @@ import builtins
 import contextlib
 import decimal
 import gc
+import io
+import json
 import locale
 import logging
 import os
@@ -21,7 +23,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from os import chdir, close, dup, dup2, environ, getcwd, umask
 from typing import Any
 
@@ -52,13 +54,17 @@ _set_timer: Any = getattr(signal, "setitimer", None)
 _get_limit: Any = getattr(resource, "getrlimit", None)
 _set_limit: Any = getattr(resource, "setrlimit", None)
 _ITIMER_REAL = getattr(signal, "ITIMER_REAL", 0)
-_BUILTINS: dict[str, Any] = vars(builtins)  # pyright: ignore[reportAssignmentType]
+_NAMESPACES: tuple[dict[str, Any], ...] = tuple(
+    vars(module)  # pyright: ignore[reportArgumentType]
+    for module in (builtins, os, time, random, json, threading)
+)
 _SYS: dict[str, Any] = vars(sys)  # pyright: ignore[reportAssignmentType]
 _numpy: Any = np.random
 _LISTS = ("path", "meta_path", "path_hooks", "argv", "warnoptions")  # of sys, changed in their place
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 _SIG_BLOCK, _SIG_SETMASK = getattr(signal, "SIG_BLOCK", 0), getattr(signal, "SIG_SETMASK", 0)
 _monotonic = time.monotonic
+_known_modules: dict[str, Any] = {}
 _spare: list[np.random.MT19937] = []  # generators of trials that ended
 _PATIENCE = 0.2  # seconds that a thread which a trial left behind is given to end
 
@@ -73,8 +79,9 @@ class ProcessState:
     Covered: standard streams and their descriptors, working directory, environment, umask, the global
     generators of random, numpy and torch, torch's settings (default type and device, threads, gradient and
     inference mode, determinism, cuDNN, precision, anomaly detection), decimal context, warnings filters,
-    locale, limits of resources, signal handlers, mask and alarm, garbage collection, root logger, `sys` and
-    built-in names, modules that were removed or replaced. Numpy's error and print settings are kept apart by
+    locale, limits of resources, signal handlers, mask and alarm, garbage collection, root logger, built-in
+    names and those of `sys`, `os`, `time`, `random`, `json` and `threading`, modules that were removed.
+    Numpy's error and print settings are kept apart by
     the context that the trial runs in. Attributes of other modules, files and child processes are not.
 
     Args:
@@ -103,20 +110,47 @@ class ProcessState:
                 self.left.append(left)
 
 
-def _builtins() -> Restore:
-    """First of all, as everything else needs them."""
-    saved = _BUILTINS.copy()
+def _names() -> Restore:
+    """Built-in names and those of the modules that everything else needs, so first of all."""
+    copies = [names.copy() for names in _NAMESPACES]
 
     def restore() -> None:
-        if saved != _BUILTINS:
-            _BUILTINS.update(saved)
+        for names, saved in zip(_NAMESPACES, copies, strict=True):
+            if names != saved:
+                names.update(saved)
+
+    return restore
+
+
+def _exits() -> Restore:
+    """Makes `os._exit`, called by the trial itself, an exception like that of `sys.exit`.
+
+    It would end an inline run at once, with a status that may say that all is well. Other threads, and
+    children that were forked, leave with it as ever.
+    """
+    leave: Any = os._exit
+    owner, thread = os.getpid(), threading.get_ident()
+
+    def raise_instead(status: int) -> None:
+        if os.getpid() == owner and threading.get_ident() == thread:
+            raise SystemExit(status)
+        leave(status)
+
+    os._exit = raise_instead  # pyright: ignore[reportAttributeAccessIssue] - `_names` puts it back
+
+    def restore() -> None:
+        if os.getpid() != owner:  # a child that a trial forked and that did not end: it is no second run
+            leave(1)
 
     return restore
 
 
 def _system() -> Restore:
     """`sys`: its attributes, its lists, its settings, and the modules that were there."""
-    saved, modules = _SYS.copy(), sys.modules.copy()
+    saved, modules = _SYS.copy(), sys.modules
+    if len(modules) != len(_known_modules):
+        _known_modules.update(modules)
+    count = len(modules)
     lists = [saved[name].copy() for name in _LISTS]
     limits = sys.getrecursionlimit(), sys.getswitchinterval(), sys.gettrace(), sys.getprofile()
     digits = sys.get_int_max_str_digits()
@@ -128,10 +162,9 @@ def _system() -> Restore:
         for name, entries in zip(_LISTS, lists, strict=True):
             if _SYS[name] != entries:
                 _SYS[name][:] = entries
-        if modules != sys.modules:
-            for name, module in modules.items():
-                if sys.modules.get(name) is not module:
-                    sys.modules[name] = module
+        if len(modules) < count:  # a copy for each trial would take longer than all the rest
+            for name in _known_modules.keys() - modules.keys():
+                modules[name] = _known_modules[name]
         if limits != (sys.getrecursionlimit(), sys.getswitchinterval(), sys.gettrace(), sys.getprofile()):
             sys.setrecursionlimit(limits[0])
             sys.setswitchinterval(limits[1])
@@ -187,29 +220,17 @@ def _flush(stream: Any) -> None:
 
 
 def _reopen(descriptor: int, name: str, mode: str, closed: Any) -> None:
-    """A new stream in place of a closed one, in `sys` and in the handlers that write to it."""
-    stream = open(  # noqa: SIM115 - it stays open
-        descriptor,
-        mode,
-        buffering=1 if getattr(closed, "line_buffering", True) else -1,
-        encoding=getattr(closed, "encoding", None) or "utf-8",
-        errors="backslashreplace" if mode == "w" else getattr(closed, "errors", None),
-        closefd=False,
-    )
+    """Opens a closed stream again: the same object, where it can be, as others write to it too."""
+    encoding = getattr(closed, "encoding", None) or "utf-8"
+    errors = "backslashreplace" if mode == "w" else "strict"
+    stream = open(descriptor, f"{mode}b", closefd=False)  # noqa: SIM115 - it stays open
+    if type(closed) is io.TextIOWrapper:
+        closed.__init__(stream, encoding, errors, line_buffering=mode == "w")
+        return
+    opened = io.TextIOWrapper(stream, encoding, errors, line_buffering=mode == "w")
     for attribute in (name, f"__{name}__"):
-        if _SYS[attribute] is closed or _is_closed(_SYS[attribute]):
-            _SYS[attribute] = stream
-    for handler in _stream_handlers():
-        if handler.stream is closed:
-            handler.stream = stream  # `setStream` flushes the closed one
-
-
-def _stream_handlers() -> Iterator[logging.StreamHandler[Any]]:
-    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
-    for logger in loggers:
-        for handler in getattr(logger, "handlers", ()):
-            if isinstance(handler, logging.StreamHandler):
-                yield handler
+        if _SYS[attribute] is closed:
+            _SYS[attribute] = opened
 
 
 def _directory() -> Restore:
@@ -264,13 +285,16 @@ def _mask_of_files() -> Restore:
 
 
 def _generators() -> Restore:
-    """The states of the caller, to which the trial's own seed makes no difference."""
-    saved, caller = random.getstate(), _numpy.get_bit_generator()
+    """Streams of the caller, which go on as if there had been no trial, whatever it draws.
+
+    That of `random` goes on from a number drawn from it: its state takes as long to copy as all the rest.
+    """
+    after, caller = random.getrandbits(64), _numpy.get_bit_generator()
     own = _spare.pop() if _spare else np.random.MT19937()
     _numpy.set_bit_generator(own)
 
     def restore() -> None:
-        random.setstate(saved)
+        random.seed(after)
         _numpy.set_bit_generator(caller)
         _spare.append(own)
 
@@ -478,12 +502,17 @@ def _odds_and_ends() -> Restore:
 
 
 def _processes() -> Restore:
-    """The way in which multiprocessing starts processes, once something has imported it."""
+    """How multiprocessing starts processes and how long sockets wait, once something has imported them."""
     module: Any = sys.modules.get("multiprocessing")
     saved = None if module is None else module.get_start_method(allow_none=True)
+    sockets: Any = sys.modules.get("socket")
+    timeout = None if sockets is None else sockets.getdefaulttimeout()
 
     def restore() -> None:
         module: Any = sys.modules.get("multiprocessing")
+        sockets: Any = sys.modules.get("socket")
+        if sockets is not None and sockets.getdefaulttimeout() != timeout:
+            sockets.setdefaulttimeout(timeout)
         if module is not None and module.get_start_method(allow_none=True) != saved:
             module.set_start_method(saved, force=True)
 
@@ -509,7 +538,8 @@ def _threads() -> Restore:
 
 
 _ASPECTS = (
-    _builtins,
+    _names,
+    _exits,
     _system,
     _streams,
     _environment,

@@ -77,6 +77,7 @@ class TableEvaluator:
     """
 
     deterministic = True  # a look-up
+    keeps_process = True
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,29 @@ class Scripted(StandIn):
     def do_raise(self, task: Task, error: Exception) -> Evaluation:
         raise error
 
+    def do_raise_group(self, task: Task) -> Evaluation:
+        raise BaseExceptionGroup("several", [SystemExit(0), ValueError("one of them")])
+
+    def do_raise_unprintable(self, task: Task) -> Evaluation:
+        class UnprintableError(RuntimeError):
+            def __str__(self) -> str:
+                raise ValueError("no text")
+
+        raise UnprintableError(lambda: None)  # which cannot be pickled either
+
+    def do_warn(self, task: Task) -> Evaluation:
+        warnings.simplefilter("error")
+        warnings.warn("by a candidate", stacklevel=1)
+        raise AssertionError("not reached")
+
+    def do_recurse(self, task: Task) -> Evaluation:
+        return self.do_recurse(task)
+
     def do_nothing(self, task: Task) -> Any:
         return None
+
+    def do_give(self, task: Task, fields: dict[str, Any]) -> Evaluation:
+        return Evaluation(**{"status": Status.COMPLETED, **fields})
 
     def do_unsendable(self, task: Task) -> Evaluation:
         return Evaluation(Status.COMPLETED, {}, info={"function": lambda: None})
@@ -99,6 +121,29 @@ class Scripted(StandIn):
 
     def do_allocate(self, task: Task, gigabytes: float) -> Evaluation:
         return done(float(np.ones(int(gigabytes * 2**27)).sum()))
+
+    def do_close_streams(self, task: Task) -> Evaluation:
+        sys.stdout.close()
+        os.close(1)
+        os.close(2)
+        os.chdir("/")
+        return done(1.0)
+
+    def do_leave_thread(self, task: Task) -> Evaluation:
+        threading.Thread(target=time.sleep, args=(20.0,)).start()
+        return done(float(os.getpid()))
+
+    def do_leave_files(self, task: Task) -> Evaluation:
+        self.files = [os.open(os.devnull, os.O_RDONLY) for _ in range(300)]
+        return done(float(os.getpid()))
+
+    def do_break_wrapper(self, task: Task, marker: str) -> Evaluation:
+        from cluster import worker
+
+        if not Path(marker).exists():
+            Path(marker).touch()
+            worker._say = None  # type: ignore[assignment]  # what comes after the evaluation raises
+        return done(1.0)
 
     def do_process(self, task: Task) -> Evaluation:
         return done(float(os.getpid()))

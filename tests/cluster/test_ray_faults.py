@@ -150,3 +150,28 @@ def test_workers_that_die_while_loading_end_the_run():
         opened(DiesOnLoading()),
     ):
         pass
+
+
+@tasks_slowly
+def test_what_a_trial_does_to_its_process_does_not_reach_the_next(mode):
+    with opened(mode=mode, workers=1) as executor:
+        before = run(executor, ("process",))[0].evaluation.values["score"]
+        closed, after = by_trial(run(executor, ("close_streams",), ("process",)))
+        assert closed.ok
+        assert after.ok
+        assert mode == "tasks" or after.values["score"] == before  # the same process, put right again
+        for poison in ("leave_thread", "leave_files"):
+            left = run(executor, (poison,))[0].evaluation
+            replaced = run(executor, ("process",))[0].evaluation
+            assert left.ok
+            assert replaced.ok
+            assert replaced.values["score"] != left.values["score"], poison
+
+
+@tasks_slowly
+def test_a_worker_whose_own_code_raises_is_replaced_and_the_trial_carried_out_again(mode, tmp_path):
+    marker = tmp_path / "broken"
+    with opened(mode=mode, workers=1, retries=1) as executor:
+        broken, clean = by_trial(run(executor, ("break_wrapper", str(marker)), ("value", 2.0)))
+    assert marker.exists()
+    assert (broken.values, clean.values) == ({"score": 1.0}, {"score": 2.0})

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from cluster import EXECUTORS
 from nas.cache import Hashed
@@ -19,6 +23,7 @@ from tests.cluster.kit import run
 from tests.cluster.local_ray import local_ray  # noqa: F401
 from tests.cluster.stand_ins import Counted, Named, Scripted, task
 
+REFUSED = "EvaluationError: "  # how an evaluator's own fault is worded
 # options of an executor that needs some to be tested; others are tested as they are
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "simulated": [{"workers": 1}, {"workers": 3}],
@@ -88,6 +93,52 @@ def test_tasks_come_back_as_submitted_in_order_of_ending(executor):
         (("unknown",), Status.ERROR, "AttributeError: 'Scripted' object has no attribute 'do_unknown'"),
         (("nothing",), Status.ERROR, "EvaluationError: the evaluator returned NoneType, not an Evaluation"),
         (("fail", "diverged", "loss is nan"), Status.DIVERGED, "loss is nan"),
+        (("raise", SystemExit()), Status.ERROR, "SystemExit: None"),
+        (("raise", SystemExit("gone\nfor good")), Status.ERROR, "SystemExit: gone for good"),
+        (("raise", GeneratorExit()), Status.ERROR, "GeneratorExit: no message"),
+        (("raise", BaseException("base")), Status.ERROR, "BaseException: base"),
+        (("raise", asyncio.CancelledError()), Status.ERROR, "CancelledError: no message"),
+        (("raise", StopIteration(3)), Status.ERROR, "StopIteration: 3"),
+        (("raise_group",), Status.ERROR, "BaseExceptionGroup: several (2 sub-exceptions)"),
+        (
+            ("raise_unprintable",),
+            Status.ERROR,
+            "UnprintableError: <UnprintableError that cannot be printed: ValueError>",
+        ),
+        (("warn",), Status.ERROR, "UserWarning: by a candidate"),
+        (("recurse",), Status.ERROR, "RecursionError: maximum recursion depth exceeded"),
+        (
+            ("give", {"values": {"score": None}}),
+            Status.ERROR,
+            f"{REFUSED}values: score: expected a number, got None",
+        ),
+        (
+            ("give", {"values": {"score": "9"}}),
+            Status.ERROR,
+            f"{REFUSED}values: score: expected a number, got '9'",
+        ),
+        (
+            ("give", {"values": {"score": 1j}}),
+            Status.ERROR,
+            f"{REFUSED}values: score: expected a number, got 1j",
+        ),
+        (("give", {"values": [1.0]}), Status.ERROR, f"{REFUSED}values: expected numbers by name, got [1.0]"),
+        (
+            ("give", {"cost_seconds": float("nan")}),
+            Status.ERROR,
+            f"{REFUSED}cost_seconds: expected a number, got nan",
+        ),
+        (
+            ("give", {"cost_seconds": None}),
+            Status.ERROR,
+            f"{REFUSED}cost_seconds: expected a number, got None",
+        ),
+        (
+            ("give", {"status": "completed"}),
+            Status.ERROR,
+            f"{REFUSED}status: expected a nas.Status, got 'completed'",
+        ),
+        (("give", {"info": [1]}), Status.ERROR, f"{REFUSED}info: expected a mapping, got [1]"),
     ],
 )
 def test_failures_are_evaluations(executor, architecture, status, reason):
@@ -117,6 +168,23 @@ def test_hashes_are_asked_for_like_evaluations_and_fail_like_them(make):
     (evaluated,) = (each.evaluation for each in ended if not each.task.hashing)
     assert evaluated.values == {"score": 1.0}
     assert all(0 <= each.started <= each.finished and each.worker for each in ended)
+
+
+@pytest.mark.parametrize(
+    "value", [1, True, np.float32(1.0), np.array([1.0]), torch.tensor(1.0, requires_grad=True), Fraction(1)]
+)
+def test_values_are_plain_numbers_whatever_library_they_come_from(executor, value):
+    (completed,) = run(executor, ("give", {"values": {"score": value}, "cost_seconds": np.float64(0.5)}))
+    assert completed.evaluation.values == {"score": 1.0}
+    assert type(completed.evaluation.values["score"]) is type(completed.evaluation.cost_seconds) is float
+
+
+def test_a_trial_that_interrupts_ends_the_run(make):
+    with closing(make()) as executor:
+        executor.open(Scripted())
+        executor.submit(task(0, "raise", KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            executor.wait()
 
 
 def test_the_evaluators_own_cost_is_kept(executor):

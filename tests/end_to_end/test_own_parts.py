@@ -175,3 +175,146 @@ def test_a_dry_run_of_programs_and_tables(tmp_path, shared_data):
     assert "space nasbench201: 15,625 derivations" in table.out
     assert "of work in all" in table.out
     assert files(tmp_path) == []
+
+
+LEAVES = """
+import sys
+calls = 0
+def score(architecture):
+    global calls
+    calls += 1
+    if calls == {at}:
+        {what}
+    return float(len(architecture.text))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "reason"),
+    [
+        ("quits", "sys.exit()", "SystemExit: None"),
+        ("quits_well", "raise SystemExit(0)", "SystemExit: 0"),
+        ("closes", "raise GeneratorExit", "GeneratorExit: no message"),
+        ("bases", "raise BaseException('base')", "BaseException: base"),
+    ],
+)
+def test_a_function_that_leaves_the_interpreter_fails_its_trial_alone(
+    tmp_path, unreported, name, what, reason
+):
+    (tmp_path / f"{name}.py").write_text(LEAVES.format(at=3, what=what))
+    result = command(f"name=mine evaluator=function evaluator.function={name}:score {OWN}", tmp_path)
+    assert result.status == 0, result.err
+    failed = [event["evaluation"] for event in events(tmp_path / "run") if event["event"] == "evaluated"]
+    assert [evaluation["reason"] for evaluation in failed if evaluation["reason"]] == [reason]
+    assert events(tmp_path / "run")[-1]["reason"] == "finished"
+
+
+def test_a_candidate_that_interrupts_ends_the_run_with_130_and_a_log_to_continue(tmp_path, unreported):
+    what = "if not os.path.exists('once'): open('once', 'w').close(); raise KeyboardInterrupt"
+    (tmp_path / "interrupts.py").write_text("import os" + LEAVES.format(at=3, what=what))
+    line = f"name=mine evaluator=function evaluator.function=interrupts:score {OWN}"
+    result = command(line, tmp_path)
+    assert result.status == 130
+    assert result.err.endswith("interrupted; the same command with resume=run continues\n")
+    assert events(tmp_path / "run")[-1]["reason"] == "interrupted"
+    assert command(f"{line.replace('run.dir', 'resume')}", tmp_path).status == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "message"),
+    [
+        (
+            "exits",
+            "import sys; sys.exit()",
+            '"exits" of "exits:score": its import ended with SystemExit: None at ',
+        ),
+        (
+            "misses",
+            "import no_such_module",
+            '"misses" of "misses:score": its import ended with ModuleNotFoundErr',
+        ),
+        (
+            "wrong",
+            "1 / 0",
+            '"wrong" of "wrong:score": its import ended with ZeroDivisionError: division by zero at',
+        ),
+        (
+            "typo",
+            "def score(a) return",
+            '"typo" of "typo:score": its import ended with SyntaxError: expected',
+        ),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_refused_with_its_place(tmp_path, name, code, message):
+    (tmp_path / f"{name}.py").write_text(code)
+    result = command(f"name=mine evaluator=function evaluator.function={name}:score {OWN}", tmp_path)
+    assert result.status == 2
+    first, *_, last = result.err.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert f"{name}.py" in result.err
+    assert last.startswith(f'ConfigError: evaluator "function": function: cannot import {message}')
+    assert not (tmp_path / "run").exists()
+
+
+FAULTY = """
+import sys
+from algorithms.random_search import RandomSearch
+from nas.training.function import FunctionEvaluator
+def score(architecture): return float(len(architecture.text))
+class Leaves(RandomSearch):
+    def ask(self, count=1): sys.exit(0)
+class LeavesLater(RandomSearch):
+    def tell(self, trial): sys.exit(0)
+class Signature(RandomSearch):
+    def ask(self): return []
+class Unmade(RandomSearch):
+    def __init__(self, space, objectives, *, seed): sys.exit(0)
+def a_class(space, objectives, *, seed): return Leaves
+class Unsure(FunctionEvaluator):
+    def __init__(self): super().__init__(score)
+    def fingerprint(self): sys.exit(0)
+class Checks(FunctionEvaluator):
+    def __init__(self): super().__init__(score)
+    def check(self, task): return self.nothing
+"""
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (
+            "searcher.name=faulty:Leaves",
+            "ProtocolError: Leaves.ask: expected suggestions, got SystemExit: 0 at ",
+        ),
+        (
+            "searcher.name=faulty:LeavesLater",
+            "ProtocolError: LeavesLater.tell: expected trial 0 to be taken, got ",
+        ),
+        (
+            "searcher.name=faulty:Signature",
+            'ConfigError: searcher "faulty:Signature" Signature.ask: expected some',
+        ),
+        (
+            "searcher.name=faulty:Unmade",
+            'ConfigError: searcher "faulty:Unmade": expected it to be made, got Syst',
+        ),
+        (
+            "searcher.name=faulty:a_class",
+            'ConfigError: searcher "faulty:a_class": expected an object with ask, te',
+        ),
+        (
+            "evaluator.name=faulty:Unsure",
+            "ConfigError: evaluator: expected its fingerprint, got SystemExit: 0 at",
+        ),
+        (
+            "evaluator.name=faulty:Checks",
+            "EvaluationError: run: expected code of your own to work, got Attribute",
+        ),
+    ],
+)
+def test_parts_of_ones_own_that_are_wrong_end_in_one_line_and_never_well(tmp_path, unreported, part, message):
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    group = part.partition(".")[0]
+    function = "" if group == "evaluator" else "evaluator=function evaluator.function=faulty:score"
+    result = command(f"name=mine {function} {OWN} '~{group}' +{part}", tmp_path)
+    assert (result.status, result.err.splitlines()[-1][: len(message)]) == (2, message)
