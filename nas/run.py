@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nas.config import Config
-from nas.errors import ConfigError, NasError, StoreError
+from nas.errors import ConfigError, NasError, StoreError, one_line
 
 ConfigStore.instance().store(name="schema", node=Config)
 
@@ -54,7 +54,7 @@ def _noted_warnings() -> Iterator[None]:
     shown: set[str] = set()
 
     def note(message: Warning | str, *_: Any, **__: Any) -> None:
-        line = " ".join(str(message).split())
+        line = one_line(message, 2000)
         if line not in shown:
             shown.add(line)
             print(f"note: {line}", file=sys.stderr, flush=True)
