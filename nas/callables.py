@@ -4,21 +4,62 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
 from types import CodeType
 from typing import Any
 
+# What configurations name as "module:attribute" that is the platform's own: safe whoever wrote the name.
+OWN_TARGETS = frozenset(
+    (
+        "nas.jobs:NoSearch",
+        "nas.spacefile:read_space",
+        "nas.training.noise:NoisyEvaluator",
+        "search_spaces.activated_network:compile_network",
+    )
+)
+
 
 def load(target: str) -> Any:
-    """The object that "module:attribute" names.
+    """The object that "module:attribute" names; the only way by which a name becomes an import.
 
     Raises:
         ImportError, AttributeError, ValueError: there is none.
     """
     module, _, attribute = target.partition(":")
+    if not module:
+        raise ValueError("Empty module name")
+    if not is_target(target):  # before anything is imported, so that `is_target` tells all that ever is
+        raise AttributeError(f"{target!r} does not name a module and something in it, with a colon between")
     return getattr(import_module(module), attribute)
+
+
+def is_target(text: str) -> bool:
+    """Whether `load` would import by this text."""
+    module, _, attribute = text.partition(":")
+    return attribute.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+def foreign_targets(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Where in a configuration texts stand by which code that is not the platform's would be imported.
+
+    Args:
+        value: JSON values; names may stand in any option, also of a section inside a section.
+        place: of the value.
+
+    Returns:
+        Places such as "searcher.searcher.name", with the texts.
+    """
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, str) and is_target(value) and value not in OWN_TARGETS:
+        yield place, value
+    elif isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    for key, item in items:
+        yield from foreign_targets(item, f"{place}.{key}" if place else str(key))
 
 
 def describe(function: Callable[..., Any]) -> str:

@@ -5,7 +5,8 @@ have none), `time` (unix seconds) and, where there is one, `trial`:
 
     opened     format, session, seed, space, evaluator, searcher, hashing, hashing_options, cache, budget,
                baseline, final, fidelity, time_limit, config, versions, commit, process; once a session, the
-               latest one counts
+               latest one counts; accepted: {"evaluator": {was, is, kept}} if it is another one than before by
+               the user's word, with the number of evaluations that were kept
     asked      stage, architecture, digest, decisions, fidelity, seed, parent, info, resumable; or trial null,
                stage and exhausted: the searcher gave nothing now, or has nothing left
     hashing    clock, worker, finish; a hash begins, on a virtual clock alone
@@ -228,15 +229,34 @@ def read_events(path: Path, *, clean: bool = False) -> list[dict[str, Any]]:
     return [reader.read(index) for index in range(len(lines))]
 
 
-def _content(path: Path) -> bytes:
+def read_json(path: Path, what: str = "a file of a run") -> dict[str, Any]:
+    """The object in a small file of a run's folder.
+
+    Args:
+        path: of the file.
+        what: it is, for messages.
+
+    Raises:
+        StoreError: there is none that can be read, or it holds no JSON object.
+    """
+    try:
+        data = decode(_content(path, what))
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path}: expected {what}; got {one_line(error, 120)}; restore the file") from None
+    if type(data) is not dict:
+        raise StoreError(
+            f"{path}: expected {what}, a JSON object; got {one_line(data, 60)}; restore the file"
+        )
+    return data
+
+
+def _content(path: Path, what: str = "an event log") -> bytes:
     try:
         if path.exists() and not path.is_file():  # a pipe or a device would never end
-            raise StoreError(f"{path}: expected an event log; got no regular file; is it a study's folder?")
+            raise StoreError(f"{path}: expected {what}; got no regular file; is it a study's folder?")
         return path.read_bytes()
     except OSError as error:
-        raise StoreError(
-            f"{path}: expected an event log; {error.strerror}; is it a study's folder?"
-        ) from error
+        raise StoreError(f"{path}: expected {what}; {error.strerror}; is it a study's folder?") from error
 
 
 def _complete_length(content: bytes) -> int:
@@ -244,7 +264,7 @@ def _complete_length(content: bytes) -> int:
     end = content.rfind(b"\n") + 1
     last = content.rfind(b"\n", 0, max(end - 1, 0)) + 1
     try:
-        _decode(content[last:end].removeprefix(codecs.BOM_UTF8) or b"{}")
+        decode(content[last:end].removeprefix(codecs.BOM_UTF8) or b"{}")
     except (ValueError, RecursionError):
         end = last
     torn, begin = content[end:].removeprefix(codecs.BOM_UTF8).strip(b"\0\r\n"), b'{"event":'
@@ -279,10 +299,11 @@ class LineReader:
         """
         line = self._lines[index]
         try:
-            event = _decode(line)
+            event = decode(line)
         except (ValueError, RecursionError) as error:
             packed = "a compressed file, unpack it" if line.startswith(b"\x1f\x8b") else one_line(error, 120)
-            raise self._damaged(index, f"a JSON object with an event; got {packed}") from None
+            got = f"; got {packed}" if packed else ""
+            raise self._damaged(index, f"a JSON object with an event{got}") from None
         if type(event) is not dict or "event" not in event:
             raise self._damaged(index, "a JSON object with an event")
         if event.get("n", _ABSENT) != index:
@@ -411,6 +432,7 @@ _FIELDS: Mapping[str, Fields] = {
         "versions": _optional(_OBJECT),
         "commit": _optional(_TEXT_OR_NONE),
         "process": _optional((dict, NoneType)),
+        "accepted": _optional(_OBJECT),
     },
     "opened.space": {
         "name": _TEXT,
@@ -674,6 +696,13 @@ def _fault_of_opened(event: Mapping[str, Any]) -> str | None:
         return (
             f"opened: input_shape to be whole numbers above 0; got {one_line(evaluator['input_shape'], 60)}"
         )
+    for part, fact in event.get("accepted", {}).items():
+        if type(fact) is not dict or [type(fact.get(name)) for name in ("was", "is", "kept")] != [
+            list,
+            list,
+            int,
+        ]:
+            return f"opened: accepted: {one_line(part, 40)} to say what was and is; got {one_line(fact, 60)}"
     counts = (event["seed"], event["baseline"]["samples"], event["final"]["seeds"], event["budget"]["trials"])
     if not all(count is None or 0 <= count < 2**63 for count in counts):
         return (
@@ -692,15 +721,20 @@ _SCAN: Any = json.JSONDecoder(parse_constant=_refuse_constant).scan_once  # type
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
-def _decode(line: bytes) -> Any:
-    """The JSON of one line; raises ValueError or RecursionError."""
+def decode(line: bytes) -> Any:
+    """The JSON of a line or of a file of a run's folder, whoever wrote it; the inverse of `encode`.
+
+    Raises:
+        ValueError: it is none, or lists and objects are nested too deep to work with.
+        RecursionError: likewise.
+    """
     if line.count(b"[") + line.count(b"{") > _DEPTH and _too_deep(line):
         raise ValueError(f"lists in lists, more than {_DEPTH} deep")
     text = line.decode().strip()
     try:
         data, end = _SCAN(text, 0)
     except StopIteration:
-        raise ValueError("none") from None
+        raise ValueError from None
     if end < len(text):
         raise ValueError(f"more after it: {one_line(text[end:], 40)}")
     return data

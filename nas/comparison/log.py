@@ -64,6 +64,7 @@ class StudyLog:
     ended: list[int] = field(default_factory=list)
     seen: set[tuple[str, float]] = field(default_factory=set)
     opened: Mapping[str, Any] = field(default_factory=dict)
+    evaluators: dict[str, None] = field(default_factory=dict)  # fingerprints in all sessions
     closed: Mapping[str, Any] | None = None
     exhausted: bool = False
     lookups: Lookups = field(default_factory=Lookups)
@@ -73,6 +74,7 @@ class StudyLog:
         match event["event"]:
             case "opened":
                 self.opened = event
+                self.evaluators[event["evaluator"]["fingerprint"]] = None
             case "closed":
                 self.closed = event
             case "asked" if event["trial"] is None:

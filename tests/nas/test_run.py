@@ -5,10 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.kit import ROOT, TINY, command, events, files, finish, start
+from tests.nas.report_kit import Log
 
 EXPERIMENTS = ", ".join(sorted(path.stem for path in (ROOT / "experiments/experiment").glob("*.yaml")))
 DIGITS = "+experiment=digits executor=inline"
@@ -139,15 +141,27 @@ def test_a_run_is_not_written_over(tmp_path):
     assert (tmp_path / "run/events.jsonl").read_text() == "{}\n"
 
 
+def opened(**changes) -> str:
+    return json.dumps({**Log(Path()).opened(**changes).lines[0]}) + "\n"
+
+
 @pytest.mark.parametrize(
     ("content", "beginning"),
     [
         ("", "StoreError: run/events.jsonl: expected an opened event first; the log is empty"),
         ("x\ny\n", "StoreError: run/events.jsonl, line 1: expected a JSON object with an event; the line is"),
-        ('{"event": "opened"}\n', "StoreError: run: its log holds no configuration; give the whole command"),
         (
-            json.dumps({"event": "opened", "config": {"sed": 1}}) + "\n",
+            '{"event": "opened"}\n',
+            "StoreError: run/events.jsonl, line 1: expected format 1; got None; continue",
+        ),
+        (opened(config={}), "StoreError: run: its log holds no configuration; give the whole command"),
+        (
+            opened(config={"sed": 1}),
             "StoreError: run: its log holds no configuration of this version; sed: Key 'sed' not in",
+        ),
+        (
+            opened(config={"name": "x", "searcher": "random"}),
+            "StoreError: run: its log holds no configuration of this version; searcher: ",
         ),
     ],
 )
