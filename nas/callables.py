@@ -16,6 +16,7 @@ OWN_TARGETS = frozenset(
         "nas.jobs:NoSearch",
         "nas.spacefile:read_space",
         "nas.training.noise:NoisyEvaluator",
+        "search_spaces.nasbench201:benchmark_string",
         "search_spaces.activated_network:compile_network",
     )
 )

@@ -242,10 +242,11 @@ def read_json(path: Path, what: str = "a file of a run") -> dict[str, Any]:
     try:
         data = decode(_content(path, what))
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path}: expected {what}; got {one_line(error, 120)}; restore the file") from None
+        data = one_line(error, 120) or "no JSON"
     if type(data) is not dict:
         raise StoreError(
-            f"{path}: expected {what}, a JSON object; got {one_line(data, 60)}; restore the file"
+            f"{path}: expected {what}; got {one_line(data, 120)}; restore the file, or see whether another "
+            "program wrote it"
         )
     return data
 

@@ -49,7 +49,7 @@ class History:
         tells: seconds of all calls of `tell` together; NaN where unknown.
         final: values of the full retrainings of the choice, shape (retrainings, names).
         cache: what the cache did; None without one.
-        evaluators: fingerprints of the evaluators of all its sessions, in order; more than one by `accept` alone.
+        evaluators: fingerprints of the evaluators of all its sessions, in order; several by `accept` alone.
     """
 
     state: State

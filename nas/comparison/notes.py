@@ -56,7 +56,7 @@ def missing(analysis: Analysis) -> list[str]:
     if len(evaluators) > 1 or any(len(its) > 1 for its in evaluators):
         listed = "; ".join(f"{number} of {', then '.join(its)}" for its, number in evaluators.items())
         said.append(
-            f"The evaluator changed between studies or their sessions, which accept=evaluator allowed: {listed}."
+            f"The evaluator changed between studies or sessions, which accept=evaluator allowed: {listed}."
         )
     if comparison.random is None:
         said.append("Random search: no method of that name, so there is no improvement over it.")

@@ -104,7 +104,7 @@ def read_comparison(directory: Path | str) -> Comparison:
     """
     directory = Path(directory)
     path = directory / MANIFEST
-    manifest = read_json(path, "what is compared")
+    manifest = read_json(path, f"a comparison of format {FORMAT}")
     try:
         return _comparison(directory, manifest)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:

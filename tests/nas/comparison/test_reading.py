@@ -225,7 +225,7 @@ def test_budgets_are_at_least_one(tmp_path, budgets):
 
 
 def test_a_folder_without_a_manifest_is_one_clear_line(tmp_path):
-    with pytest.raises(StoreError, match=r"comparison.json: expected what is compared; No such file"):
+    with pytest.raises(StoreError, match=r"comparison.json: expected a comparison of format 1; No such file"):
         read_comparison(tmp_path)
 
 
