@@ -63,6 +63,10 @@ REFUSED_WITH_DIGITS = {
     # files that are missing
     "space=file space.path=x": "ConfigError: space.path: a text file is expected at 'x'; [Errno 2] No such",
     "evaluator=npz evaluator.root=x": "EvaluationError: data x: expected an .npz file, found none; set ",
+    "accept=evaluator": "ConfigError: accept: expected with the folder of a run, got no resume; add",
+    "accept=space resume=x": "ConfigError: accept: expected evaluator, got 'space'; correct or remove it",
+    "accept=[evaluator,x]": "ConfigError: accept: ",
+    "trust=maybe": "ConfigError: trust: true or false is expected, 'maybe' came",
     "resume=x": "ConfigError: resume: a run's folder with events.jsonl is expected, x has none",
     # components of one's own
     "'~space' +space.name=x:y": 'ConfigError: space.name: "x:y" is expected to be module:attribute; No modul',
@@ -89,6 +93,7 @@ REFUSED = {
     "+experiment=digits +executor.x=1": "ConfigError: executor.x: unknown option of ray; known: address, ",
     "+experiment=update_rule space=macro": "ConfigError: space macro: none of 16 samples fits the evaluator",
     "+experiment=nasbench201": "EvaluationError: table data/nasbench201_cifar10.csv.gz: expected a CSV file",
+    "accept=evaluator resume=x": "StoreError: x/events.jsonl: expected an event log; No such file",
     "resume=x": "StoreError: x/events.jsonl: expected an event log; No such file or directory; is it a ",
     "resume=x seed=3": "ConfigError: resume: the folder alone or the run's whole command is expected; seed=3",
     "-m +experiment=digits seed=0,x": "ConfigError: seed: a whole number is expected, 'x' came",
