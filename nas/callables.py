@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
 from types import CodeType
@@ -12,17 +12,30 @@ from typing import Any
 
 from nas.faults import interrupts, named, place_of, traceback_of
 
+# What configurations name as "module:attribute" that is the platform's own: safe whoever wrote the name.
+OWN_TARGETS = frozenset(
+    (
+        "nas.jobs:NoSearch",
+        "nas.spacefile:read_space",
+        "nas.training.noise:NoisyEvaluator",
+        "search_spaces.nasbench201:benchmark_string",
+        "search_spaces.activated_network:compile_network",
+    )
+)
+
 
 def load(target: str) -> Any:
-    """The object that "module:attribute" names.
+    """The object that "module:attribute" names; the only way by which a name becomes an import.
 
     Raises:
         ImportError: no such module, or one whose code raises when it is imported, whatever that is.
         AttributeError: the module has no such attribute.
     """
     name, _, attribute = target.partition(":")
-    if not name.strip(".") or name.startswith("."):
-        raise ImportError(f'no module is called "{name}"')
+    if not is_target(target):  # before anything is imported, so that `is_target` tells all that ever is
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ImportError(f'no module is called "{name}"')
+        raise AttributeError(f"{target!r} does not name a module and something in it, with a colon between")
     try:
         module = import_module(name)
     except BaseException as error:
@@ -35,6 +48,33 @@ def load(target: str) -> Any:
         failed.add_note(traceback_of(error))
         raise failed from error
     return getattr(module, attribute)
+
+
+def is_target(text: str) -> bool:
+    """Whether `load` would import by this text."""
+    module, _, attribute = text.partition(":")
+    return attribute.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+def foreign_targets(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Where in a configuration texts stand by which code that is not the platform's would be imported.
+
+    Args:
+        value: JSON values; names may stand in any option, also of a section inside a section.
+        place: of the value.
+
+    Returns:
+        Places such as "searcher.searcher.name", with the texts.
+    """
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, str) and is_target(value) and value not in OWN_TARGETS:
+        yield place, value
+    elif isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    for key, item in items:
+        yield from foreign_targets(item, f"{place}.{key}" if place else str(key))
 
 
 def describe(function: Callable[..., Any]) -> str:

@@ -23,7 +23,7 @@ from nas.folder import run_folder
 from nas.jobs import Outcome, StudyJob, baseline_job, composed, ends_of, forget, study_job
 from nas.lineup import Lineup, doubt_of, lineup_of, optimum_of, reference_of
 from nas.provenance import check_same_study, hashing_facts, opening, versions
-from nas.session import build_hasher, cache_policy, make_launcher, options_of
+from nas.session import accepted_parts, build_hasher, cache_policy, make_launcher, options_of
 from nas.tally import Tally, open_board
 from nas.timed import OVERHEAD, write_json
 
@@ -238,7 +238,7 @@ def _is_finished(components: Components, job: StudyJob) -> bool:
     if not opened:
         return False
     mine = _opening(components, job.config)
-    check_same_study(opened, mine, log)
+    check_same_study(opened, mine, log, accepted_parts(job.config))
     planned = all(opened[part] == mine[part] for part in ("budget", "baseline", "final"))
     return planned and closed.get("reason") == "finished" and (job.folder / OVERHEAD).exists()
 

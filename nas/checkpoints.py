@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective
-from nas.states import States
+from nas.states import States, left_at
 from nas.store import trial_label
 
 
@@ -21,10 +21,10 @@ class _Kept:
 
     def files(self) -> list[Path]:
         """The weights and whatever the training left beside them, such as a state to continue from."""
-        return list(self.path.parent.glob(self.path.name + "*"))
+        return left_at(self.path.parent, self.path.name)
 
     def size(self) -> int:
-        return sum(file.stat().st_size for file in self.files())
+        return sum(file.lstat().st_size for file in self.files())
 
     def remove(self) -> None:
         for file in self.files():

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
+from nas.callables import load
 from nas.errors import NasError, SpaceError
 from nas.records import Run, method_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from nas.primitives import Vocabulary
+
+_VOCABULARIES = (
+    "nas.layers:NETWORK",
+    "search_spaces.update_rule:UPDATE_RULES",
+    "search_spaces.activation:ACTIVATIONS",
+)
 
 
 def text(run: Run) -> str:
@@ -20,28 +30,42 @@ def text(run: Run) -> str:
     lines += [f"# space {run.opened['space']['name']}, digest {chosen.digest}"]
     facts = {**(chosen.values or {}), **(chosen.evaluation_info or {})}
     lines += [f"# {key} = {value}" for key, value in facts.items()]
+    home = run.opened["space"].get("vocabulary")
+    if home and run.opened["evaluator"].get("input_shape") and _vocabulary(run) is None:
+        lines += [f"# no torch modules: {home} is no vocabulary of the platform, and a log imports nothing"]
     return "\n".join([*lines, chosen.architecture, ""])
 
 
 def torch_modules(run: Run) -> str | None:
     """The network as torch modules with shapes and parameters; None if there is none, or not in this version.
 
-    Programs are no networks, and an evaluator without data says nothing of shapes.
+    Programs are no networks, and an evaluator without data says nothing of shapes. Nothing is imported by
+    the words of the log: a vocabulary is the platform's own or one that this process has imported already.
     """
     from nas.architecture import Architecture
     from nas.compile import listing
     from nas.dsl import parse
-    from nas.primitives import load
 
-    shape, home = run.opened["evaluator"].get("input_shape"), run.opened["space"].get("vocabulary")
-    if run.chosen is None or shape is None or home is None:
+    shape, vocabulary = run.opened["evaluator"].get("input_shape"), _vocabulary(run)
+    if run.chosen is None or shape is None or vocabulary is None:
         return None
     try:
         term = parse(run.chosen.architecture)
-        network = Architecture(run.opened["space"]["name"], load(home), (), term)
-        return listing(network, tuple(shape), run.opened["evaluator"]["num_classes"])
+        network = Architecture(run.opened["space"]["name"], vocabulary, (), term)
+        return listing(network, tuple(shape), run.opened["evaluator"].get("num_classes"))
     except (NasError, ImportError, AttributeError):
         return None
+
+
+def _vocabulary(run: Run) -> Vocabulary | None:
+    from nas.primitives import Vocabulary
+
+    home = run.opened["space"].get("vocabulary")
+    if home in _VOCABULARIES:
+        return load(home)
+    module, _, name = (home or "").partition(":")
+    found = vars(sys.modules[module]).get(name) if module in sys.modules else None
+    return found if isinstance(found, Vocabulary) else None
 
 
 def picture(run: Run) -> Figure | None:

@@ -157,13 +157,18 @@ class Config:
     audit: AuditSection = field(default_factory=AuditSection)
     run: RunSection = field(default_factory=RunSection)
     resume: Optional[str] = None  # folder of a run to continue
+    accept: Optional[str] = None  # what may have changed since: "evaluator"
+    trust: bool = False  # whether code that a folder to continue names may run, without the run's command
     dry_run: bool = False  # show what would be done and what it would cost
+
+
+_OF_THIS_PROCESS = ("resume", "accept", "trust", "dry_run")
 
 
 def resolved(config: Config) -> dict[str, Any]:
     """The configuration as JSON values, without what only says how this process was started."""
     data = asdict(config)
-    return {key: value for key, value in data.items() if key not in ("resume", "dry_run")}
+    return {key: value for key, value in data.items() if key not in _OF_THIS_PROCESS}
 
 
 def build(registry: Registry, section: Mapping[str, Any], *given: Any, **fixed: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,9 +11,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from nas.callables import foreign_targets
 from nas.config import Config
-from nas.errors import ConfigError
-from nas.eventlog import FILE_NAME
+from nas.errors import ConfigError, StoreError
+from nas.eventlog import FILE_NAME, read_events, read_json
 
 COMPARISON = "comparison.json"  # in the folder of a comparison of searchers, in place of a log
 PROTOCOL = "protocol.json"  # in the folder of a study of protocols
@@ -105,9 +106,91 @@ def manifest_of(folder: Path) -> Path | None:
 def compared(folder: Path) -> Mapping[str, Any] | None:
     """The configuration in the folder's manifest; None if that is damaged."""
     try:
-        return json.loads((manifest_of(folder) or folder).read_text(encoding="utf-8"))["config"]
-    except (OSError, ValueError, KeyError, TypeError):
+        config = read_json(manifest_of(folder) or folder).get("config")
+    except StoreError:
         return None
+    return config if isinstance(config, dict) else None
+
+
+def logged_config(folder: Path, *, trust: bool = False) -> Mapping[str, Any]:
+    """The configuration by which a folder alone is continued.
+
+    It may come from elsewhere, so it may name what the platform registers, read files and write inside the
+    folder, and no more: nothing is imported by its words, and no cluster is joined that runs what it likes.
+
+    Args:
+        folder: of a run, a comparison, a study of protocols or an audit.
+        trust: whether the user answers for it.
+
+    Raises:
+        StoreError: there is no configuration, or a damaged log.
+        ConfigError: it asks for more than a folder from elsewhere may.
+    """
+    if manifest_of(folder):
+        config = compared(folder)
+    else:
+        opened = [event for event in read_events(folder / FILE_NAME) if event["event"] == "opened"]
+        if not opened:
+            raise StoreError(
+                f"{folder / FILE_NAME}: expected an opened event first; the log is empty; run again"
+            )
+        config = opened[-1].get("config")
+    if not config:
+        raise StoreError(f"{folder}: its log holds no configuration; give the whole command with resume")
+    for place, text in _texts(config):
+        if "${" in text:  # it was resolved before it was logged
+            raise ConfigError(
+                f"{folder}: {place}: a value is expected in a logged configuration, an interpolation came; "
+                f"give the run's whole command with resume={folder}"
+            )
+    if not trust:
+        _check_foreign(folder, config)
+    return config
+
+
+def _check_foreign(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuses what a configuration from elsewhere must not decide."""
+    for place, target in foreign_targets(config):
+        raise _not_trusted(folder, f"{place} names {target}, which would be imported and run")
+    for place, text in _texts(config):
+        key = place.rpartition(".")[2]
+        if key == "address" and text != "auto":
+            raise _not_trusted(folder, f"{place} names a cluster, {text}, whose answers would be run")
+        if key == "root" and not (Path(text).exists() or _is_inside(Path(text), Path.cwd())):
+            raise _not_trusted(folder, f"{place} names {text}, which would be made for downloads")
+    for path in _entries(folder):
+        if path.is_symlink() and not _is_inside(path, folder):
+            raise _not_trusted(folder, f"{path} leads out of it, to {os.readlink(path)}")
+        if not path.is_file() and not path.is_dir() and not path.is_symlink():
+            raise _not_trusted(folder, f"{path} is no regular file, and reading it may never end")
+
+
+def _not_trusted(folder: Path, what: str) -> ConfigError:
+    return ConfigError(
+        f"resume: a folder that is safe wherever it comes from is expected without the run's command; in "
+        f"{folder} {what}; give the whole command with resume={folder}, or trust=true if you know its author"
+    )
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    """Everything below the folder, links not followed."""
+    for place, folders, files in os.walk(folder):
+        yield from (Path(place) / name for name in (*folders, *files))
+
+
+def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """All texts inside JSON values, with their places."""
+    if isinstance(value, str):
+        yield place, value
+    items = (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, item in items:
+        yield from _texts(item, f"{place}.{key}" if place else str(key))
 
 
 def has_trials(folder: Path) -> bool:

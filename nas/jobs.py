@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.config import BaselineSection, BudgetSection, CompareSection, Config, FinalSection, RunSection
 from nas.errors import NasError
-from nas.eventlog import FILE_NAME, Lock
+from nas.eventlog import FILE_NAME, Lock, decode, fault_of
 from nas.faults import interrupts, named, notes_of, traceback_of
 from nas.lineup import hashing_of, trials_of
 from nas.progress import Progress
@@ -149,8 +148,10 @@ def ends_of(log: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         return {}, {}
     opened = next((line for line in reversed(lines) if line.startswith(b'{"event":"opened"')), b"{}")
     closed = lines[-1] if lines and lines[-1].startswith(b'{"event":"closed"') else b"{}"
-    with suppress(ValueError):  # a torn line
-        return json.loads(opened), json.loads(closed)
+    with suppress(ValueError, RecursionError):  # a torn or damaged line, which the study itself will report
+        first, last = decode(opened), decode(closed)
+        if not first or fault_of(first) is None:
+            return first, last
     return {}, {}
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nas.evaluation import Objective, Stage
 from nas.records import Run, failures, measured, method_names, study_names
@@ -185,12 +186,23 @@ def _session_notes(runs: Sequence[Run]) -> list[str]:
         if len(limits) > 1:
             listed = ", then ".join("none" if limit is None else f"{limit:g} s" for limit in limits)
             found.append(f"The time limit of a trial changed between sessions of {study}: {listed}.")
+        for opened in run.record.openings:
+            for part, fact in (opened.get("accepted") or {}).items():
+                found.append(_accepted_note(study, part, fact))
         devices = Counter((row.evaluation_info or {}).get("device") for row in run.record.trials)
         del devices[None]
         if len(devices) > 1:
             listed = ", ".join(f"{number} on {device}" for device, number in devices.items())
             found.append(f"Trials of {study} ran on different devices: {listed}.")
     return found
+
+
+def _accepted_note(study: str, part: str, fact: Mapping[str, Any]) -> str:
+    was, now = (" ".join(map(str, fact[name])) for name in ("was", "is"))
+    return (
+        f"The {part} of {study} was changed from {was} to {now} by accept={part}: the first "
+        f"{_number(fact['kept'], 'evaluation')} of its log are of the old one, and answer equal trials still."
+    )
 
 
 def _seed_notes(runs: Sequence[Run]) -> list[str]:

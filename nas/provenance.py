@@ -6,7 +6,7 @@ import os
 import platform
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from importlib import metadata
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nas.cache import Hasher
     from nas.space import SearchSpace
 
+ACCEPTABLE = ("evaluator",)  # what may differ when a log is continued, if the user says so
 _PACKAGES = ("nas-platform", "numpy", "torch", "torchvision", "ray", "scikit-learn", "optuna")
 
 
@@ -71,20 +72,49 @@ def _data(evaluator: Evaluator) -> dict[str, Any]:
     return {"input_shape": list(dataset.input_shape), "num_classes": dataset.classes}
 
 
-def check_same_study(logged: Mapping[str, Any], mine: Mapping[str, Any], path: Path) -> None:
-    """Raises StoreError unless `mine` may continue the log that `logged` opened."""
-    if logged.get("format") != FORMAT:
-        raise StoreError(
-            f"{path}: expected format {FORMAT}; got {logged.get('format')!r}; continue it with the version "
-            f"that wrote it: {logged.get('versions', {}).get('nas-platform', 'unknown')}"
-        )
+def check_same_study(
+    logged: Mapping[str, Any], mine: Mapping[str, Any], path: Path, accept: Collection[str] = ()
+) -> None:
+    """Raises StoreError unless `mine` may continue the log that `logged`, its latest session, opened.
+
+    Args:
+        logged: a checked `opened` event.
+        mine: as it would be now.
+        path: of the log, for messages.
+        accept: parts that may differ, of `ACCEPTABLE`.
+    """
     then, now = _identity(logged), _identity(mine)
     for name, was in then.items():
-        if now[name] != was:
-            raise StoreError(
-                f"{path}: {name}: expected {was!r}, as logged; got {now[name]!r}; continue with the logged "
-                "one, or start a new study in another run.dir"
-            )
+        if now[name] == was or name in accept:
+            continue
+        keeps = ""
+        if name in ACCEPTABLE:
+            keeps = f"add accept={name} if it was repaired and its finished trials are to stay, "
+        raise StoreError(
+            f"{path}: {name}: expected {was!r}, as logged; got {now[name]!r}; continue with the logged "
+            f"one, {keeps}or start a new study in another run.dir"
+        )
+
+
+def accepted(
+    events: Sequence[Mapping[str, Any]], mine: Mapping[str, Any], accept: Collection[str]
+) -> dict[str, Any]:
+    """The part of an `opened` event on what was accepted though it differs; {} if nothing is.
+
+    The trials that were evaluated before it in the log are those of the part that was; all others, those in
+    flight included, are evaluated by the one that is.
+    """
+    opened = [event for event in events if event["event"] == "opened"]
+    if not opened:
+        return {}
+    then, now = _identity(opened[-1]), _identity(mine)
+    kept = sum(event["event"] == "evaluated" for event in events)
+    facts = {
+        name: {"was": then[name], "is": now[name], "kept": kept}
+        for name in ACCEPTABLE
+        if name in accept and then[name] != now[name]
+    }
+    return {"accepted": facts} if facts else {}
 
 
 def check_not_running(events: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -18,7 +18,7 @@ from nas import chosen, overview
 from nas.caching import report as caching
 from nas.comparison import is_comparison, write_comparison
 from nas.display import format_duration, format_value
-from nas.errors import NasError, StoreError
+from nas.errors import NasError, StoreError, one_line
 from nas.evaluation import Stage
 from nas.eventlog import FILE_NAME, FORMAT
 from nas.folder import AUDIT, manifest_of
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     for warning in caught:
-        print(f"note: {warning.message}", file=sys.stderr)
+        print(f"note: {one_line(warning.message, 2000)}", file=sys.stderr)
     try:
         print(f"{text}\nfiles: {output}", flush=True)
     except BrokenPipeError:  # the reader, e.g. head, has enough; the files are written
@@ -196,7 +196,7 @@ def _phase(run: Run, now: float | None) -> str:
     if record.closed is not None:
         reason, message = record.closed.get("reason", "closed"), record.closed.get("message")
         again = "" if reason == "finished" else f"; resume={record.directory} continues it"
-        return f"{reason}{f' ({message})' if message else ''}{again}"
+        return f"{reason}{f' ({one_line(message, 2000)})' if message else ''}{again}"
     age = (time.time() if now is None else now) - (record.directory / FILE_NAME).stat().st_mtime
     ago = format_duration(max(age, 0.0))
     return f"in progress or killed, {_current_stage(run)} stage; last event {ago} ago"

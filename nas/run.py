@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nas.config import Config
-from nas.errors import ConfigError, NasError, StoreError
+from nas.errors import ConfigError, NasError, StoreError, one_line
 from nas.faults import notes_of
 
 ConfigStore.instance().store(name="schema", node=Config)
@@ -55,7 +55,7 @@ def _noted_warnings() -> Iterator[None]:
     shown: set[str] = set()
 
     def note(message: Warning | str, *_: Any, **__: Any) -> None:
-        line = " ".join(str(message).split())
+        line = one_line(message, 2000)
         if line not in shown:
             shown.add(line)
             print(f"note: {line}", file=sys.stderr, flush=True)
@@ -105,30 +105,24 @@ def _to_config(cfg: DictConfig) -> Config:
 
 def _logged_config(given: Config) -> Config:
     """The configuration of the run to resume; what the command gives beyond the resume folder is refused."""
-    from nas.folder import compared, manifest_of
-    from nas.store import read_study
+    from nas.folder import logged_config
 
     assert given.resume is not None
-    overrides = [item for item in HydraConfig.get().overrides.task if not item.startswith("resume=")]
+    beside = ("resume=", "accept=", "trust=")
+    overrides = [item for item in HydraConfig.get().overrides.task if not item.startswith(beside)]
     if overrides:
         raise ConfigError(
             f"resume: the folder alone or the run's whole command is expected; {overrides[0]} came with it"
         )
-    if manifest_of(Path(given.resume)):
-        logged = compared(Path(given.resume))
-    else:
-        logged = read_study(Path(given.resume)).opened.get("config")
-    if not logged:
-        raise StoreError(
-            f"{given.resume}: its log holds no configuration; give the whole command with resume"
-        )
+    logged = logged_config(Path(given.resume).expanduser(), trust=given.trust)
+    own = {"resume": given.resume, "accept": given.accept, "trust": given.trust}
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Config), logged, {"resume": given.resume})
-    except OmegaConfBaseException as error:
+        merged = OmegaConf.merge(OmegaConf.structured(Config), logged, own)
+        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+    except (OmegaConfBaseException, ValueError, TypeError, AttributeError, KeyError) as error:
         raise StoreError(
             f"{given.resume}: its log holds no configuration of this version; {_line(error)}"
         ) from None
-    return OmegaConf.to_object(merged)  # type: ignore[return-value]
 
 
 def _unknown_keys(cfg: DictConfig, schema: Any, prefix: str = "") -> Iterator[str]:

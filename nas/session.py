@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from nas.fitting import (
 )
 from nas.folder import has_trials, run_folder
 from nas.progress import Observer, Progress
+from nas.provenance import ACCEPTABLE
 from nas.stages import Budget, Plan
 
 if TYPE_CHECKING:
@@ -181,6 +183,10 @@ def carry_out(config: Config, job: int | None = None) -> int:
 
 
 def _carry_out(config: Config, job: int | None) -> int:
+    if accepted_parts(config) and config.resume is None:
+        raise ConfigError(
+            "accept: expected with the folder of a run, got no resume; add resume=DIR or leave it out"
+        )
     if config.compare.searchers:
         from nas.campaign import carry_out_campaign
 
@@ -268,7 +274,23 @@ def make_study(
         searcher_name=str(config.searcher["name"]),
         searcher_options=options_of(config.searcher),
         hasher_options=options_of(config.hashing),
+        accept=accepted_parts(config),
     )
+
+
+def accepted_parts(config: Config) -> tuple[str, ...]:
+    """What may differ from the log that is continued.
+
+    Raises:
+        ConfigError: it is none of `nas.provenance.ACCEPTABLE`, or there is nothing to continue.
+    """
+    if config.accept is None:
+        return ()
+    if config.accept not in ACCEPTABLE:
+        raise ConfigError(
+            f"accept: expected {' or '.join(ACCEPTABLE)}, got {config.accept!r}; correct or remove it"
+        )
+    return (config.accept,)
 
 
 def options_of(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -318,6 +340,11 @@ class _Opening:
 
 
 def to_yaml(config: Mapping[str, Any]) -> str:
+    """As YAML; what OmegaConf takes for a broken interpolation as JSON, which is YAML too."""
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
-    return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
+    try:
+        return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
+    except OmegaConfBaseException:
+        return json.dumps(config, indent=2) + "\n"

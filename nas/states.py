@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from nas.store import FIRST_TRIAL, trial_label
 
 NEEDED = (-math.inf, -math.inf)  # rank of a state without which a search cannot go on
 _STAGES = (Stage.SEARCH, Stage.SUPERNET)
+_NAME = re.compile(rf"({'|'.join(_STAGES)})-[0-9]{{1,8}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class States:
         """Takes what earlier sessions left of these trials with their ranks; removes the rest."""
         self._used = True
         self._kept = []
-        for trial in set(map(_trial_of, self._all())):
+        for trial in {_trial_of(file) for file in self._all()}:
             files = self._files(trial)
             parts = [file for file in files if file.suffix == ".part"]
             _unlink(parts if trial in useful else files)
@@ -97,15 +99,20 @@ class States:
             _unlink(self._files(self._kept.pop().trial))
 
     def _all(self) -> list[Path]:
-        return [file for stage in _STAGES for file in self._directory.glob(f"{stage}-*.safetensors*")]
+        found = (file for stage in _STAGES for file in left_at(self._directory, f"{stage}-*.safetensors"))
+        return [file for file in found if _NAME.fullmatch(file.name.partition(".")[0])]
 
     def _files(self, trial: int) -> list[Path]:
         """The weights, the state beside them, and what a killed process left of either."""
-        path = self._file(trial)
-        return list(path.parent.glob(path.name + "*"))
+        return left_at(self._directory, self._file(trial).name)
 
     def _file(self, trial: int) -> Path:
         return self._directory / f"{trial_label(trial).replace(' ', '-')}.safetensors"
+
+
+def left_at(folder: Path, name: str) -> list[Path]:
+    """Files of a name and what was left beside them under longer ones; nothing else, such as folders."""
+    return [path for path in folder.glob(f"{name}*") if path.is_file() or path.is_symlink()]
 
 
 def _trial_of(file: Path) -> int:
@@ -118,7 +125,7 @@ def _rank(state: _State) -> tuple[tuple[float, float], int]:
 
 
 def _size(files: Sequence[Path]) -> int:
-    return sum(file.stat().st_size for file in files)
+    return sum(file.lstat().st_size for file in files)
 
 
 def _unlink(files: Iterable[Path]) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from nas.caching.lookups import Lookup, lookups_of
-from nas.errors import EvaluationError, StoreError
+from nas.errors import EvaluationError, StoreError, describe_error
 from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status, failure
-from nas.eventlog import FILE_NAME, EventLog, encode, read_events
+from nas.eventlog import FILE_NAME, EventLog, encode, fault_of_evaluation, read_events
 from nas.numbering import FIRST_TRIAL, stage_of, trial_label
 
 __all__ = [
@@ -176,9 +176,12 @@ def evaluation_to_json(evaluation: Evaluation, objectives: Sequence[Objective]) 
     """
     try:
         data = json.loads(encode(evaluation.to_json()))
-        logged = evaluation_from_json(data)
+        fault = fault_of_evaluation(data)
     except Exception as error:  # whatever the evaluator's own objects raise
-        return _refused(f"the evaluator returned what cannot be logged: {error}", 0.0)
+        fault, data = describe_error(error), {}
+    if fault is not None:
+        return _refused(f"the evaluator returned what cannot be logged: {fault}", 0.0)
+    logged = evaluation_from_json(data)
     missing = [objective.name for objective in objectives if objective.name not in logged.values]
     if logged.ok and missing:
         got = ", ".join(logged.values) or "none"
@@ -193,10 +196,18 @@ def _refused(reason: str, seconds: float) -> dict[str, Any]:
 
 def evaluation_from_json(data: Mapping[str, Any]) -> Evaluation:
     """The evaluation of an `evaluated` line; "nan", "inf" and "-inf" are numbers again where one is due."""
-    curve = [{name: float(value) for name, value in row.items()} for row in data["curve"]]
-    values = _numbers(data["values"])
-    cost = float(data["cost_seconds"])
-    return Evaluation.from_json({**data, "values": values, "curve": curve, "cost_seconds": cost})
+    return Evaluation(
+        _STATUSES[data["status"]],
+        _numbers(data["values"]),
+        float(data["cost_seconds"]),
+        data["reason"],
+        tuple([_numbers(row) for row in data["curve"]]),
+        data["info"],
+        data["checkpoint"],
+    )
+
+
+_STATUSES = {status.value: status for status in Status}
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
@@ -206,27 +217,23 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
 def read_study(directory: Path) -> StudyRecord:
     """The study recorded in a folder, in progress or closed."""
     directory = Path(directory)
-    events = read_events(directory / FILE_NAME)
+    events = read_events(directory / FILE_NAME, clean=True)
     opened = [event for event in events if event["event"] == "opened"]
     if not opened:
         raise StoreError(
             f"{directory / FILE_NAME}: expected an opened event first; the log is empty; run again"
         )
     closed = events[-1] if events[-1]["event"] == "closed" else None
-    trials = tuple(_rows(directory / FILE_NAME, events))
-    lookups = lookups_of(events)
+    trials = tuple(_rows(events))
+    hashed = any(event["event"] in ("hashed", "cached") for event in events)
+    lookups = lookups_of(events) if hashed else ()
     return StudyRecord(directory, opened[-1], trials, closed, len(opened), tuple(opened), lookups)
 
 
-def _rows(path: Path, events: Iterable[Mapping[str, Any]]) -> Iterator[TrialRow]:
+def _rows(events: Iterable[Mapping[str, Any]]) -> Iterator[TrialRow]:
     rows: dict[int, dict[str, Any]] = {}
-    for line, event in enumerate(events, start=1):
-        try:
-            _apply(rows, event)
-        except KeyError as error:
-            raise StoreError(
-                f"{path}, line {line}: expected a line about {error} before it; got none; restore the file"
-            ) from error
+    for event in events:
+        _apply(rows, event)
     return (TrialRow(**fields) for fields in rows.values())
 
 
@@ -239,9 +246,6 @@ def _apply(rows: dict[int, dict[str, Any]], event: Mapping[str, Any]) -> None:
             rows[number] = _asked_fields(event)
         case "started":
             rows[number]["started"] = event["clock"]
-        case "hashed" | "cached":
-            holder = event.get("holder")
-            _ = rows[number], rows[number if holder is None else holder]  # both are there
         case "evaluated":
             rows[number].update(_evaluated_fields(event))
         case "told" if event["cached_from"] is not None:

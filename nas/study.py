@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from nas.journal import Journal
 from nas.ledger import Ledger
 from nas.outlook import is_complete, progress
 from nas.progress import Observer
-from nas.provenance import check_not_running, check_same_study, hashing_facts, opening
+from nas.provenance import accepted, check_not_running, check_same_study, hashing_facts, opening
 from nas.replay import Replay
 from nas.searcher import Searcher, declared
 from nas.stages import Plan, forgets
@@ -73,6 +73,8 @@ class Study:
         searcher_name: as registered, for the log; a log is continued with the same name and options only.
         searcher_options: JSON values.
         hasher_options: JSON values; a log is continued with the same only.
+        accept: "evaluator" in it: a log is continued though its evaluator has another fingerprint, as after a
+            repair. What is finished stays and answers equal trials; the log and the report say so.
     """
 
     space: SearchSpace
@@ -90,6 +92,7 @@ class Study:
     searcher_name: str = ""
     searcher_options: Mapping[str, Any] = field(default_factory=dict)
     hasher_options: Mapping[str, Any] = field(default_factory=dict)
+    accept: Collection[str] = ()
 
     def __post_init__(self) -> None:
         self._check_parts()
@@ -336,7 +339,10 @@ class Study:
         held = self._journal.hold(self.directory)  # first, so that nothing is written after the reading
         events = read_events(path)
         if events:
-            check_same_study(events[0], self._opening(), path)
+            latest = next((event for event in reversed(events) if event["event"] == "opened"), events[0])
+            if latest["event"] != "opened":
+                raise StoreError(f"{path}, line 1: expected an opened event first; restore the file")
+            check_same_study(latest, self._opening(), path, self.accept)
             check_not_running(events, path)
         if not held:
             raise taken(path)
@@ -365,7 +371,9 @@ class Study:
             stack.callback(journal.close)
             try:
                 sessions = sum(event["event"] == "opened" for event in events)
-                opened = journal.write("opened", session=sessions + 1, **self._opening())
+                mine = self._opening()
+                mine |= accepted(events, mine, self.accept)
+                opened = journal.write("opened", session=sessions + 1, **mine)
                 self.executor.open(self._workers_part())
                 self._resume_clock()
                 journal.start_clock()

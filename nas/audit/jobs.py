@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.errors import ConfigError, StoreError
+from nas.eventlog import read_json
 from nas.operators import enumerate_architectures, sample
 from nas.timed import write_json
 
@@ -220,10 +220,10 @@ def read_parts(parts: Sequence[Part]) -> Labels:
 def read_part(part: Part) -> dict[str, Any] | None:
     """A part's file; None if it is not there, or not one of this part."""
     try:
-        data = json.loads(part.path.read_text(encoding="utf-8"))
+        data = read_json(part.path)
         whole = (data["start"], data["stop"]) == (part.start, part.stop) and set(data["labels"]) == set(
             columns_of(part.config)
         )
         return data if whole else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (StoreError, KeyError, TypeError):
         return None

@@ -13,7 +13,8 @@ from typing import Any
 
 # A line of the cache as the log writes it, without the parts that vary: parsed at half the time of JSON.
 _CACHED = re.compile(
-    rb'\{"event":"cached","time":[0-9.]+,"trial":(\d+),"outcome":"([a-z]+)","holder":(\d+|null),'
+    rb'\{"event":"cached",(?:"n":\d+,)?"time":[0-9.]+,"trial":(\d{1,8}),'
+    rb'"outcome":"(hit|pending|partial|miss)","holder":(\d{1,8}|null),'
     rb'"key":\["([!#-\[\]-~ ]*)","([!#-\[\]-~ ]*)"\](?:,"dropped":(true|false))?\}'
 )
 HIT, PENDING, PARTIAL, MISS, UNHASHABLE = "hit", "pending", "partial", "miss", "unhashable"

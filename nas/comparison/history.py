@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from nas.caching.counts import Counts, counts
 from nas.comparison.log import StudyLog, Wanted, read_log
 from nas.errors import StoreError
 from nas.evaluation import Stage, Status
-from nas.eventlog import FILE_NAME
+from nas.eventlog import FILE_NAME, read_json
 from nas.store import FIRST_TRIAL, stage_of
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ class History:
         tells: seconds of all calls of `tell` together; NaN where unknown.
         final: values of the full retrainings of the choice, shape (retrainings, names).
         cache: what the cache did; None without one.
+        evaluators: fingerprints of the evaluators of all its sessions, in order; several by `accept` alone.
     """
 
     state: State
@@ -71,6 +71,7 @@ class History:
     cache: Counts | None = None
     works: int = 0
     uninformed: float | None = None
+    evaluators: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.number.size
@@ -149,6 +150,7 @@ def _history(log: StudyLog, state: State, message: str, directory: Path) -> Hist
         cache=_cache(log),
         works=len(log.of(Stage.SUPERNET)),
         uninformed=_uninformed(log),
+        evaluators=tuple(log.evaluators),
     )
 
 
@@ -204,7 +206,7 @@ def _table(rows: Sequence[tuple[float, ...]], names: Sequence[str]) -> Floats:
 def _overhead(path: Path) -> tuple[Floats, float]:
     """Seconds of each ask and of all tells; nothing where the file is not there or half-written."""
     try:
-        data = json.loads(path.read_bytes())
-        return np.array(data["ask_seconds"], float), float(data["tell_seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
+        data = read_json(path)
+        return np.array(data["ask_seconds"], float).reshape(-1), float(data["tell_seconds"])
+    except (StoreError, ValueError, KeyError, TypeError, OverflowError):
         return np.empty(0), math.nan

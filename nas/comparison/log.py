@@ -5,23 +5,21 @@ A comparison may hold half a million trials, of which only numbers are kept: no 
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nas.caching.lookups import Lookups, cached_event
-from nas.errors import StoreError
 from nas.evaluation import Objective, Stage, Status
+from nas.eventlog import LineReader, read_lines
 from nas.store import stage_of
 
 FULL = math.inf  # fidelity of a full evaluation
 # Lines that say nothing that is asked for are told by their first bytes and never parsed.
-_SKIPPED = b'{"event":"started"'
-_CACHED = b'{"event":"cached"'
-_TOLD, _EVALUATED_ITSELF, _MEANS = b'{"event":"told"', b'"cached_from":null', b'"values":'
+_STARTED, _CACHED, _TOLD = b'{"event":"started",', b'{"event":"cached",', b'{"event":"told",'
+_EVALUATED_ITSELF, _MEANS = b'"cached_from":null', b'"values":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +64,7 @@ class StudyLog:
     ended: list[int] = field(default_factory=list)
     seen: set[tuple[str, float]] = field(default_factory=set)
     opened: Mapping[str, Any] = field(default_factory=dict)
+    evaluators: dict[str, None] = field(default_factory=dict)  # fingerprints in all sessions
     closed: Mapping[str, Any] | None = None
     exhausted: bool = False
     lookups: Lookups = field(default_factory=Lookups)
@@ -75,6 +74,7 @@ class StudyLog:
         match event["event"]:
             case "opened":
                 self.opened = event
+                self.evaluators[event["evaluator"]["fingerprint"]] = None
             case "closed":
                 self.closed = event
             case "asked" if event["trial"] is None:
@@ -128,39 +128,27 @@ class StudyLog:
 
 
 def read_log(path: Path, wanted: Wanted) -> StudyLog:
+    """What a log says.
+
+    Raises:
+        StoreError: it cannot be read or is damaged.
+    """
     log = StudyLog(wanted)
-    for line, event in _events(path):
-        try:
-            log.add(event)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise StoreError(
-                f"{path}, line {line}: expected an event of this platform; reading failed with "
-                f"{type(error).__name__} {error}; restore the file"
-            ) from error
-    return log
-
-
-def _events(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Numbered events that matter; a last line that is torn, as it is being written, does not."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{path}: expected an event log; {error.strerror}; is it readable?") from error
-    lines = content.splitlines()
-    for number, line in enumerate(lines, start=1):
-        if line.startswith(_SKIPPED) or (
-            line.startswith(_TOLD) and _EVALUATED_ITSELF in line and _MEANS not in line
-        ):
-            continue
-        try:
+    lines = read_lines(path)
+    reader = LineReader(path, lines, clean=True)
+    for index, line in enumerate(lines):
+        if line.startswith(_STARTED):
+            reader.skip(index, len(_STARTED))
+        elif line.startswith(_TOLD) and _EVALUATED_ITSELF in line and _MEANS not in line:
+            reader.skip(index, len(_TOLD))
+        else:
             quick = cached_event(line) if line.startswith(_CACHED) else None
-            yield number, quick or json.loads(line)
-        except ValueError as error:
-            if number == len(lines):
-                return
-            raise StoreError(
-                f"{path}, line {number}: expected a JSON object; it is damaged; restore it"
-            ) from error
+            if quick is None:
+                log.add(reader.read(index))
+            else:
+                reader.skip(index, len(_CACHED))
+                log.add(quick)
+    return log
 
 
 def _finite(value: Any) -> float:

@@ -49,6 +49,15 @@ def missing(analysis: Analysis) -> list[str]:
         said.append(f"Random architectures: {comparison.baseline.message}.")
     elif not len(comparison.baseline.values):
         said.append("Random architectures: none evaluated, so there is no improvement over their average.")
+    evaluators: dict[tuple[str, ...], int] = defaultdict(int)
+    for history in (history for histories in comparison.histories.values() for history in histories):
+        if history.evaluators:
+            evaluators[history.evaluators] += 1
+    if len(evaluators) > 1 or any(len(its) > 1 for its in evaluators):
+        listed = "; ".join(f"{number} of {', then '.join(its)}" for its, number in evaluators.items())
+        said.append(
+            f"The evaluator changed between studies or sessions, which accept=evaluator allowed: {listed}."
+        )
     if comparison.random is None:
         said.append("Random search: no method of that name, so there is no improvement over it.")
     return [*said, *shortages(analysis)]

@@ -10,7 +10,6 @@ Studies may be missing, under way or failed: what is there is read.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +18,14 @@ from typing import Any
 
 from nas.comparison.history import Baseline, History, read_baseline, read_history
 from nas.comparison.log import FULL, Wanted
-from nas.errors import StoreError
-from nas.evaluation import Objective
-from nas.eventlog import FILE_NAME
+from nas.errors import StoreError, describe_error
+from nas.evaluation import Objective, Stage
+from nas.eventlog import FILE_NAME, read_json
+from nas.numbering import FIRST_TRIAL
 
 MANIFEST = "comparison.json"
 FORMAT = 1
+_MAX_BUDGET = FIRST_TRIAL[Stage.BASELINE]  # as of a study
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,16 +104,13 @@ def read_comparison(directory: Path | str) -> Comparison:
     """
     directory = Path(directory)
     path = directory / MANIFEST
+    manifest = read_json(path, f"a comparison of format {FORMAT}")
     try:
-        return _comparison(directory, json.loads(path.read_bytes()))
-    except OSError as error:
-        raise StoreError(
-            f"{path}: expected what is compared; {error.strerror}; is it a comparison's folder?"
-        ) from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return _comparison(directory, manifest)
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise StoreError(
             f"{path}: expected a comparison of format {FORMAT}; reading failed with "
-            f"{type(error).__name__} {error}; was it written by another program or version?"
+            f"{describe_error(error)}; was it written by another program or version?"
         ) from error
 
 
@@ -123,7 +121,7 @@ def _comparison(directory: Path, manifest: Mapping[str, Any]) -> Comparison:
     reported = Objective(**manifest["reported"])
     names = tuple(dict.fromkeys(objective.name for objective in (*objectives, reported)))
     wanted = Wanted(names, objectives[0], _full(manifest))
-    methods, seeds = tuple(map(str, manifest["methods"])), tuple(map(int, manifest["seeds"]))
+    methods, seeds = tuple(map(_label, manifest["methods"])), tuple(map(int, manifest["seeds"]))
     studies = directory / "studies"
     return Comparison(
         directory=directory,
@@ -151,9 +149,16 @@ def _full(manifest: Mapping[str, Any]) -> float:
     return float(given[2]) if given else FULL
 
 
+def _label(label: Any) -> str:
+    """A method's label; it names a folder, which must be one of this comparison."""
+    if not isinstance(label, str) or not label.isprintable() or Path(label).name != label:
+        raise ValueError(f"method {label!r}")
+    return label
+
+
 def _budgets(given: Any) -> tuple[int, ...]:
     budgets = tuple(sorted({int(budget) for budget in given}))
-    if not budgets or budgets[0] < 1:
+    if not budgets or budgets[0] < 1 or budgets[-1] > _MAX_BUDGET:
         raise ValueError(f"budgets {given!r}")
     return budgets
 

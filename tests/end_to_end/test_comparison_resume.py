@@ -36,7 +36,7 @@ def test_an_interrupted_comparison_is_continued_to_the_same_end(share, place, un
     kept = int(len(lines) * share)
     log.write_bytes(b"".join(lines[:kept]) + lines[kept][: len(lines[kept]) // 2])
     left = 12 - len(count(log.parent, "evaluated"))
-    result = command("resume=run", place, may_warn=".*torn")
+    result = command("resume=run trust=true", place, may_warn=".*torn")
     assert result.status == 0, result.err
     assert told(run) == whole
     assert calls(place) - before == 12 + left
@@ -47,7 +47,7 @@ def test_an_interrupted_comparison_is_continued_to_the_same_end(share, place, un
 def test_a_finished_comparison_is_only_reported(place, unreported):
     assert command(INLINE, place).status == 0
     before = {name: (place / "run" / name).read_bytes() for name in LOGS}
-    for line in ("resume=run", f"{INLINE} resume=run"):
+    for line in ("resume=run trust=true", f"{INLINE} resume=run"):
         result = command(line, place)
         assert (result.status, result.err) == (0, "")
         assert result.out == "report\nfiles: run\n"
@@ -93,7 +93,7 @@ def test_a_signal_ends_an_inline_comparison_in_a_report(number, place, unreporte
     assert "stopping; once more to stop without a report\n" in result.err
     assert "stopped early; the same command with resume=run continues" in result.out
     assert "Traceback" not in result.err
-    assert command("resume=run", place).status == 0
+    assert command("resume=run trust=true", place).status == 0
     assert sorted(told(place / "run")) == sorted(LOGS)
     assert calls(place) == 4 * 12 + 5
 
@@ -102,7 +102,7 @@ def test_a_signal_ends_an_inline_comparison_in_a_report(number, place, unreporte
 def test_two_drivers_do_not_share_a_comparison(place, unreported):
     process = start(INLINE, place, SECONDS="0.1")
     wait_for(lambda: calls(place) > 3, process)
-    message = command("resume=run", place, may_warn=".*torn").message
+    message = command("resume=run trust=true", place, may_warn=".*torn").message
     assert message.startswith(
         "StoreError: run/comparison.json: expected a run that has ended; another process"
     )
@@ -117,7 +117,7 @@ def test_kill_9_of_the_driver_loses_and_repeats_nothing(place, unreported):
     wait_for(lambda: calls(place) > 25, process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    result = finish(start("resume=run", place))
+    result = finish(start("resume=run trust=true", place))
     assert result.status == 0, result.err
     assert sorted(told(place / "run")) == sorted(LOGS)
     for name in LOGS:
@@ -152,5 +152,30 @@ def test_a_signal_ends_a_comparison_on_ray_in_a_report(number, place, unreported
     assert result.status == 130
     assert "Traceback" not in result.err
     assert "stopped early; the same command with resume=run continues" in result.out
-    assert finish(start("resume=run", place)).status == 0
+    assert finish(start("resume=run trust=true", place)).status == 0
     assert sorted(told(place / "run")) == sorted(LOGS)
+
+
+def test_a_repaired_evaluator_keeps_the_finished_studies_if_the_user_says_so(place):
+    assert command(INLINE, place).status == 0
+    log = place / "run/studies/evolution/0/events.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[: len(lines) // 2]))
+    whole, before = told(place / "run"), calls(place)
+    (place / "toy.py").write_text((place / "toy.py").read_text().replace("- 0.01 *", "- 0.02 *"))
+    message = command(f"{INLINE} resume=run", place).message
+    assert "add accept=evaluator if it was repaired and its finished trials are to stay" in message
+    result = command(f"{INLINE} resume=run accept=evaluator", place)
+    assert result.status == 0, result.err
+    assert calls(place) - before == 12 - len(lines_of(lines[: len(lines) // 2], b"evaluated"))
+    kept = {
+        name: trials
+        for name, trials in told(place / "run").items()
+        if name != "studies/evolution/0/events.jsonl"
+    }
+    assert kept.items() <= whole.items()
+    assert "The evaluator changed between studies or sessions, which accept=evaluator allowed" in result.out
+
+
+def lines_of(lines, kind):
+    return [line for line in lines if line.startswith(b'{"event":"%s"' % kind)]

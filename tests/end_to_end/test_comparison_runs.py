@@ -77,7 +77,7 @@ def test_methods_share_seeds_and_a_study_is_an_ordinary_run(place, unreported):
     alone = f"{line} baseline.samples=0 searcher=regularized_evolution_10 seed=1 run.dir=alone"
     assert command(alone, place).status == 0
     assert found_in(place / "alone") == found_in(place / "run/studies/evolution/1")
-    again = command("resume=run/studies/evolution/1", place)
+    again = command("resume=run/studies/evolution/1 trust=true", place)
     assert (again.status, again.out) == (0, "report\nfiles: run/studies/evolution/1\n")
 
 
@@ -157,7 +157,7 @@ def test_a_method_that_fails_is_recorded_and_the_others_go_on(place, unreported,
         name: 5 if name == LOGS[0] else 12 for name in LOGS
     }
     monkeypatch.setenv("MENDED", "1")
-    assert command("resume=run", place).status == 0
+    assert command("resume=run trust=true", place).status == 0
     assert len(told(place / "run")) == 7
 
 

@@ -77,7 +77,7 @@ def fails_sometimes(task) -> bool:
 
 def full_story(directory: Path) -> list[tuple]:
     """Everything but times, processes and sessions."""
-    left_out = {"time", "clock", "started", "finished", "seconds"}
+    left_out = {"time", "n", "clock", "started", "finished", "seconds"}
     return [
         tuple(sorted((key, str(value)) for key, value in event.items() if key not in left_out))
         for event in events_of(directory)

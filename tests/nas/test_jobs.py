@@ -17,6 +17,7 @@ from nas.eventlog import FILE_NAME, Lock
 from nas.jobs import baseline_job, composed, ends_of, forget, study_job
 from nas.store import read_study
 from nas.timed import OVERHEAD
+from tests.nas.report_kit import Log
 
 
 def length(architecture) -> float:
@@ -147,8 +148,12 @@ def test_a_fault_of_a_method_is_shown_where_it_ran(tmp_path, capsys):
 def test_the_ends_of_a_log(tmp_path):
     log = tmp_path / FILE_NAME
     assert ends_of(log) == ({}, {})
-    log.write_text('{"event":"opened","session":1}\n{"event":"asked"}\n{"event":"opened","session":2}\n')
-    assert ends_of(log) == ({"event": "opened", "session": 2}, {})
+    kit = Log(tmp_path).opened().opened(session=2).add(event="asked")
+    log.write_text(
+        "".join(json.dumps({"event": "", **line}, separators=(",", ":")) + "\n" for line in kit.lines)
+    )
+    assert ends_of(log)[0]["session"] == 2
+    assert ends_of(log)[1] == {}
     with log.open("a") as file:
         file.write('{"event":"closed","reason":"finished"}\n')
     assert ends_of(log)[1] == {"event": "closed", "reason": "finished"}

@@ -14,6 +14,7 @@ from nas.errors import StoreError
 from nas.evaluation import Fidelity, Objective, Stage
 from nas.eventlog import FILE_NAME
 from nas.executor import InlineExecutor, SimulatedExecutor
+from nas.report import write_report
 from nas.space import SearchSpace
 from nas.stages import Budget, Plan
 from nas.store import read_study
@@ -218,8 +219,55 @@ def test_another_evaluator_is_refused(tmp_path):
     make_study(tmp_path).run()
     evaluator = FakeEvaluator()
     evaluator.fingerprint = lambda: "fake-2"  # type: ignore[method-assign]
-    with pytest.raises(StoreError, match=r"evaluator: expected .*fake-1.* got .*fake-2.*another run\.dir"):
+    message = r"evaluator: expected .*fake-1.* got .*fake-2.*add accept=evaluator if it was repaired"
+    with pytest.raises(StoreError, match=message):
         make_study(tmp_path, evaluator=evaluator).run()
+
+
+class Repaired(FakeEvaluator):
+    """Fails nowhere, and says by its name that it is another one."""
+
+    def fingerprint(self):
+        return "fake-2"
+
+
+@pytest.mark.parametrize("space", [small_space(), tiny_space()], ids=["small", "tiny"])
+def test_a_repaired_evaluator_keeps_what_is_finished_if_the_user_says_so(tmp_path, space):
+    searcher = lambda: RandomSearch(space, (OBJECTIVE,), seed=0)  # noqa: E731
+    broken = FakeEvaluator(lambda task: task.trial == 3)
+    make_study(tmp_path, space=space, searcher=searcher(), evaluator=broken).run()
+    path = tmp_path / FILE_NAME
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:34]))
+    kept = story(tmp_path)
+    finished = [trial for what, trial, *_ in kept if what == "evaluated"]
+    repaired = Repaired()
+    make_study(tmp_path, space=space, searcher=searcher(), evaluator=repaired, accept=("evaluator",)).run()
+    assert story(tmp_path)[: len(kept)] == kept
+    assert not set(finished) & set(repaired.calls)
+    opened = [event for event in events_of(tmp_path) if event["event"] == "opened"]
+    assert "accepted" not in opened[0]
+    assert opened[1]["accepted"] == {
+        "evaluator": {"was": ["FakeEvaluator", "fake-1"], "is": ["Repaired", "fake-2"], "kept": len(finished)}
+    }
+    hits = {event["trial"] for event in events_of(tmp_path) if event.get("cached_from") in finished}
+    assert bool(hits - {trial for _, trial, *_ in kept}) is (space.name == "tiny")  # old ones answer new ones
+    text = " ".join(write_report([tmp_path], tmp_path).text.split())
+    assert f"by accept=evaluator: the first {len(finished)} evaluations of its log are of the old one" in text
+    larger = Plan(seed=1, budget=Budget(trials=14), baseline=3, final=2)  # from now on it is this study's
+    make_study(tmp_path, space=space, searcher=searcher(), evaluator=Repaired(), plan=larger).run()
+    assert "accepted" not in read_study(tmp_path).opened
+    with pytest.raises(StoreError, match=r"evaluator: expected .*fake-2.* got .*fake-1"):
+        make_study(tmp_path, space=space, searcher=searcher(), plan=larger).run()
+
+
+def test_nothing_else_is_accepted_with_an_evaluator(tmp_path):
+    make_study(tmp_path).run()
+    evaluator = Repaired()
+    evaluator.objectives = (Objective("accuracy", "minimize", "%"),)
+    with pytest.raises(StoreError, match=r"evaluator\.objectives: expected"):
+        make_study(tmp_path, evaluator=evaluator, accept=("evaluator",)).run()
+    with pytest.raises(StoreError, match="seed: expected 1"):
+        make_study(tmp_path, plan=Plan(seed=2), accept=("evaluator",)).run()
 
 
 @pytest.mark.parametrize("attribute", ["objectives", "reported"])

@@ -54,7 +54,7 @@ def without_log(tmp_path):
 
 def foreign_json(tmp_path):
     (tmp_path / "events.jsonl").write_text('{"event": "opened", "study": 1}\n')
-    return [tmp_path], r"StoreError: .*expected a log of format 1 of this platform; .*another program"
+    return [tmp_path], r"StoreError: .*line 1: expected format 1; got None; continue it with the version that"
 
 
 def foreign_text(tmp_path):
@@ -71,7 +71,7 @@ def damaged_trial(tmp_path):
     log = Log(tmp_path).opened()
     log.asked("search", 0, seed=None, fidelity=7)
     log.write()
-    return [tmp_path], r"StoreError: .*reading failed with TypeError"
+    return [tmp_path], r"StoreError: .*line 2: expected asked: fidelity to be an object or null; got 7"
 
 
 def unwritable(tmp_path):

@@ -5,10 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.kit import ROOT, TINY, command, events, files, finish, start
+from tests.nas.report_kit import Log
 
 EXPERIMENTS = ", ".join(sorted(path.stem for path in (ROOT / "experiments/experiment").glob("*.yaml")))
 DIGITS = "+experiment=digits executor=inline"
@@ -61,6 +63,10 @@ REFUSED_WITH_DIGITS = {
     # files that are missing
     "space=file space.path=x": "ConfigError: space.path: a text file is expected at 'x'; [Errno 2] No such",
     "evaluator=npz evaluator.root=x": "EvaluationError: data x: expected an .npz file, found none; set ",
+    "accept=evaluator": "ConfigError: accept: expected with the folder of a run, got no resume; add",
+    "accept=space resume=x": "ConfigError: accept: expected evaluator, got 'space'; correct or remove it",
+    "accept=[evaluator,x]": "ConfigError: accept: ",
+    "trust=maybe": "ConfigError: trust: true or false is expected, 'maybe' came",
     "resume=x": "ConfigError: resume: a run's folder with events.jsonl is expected, x has none",
     # components of one's own
     "'~space' +space.name=x:y": 'ConfigError: space.name: "x:y" is expected to be module:attribute; No modul',
@@ -87,6 +93,7 @@ REFUSED = {
     "+experiment=digits +executor.x=1": "ConfigError: executor.x: unknown option of ray; known: address, ",
     "+experiment=update_rule space=macro": "ConfigError: space macro: none of 16 samples fits the evaluator",
     "+experiment=nasbench201": "EvaluationError: table data/nasbench201_cifar10.csv.gz: expected a CSV file",
+    "accept=evaluator resume=x": "StoreError: x/events.jsonl: expected an event log; No such file",
     "resume=x": "StoreError: x/events.jsonl: expected an event log; No such file or directory; is it a ",
     "resume=x seed=3": "ConfigError: resume: the folder alone or the run's whole command is expected; seed=3",
     "-m +experiment=digits seed=0,x": "ConfigError: seed: a whole number is expected, 'x' came",
@@ -139,15 +146,27 @@ def test_a_run_is_not_written_over(tmp_path):
     assert (tmp_path / "run/events.jsonl").read_text() == "{}\n"
 
 
+def opened(**changes) -> str:
+    return json.dumps({**Log(Path()).opened(**changes).lines[0]}) + "\n"
+
+
 @pytest.mark.parametrize(
     ("content", "beginning"),
     [
         ("", "StoreError: run/events.jsonl: expected an opened event first; the log is empty"),
         ("x\ny\n", "StoreError: run/events.jsonl, line 1: expected a JSON object with an event; the line is"),
-        ('{"event": "opened"}\n', "StoreError: run: its log holds no configuration; give the whole command"),
         (
-            json.dumps({"event": "opened", "config": {"sed": 1}}) + "\n",
+            '{"event": "opened"}\n',
+            "StoreError: run/events.jsonl, line 1: expected format 1; got None; continue",
+        ),
+        (opened(config={}), "StoreError: run: its log holds no configuration; give the whole command"),
+        (
+            opened(config={"sed": 1}),
             "StoreError: run: its log holds no configuration of this version; sed: Key 'sed' not in",
+        ),
+        (
+            opened(config={"name": "x", "searcher": "random"}),
+            "StoreError: run: its log holds no configuration of this version; searcher: ",
         ),
     ],
 )

@@ -26,7 +26,12 @@ def log_with(directory, *lines: bytes):
     return path
 
 
-GOOD = b'{"event":"opened","time":1.0}\n'
+GOOD = (
+    b'{"event":"opened","time":1.0,"format":1,"seed":0,"space":{"name":"s","fingerprint":"f"},'
+    b'"evaluator":{"name":"e","fingerprint":"f","objectives":[{"name":"a","direction":"maximize"}],'
+    b'"reported":{"name":"a","direction":"maximize"}},"searcher":{"name":"r","options":{}},"hashing":"none",'
+    b'"budget":{"trials":1},"baseline":{"samples":0,"sampler":"uniform"},"final":{"seeds":0},"fidelity":null}\n'
+)
 
 
 class TestEventLog:
@@ -273,7 +278,7 @@ class TestReadStudy:
         path = tmp_path / FILE_NAME
         lines = path.read_bytes().splitlines(keepends=True)
         path.write_bytes(lines[0] + lines[4])
-        with pytest.raises(StoreError, match="line 2: expected a line about 0 before it"):
+        with pytest.raises(StoreError, match="line 2: expected the line numbered 1; got 4; 3 lines before"):
             read_study(tmp_path)
 
 

@@ -96,7 +96,7 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path, capsys):
     write_manifest(tmp_path, ["a"], 1, format=7)
     assert main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("StoreError: ")
-    with pytest.raises(StoreError, match="expected what is compared"):
+    with pytest.raises(StoreError, match="expected a comparison of format 1"):
         write_comparison(tmp_path / "nowhere")
 
 
