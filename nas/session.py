@@ -169,7 +169,9 @@ def _plan(config: Config, evaluator: Evaluator) -> Plan:
 
 
 def carry_out(config: Config, job: int | None = None) -> int:
-    """Runs or previews what the configuration says; the exit status: 0, or 130 after a signal.
+    """Runs or previews what the configuration says; the exit status.
+
+    0, 1 if an output of the report is missing, 130 after a signal.
 
     Args:
         config: of the run.
@@ -218,17 +220,19 @@ def _run(config: Config, components: Components, folder: Path) -> int:
             if has_trials(folder):
                 _report(folder)
             raise
-    _report(folder)
+    status = _report(folder)
     if stopped:
         print(f"stopped early; the same command with resume={folder} continues")
-    return 130 if stopped else 0
+    return 130 if stopped else status
 
 
-def _report(folder: Path) -> None:
+def _report(folder: Path) -> int:
+    """Writes and prints it; 0, or 1 if some output of it is missing."""
     from nas.report import write_report
 
-    print(write_report([folder], folder).text)
-    print(f"files: {folder}")
+    report = write_report([folder], folder)
+    report.show()
+    return report.status
 
 
 def make_study(

@@ -14,7 +14,7 @@ from typing import Any
 
 from nas.caching.lookups import Lookup, lookups_of
 from nas.errors import StoreError
-from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status, failure
+from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status, as_float, failure
 from nas.eventlog import FILE_NAME, EventLog, encode, read_events
 from nas.numbering import FIRST_TRIAL, stage_of, trial_label
 
@@ -189,14 +189,14 @@ def evaluation_to_json(evaluation: Evaluation, objectives: Sequence[Objective]) 
 
 def evaluation_from_json(data: Mapping[str, Any]) -> Evaluation:
     """The evaluation of an `evaluated` line; "nan", "inf" and "-inf" are numbers again where one is due."""
-    curve = [{name: float(value) for name, value in row.items()} for row in data["curve"]]
+    curve = [_numbers(row) for row in data["curve"]]
     values = _numbers(data["values"])
-    cost = float(data["cost_seconds"])
+    cost = as_float(data["cost_seconds"])
     return Evaluation.from_json({**data, "values": values, "curve": curve, "cost_seconds": cost})
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in values.items()}
+    return {name: as_float(value) for name, value in values.items()}
 
 
 def read_study(directory: Path) -> StudyRecord:

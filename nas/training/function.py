@@ -11,7 +11,7 @@ from typing import Any
 
 from nas.callables import describe
 from nas.errors import ConfigError, EvaluationError, one_line
-from nas.evaluation import Evaluation, Status, Task, failure
+from nas.evaluation import Evaluation, Status, Task, as_float, failure
 from nas.training.checks import (
     check_names,
     function_name,
@@ -104,7 +104,7 @@ class FunctionEvaluator:
         named = returned if isinstance(returned, Mapping) else {self.objectives[0].name: returned}
         wanted = {objective.name for objective in (*self.objectives, self.reported)}
         try:
-            values = {str(name): float(value) for name, value in named.items()}
+            values = {str(name): as_float(value) for name, value in named.items()}
         except (TypeError, ValueError):
             values = {}
         if not wanted <= values.keys():
