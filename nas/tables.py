@@ -12,6 +12,7 @@ from nas.grids import latex_grid, markdown_grid, markdown_list, markdown_text
 from nas.output import encoded
 from nas.records import study_names
 from nas.results import ALPHA, ResultTable, Row, summary_rows
+from nas.statistics import Comparison
 from nas.store import StudyRecord, TrialRow
 
 if TYPE_CHECKING:
@@ -73,7 +74,12 @@ def latex(table: ResultTable) -> str:
 def verdicts(table: ResultTable) -> list[str]:
     """What the rank test says of each method, one sentence each without a full stop."""
     rows = summary_rows(table.rows)
-    return [f"{_subject(row)}: {row.comparison.verdict(ALPHA)}" for row in rows if row.comparison]
+    return [f"{_subject(row)}: {_verdict(row, row.comparison)}" for row in rows if row.comparison]
+
+
+def _verdict(row: Row, comparison: Comparison) -> str:
+    doubt = ", if its equal values are trainings of their own" if row.doubtful else ""
+    return f"{comparison.verdict(ALPHA)}{doubt}"
 
 
 def _subject(row: Row) -> str:
