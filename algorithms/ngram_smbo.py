@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 MAX_LENGTH = 4  # of a run of names
+_LARGEST = 1e100  # size of a loss, so that no square of it overflows
 
 Ngram = tuple[str, ...]  # names of primitives; () stands for their number
 Counts = Mapping[Ngram, float]
@@ -120,7 +121,7 @@ class NgramSMBO(BaseSearcher):
         if self._weights is None:
             finite = [loss for loss in self._losses if loss < math.inf]
             worst = max(finite, default=0.0)
-            losses = np.array([min(loss, worst) for loss in self._losses])
+            losses = np.array([min(loss, worst) for loss in self._losses]).clip(-_LARGEST, _LARGEST)
             found, _ = ridge(self._counts.matrix, losses, self._penalty)
             self._weights = dict(zip(self._counts.names, found.tolist(), strict=True))
         return self._weights

@@ -70,6 +70,7 @@ _START = {  # of each sampler: the option that says how many trials it draws at 
     "nsga3": ("population_size", 50),
     "cmaes": ("n_startup_trials", 1),
 }
+_LARGEST = 1e100  # size of a value, so that no square of it overflows
 _REDRAWS = 20  # suggestions against a constraint in one ask
 _LEAST = {"n_startup_trials": 0, "n_ei_candidates": 1, "population_size": 2}
 
@@ -196,7 +197,9 @@ class OptunaSearcher(BaseSearcher):
         if not evaluation.ok:
             return None
         values = [evaluation.values.get(objective.name, math.nan) for objective in self._objectives]
-        return values if all(map(math.isfinite, values)) else None
+        if not all(map(math.isfinite, values)):
+            return None
+        return [max(-_LARGEST, min(_LARGEST, value)) for value in values]
 
 
 def tpe(space: SearchSpace, objectives: Sequence[Objective], *, seed: int, **options: Any) -> OptunaSearcher:

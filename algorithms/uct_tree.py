@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 Option = int | float
+_LARGEST = 1e290  # size of a loss, so that no sum of them overflows
 
 
 @dataclass(slots=True)
@@ -68,6 +69,7 @@ class Tree:
         """Adds a result to the nodes of a path; a loss that is not finite is a failure."""
         success = math.isfinite(loss)
         if success:
+            loss = max(-_LARGEST, min(_LARGEST, loss))
             self._best, self._worst = min(self._best, loss), max(self._worst, loss)
         for number in path:
             node = self.nodes[number]

@@ -170,12 +170,12 @@ def _run(campaign: Campaign, folder: Path) -> int:
         _say_doubt(campaign)
         with stop_on_signals(stop):
             failures = _launch(campaign.launcher, jobs, left)
-    _report(folder)
+    status = _report(folder)
     if stopped:
         print(f"stopped early; the same command with resume={folder} continues")
     elif failures:
         print(f"{len(failures)} studies failed; the same command with resume={folder} tries them again")
-    return 130 if stopped else bool(failures)
+    return 130 if stopped else 1 if failures else status
 
 
 def _say_doubt(campaign: Campaign) -> None:
@@ -255,11 +255,14 @@ def _opening(components: Components, config: Config) -> Mapping[str, Any]:
     }
 
 
-def _report(folder: Path) -> None:
+def _report(folder: Path) -> int:
+    """Writes and prints it; 0, or 1 if some output of it is missing."""
     from nas.comparison import write_comparison
 
     try:
-        print(write_comparison(folder).text)
+        written = write_comparison(folder)
     except NasError as error:  # too little is done yet
-        print(f"no report yet: {error}", file=sys.stderr)
-    print(f"files: {folder}")
+        print(f"no report yet: {error}\nfiles: {folder}", file=sys.stderr)
+        return 0
+    written.show()
+    return written.status

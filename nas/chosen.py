@@ -6,13 +6,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from nas.callables import load
-from nas.errors import NasError, SpaceError
+from nas.errors import NasError, SpaceError, one_line
 from nas.records import Run, method_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from nas.primitives import Vocabulary
+    from nas.term import Term
 
 _VOCABULARIES = (
     "nas.layers:NETWORK",
@@ -25,11 +26,12 @@ def text(run: Run) -> str:
     """The text of the architecture, which its space parses back, and what is known of it."""
     name, chosen = run.record.directory.resolve().name, run.chosen
     if chosen is None:
-        return f"# {name}: no completed search trial, so nothing is chosen\n"
-    lines = [f"# {name}: {chosen.label} of {method_names([run])[0]}, seed {run.opened['seed']}"]
-    lines += [f"# space {run.opened['space']['name']}, digest {chosen.digest}"]
+        return one_line(f"# {name}: no completed search trial, so nothing is chosen") + "\n"
+    method = method_names([run])[0]
+    lines = [one_line(f"# {name}: {chosen.label} of {method}, seed {run.opened['seed']}")]
+    lines += [one_line(f"# space {run.opened['space']['name']}, digest {chosen.digest}")]
     facts = {**(chosen.values or {}), **(chosen.evaluation_info or {})}
-    lines += [f"# {key} = {value}" for key, value in facts.items()]
+    lines += [one_line(f"# {key} = {value}") for key, value in facts.items()]
     home = run.opened["space"].get("vocabulary")
     if home and run.opened["evaluator"].get("input_shape") and _vocabulary(run) is None:
         lines += [f"# no torch modules: {home} is no vocabulary of the platform, and a log imports nothing"]
@@ -68,16 +70,28 @@ def _vocabulary(run: Run) -> Vocabulary | None:
     return found if isinstance(found, Vocabulary) else None
 
 
-def picture(run: Run) -> Figure | None:
-    """The expression as a figure; None if there is none, or in a language that is not today's."""
-    from nas.dsl import parse
+def has_picture(run: Run) -> bool:
+    """Whether there is a chosen architecture in today's language."""
+    return _term(run) is not None
+
+
+def picture(run: Run) -> Figure:
+    """The expression of the chosen architecture as a figure, of a run that has one."""
     from nas.picture import architecture_figure
+
+    term, chosen = _term(run), run.chosen
+    assert term is not None
+    assert chosen is not None
+    space = run.opened["space"]["name"]
+    return architecture_figure(term, one_line(f"{space} {chosen.digest[:8]}, {chosen.label}"))
+
+
+def _term(run: Run) -> Term | None:
+    from nas.dsl import parse
 
     if run.chosen is None:
         return None
     try:
-        term = parse(run.chosen.architecture)
+        return parse(run.chosen.architecture)
     except SpaceError:
         return None
-    space = run.opened["space"]["name"]
-    return architecture_figure(term, f"{space} {run.chosen.digest[:8]}, {run.chosen.label}")

@@ -184,6 +184,18 @@ def failure(status: Status, reason: str, cost_seconds: float = 0.0, **info: Any)
     return Evaluation(status, {}, cost_seconds, one_line(reason, REASON_LIMIT), (), info)
 
 
+def as_float(value: Any) -> float:
+    """A number as a float, infinite if it is a whole number that no float holds.
+
+    Raises:
+        TypeError, ValueError: no number, as of `float`.
+    """
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def determinism(evaluator: Evaluator) -> bool | None:
     """What an evaluator says of itself, as in `Evaluator`; None where it does not say."""
     said = getattr(evaluator, "deterministic", None)

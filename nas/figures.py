@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nas.display import fixed
 from nas.evaluation import Fidelity, Objective, Stage
+from nas.output import figure_text
 from nas.records import Draws, Run, method_names, random_draws, random_sample
 from nas.results import ResultTable, Row, summary_rows
 from nas.statistics import best_so_far, expected_best, mean_interval
@@ -26,6 +28,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 RANDOM_COLOUR = "#666666"
 MAX_POINTS = 3000  # single trials drawn per run
+MOST_SECONDS = 1e15  # that are drawn: 30 million years
 UNITS = (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 
 
@@ -38,9 +41,12 @@ def progress_figure(table: ResultTable) -> Figure:
     at the highest fidelity of the search; the legend says so, or that the curves do not have it.
     """
     objective = table.runs[0].objective
-    figure, axes = _axes(_quantity(objective), 4.2)
     curves = [_curve(run) for run in table.runs]
     sample = random_draws(random_sample(table.runs), objective, _highest(table.runs))
+    factor, words = magnitude([*(curve.value for curve in curves), sample.values])
+    curves = [replace(curve, value=curve.value / factor) for curve in curves]
+    sample = replace(sample, values=tuple(value / factor for value in sample.values))
+    figure, axes = _axes(f"{quantity_label(objective)}{words}", 4.2)
     end = max((curve.cost[-1] for curve in curves if curve.cost.size), default=0.0)
     unit, scale = _unit(end)
     limits = _draw_random(axes, sample, objective, scale, end)
@@ -58,12 +64,14 @@ def progress_figure(table: ResultTable) -> Figure:
 def comparison_figure(table: ResultTable) -> Figure:
     """The reported quantity of random sampling and of each method: values, mean and its 95 % interval."""
     rows = summary_rows(table.rows)
+    factor, words = magnitude([row.values for row in rows])
+    rows = [replace(row, values=tuple(value / factor for value in row.values)) for row in rows]
     figure, axes = _axes("", 1.2 + 0.55 * len(rows))
     for place, row in enumerate(rows):
         _draw_values(axes, row, place)  # random sampling is the first row
     axes.set_yticks(range(len(rows)), [_row_label(row) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(f"{_quantity(table.objective)}; diamond: mean with 95 % interval")
+    axes.set_xlabel(f"{quantity_label(table.objective)}{words}; diamond: mean with 95 % interval")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     if not any(row.values for row in rows):
         _say_empty(axes)
@@ -89,7 +97,9 @@ def _curve(run: Run) -> _Curve:
     highest = _highest([run])
     counted = [row.value(objective.name) if row.ok and row.fidelity == highest else None for row in rows]
     value = np.array([math.nan if v is None or not math.isfinite(v) else v for v in counted], float)
-    cost = np.cumsum([row.cost_seconds for row in rows], dtype=float)
+    with np.errstate(over="ignore"):
+        cost = np.cumsum([row.cost_seconds for row in rows], dtype=float)
+    cost = np.nan_to_num(cost, nan=0.0, posinf=MOST_SECONDS, neginf=0.0).clip(0.0, MOST_SECONDS)
     return _Curve(objective, cost, value)
 
 
@@ -110,13 +120,15 @@ def _draw_method(axes: Axes, runs: Sequence[_Curve], index: int, method: str, sc
         axes.plot(run.cost[shown] / scale, run.value[shown], marker, ls="none", ms=3, mew=0, **style)
         x, y = _steps(run)
         single = len(runs) == 1
-        line: dict[str, Any] = {"lw": 1.8, "label": method} if single else {"lw": 0.8, "alpha": 0.5}
+        line: dict[str, Any] = (
+            {"lw": 1.8, "label": figure_text(method)} if single else {"lw": 0.8, "alpha": 0.5}
+        )
         axes.step(np.append(x, run.cost[-1]) / scale, np.append(y, y[-1]), where="post", color=colour, **line)
         if single:
             axes.plot(x / scale, y, marker, color=colour, markersize=5, mec="white", mew=0.6)
     if len(runs) > 1:
         x, y = _median_best(runs)
-        label = f"{method}: median of {len(runs)} runs"
+        label = f"{figure_text(method)}: median of {len(runs)} runs"
         axes.step(x / scale, y, where="post", color=colour, lw=2.2, label=label)
     return _visible(runs)
 
@@ -153,19 +165,23 @@ def _visible(runs: Sequence[_Curve]) -> list[float]:
 def _draw_random(axes: Axes, sample: Draws, objective: Objective, scale: float, end: float) -> list[float]:
     """Draws the baseline's validation values; returns the values that must be visible."""
     values, fidelity = np.array(sample.values), sample.fidelity
-    at = f" at {fidelity.name} = {fidelity.value:g}" if fidelity else ""
+    at = f" at {figure_text(fidelity.name)} = {fidelity.value:g}" if fidelity else ""
     if not values.size:
         if at and sample.completed:
             axes.plot([], [], ls="none", label=f"random sampling: not drawn, no values{at}")
         return []
     low, quarter, median, three, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
     n = values.size
-    label = f"random sampling{at}: range (n = {n})"
-    axes.axhspan(low, high, color=RANDOM_COLOUR, alpha=0.10, lw=0, label=label)
-    axes.axhspan(quarter, three, color=RANDOM_COLOUR, alpha=0.22, lw=0, label="random sampling: quartiles")
-    axes.axhline(median, color=RANDOM_COLOUR, lw=1, ls=":", label="random sampling: median")
+    if n > 1:
+        label = f"random sampling{at}: range (n = {n})"
+        axes.axhspan(low, high, color=RANDOM_COLOUR, alpha=0.10, lw=0, label=label)
+        label = "random sampling: quartiles"
+        axes.axhspan(quarter, three, color=RANDOM_COLOUR, alpha=0.22, lw=0, label=label)
+    label = "random sampling: median" if n > 1 else f"random sampling{at}: one architecture"
+    axes.axhline(median, color=RANDOM_COLOUR, lw=1, ls=":", label=label)
     best = expected_best(values, direction=objective.direction)
-    cost = np.arange(1, n + 1) * sample.cost_seconds / n
+    spent = sample.cost_seconds if math.isfinite(sample.cost_seconds) else 0.0
+    cost = (np.arange(1, n + 1) * (spent / n)).clip(0.0, MOST_SECONDS)
     seen = cost <= end if end > 0 else cost >= 0
     label = "random sampling: expected best"
     axes.plot(cost[seen] / scale, best[seen], color=RANDOM_COLOUR, lw=1.6, ls="--", label=label)
@@ -188,11 +204,12 @@ def _draw_values(axes: Axes, row: Row, place: int) -> None:
 
 
 def _row_label(row: Row) -> str:
-    label = f"{row.label} (n = {len(row.values)})"
-    if row.comparison is None or math.isnan(row.comparison.relative_improvement):
+    label = f"{figure_text(row.label)} (n = {len(row.values)})"
+    found = row.comparison
+    if found is None or math.isnan(found.relative_improvement):
         return label
-    star = "" if row.comparison.significant() else ", not significant"
-    return f"{label}\nRI {row.comparison.relative_improvement:+.2f} %{star}"
+    star = "" if found.significant() else ", described" if found.descriptive else ", not significant"
+    return f"{label}\nRI {fixed(found.relative_improvement, 2, '+')} %{star}"
 
 
 def _axes(ylabel: str, height: float) -> tuple[Figure, Axes]:
@@ -228,11 +245,22 @@ def _limit(axes: Axes, values: Sequence[float]) -> None:
         axes.set_ylim(low - margin, high + margin)
 
 
+def magnitude(samples: Iterable[Sequence[float] | Floats]) -> tuple[float, str]:
+    """What to divide values by that no axis holds, with words for its label; 1 and none for others."""
+    sizes = np.abs(np.concatenate([*(np.asarray(sample, float).ravel() for sample in samples), np.empty(0)]))
+    largest = float(sizes[np.isfinite(sizes)].max(initial=0.0))
+    if largest == 0 or 1e-100 <= largest <= 1e100:
+        return 1.0, ""
+    exponent = max(-300, math.floor(math.log10(largest)))
+    return 10.0**exponent, f" / 1e{exponent}"
+
+
 def _unit(seconds: float) -> tuple[str, float]:
     """The largest unit of which there are at least two."""
     return next(((name, size) for name, size in UNITS if seconds >= 2 * size), UNITS[-1])
 
 
-def _quantity(objective: Objective) -> str:
-    name = objective.name.replace("_", " ")
-    return f"{name} ({objective.unit})" if objective.unit else name
+def quantity_label(objective: Objective) -> str:
+    """Name and unit as words of an axis."""
+    name = figure_text(objective.name.replace("_", " "))
+    return f"{name} ({figure_text(objective.unit)})" if objective.unit else name

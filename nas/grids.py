@@ -6,7 +6,10 @@ import re
 import textwrap
 from collections.abc import Sequence
 
+from nas.errors import one_line
+
 TEXT_WIDTH = 110
+_LONGEST = 20_000  # characters of a text
 
 
 def markdown_grid(lines: Sequence[Sequence[str]], bold: Sequence[tuple[int, int]] = ()) -> list[str]:
@@ -27,10 +30,14 @@ def markdown_grid(lines: Sequence[Sequence[str]], bold: Sequence[tuple[int, int]
 
 def markdown_list(texts: Sequence[str]) -> list[str]:
     """Texts as items of a list, filled to the width of a page."""
-    return [
-        textwrap.fill(f"- {markdown_text(text)}", TEXT_WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-        for text in texts
-    ]
+    return [_item(markdown_text(text)) for text in texts]
+
+
+def _item(text: str) -> str:
+    """An item of a list; no line of it begins like another item, a heading or a quotation."""
+    item = textwrap.fill(f"- {text}", TEXT_WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    item = re.sub(r"^  (?=(?:[-+#>]|[-=]+$)(?:\s|$))", r"  \\", item, flags=re.MULTILINE)
+    return re.sub(r"^(  \d+)(?=[.)](?:\s|$))", r"\1\\", item, flags=re.MULTILINE)
 
 
 def latex_grid(
@@ -77,9 +84,30 @@ def _aligned(cell: str, width: int, column: int) -> str:
     return cell.ljust(width) if column == 0 else cell.rjust(width)
 
 
+_MARKUP = re.compile(
+    r"[\\*`$~]"  # emphasis, code, formulas, strokes
+    r"|\](?=[(\[:])"  # a link or its target; brackets alone are none
+    r"|\b_|_\b(?!_)"  # an underscore inside a word is none
+    r"|(?<!\S)#"  # a heading, or its end
+    r"|^(?:[-+](?=\s|$)|\d+(?=[.)](?:\s|$)))"  # an item of a list
+)
+
+
 def markdown_text(text: str) -> str:
-    """Text with what Markdown would read as markup escaped; an underscore inside a word is none."""
-    return re.sub(r"([\\*`]|<(?=\S)|\b_|_\b(?!_))", r"\\\1", " ".join(text.split()))
+    """Text that Markdown shows letter by letter: nothing of it is markup, a link or HTML.
+
+    Angle brackets and ampersands are written as entities where HTML could begin, as not all readers of
+    Markdown take a backslash before them.
+    """
+    line = one_line(text, _LONGEST)
+    line = re.sub(r"&(?=#?\w+;)", "&amp;", line)
+    line = re.sub(r"<(?=\S)", "&lt;", line)
+    line = re.sub(r"^>", "&gt;", line)
+    return _MARKUP.sub(lambda found: _escaped(found[0]), line)
+
+
+def _escaped(markup: str) -> str:
+    return f"{markup}\\" if markup.isdigit() else f"\\{markup}"
 
 
 _LATEX = {
@@ -88,12 +116,20 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "<": r"$<$",
     ">": r"$>$",
+    "|": r"\textbar{}",
+    "`": r"\textasciigrave{}",
     "±": r"$\pm$",
     **{character: "\\" + character for character in "&%$#_{}"},
 }
 
 
 def latex_text(text: str) -> str:
-    """Text with all characters that mean something to LaTeX escaped; minus signs are real ones."""
-    escaped = "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
-    return re.sub(r"(?<![\w}-])-(?=\d)", "$-$", escaped)
+    """Text that LaTeX prints letter by letter; minus signs are real ones.
+
+    A bracket or an asterisk at the beginning is kept from the end of the line before, which would take it for
+    an option of its own, and hyphens from becoming dashes.
+    """
+    escaped = "".join(_LATEX.get(character, character) for character in one_line(text, _LONGEST))
+    escaped = re.sub(r"(?<![\w}-])-(?=\d)", "$-$", escaped)
+    escaped = re.sub(r"-(?=-)", "-{}", escaped)
+    return re.sub(r"^(?=[\[*])", "{}", escaped)

@@ -121,7 +121,7 @@ def _repeat_notes(runs: Sequence[Run]) -> list[str]:
         said.append(
             f"The {'; the '.join(alike)} gave the same value each time, and each counts as a training; n "
             "says nothing if the evaluator has no randomness, of which the log does not tell (an evaluator "
-            "tells by `deterministic`)."
+            "tells by the attribute deterministic)."
         )
     return said
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nas.display import fixed
 from nas.evaluation import Objective
 from nas.grids import latex_grid, markdown_grid, markdown_list
 from nas.ranking import holm
@@ -118,7 +119,7 @@ def long_table(view: Overview) -> pd.DataFrame:
     """One row for each cell, with everything that the tables show."""
     import pandas as pd
 
-    return pd.DataFrame(list(_records(view)))
+    return pd.DataFrame(list(_records(view)), dtype=object)  # texts of any characters
 
 
 def _judged_by(table: ResultTable) -> str:
@@ -186,8 +187,8 @@ def _improvement(cell: Cell | None) -> str:
     if math.isnan(found.relative_improvement):
         return f"- {sizes}"
     low, high = found.interval
-    interval = "" if math.isnan(low) else f" [{low:+.2f}, {high:+.2f}]"
-    return f"{found.relative_improvement:+.2f}{interval}{'*' * cell.significant} {sizes}"
+    interval = "" if math.isnan(low) else f" [{fixed(low, 2, '+')}, {fixed(high, 2, '+')}]"
+    return f"{fixed(found.relative_improvement, 2, '+')}{interval}{'*' * cell.significant} {sizes}"
 
 
 def _means(view: Overview) -> list[list[str]]:
@@ -206,8 +207,8 @@ def _means(view: Overview) -> list[list[str]]:
 def _mean(row: Row) -> str:
     if not row.values:
         return "- (0)"
-    std = "" if math.isnan(row.std) else f" ± {row.std:.2f}"
-    return f"{row.mean:.2f}{std} ({len(row.values)})"
+    std = "" if math.isnan(row.std) else f" ± {fixed(row.std, 2)}"
+    return f"{fixed(row.mean, 2)}{std} ({len(row.values)})"
 
 
 def _bold(view: Overview) -> list[tuple[int, int]]:

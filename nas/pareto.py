@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas.statistics import exponent_of
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -86,6 +88,7 @@ def crowding_distances(losses: ArrayLike) -> Floats:
         ordered = column[order]
         if not np.isfinite(ordered).all() or ordered[0] == ordered[-1]:
             continue
+        ordered = np.ldexp(ordered, -exponent_of(ordered))  # so that no difference overflows
         distances[order[1:-1]] += (ordered[2:] - ordered[:-2]) / (ordered[-1] - ordered[0])
         distances[order[[0, -1]]] = np.inf
     return distances

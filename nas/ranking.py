@@ -53,6 +53,16 @@ class Friedman:
     p: float
     critical_difference: float
 
+    @property
+    def can_separate(self) -> bool:
+        """Whether any two mean ranks can be further apart than the critical difference."""
+        return self.critical_difference < len(self.mean_ranks) - 1
+
+    @property
+    def smallest_p(self) -> float:
+        """The smallest p that so many blocks of so many methods, without ties, can reach."""
+        return min(1.0, float(math.factorial(len(self.mean_ranks))) ** (1 - self.blocks))
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -201,13 +211,14 @@ def pairwise(losses: Mapping[str, Sequence[float] | Floats]) -> tuple[Pair, ...]
 
 
 def finite_losses(samples: Sequence[Sequence[float] | Floats]) -> list[Floats]:
-    """The samples with infinite losses replaced by finite ones in the same order; NaN are left out."""
+    """The places of the losses among all different ones, infinite ones included; NaN are left out.
+
+    Places are in the order of the losses, which is all that ranks depend on, and finite whatever these are.
+    """
     arrays = [np.asarray(sample, float) for sample in samples]
     arrays = [array[~np.isnan(array)] for array in arrays]
-    pooled = np.concatenate([*arrays, [0.0]])
-    finite = pooled[np.isfinite(pooled)]
-    low, high = finite.min(), finite.max()
-    return [np.nan_to_num(a, posinf=high + 1 + abs(high), neginf=low - 1 - abs(low)) for a in arrays]
+    different = np.unique(np.concatenate([*arrays, np.empty(0)]))
+    return [np.searchsorted(different, array).astype(float) for array in arrays]
 
 
 def seeds_needed(pairs: int, alpha: float = ALPHA) -> int:

@@ -9,20 +9,23 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from nas import chosen, overview
 from nas.caching import report as caching
 from nas.comparison import is_comparison, write_comparison
 from nas.display import format_duration, format_value
-from nas.errors import NasError, StoreError, one_line
+from nas.errors import NasError, StoreError, describe_error, one_line
 from nas.evaluation import Stage
 from nas.eventlog import FILE_NAME, FORMAT
 from nas.folder import AUDIT, manifest_of
-from nas.output import image, replace
+from nas.output import Output, Writer, Written, csv_part, figure_parts, show, text_part
 from nas.protocol import report as protocol
 from nas.protocol.results import variant_of, variant_tables
 from nas.records import Run, failures, method_names
@@ -37,47 +40,50 @@ _NEEDED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What was written, and what a terminal shows.
+class Report(Written):
+    """A report of runs; its text has the state of each, then the tables as Markdown.
+
+    Methods by data sets come first, where there are several data sets; studies of protocols last.
 
     Attributes:
-        output: the folder of the files.
-        files: their paths.
         tables: one for each setting.
-        text: state of each run, then the tables as Markdown; methods by data sets first, where there are
-            several data sets; studies of protocols last.
     """
 
-    output: Path
-    files: tuple[Path, ...]
-    tables: tuple[ResultTable, ...]
-    text: str
+    tables: tuple[ResultTable, ...] = ()
 
 
 def write_report(directories: Sequence[Path | str], output: Path | str) -> Report:
     """Writes all tables, figures and listings of the runs in `directories` to `output`.
 
-    Each file is replaced as a whole, never half-written.
+    Each file is replaced as a whole, never half-written, and by itself: what cannot be made is named in
+    `failures` and keeps no other from being written.
 
     Raises:
         StoreError: a folder without a log, or with a log that cannot be read.
         ConfigError: `output` cannot be written to.
     """
     folders = {Path(folder).resolve(): Path(folder) for folder in directories}
-    output = Path(output)
-    with _uncollected():
+    writer = Writer(Path(output))
+    with _uncollected(), np.errstate(over="ignore", invalid="ignore"):  # infinite is said as that
         runs = [Run.of(_read(folder)) for folder in folders.values()]
-        tables = result_tables([run for run in runs if variant_of(run) is None])
-        studies = variant_tables([run for run in runs if variant_of(run) is not None])
-        view = overview.overview(tables)
-        files = []
-        for name, content in (*_contents(runs, tables), *_overview(view), *protocol.contents(studies)):
-            replace(output / name, content)
-            files.append(output / name)
-    cached = [caching.text(caching.cache_tables(tables))] if len(runs) > 1 else []  # of one its state says it
-    parts = [*map(markdown, tables), *filter(None, cached), *map(protocol.markdown, studies)]
-    text = "\n".join([*_states(runs), "", *([overview.markdown(view)] if view else []), *parts])
-    return Report(output, tuple(files), tables, text)
+        searches = [run for run in runs if variant_of(run) is None]
+        variants = [run for run in runs if variant_of(run) is not None]
+        tables = writer.attempt("result tables", partial(result_tables, searches), ())
+        studies = writer.attempt("tables of protocols", partial(variant_tables, variants), ())
+        view = writer.attempt("overview of data sets", partial(overview.overview, tables), None)
+        writer.write(_contents(runs, tables))
+        writer.write(_overview(view))
+        writer.write(protocol.contents(studies))
+        writer.close()
+        said: list[Callable[[], str]] = [partial(_states, runs)]
+        said += [partial(overview.markdown, view)] if view else []
+        said += [partial(markdown, table) for table in tables]
+        said += [lambda: caching.text(caching.cache_tables(tables))] if len(runs) > 1 else []
+        said += [partial(protocol.markdown, study) for study in studies]
+        first, *others = [writer.attempt("text on the screen", part, "") for part in said]
+    text = "\n".join([first, "", *filter(None, others)])
+    written = writer.written(text)
+    return Report(written.output, written.files, written.text, written.failures, tables)
 
 
 @contextlib.contextmanager
@@ -92,10 +98,10 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _states(runs: Sequence[Run]) -> list[str]:
+def _states(runs: Sequence[Run]) -> str:
     """The state of each run; of several runs that are done the first line."""
     states = [(state(run), run.record.in_progress or len(runs) == 1) for run in runs]
-    return [text if full else text.split("\n")[0] for text, full in states]
+    return "\n".join([text if full else text.split("\n")[0] for text, full in states])
 
 
 def state(run: Run, now: float | None = None) -> str:
@@ -106,16 +112,22 @@ def state(run: Run, now: float | None = None) -> str:
         now: unix seconds; None for this moment.
     """
     (method,) = method_names([run])
-    lines = [f"{run.record.directory}: {method}, seed {run.opened['seed']}: {_phase(run, now)}"]
-    lines += [f"  {_stage_state(run, stage)}" for stage in _stages(run)] + caching.lines(run)
+    head = f"{one_line(method)}, seed {run.opened['seed']}: {_phase(run, now)}"
+    lines = [f"{run.record.directory}: {head}"]
+    lines += [f"  {_stage_state(run, stage)}" for stage in _stages(run)]
+    lines += [f"  {one_line(line, 2000)}" for line in caching.lines(run)]
     if run.chosen is not None:
         best = format_value(run.chosen.value(run.objective.name), run.objective)
-        lines.append(f"  best {run.objective.name} {best}: {run.chosen.label}, {run.chosen.digest[:8]}")
+        said = f"best {run.objective.name} {best}: {run.chosen.label}, {run.chosen.digest[:8]}"
+        lines.append(f"  {one_line(said)}")
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns its exit status: 0, or 2 with one line for a user's mistake."""
+    """Runs the command line; returns its exit status.
+
+    0; 1 with a line for each output that is missing; 2 with one line for a user's mistake.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m nas.report", description="Rebuilds a report from event logs."
     )
@@ -127,31 +139,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
-            text, output = _written(given.directories, given.output)
+            report = _written(given.directories, given.output)
     except NasError as error:
-        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+        show(describe_error(error, 4000), sys.stderr)
         return 2
     for warning in caught:
-        print(f"note: {one_line(warning.message, 2000)}", file=sys.stderr)
+        show(f"note: {one_line(warning.message, 2000)}", sys.stderr)
     try:
-        print(f"{text}\nfiles: {output}", flush=True)
+        report.show()
     except BrokenPipeError:  # the reader, e.g. head, has enough; the files are written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the exit
-    return 0
+    return report.status
 
 
-def _written(folders: Sequence[Path], output: Path | None) -> tuple[str, Path]:
-    """What to print, and where the files are; a comparison of searchers has a report of its own kind."""
+def _written(folders: Sequence[Path], output: Path | None) -> Report | Written:
+    """What was written; a comparison of searchers has a report of its own kind."""
     for folder in folders:
         if (folder / AUDIT).is_file():
             raise StoreError(
                 f"{folder}: expected runs, got an audit; python -m nas.run resume={folder} reports it again"
             )
     if len(folders) == 1 and is_comparison(folders[0]):
-        return write_comparison(folders[0], output).text, output or folders[0]
+        return write_comparison(folders[0], output)
     runs = [run for folder in folders for run in report_folders(folder)]
-    report = write_report(runs, output or _own_place(folders, runs))
-    return report.text, report.output
+    return write_report(runs, output or _own_place(folders, runs))
 
 
 def _own_place(directories: Sequence[Path], runs: Sequence[Path]) -> Path:
@@ -245,52 +256,47 @@ def _stage_state(run: Run, stage: Stage) -> str:
     return ", ".join(parts)
 
 
-def _contents(runs: Sequence[Run], tables: Sequence[ResultTable]) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of all files."""
+def _contents(runs: Sequence[Run], tables: Sequence[ResultTable]) -> Iterator[Output]:
+    """All files."""
     from nas.figures import comparison_figure, progress_figure
 
-    trials = trials_table([run.record for run in runs])
-    yield "trials.csv", trials.to_csv(index=False, lineterminator="\r\n").encode()  # RFC 4180
+    yield csv_part("trials.csv", lambda: trials_table([run.record for run in runs]))
+    searches = [run for run in runs if variant_of(run) is None]
+    if searches:
+        yield text_part("chosen.txt", lambda: "\n\n".join(map(chosen.text, searches)))
+        if len(runs) == 1:
+            yield from _shown(runs[0])
     if not tables:
         return
-    yield "results.md", "\n".join(map(markdown, tables)).encode()
-    yield "results.tex", "\n".join(map(latex, tables)).encode()
+    yield text_part("results.md", lambda: "\n".join(map(markdown, tables)))
+    yield text_part("results.tex", lambda: "\n".join(map(latex, tables)))
     for number, table in enumerate(tables, start=1):
         suffix = "" if number == 1 else f"_{number}"
-        for name, figure in (
-            ("best_so_far", progress_figure(table)),
-            ("final_comparison", comparison_figure(table)),
-        ):
-            yield f"{name}{suffix}.png", image(figure, "png")
-            yield f"{name}{suffix}.pdf", image(figure, "pdf")
+        yield from figure_parts(f"best_so_far{suffix}", partial(progress_figure, table))
+        yield from figure_parts(f"final_comparison{suffix}", partial(comparison_figure, table))
     yield from caching.contents(tables)
-    searches = [run for table in tables for run in table.runs]
-    yield "chosen.txt", "\n\n".join(map(chosen.text, searches)).encode()
-    if len(runs) == 1:
-        yield from _shown(runs[0])
 
 
-def _overview(view: overview.Overview | None) -> Iterator[tuple[str, bytes]]:
+def _overview(view: overview.Overview | None) -> Iterator[Output]:
     """Methods by data sets."""
     if view is not None:
-        yield "datasets.md", overview.markdown(view).encode()
-        yield "datasets.tex", overview.latex(view).encode()
-        yield "datasets.csv", overview.long_table(view).to_csv(index=False, lineterminator="\r\n").encode()
+        yield text_part("datasets.md", partial(overview.markdown, view))
+        yield text_part("datasets.tex", partial(overview.latex, view))
+        yield csv_part("datasets.csv", partial(overview.long_table, view))
 
 
-def _shown(run: Run) -> Iterator[tuple[str, bytes]]:
-    """The run's configuration, modules and picture of its choice."""
+def _shown(run: Run) -> Iterator[Output]:
+    """The run's configuration, modules and picture of its choice, where there are such."""
     config = run.opened.get("config")
     if config:
         from nas.session import to_yaml
 
-        yield "config.yaml", to_yaml(config).encode()
-    modules, picture = chosen.torch_modules(run), chosen.picture(run)
+        yield text_part("config.yaml", partial(to_yaml, config))
+    modules = chosen.torch_modules(run)
     if modules is not None:
-        yield "chosen_torch.txt", modules.encode()
-    if picture is not None:
-        yield "chosen.svg", image(picture, "svg")
-        yield "chosen.png", image(picture, "png")
+        yield text_part("chosen_torch.txt", lambda: modules)
+    if chosen.has_picture(run):
+        yield from figure_parts("chosen", partial(chosen.picture, run), "svg", "png")
 
 
 if __name__ == "__main__":

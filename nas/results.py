@@ -32,6 +32,8 @@ class Row:
         trials: search trials of the run or runs; trials of random sampling.
         cost_seconds: work spent on these trials, failures included.
         bold: best mean of the summary rows, and better than each other of them by the rank test.
+        doubtful: whether n may be 1: all values of a run are equal, and nothing says whether its evaluator is
+            deterministic. Such a row is not bold.
     """
 
     method: str
@@ -42,6 +44,7 @@ class Row:
     trials: int
     cost_seconds: float
     bold: bool = False
+    doubtful: bool = False
 
     @property
     def label(self) -> str:
@@ -156,7 +159,8 @@ def _row(
     comparison = compare(values, random.values, direction=direction)
     works = [row for run in runs for row in run.ended(Stage.SUPERNET)]
     cost = sum(row.cost_seconds for row in (*trials, *works))
-    return Row(*label, kind, values, comparison, len(trials), cost)
+    doubtful = kind == "run" and runs[0].deterministic is None and len(values) > 1 and len(set(values)) == 1
+    return Row(*label, kind, values, comparison, len(trials), cost, doubtful=doubtful)
 
 
 def _embolden(rows: Sequence[Row], objective: Objective) -> tuple[Row, ...]:
@@ -166,5 +170,6 @@ def _embolden(rows: Sequence[Row], objective: Objective) -> tuple[Row, ...]:
         return tuple(rows)
     best = min(rivals, key=lambda row: objective.loss(row.mean))
     others = [row for row in rivals if row is not best]
-    clear = all(rank_test(best.values, row.values)[0] < ALPHA for row in others)
+    tested = not any(row.doubtful for row in rivals)
+    clear = tested and all(rank_test(best.values, row.values)[0] < ALPHA for row in others)
     return tuple(replace(row, bold=clear) if row is best else row for row in rows)

@@ -167,8 +167,8 @@ def carry_out(config: Config, job: int | None = None) -> int:
         job: number in a multirun.
 
     Returns:
-        The exit status: 0 if everything is done, 1 if studies of a comparison failed, 130 if it was
-        interrupted.
+        The exit status: 0 if everything is done, 1 if studies of a comparison failed or an output of the
+        report is missing, 130 if it was interrupted.
 
     Raises:
         NasError: in one line why it cannot be carried out; what code of the user's own raised, `SystemExit`
@@ -233,18 +233,20 @@ def _run(config: Config, components: Components, folder: Path) -> int:
         except KeyboardInterrupt:  # the second signal, or one that a candidate raised itself
             print(f"interrupted; the same command with resume={folder} continues", file=sys.stderr)
             raise
-    _report(folder)
+    status = _report(folder)
     stopped |= not study.finished
     if stopped:
         print(f"stopped early; the same command with resume={folder} continues")
-    return 130 if stopped else 0
+    return 130 if stopped else status
 
 
-def _report(folder: Path) -> None:
+def _report(folder: Path) -> int:
+    """Writes and prints it; 0, or 1 if some output of it is missing."""
     from nas.report import write_report
 
-    print(write_report([folder], folder).text)
-    print(f"files: {folder}")
+    report = write_report([folder], folder)
+    report.show()
+    return report.status
 
 
 def make_study(

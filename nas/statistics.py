@@ -191,7 +191,7 @@ def mean_interval(values: ArrayLike, *, seed: int = 0) -> tuple[float, float]:
         return math.nan, math.nan
     if a.min() == a.max():
         return float(a[0]), float(a[0])
-    exponent = _exponent(a)
+    exponent = exponent_of(a)
     low, high = _quantiles(_resampled_means(np.ldexp(a, -exponent), np.random.default_rng(seed)))
     return float(np.ldexp(low, exponent)), float(np.ldexp(high, exponent))
 
@@ -203,7 +203,7 @@ def mean(values: ArrayLike) -> float:
         return math.nan
     if a.min() == a.max():  # what rounding of their sum would blur
         return float(a[0])
-    exponent = _exponent(a)
+    exponent = exponent_of(a)
     return float(np.ldexp(np.ldexp(a, -exponent).mean(), exponent))
 
 
@@ -214,7 +214,7 @@ def deviation(values: ArrayLike) -> float:
         return math.nan
     if a.min() == a.max():
         return 0.0
-    exponent = _exponent(a)
+    exponent = exponent_of(a)
     with np.errstate(over="ignore"):
         return float(np.ldexp(np.ldexp(a, -exponent).std(ddof=1), exponent))
 
@@ -224,7 +224,7 @@ def sign_is_unclear(values: ArrayLike, *, seed: int = 0) -> bool:
     a = _finite(values)
     if not a.size or not _crosses_zero(a):
         return False
-    return _crosses_zero(_resampled_means(np.ldexp(a, -_exponent(a)), np.random.default_rng(seed)))
+    return _crosses_zero(_resampled_means(np.ldexp(a, -exponent_of(a)), np.random.default_rng(seed)))
 
 
 def rank_test(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
@@ -361,14 +361,15 @@ def _quantiles(values: Floats) -> tuple[float, float]:
     return tuple(end if abs(end) < 1e300 else math.copysign(math.inf, end) for end in (low, high))  # type: ignore[return-value]
 
 
-def _exponent(values: Floats) -> int:
-    """Of the power of two that brings the largest size into [0.5, 1), so that no sum of them overflows."""
-    return int(np.frexp(np.abs(values).max(initial=0.0))[1])
+def exponent_of(values: Floats) -> int:
+    """Of the power of two that brings the largest finite size into [0.5, 1), so that no sum overflows."""
+    finite = np.abs(values[np.isfinite(values)])
+    return int(np.frexp(finite.max(initial=0.0))[1])
 
 
 def _rescaled(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     """Both samples divided by one power of two, exactly; ratios of them stay as they are."""
-    exponent = _exponent(np.concatenate([a, b]))
+    exponent = exponent_of(np.concatenate([a, b]))
     return np.ldexp(a, -exponent), np.ldexp(b, -exponent)
 
 

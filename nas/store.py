@@ -14,7 +14,7 @@ from typing import Any
 
 from nas.caching.lookups import Lookup, lookups_of
 from nas.errors import EvaluationError, StoreError, describe_error
-from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status, failure
+from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status, as_float, failure
 from nas.eventlog import FILE_NAME, EventLog, encode, fault_of_evaluation, read_events
 from nas.numbering import FIRST_TRIAL, stage_of, trial_label
 
@@ -199,7 +199,7 @@ def evaluation_from_json(data: Mapping[str, Any]) -> Evaluation:
     return Evaluation(
         _STATUSES[data["status"]],
         _numbers(data["values"]),
-        float(data["cost_seconds"]),
+        as_float(data["cost_seconds"]),
         data["reason"],
         tuple([_numbers(row) for row in data["curve"]]),
         data["info"],
@@ -211,7 +211,7 @@ _STATUSES = {status.value: status for status in Status}
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in values.items()}
+    return {name: as_float(value) for name, value in values.items()}
 
 
 def read_study(directory: Path) -> StudyRecord:

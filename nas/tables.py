@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nas.caching.lookups import Lookup
-from nas.display import format_duration
+from nas.display import decimals_of, fixed, format_duration
 from nas.grids import latex_grid, markdown_grid, markdown_list, markdown_text
+from nas.output import encoded
 from nas.records import study_names
 from nas.results import ALPHA, ResultTable, Row, summary_rows
+from nas.statistics import Comparison
 from nas.store import StudyRecord, TrialRow
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def trials_table(records: Sequence[StudyRecord]) -> pd.DataFrame:
     by_column = list(zip(*rows, strict=True)) or [()] * len(columns)
     return pd.DataFrame(
         {
-            column: pd.Series(cells, dtype=_kind(cells))
+            _encodable(column): pd.Series(list(map(_encodable, cells)), dtype=_kind(cells))
             for column, cells in zip(columns, by_column, strict=True)
         }
     )
@@ -72,11 +74,21 @@ def latex(table: ResultTable) -> str:
 def verdicts(table: ResultTable) -> list[str]:
     """What the rank test says of each method, one sentence each without a full stop."""
     rows = summary_rows(table.rows)
-    return [f"{_subject(row)}: {row.comparison.verdict(ALPHA)}" for row in rows if row.comparison]
+    return [f"{_subject(row)}: {_verdict(row, row.comparison)}" for row in rows if row.comparison]
+
+
+def _verdict(row: Row, comparison: Comparison) -> str:
+    doubt = ", if its equal values are trainings of their own" if row.doubtful else ""
+    return f"{comparison.verdict(ALPHA)}{doubt}"
 
 
 def _subject(row: Row) -> str:
     return f"{row.label}, the choice of this run" if row.kind == "run" else row.label
+
+
+def _encodable(cell: Any) -> Any:
+    """Texts as UTF-8 holds them, which is what pandas takes."""
+    return encoded(cell).decode() if isinstance(cell, str) else cell
 
 
 def _kind(cells: Sequence[Any]) -> str | None:
@@ -147,8 +159,8 @@ def _cells_of(row: Row, decimals: int) -> list[str]:
         return [row.label, _mean_text(row, decimals), "", "", "", trials, cost]
     c = row.comparison
     low, high = c.interval
-    interval = "" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
-    improvement = "" if math.isnan(c.relative_improvement) else f"{c.relative_improvement:+.2f}"
+    interval = "" if math.isnan(low) else f"{fixed(low, 2, '+')} to {fixed(high, 2, '+')}"
+    improvement = "" if math.isnan(c.relative_improvement) else fixed(c.relative_improvement, 2, "+")
     return [row.label, _mean_text(row, decimals), improvement, interval, c.tested(ALPHA), trials, cost]
 
 
@@ -157,8 +169,8 @@ def _mean_text(row: Row, decimals: int) -> str:
     n = len(row.values)
     if not n:
         return "- (0)"
-    deviation = "" if n == 1 else f" ± {row.std:.{decimals}f}"
-    return f"{row.mean:.{decimals}f}{deviation} ({n})"
+    deviation = "" if n == 1 else f" ± {fixed(row.std, decimals)}"
+    return f"{fixed(row.mean, decimals)}{deviation} ({n})"
 
 
 def _decimals(row: Row, table: ResultTable) -> int:
@@ -167,8 +179,5 @@ def _decimals(row: Row, table: ResultTable) -> int:
     A row without one takes the middle one of the table.
     """
     spreads = sorted(other.std for other in table.rows if other.std > 0)
-    if not spreads:
-        return 2
-    spread = row.std if row.std > 0 else spreads[(len(spreads) - 1) // 2]
-    least = 2 if table.objective.unit == "%" else 0
-    return min(6, max(least, 1 - math.floor(math.log10(spread))))
+    middle = spreads[(len(spreads) - 1) // 2] if spreads else 0.0
+    return decimals_of(row.std if row.std > 0 else middle, table.objective.unit)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nas.audit.findings import Findings, Gaps
 from nas.figures import COLOURS, RANDOM_COLOUR
+from nas.output import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,15 +21,18 @@ if TYPE_CHECKING:
 _LEAST = 1e-3  # of a difference that is drawn
 
 
-def figures(config: Config, found: Findings) -> Iterator[tuple[str, Figure]]:
-    """Names and figures: classes and spreads; of a study of bits its errors; of searches what they found."""
+def figures(config: Config, found: Findings) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Names, and what draws each figure.
+
+    Classes and spreads; of a study of bits its errors; of searches what they found.
+    """
     bits = config.audit.bits
     if bits:
-        yield "audit_bits", bits_figure(config, found)
+        yield "audit_bits", partial(bits_figure, config, found)
     else:
-        yield "audit", audit_figure(found)
+        yield "audit", partial(audit_figure, found)
     if found.studies:
-        yield "audit_searches", searches_figure(found)
+        yield "audit_searches", partial(searches_figure, found)
 
 
 def bits_figure(config: Config, found: Findings) -> Figure:
@@ -50,7 +55,7 @@ def bits_figure(config: Config, found: Findings) -> Figure:
         )
         colour = COLOURS[(number // len(bits)) % len(COLOURS)]
         for axes, values in zip((left, middle, right), series, strict=True):
-            axes.plot(bits, values, "o-", color=colour, label=label, lw=1.4, ms=4)
+            axes.plot(bits, values, "o-", color=colour, label=figure_text(label), lw=1.4, ms=4)
     left.set_yscale("symlog", linthresh=1e-6)
     right.set_yscale("log")
     left.set_ylabel("% of pairs that differ")
@@ -78,9 +83,9 @@ def searches_figure(found: Findings) -> Figure:
             errors = [row.std("value") / max(1, len(row.outcomes)) ** 0.5 for row in rows]
             means = [row.mean("value") for row in rows]
             style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "lw": 1.4, "ms": 4}
-            axes.errorbar(places, means, errors, fmt="o-", capsize=2, label=cache, **style)
+            axes.errorbar(places, means, errors, fmt="o-", capsize=2, label=figure_text(cache), **style)
             axes.set_xticks(range(len(rows)), [f"{row.condition.noise:g}" for row in rows])
-        axes.set_title(searcher, fontsize=9)
+        axes.set_title(figure_text(searcher), fontsize=9)
         axes.set_xlabel("standard deviation of the noise")
         axes.set_ylabel("chosen, without noise (mean, s.e.)")
         _tidy(axes)
@@ -114,7 +119,7 @@ def _draw_classes(axes: Axes, found: Findings) -> None:
     bars.sort(key=lambda bar: (bar[1], bar[0]))
     places = range(len(bars))
     axes.barh(places, [count for _, count, _ in bars], color=[colour for *_, colour in bars], height=0.7)
-    axes.set_yticks(places, [label for label, *_ in bars], fontsize=7)
+    axes.set_yticks(places, [figure_text(label) for label, *_ in bars], fontsize=7)
     for place, (_, count, _) in enumerate(bars):
         label: dict[str, Any] = {"xytext": (3, 0), "textcoords": "offset points", "va": "center"}
         axes.annotate(f"{count:,}", (count, place), fontsize=7, **label)
@@ -136,8 +141,8 @@ def _draw_gaps(axes: Axes, gaps: Gaps, *, legend: bool) -> None:
             axes.step(drawn, share, style, color=colour, where="post", label=label, lw=1.6)
     axes.set_xscale("log")
     axes.set_ylim(0, 1)
-    axes.set_xlabel(f"|difference|{f' ({gaps.quantity.unit})' if gaps.quantity.unit else ''}")
-    axes.set_title(gaps.quantity.name, fontsize=9)
+    axes.set_xlabel(f"|difference|{f' ({figure_text(gaps.quantity.unit)})' if gaps.quantity.unit else ''}")
+    axes.set_title(figure_text(gaps.quantity.name), fontsize=9)
     _tidy(axes)
     if legend:
         axes.set_ylabel("share of pairs")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from nas.audit.findings import Findings, find
 from nas.audit.jobs import Labels, Part, candidates, hasher_of, read_parts
@@ -13,7 +17,7 @@ from nas.audit.studies import read_studies
 from nas.audit.study_tables import NOTES, hit_lines, study_frame, study_lines
 from nas.audit.tables import agreement_lines, counted_lines, spread_lines, spread_notes
 from nas.grids import latex_grid, markdown_grid, markdown_list, markdown_text
-from nas.output import image, replace
+from nas.output import Output, Writer, Written, csv_part, figure_parts, text_part
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,17 +33,20 @@ MOST_EXAMPLES = 5  # of joins and of splits in a reading's text; the CSV has all
 _AROUND = 12  # characters that examples show around what differs
 
 
-class Written(NamedTuple):
-    """What a terminal shows, the paths of all files, and whether classes and exact classes agree."""
+@dataclass(frozen=True, slots=True)
+class AuditWritten(Written):
+    """A report of an audit.
 
-    text: str
-    files: tuple[Path, ...]
-    sound: bool
+    Attributes:
+        sound: whether classes and exact classes agree, if they should.
+    """
+
+    sound: bool = True
 
 
 def write_audit(
     config: Config, parts: Sequence[Part], space: SearchSpace, table: Evaluator | None, output: Path
-) -> Written:
+) -> AuditWritten:
     """Writes all files of an audit whose parts are all there; each is replaced as a whole.
 
     Raises:
@@ -52,11 +59,14 @@ def write_audit(
     found = find(config, labels, architectures, table, searched)
     names = (table.objectives[0].name, table.reported.name) if table is not None else ("", "")
     report = _Report(config, found, labels, architectures, names)
-    files = []
-    for name, content in report.contents():
-        replace(output / name, content)
-        files.append(output / name)
-    return Written(report.markdown(), tuple(files), found.sound or not config.audit.strict)
+    writer = Writer(output)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite is said as that
+        writer.write(report.contents())
+        writer.close()
+        text = writer.attempt("text on the screen", report.markdown, "")
+    written = writer.written(text)
+    sound = found.sound or not config.audit.strict
+    return AuditWritten(written.output, written.files, written.text, written.failures, sound)
 
 
 class _Report:
@@ -74,26 +84,22 @@ class _Report:
         self.labels = labels
         self.architectures = architectures
 
-    def contents(self) -> Iterator[tuple[str, bytes]]:
+    def contents(self) -> Iterator[Output]:
         from nas.audit.figures import figures
 
-        yield "audit.md", self.markdown().encode()
-        yield "audit.tex", self.latex().encode()
-        for name, frame in (
-            ("audit_classes", self.classes()),
-            ("audit_mismatches", self.mismatches()),
-            ("audit_spreads", self.spreads()),
-        ):
-            yield f"{name}.csv", frame.to_csv(index=False, lineterminator="\r\n").encode()
+        yield text_part("audit.md", self.markdown)
+        yield text_part("audit.tex", self.latex)
+        yield csv_part("audit_classes.csv", self.classes)
+        yield csv_part("audit_mismatches.csv", self.mismatches)
+        yield csv_part("audit_spreads.csv", self.spreads)
         if self.found.studies:
-            yield "audit_searches.csv", study_frame(self.found).to_csv(index=False).encode()
-        for name, figure in figures(self.config, self.found):
-            yield f"{name}.png", image(figure, "png")
-            yield f"{name}.pdf", image(figure, "pdf")
+            yield csv_part("audit_searches.csv", partial(study_frame, self.found))
+        for name, draw in figures(self.config, self.found):
+            yield from figure_parts(name, draw)
 
     def markdown(self) -> str:
         found = self.found
-        lines = [f"# {markdown_text(self.title)}", "", self.verdict, ""]
+        lines = [f"# {markdown_text(self.title)}", "", markdown_text(self.verdict), ""]
         lines += ["## Classes", "", *markdown_grid(agreement_lines(found)), ""]
         if found.counted:
             lines += ["Other notions of equality", "", *markdown_grid(counted_lines(found)), ""]

@@ -126,6 +126,5 @@ def _run(
         print(f"{what}; the same command with resume={folder} continues")
         return 130 if stopped else 1
     written = write_audit(config, parts, *built, folder)
-    print(written.text)
-    print(f"files: {folder}")
-    return 0 if written.sound else 1
+    written.show()
+    return written.status if written.sound else 1

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas.statistics import deviation, exponent_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -81,7 +83,13 @@ def spread(
     """
     everything = [n for n, value in enumerate(values) if math.isfinite(value)]
     kept = everything if kept is None else [n for n in kept if math.isfinite(values[n])]
-    x = np.array([values[n] for n in kept], float)
+    exponent = exponent_of(np.array(values, float))  # so that no square overflows
+    x = np.ldexp(np.array([values[n] for n in kept], float), -exponent)
+
+    def whole(number: float) -> float:
+        with np.errstate(over="ignore"):
+            return float(np.ldexp(number, exponent))
+
     outer = _numbers([classes[n] for n in kept])
     inner = _numbers([(classes[n], replicates[n]) for n in kept])
     ranges = _ranges(x, outer)
@@ -91,13 +99,13 @@ def spread(
         len(x),
         len(everything) - len(x),
         len(ranges),
-        float(np.std([values[n] for n in everything], ddof=1)) if len(everything) > 1 else math.nan,
-        within,
-        float(np.median(ranges)) if len(ranges) else math.nan,
-        float(np.max(ranges)) if len(ranges) else math.nan,
-        replicate,
+        deviation([values[n] for n in everything]),
+        whole(within),
+        whole(float(np.median(ranges))) if len(ranges) else math.nan,
+        whole(float(np.max(ranges))) if len(ranges) else math.nan,
+        whole(replicate),
         int((np.bincount(inner) > 1).sum()),
-        _extra(x, outer, inner),
+        whole(_extra(x, outer, inner)),
         f,
         degrees,
         p,

@@ -23,7 +23,7 @@ from nas.eventlog import FILE_NAME
 from nas.executor import carry_out
 from nas.jobs import StudyJob, ends_of
 from nas.records import Run
-from nas.statistics import rank_test
+from nas.statistics import deviation, mean, rank_test
 from nas.store import read_study
 
 if TYPE_CHECKING:
@@ -83,12 +83,16 @@ class Row:
     p: float
 
     def mean(self, name: str) -> float:
-        return float(np.mean([getattr(outcome, name) for outcome in self.outcomes]))
+        return mean(self._values(name))
 
     def std(self, name: str) -> float:
         """Sample standard deviation (n - 1); NaN below two."""
+        return deviation(self._values(name))
+
+    def _values(self, name: str) -> list[float]:
+        """Of all searches; none where one of them has none."""
         values = [getattr(outcome, name) for outcome in self.outcomes]
-        return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+        return [] if any(map(math.isnan, values)) else values
 
 
 def conditions(section: AuditSection) -> tuple[Condition, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from nas.audit.findings import Findings
 from nas.audit.studies import DRAWS, Row, expected_hits
+from nas.display import fixed
 from nas.statistics import format_p
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ NOTES = (
     "Noise: standard deviation added to the first objective at each evaluation; values are those of the "
     "chosen architecture without it. Mean ± sample standard deviation over seeds, all within one budget. p: "
     "two-sided rank test of the first objective against the first cache under the same searcher and noise, "
-    "not corrected for their number.",
+    "not corrected for their number; it takes two seeds.",
     "Hit rates of draws that are uniform over architectures, and over classes, are expected values; those of "
     "searches are means over the seeds that came so far, without noise where that was searched.",
 )
@@ -39,8 +40,11 @@ def study_lines(found: Findings, objectives: tuple[str, str]) -> list[list[str]]
             [
                 *(kind.searcher, f"{kind.noise:g}", kind.cache, str(len(row.outcomes))),
                 *(f"{row.mean(name):,.0f}" for name in ("trials", "evaluations")),
-                _number(row.mean("hit_rate"), 1),
-                *(f"{row.mean(name):.2f} ± {_number(row.std(name), 2)}" for name in ("value", "reported")),
+                fixed(row.mean("hit_rate"), 1),
+                *(
+                    f"{fixed(row.mean(name), 2)} ± {fixed(row.std(name), 2)}"
+                    for name in ("value", "reported")
+                ),
                 "" if math.isnan(row.p) else format_p(row.p),
             ]
         )
@@ -64,10 +68,6 @@ def hit_lines(found: Findings) -> list[list[str]]:
 def _rate(row: Row, draws: int) -> str:
     rates = [outcome.course[draws] for outcome in row.outcomes if draws in outcome.course]
     return f"{float(np.mean(rates)):.1f}" if rates else "-"
-
-
-def _number(value: float, decimals: int) -> str:
-    return "-" if math.isnan(value) else f"{value:.{decimals}f}"
 
 
 def study_frame(found: Findings) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from nas.audit.findings import Findings
+from nas.display import fixed
 from nas.statistics import format_p
 
 ALPHA = 0.05
@@ -50,11 +51,11 @@ def spread_lines(found: Findings) -> list[list[str]]:
                 reading.name,
                 quantity.name,
                 f"{s.classes:,}",
-                f"{s.median_range:.2f} (up to {s.largest_range:.2f}){unit}",
-                f"{s.within:.3f}",
-                f"{s.replicate:.3f}",
-                f"{s.overall:.2f}",
-                "-" if math.isnan(s.extra) else f"{s.extra:.3f}",
+                f"{fixed(s.median_range, 2)} (up to {fixed(s.largest_range, 2)}){unit}",
+                fixed(s.within, 3),
+                fixed(s.replicate, 3),
+                fixed(s.overall, 2),
+                fixed(s.extra, 3),
                 "-" if math.isnan(s.f) else f"{s.f:.2f} ({s.degrees[0]}, {s.degrees[1]})",
                 format_p(s.p),
             ]
@@ -81,7 +82,7 @@ def spread_notes(found: Findings) -> list[str]:
         "1 where classes are right.",
     ]
     if exceeding:
-        most = max(s.extra / s.overall for s in exceeding)
+        most = max((s.extra / s.overall for s in exceeding if s.overall > 0), default=math.nan)
         notes.append(
             f"In {len(exceeding)} of {len(found.spreads)} lines classes spread more than training again "
             f"explains (p < {ALPHA:g}), by at most {100 * most:.1f} % of the standard deviation of all."

@@ -6,9 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from nas.display import format_duration
+from nas.statistics import deviation, mean
 
 NONE = "-"
 Numbers = Mapping[str, Sequence[float]]  # of `Counts.numbers`, one for each run
@@ -88,9 +87,7 @@ def cells(numbers: Numbers, columns: Sequence[Column]) -> tuple[str, ...]:
 
 def mean_and_std(values: Sequence[float]) -> tuple[float, float]:
     """Over the runs that have a number; NaN without any, and for the deviation below two."""
-    known = np.array([value for value in values if not math.isnan(value)], float)
-    mean = float(known.mean()) if known.size else math.nan
-    return mean, float(known.std(ddof=1)) if known.size > 1 else math.nan
+    return mean(values), deviation(values)
 
 
 def by_name(runs: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
@@ -99,9 +96,9 @@ def by_name(runs: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
 
 
 def _cell(values: Sequence[float], text: Callable[[float], str]) -> str:
-    mean, std = mean_and_std(values)
-    if math.isnan(mean):
+    middle, std = mean_and_std(values)
+    if math.isnan(middle):
         return NONE
     if math.isnan(std):
-        return text(mean)
-    return f"{mean:.1f} ± {std:.1f}" if text is _count else f"{text(mean)} ± {text(std)}"
+        return text(middle)
+    return f"{middle:.1f} ± {std:.1f}" if text is _count else f"{text(middle)} ± {text(std)}"

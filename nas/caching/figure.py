@@ -10,6 +10,7 @@ import numpy as np
 from nas.caching.tables import CacheTable
 from nas.caching.usage import Course
 from nas.figures import COLOURS, MARKERS, RANDOM_COLOUR, UNITS
+from nas.output import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +66,7 @@ def _groups(table: CacheTable) -> dict[str, list[Course]]:
     """The runs of each method and hasher."""
     groups: dict[str, list[Course]] = {}
     for row in table.runs:
-        groups.setdefault(f"{row.label}, {row.hashing}", []).append(row.usages[0].course)
+        groups.setdefault(figure_text(f"{row.label}, {row.hashing}"), []).append(row.usages[0].course)
     return groups
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from nas.caching.cells import format_percent, format_seconds
 from nas.caching.tables import CacheTable, cache_tables, long_table, sheets
 from nas.caching.usage import Group, Usage, usage
 from nas.comparison.sheets import latex, markdown
 from nas.display import format_duration, format_value
-from nas.output import image
+from nas.output import Output, csv_part, figure_parts, text_part
 from nas.records import Run
 from nas.results import ResultTable
 
@@ -29,21 +30,19 @@ def text(tables: Sequence[CacheTable]) -> str:
     return "\n".join(markdown(sheet) for table in tables for sheet in sheets(table))
 
 
-def contents(tables: Sequence[ResultTable]) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the files of all runs with a cache; none without one."""
+def contents(tables: Sequence[ResultTable]) -> Iterator[Output]:
+    """The files of all runs with a cache; none without one."""
     from nas.caching.figure import cache_figure
 
     found = cache_tables(tables)
     if not found:
         return
-    yield "cache.md", text(found).encode()
-    yield "cache.tex", "\n".join(latex(sheet) for table in found for sheet in sheets(table)).encode()
-    yield "cache.csv", long_table(found).to_csv(index=False, lineterminator="\r\n").encode()
+    yield text_part("cache.md", partial(text, found))
+    yield text_part("cache.tex", lambda: "\n".join(latex(one) for table in found for one in sheets(table)))
+    yield csv_part("cache.csv", partial(long_table, found))
     for table in found:
         suffix = "" if table.number == 1 else f"_{table.number}"
-        figure = cache_figure(table)
-        yield f"cache{suffix}.png", image(figure, "png")
-        yield f"cache{suffix}.pdf", image(figure, "pdf")
+        yield from figure_parts(f"cache{suffix}", partial(cache_figure, table))
 
 
 def _looked_up(found: Usage) -> str:

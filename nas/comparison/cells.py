@@ -5,22 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-NONE = "-"
+from nas.display import decimals_of, fixed
+
+NONE = "-"  # as of `nas.display.fixed`
 MIXED = " (mixed)"  # behind the label of a method of several fidelities
 
 
-def fixed(value: float, decimals: int) -> str:
-    """So many decimals; `NONE` for NaN."""
-    if math.isnan(value):
-        return NONE
-    value = round(value, decimals) + 0.0  # no negative zero
-    return f"{value:.{decimals}f}" if math.isfinite(value) else "inf" if value > 0 else "-inf"
-
-
 def spread(values: Sequence[float], decimals: int) -> str:
-    """Median [lower quartile, upper quartile] of these three, ascending."""
+    """Median [lower quartile, upper quartile] of these three, ascending; the median if it is alone."""
     low, median, high = (fixed(value, decimals) for value in values)
-    return median if median == NONE else f"{median} [{low}, {high}]"
+    return median if NONE in (low, median) else f"{median} [{low}, {high}]"
 
 
 def counted(cell: str, n: int, seeds: int) -> str:
@@ -28,10 +22,8 @@ def counted(cell: str, n: int, seeds: int) -> str:
     return cell if n >= seeds or cell == NONE else f"{cell} (n {n})"
 
 
-def decimals_of(medians: Sequence[float], unit: str) -> int:
-    """Two for percentages; otherwise as many as show two digits of the range."""
+def decimals_for(medians: Sequence[float], unit: str) -> int:
+    """Two for percentages; otherwise as many as show three digits of the range."""
     finite = [value for value in medians if math.isfinite(value)]
     reach = max(finite, default=0.0) - min(finite, default=0.0)
-    if unit == "%" or reach <= 0:
-        return 2
-    return min(6, max(0, 2 - math.floor(math.log10(reach))))
+    return 2 if unit == "%" else decimals_of(reach, unit, 3)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nas.comparison.style import FONT, LETTER, WIDTH
+from nas.output import figure_text
 from nas.ranking import Friedman, cliques
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def critical_figure(methods: Sequence[str], ranks: Friedman, title: str) -> Figu
     from matplotlib.figure import Figure
 
     bars = cliques(ranks.mean_ranks, ranks.critical_difference)
-    ordered = sorted(zip(ranks.mean_ranks, methods, strict=True))
+    ordered = sorted(zip(ranks.mean_ranks, map(figure_text, methods), strict=True))
     k, half = len(ordered), (len(ordered) + 1) // 2
     first = 1.3 + BAR * len(bars)  # rows from the axis to the first label
     height = ABOVE + first + half

@@ -13,6 +13,7 @@ from nas.comparison.reading import Comparison
 from nas.comparison.runs import Run, table_of
 from nas.comparison.volumes import Volumes
 from nas.evaluation import Objective
+from nas.statistics import exponent_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -163,20 +164,31 @@ def summary(values: Floats) -> Summary:
 
 
 def quartiles(values: Floats) -> tuple[float, ...]:
-    """Lower quartile, median, upper quartile; infinite where infinite values enter, NaN without values."""
+    """Lower quartile, median, upper quartile; infinite where infinite values enter.
+
+    NaN without values, the quartiles also for a single one.
+    """
     return tuple(_statistics(values[:, None])[:3, 0].tolist()) if values.size else (math.nan,) * 3
 
 
 def _statistics(values: Floats) -> Floats:
-    """Quartiles, mean and standard error of each column without NaN; the latter NaN for infinite values."""
+    """Quartiles, mean and standard error of each column without NaN.
+
+    Quartiles are NaN for a single row, mean and error for infinite values.
+    """
     rows = np.full((5, values.shape[1]), math.nan)
-    quantiles = np.quantile(np.clip(values, -1e300, 1e300), (0.25, 0.5, 0.75), axis=0)
+    exponent = exponent_of(values)  # so that no sum overflows
+    scaled = np.ldexp(values, -exponent)
+    quantiles = np.quantile(np.clip(scaled, -1e300, 1e300), (0.25, 0.5, 0.75), axis=0)
     rows[:3] = np.where(np.abs(quantiles) < 1e290, quantiles, np.copysign(math.inf, quantiles))
     finite = np.isfinite(values).all(axis=0)
-    rows[3, finite] = values[:, finite].mean(axis=0)
+    rows[3, finite] = scaled[:, finite].mean(axis=0)
     if len(values) > 1:
-        rows[4, finite] = values[:, finite].std(axis=0, ddof=1) / math.sqrt(len(values))
-    return rows
+        rows[4, finite] = scaled[:, finite].std(axis=0, ddof=1) / math.sqrt(len(values))
+    else:
+        rows[[0, 2]] = math.nan  # one run has no quartiles
+    with np.errstate(over="ignore"):
+        return np.ldexp(rows, exponent)
 
 
 def time_grid(runs: Mapping[str, Sequence[Run]]) -> Floats:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from nas.comparison.analysis import Analysis, View, seed_ranks
 from nas.comparison.caching import cache_rows
 from nas.comparison.costs import costs
 from nas.comparison.curves import against_time, summary, time_grid
+from nas.output import csv_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,23 +36,23 @@ def runs_csv(analysis: Analysis) -> str:
     keys = [quantity.key for quantity in analysis.quantities]
     names = [name for name in analysis.comparison.names if name not in keys]
     ranks = [f"{key}_rank" for key in keys]
-    return _csv((*RUN, *names, *keys, *ranks, "found", *COSTS), _run_rows(analysis, names))
+    return csv_rows((*RUN, *names, *keys, *ranks, "found", *COSTS), _run_rows(analysis, names))
 
 
 def curves_csv(analysis: Analysis) -> str:
     """Statistics over seeds of each quantity, and of found, against evaluations and seconds."""
-    return _csv((*CURVE, *STATISTICS), _curve_rows(analysis))
+    return csv_rows((*CURVE, *STATISTICS), _curve_rows(analysis))
 
 
 def pairs_csv(analysis: Analysis) -> str:
     """All pairwise tests, after so many evaluations and at so many seconds of cost."""
-    return _csv((*PAIR, *TEST), _pair_rows(analysis))
+    return csv_rows((*PAIR, *TEST), _pair_rows(analysis))
 
 
 def cache_csv(analysis: Analysis) -> str:
     """What the cache did in each study that has one; empty where none has."""
     head, *rows = cache_rows(analysis) or [[]]
-    return _csv([str(name) for name in head], rows) if rows else ""
+    return csv_rows([str(name) for name in head], rows) if rows else ""
 
 
 def _run_rows(analysis: Analysis, names: Sequence[str]) -> Iterator[list[Any]]:
@@ -117,21 +116,6 @@ def _tested(view: View, axis: str, points: Sequence[float]) -> Iterator[list[Any
                     *(medians[pair.method], medians[pair.other]),
                     *(pair.a12, pair.p, pair.p_holm, int(pair.significant)),
                 ]
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream)
-    writer.writerow(header)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return stream.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """Numbers exactly, nothing for NaN."""
-    if isinstance(value, float | np.floating):
-        return "" if math.isnan(value) else repr(float(value))
-    return "" if value is None else value
 
 
 def _whole(value: float) -> int | None:

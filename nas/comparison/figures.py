@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +13,8 @@ from nas.comparison import style
 from nas.comparison.analysis import Analysis
 from nas.comparison.critical import critical_figure
 from nas.comparison.curves import Quantity, Summary, against_time, summary, time_grid
-from nas.figures import COLOURS, RANDOM_COLOUR
+from nas.figures import COLOURS, RANDOM_COLOUR, magnitude, quantity_label
+from nas.output import figure_text, file_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,27 +27,50 @@ COLUMNS = 4  # of small panels
 OTHERS = "#c8c8c8"  # the other methods in a small panel
 
 
-def figures(analysis: Analysis) -> Iterator[tuple[str, Figure]]:
-    """Names and figures; none before the first evaluation."""
+def figures(analysis: Analysis) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Names, and what draws each figure; none before the first evaluation."""
     if not analysis.shown:
         return
-    yield "evaluations", evaluations_figure(analysis)
+    analysis = _drawable(analysis)
+    yield "evaluations", partial(evaluations_figure, analysis)
     grid = time_grid(analysis.whole_runs)
     if grid.size:
-        yield "time", time_figure(analysis, grid)
+        yield "time", partial(time_figure, analysis, grid)
     for quantity in analysis.quantities:
-        yield f"quartiles_{quantity.key}", quartiles_figure(analysis, quantity)
+        yield f"quartiles_{file_name(quantity.key)}", partial(quartiles_figure, analysis, quantity)
         if quantity.kind == "value":
-            yield f"mean_{quantity.key}", mean_figure(analysis, quantity)
-    yield "found", found_figure(analysis)
-    yield "quantiles", quantiles_figure(analysis)
+            yield f"mean_{file_name(quantity.key)}", partial(mean_figure, analysis, quantity)
+    yield "found", partial(found_figure, analysis)
+    yield "quantiles", partial(quantiles_figure, analysis)
     for quantity in analysis.quantities:
         for tests in analysis.tests[quantity.key]:
             if tests.ranks is not None:
                 seeds = f"{tests.ranks.blocks} seeds"
                 title = f"mean rank after {tests.budget} evaluations by {quantity.label}, {seeds}"
-                name = f"critical_difference_{quantity.key}_{tests.budget}"
-                yield name, critical_figure(tests.methods, tests.ranks, title)
+                if not tests.ranks.can_separate:
+                    title += "; too few to tell any apart"
+                name = f"critical_difference_{file_name(quantity.key)}_{tests.budget}"
+                yield name, partial(critical_figure, tests.methods, tests.ranks, title)
+
+
+def _drawable(analysis: Analysis) -> Analysis:
+    """The quantities in units that axes can hold, and their names in letters that are no formulas."""
+
+    def scaled(quantity: Quantity) -> Quantity:
+        factor, words = magnitude(quantity.values.values())
+        unit = f"{quantity.objective.unit}{words}".strip()
+        return replace(
+            quantity,
+            label=figure_text(quantity.label),
+            objective=replace(quantity.objective, unit=figure_text(unit)),
+            values={method: table / factor for method, table in quantity.values.items()},
+        )
+
+    return replace(
+        analysis,
+        quantities=tuple(map(scaled, analysis.quantities)),
+        whole=tuple(map(scaled, analysis.whole)),
+    )
 
 
 def evaluations_figure(analysis: Analysis) -> Figure:
@@ -85,9 +111,10 @@ def quartiles_figure(analysis: Analysis, quantity: Quantity) -> Figure:
     points = np.arange(1.0, comparison.horizon + 1)
     for each, method in zip(axes, shown, strict=False):
         _draw_quartiles(each, points, method, found, comparison.random)
-        style.fit_title(each, method, 0.85 * style.WIDTH / columns)
+        style.fit_title(each, figure_text(method), 0.85 * style.WIDTH / columns)
     style.evaluations_axis(axes[0], _sparse(comparison.budgets), comparison.horizon)
-    _value_axis(axes[0], quantity, [q for its in found.values() for q in (its.lower, its.upper)])
+    shown_values = [q for its in found.values() for q in (its.lower, its.median, its.upper)]
+    _value_axis(axes[0], quantity, shown_values)
     for hidden in axes[len(shown) :]:
         hidden.set_visible(False)
     for lowest in axes[max(0, len(shown) - columns) : len(shown)]:
@@ -142,18 +169,19 @@ def quantiles_figure(analysis: Analysis) -> Figure:
         method: np.concatenate([run.history.values[run.position, 0] for run in analysis.runs[method]])
         for method in analysis.shown
     }
+    factor, words = magnitude([*samples.values(), baseline.values[:, 0]])
+    samples = {method: values / factor for method, values in samples.items()}
     if len(baseline.values):
-        values = np.append(baseline.values[:, 0], np.full(baseline.failed, np.nan))
+        values = np.append(baseline.values[:, 0] / factor, np.full(baseline.failed, np.nan))
         random = {"color": RANDOM_COLOUR, "ls": ":", "lw": 1.6, "label": "random architectures"}
         axes.step(*_shares(values, objective.direction), **random)
     for method, values in samples.items():
         line = {key: look[method][key] for key in ("color", "ls", "lw", "zorder")}
-        axes.step(*_shares(values, objective.direction), label=method, **line)
+        axes.step(*_shares(values, objective.direction), label=figure_text(method), **line)
     axes.set_xlim(style.span(list(samples.values()), objective.direction, 0.2))
     axes.set_ylim(-2, 102)
     better = "at least" if objective.direction == "maximize" else "at most"
-    unit = f" ({objective.unit})" * bool(objective.unit)
-    style.label(axes, f"{objective.name.replace('_', ' ')}{unit}", f"candidates with {better} this (%)")
+    style.label(axes, f"{quantity_label(objective)}{words}", f"candidates with {better} this (%)")
     style.legend(figure, axes)
     return figure
 
@@ -172,7 +200,14 @@ def _draw_lines(
     look = style.styles(analysis.comparison)
     for method, values in lines.items():
         drawn = np.where(np.isfinite(values), values, np.nan)
-        axes.plot(points, drawn, drawstyle="steps-post", markevery=list(places), label=method, **look[method])
+        axes.plot(
+            points,
+            drawn,
+            drawstyle="steps-post",
+            markevery=list(places),
+            label=figure_text(method),
+            **look[method],
+        )
 
 
 def _draw_quartiles(

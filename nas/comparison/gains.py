@@ -13,7 +13,7 @@ from nas.comparison.equal import Cost, at_costs
 from nas.comparison.reading import Comparison
 from nas.comparison.runs import Run, table_of
 from nas.statistics import Comparison as Gain
-from nas.statistics import compare
+from nas.statistics import compare, mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,4 +108,4 @@ def gains_at_costs(
 def _retrained(runs: Sequence[Run], column: int) -> list[float]:
     """Mean over the final retrainings of each run's choice."""
     tables = (run.history.final[:, column] for run in runs)
-    return [float(np.nanmean(values)) for values in tables if np.isfinite(values).any()]
+    return [mean(values) for values in tables if np.isfinite(values).any()]

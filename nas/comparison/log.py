@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.caching.lookups import Lookups, cached_event
-from nas.evaluation import Objective, Stage, Status
+from nas.evaluation import Objective, Stage, Status, as_float
 from nas.eventlog import LineReader, read_lines
 from nas.store import stage_of
 
@@ -109,7 +109,7 @@ class StudyLog:
     def _end(self, number: int, evaluation: Mapping[str, Any], finished: float) -> None:
         trial = self.trials[number]
         trial.status, trial.finished = evaluation["status"], float(finished)
-        trial.cost_seconds = float(evaluation["cost_seconds"])
+        trial.cost_seconds = as_float(evaluation["cost_seconds"])
         if trial.status == Status.COMPLETED:
             trial.values = self._numbers(evaluation["values"])
         self.ended.append(number)
@@ -152,5 +152,5 @@ def read_log(path: Path, wanted: Wanted) -> StudyLog:
 
 
 def _finite(value: Any) -> float:
-    number = math.nan if value is None else float(value)
+    number = math.nan if value is None else as_float(value)
     return number if math.isfinite(number) else math.nan

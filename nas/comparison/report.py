@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+
+import numpy as np
 
 from nas.comparison.analysis import Analysis, analyse
 from nas.comparison.export import cache_csv, curves_csv, pairs_csv, runs_csv
@@ -13,20 +15,14 @@ from nas.comparison.reading import read_comparison
 from nas.comparison.sheets import Sheet, latex, markdown
 from nas.comparison.tables import found_sheet, sheets, values_sheet, verdicts
 from nas.grids import latex_text, markdown_list, markdown_text
-from nas.output import image, replace
-
-
-class Written(NamedTuple):
-    """What a terminal shows, and the paths of all files."""
-
-    text: str
-    files: tuple[Path, ...]
+from nas.output import Output, Writer, Written, figure_parts, text_part
 
 
 def write_comparison(directory: Path | str, output: Path | str | None = None) -> Written:
     """Writes all tables and figures of the comparison in a folder, finished or not.
 
-    Each file is replaced as a whole, never half-written.
+    Each file is replaced as a whole, never half-written, and by itself: what cannot be made is named in
+    `failures` and keeps no other from being written.
 
     Args:
         directory: of the comparison.
@@ -36,13 +32,13 @@ def write_comparison(directory: Path | str, output: Path | str | None = None) ->
         StoreError: no comparison there, or one of another format.
         ConfigError: `output` cannot be written to.
     """
-    analysis = analyse(read_comparison(directory))
-    output = Path(directory if output is None else output)
-    files = []
-    for name, content in _contents(analysis):
-        replace(output / name, content)
-        files.append(output / name)
-    return Written(summary_text(analysis), tuple(files))
+    writer = Writer(Path(directory if output is None else output))
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite is said as that
+        analysis = analyse(read_comparison(directory))
+        writer.write(_contents(analysis))
+        writer.close()
+        text = writer.attempt("text on the screen", partial(summary_text, analysis), "")
+    return writer.written(text)
 
 
 def summary_text(analysis: Analysis) -> str:
@@ -89,19 +85,17 @@ def _in_short(analysis: Analysis) -> list[str]:
     ]
 
 
-def _contents(analysis: Analysis) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of all files."""
+def _contents(analysis: Analysis) -> Iterator[Output]:
+    """All files."""
     from nas.comparison.figures import figures
 
-    tables, drawn = list(sheets(analysis)), []
-    yield "comparison.csv", runs_csv(analysis).encode()
-    yield "curves.csv", curves_csv(analysis).encode()
-    yield "pairwise.csv", pairs_csv(analysis).encode()
+    tables, drawn = list(sheets(analysis)), list(figures(analysis))
+    yield text_part("comparison.md", lambda: markdown_report(analysis, tables, [name for name, _ in drawn]))
+    yield text_part("comparison.tex", partial(latex_report, analysis, tables))
+    yield text_part("comparison.csv", partial(runs_csv, analysis))
+    yield text_part("curves.csv", partial(curves_csv, analysis))
+    yield text_part("pairwise.csv", partial(pairs_csv, analysis))
     if cached := cache_csv(analysis):
-        yield "cache.csv", cached.encode()
-    for name, figure in figures(analysis):
-        drawn.append(name)
-        yield f"{name}.png", image(figure, "png")
-        yield f"{name}.pdf", image(figure, "pdf")
-    yield "comparison.tex", latex_report(analysis, tables).encode()
-    yield "comparison.md", markdown_report(analysis, tables, drawn).encode()
+        yield text_part("cache.csv", lambda: cached)
+    for name, draw in drawn:
+        yield from figure_parts(name, draw)

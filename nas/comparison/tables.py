@@ -9,11 +9,12 @@ import numpy as np
 
 from nas.comparison.analysis import Analysis, Tests, View
 from nas.comparison.caching import cache_sheets
-from nas.comparison.cells import MIXED, NONE, counted, decimals_of, fixed, spread
+from nas.comparison.cells import MIXED, NONE, counted, decimals_for, spread
 from nas.comparison.curves import Quantity, quartiles, reached
 from nas.comparison.notes import untestable
 from nas.comparison.sheets import Sheet
 from nas.comparison.yardsticks import architectures_sheet, costs_sheet, equal_search_sheet, search_sheet
+from nas.display import fixed
 from nas.ranking import ALPHA, Friedman
 
 _COUNTS = "A cell where at least half of a method's runs got there; n: how many, where fewer than the seeds."
@@ -52,7 +53,7 @@ def values_sheet(analysis: Analysis, quantity: Quantity, view: View | None = Non
     view = view or analysis.by_evaluations
     columns = [tests.budget for tests in view.tests[quantity.key]]
     spreads = {m: [_quartiles(quantity, m, column) for column in columns] for m in analysis.shown}
-    decimals = decimals_of([q[1] for its in spreads.values() for q in its], quantity.objective.unit)
+    decimals = decimals_for([q[1] for its in spreads.values() for q in its], quantity.objective.unit)
     seeds = len(analysis.comparison.seeds)
     rows = tuple(
         (
@@ -115,7 +116,7 @@ def ranks_sheet(analysis: Analysis, quantity: Quantity, view: View | None = None
         for column, (t, by_method) in enumerate(zip(tests, ranks, strict=True), start=1)
         for row, method in enumerate(analysis.shown)
         if t.ranks
-        and t.ranks.critical_difference < len(t.methods) - 1  # else no mean ranks are that far apart
+        and t.ranks.can_separate
         and by_method.get(method, math.inf) - min(by_method.values()) <= t.ranks.critical_difference
     }
     return Sheet(
@@ -127,12 +128,13 @@ def ranks_sheet(analysis: Analysis, quantity: Quantity, view: View | None = None
             ("critical difference", *_each(tests, lambda f: f"{f.critical_difference:.2f}")),
             ("Friedman chi-squared", *_each(tests, lambda f: fixed(f.chi_squared, 1))),
             ("Iman-Davenport F", *_each(tests, lambda f: fixed(f.f, 2))),
-            ("p", *_each(tests, lambda f: "< 0.001" if f.p < 0.001 else f"{f.p:.3f}")),
+            ("p", *_each(tests, _p_of_ranks)),
         ),
         bold=frozenset(bold),
         notes=(
             f"Bold: within the critical difference (Nemenyi, level {ALPHA:g}) of the best, if ranks can be "
-            "that far apart. p: that of F; for at most 10 seeds or 5 methods by permutations within seeds.",
+            "that far apart. p: that of F; for at most 10 seeds or 5 methods by permutations within seeds; "
+            f"of what cannot reach p < {ALPHA:g} also the smallest that it can.",
         ),
     )
 
@@ -249,6 +251,11 @@ def _capital(text: str) -> str:
 
 def _each(tests: Sequence[Tests], text: Callable[[Friedman], str]) -> list[str]:
     return [text(t.ranks) if t.ranks else NONE for t in tests]
+
+
+def _p_of_ranks(ranks: Friedman) -> str:
+    p = "< 0.001" if ranks.p < 0.001 else f"{ranks.p:.3f}"
+    return p if ranks.smallest_p < ALPHA else f"{p} (at least {ranks.smallest_p:.2g})"
 
 
 def _share(found: np.ndarray) -> str:

@@ -13,6 +13,7 @@ from nas.comparison.reading import Comparison
 from nas.comparison.runs import Run, table_of
 from nas.hypervolume import hypervolume
 from nas.pareto import non_dominated
+from nas.statistics import exponent_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,14 +45,20 @@ class Volumes:
 def volumes(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> Volumes:
     """Exact hypervolumes (`nas.hypervolume`) of everything evaluated so far, failures adding nothing."""
     every = np.concatenate([_losses(run, comparison) for its in runs.values() for run in its])
-    union = front(every)
     reference = _reference(comparison, every)
-    whole = comparison.optimum.get("hypervolume", hypervolume(union, reference))
+    # each objective in a power of two of its own, so that no product overflows: shares stay as they are
+    exponents = np.array([exponent_of(column) for column in np.append(every, reference[None], axis=0).T])
+    near = np.ldexp(reference, -exponents)
+    stated = comparison.optimum.get("hypervolume")
+    union = hypervolume(front(np.ldexp(every, -exponents)), near)
+    scaled = union if stated is None else float(np.ldexp(stated, -exponents.sum()))
 
     def share(run: Run) -> Floats:
-        return growth(_losses(run, comparison), reference) / (whole or math.nan)
+        return growth(np.ldexp(_losses(run, comparison), -exponents), near) / (scaled or math.nan)
 
     signs = _signs(comparison)
+    with np.errstate(over="ignore"):
+        whole = float(np.ldexp(union, exponents.sum())) if stated is None else stated
     return Volumes(
         shares=table_of(runs, share, comparison.horizon),
         reference=tuple((signs * reference).tolist()),

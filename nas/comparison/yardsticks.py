@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from nas.comparison.analysis import Analysis
-from nas.comparison.cells import MIXED, NONE, counted, fixed
+from nas.comparison.cells import MIXED, NONE, counted
 from nas.comparison.costs import costs
 from nas.comparison.sheets import Cells, Sheet
-from nas.display import format_duration
+from nas.display import fixed, format_duration
 from nas.ranking import ALPHA, holm
 from nas.statistics import Comparison as Gain
+from nas.statistics import mean as mean_of
 
 _GAIN_NOTE = (
     "100 (mean - mean of the yardstick) / absolute mean of the yardstick (Yang et al. 2020), positive is "
@@ -26,7 +25,7 @@ def architectures_sheet(analysis: Analysis) -> Sheet:
     """Relative improvement over the average random architecture."""
     comparison, gains = analysis.comparison, analysis.gains
     values = comparison.baseline.values[:, comparison.names.index(comparison.reported.name)]
-    mean = f"{np.nanmean(values):.5g} {comparison.reported.unit}".strip()
+    mean = f"{mean_of(values):.5g} {comparison.reported.unit}".strip()
     last = ["retrained"] if gains.retrained else []
     columns = {
         method: (*over, *(gains.retrained.get(method) for _ in last))
@@ -108,5 +107,5 @@ def _gain(gain: Gain | None, significant: bool, seeds: int) -> str:
         return NONE
     low, high = gain.interval
     interval = "" if math.isnan(low) else f" [{fixed(low, 2)}, {fixed(high, 2)}]"
-    cell = f"{round(gain.relative_improvement, 2) + 0.0:+.2f}{interval}{'*' * significant}"
+    cell = f"{fixed(gain.relative_improvement, 2, '+')}{interval}{'*' * significant}"
     return counted(cell, gain.n_method, seeds)

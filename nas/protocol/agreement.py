@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.statistics import kendall_tau, largest_rank_shift, mean_interval
+from nas.statistics import deviation, exponent_of, kendall_tau, largest_rank_shift, mean, mean_interval
 
 MIN_PAIRS = 3  # two have a rank correlation of 1 or -1, whatever they are
 
@@ -24,7 +24,7 @@ class Agreement:
         p: of the two-sided test of tau = 0, exact for small samples without ties; NaN like `tau`.
         shift: the largest change of rank, ties sharing their mean rank; NaN below `MIN_PAIRS`.
         difference: mean of second - first.
-        interval: bootstrap 95 % interval of `difference`; NaNs below two pairs.
+        interval: bootstrap 95 % interval of `difference`; NaNs below three pairs.
         change: mean of |second - first|.
         change_std: its sample standard deviation (n - 1); NaN below two pairs.
         largest_change: the largest |second - first|.
@@ -44,20 +44,27 @@ class Agreement:
 def agreement(first: Sequence[float], second: Sequence[float]) -> Agreement:
     """Compares values that belong together by position; pairs with one that is not finite are left out."""
     pairs = np.array([first, second], float)
-    a, b = pairs[:, np.isfinite(pairs).all(axis=0)]
-    n = a.size
-    changes = np.abs(b - a)
+    (a, b), n = pairs[:, np.isfinite(pairs).all(axis=0)], int(np.isfinite(pairs).all(axis=0).sum())
+    exponent = exponent_of(pairs)
+    moved = np.ldexp(b, -exponent) - np.ldexp(a, -exponent)  # which cannot overflow
+
+    def whole(number: float) -> float:
+        with np.errstate(over="ignore"):
+            return float(np.ldexp(number, exponent))
+
+    low, high = mean_interval(moved)
+    changes = np.abs(moved)
     enough = n >= MIN_PAIRS
     return Agreement(
         n=n,
         tau=kendall_tau(a, b) if enough else math.nan,
         p=_p_of_tau(a, b) if enough else math.nan,
         shift=largest_rank_shift(a, b) if enough else math.nan,
-        difference=float((b - a).mean()) if n else math.nan,
-        interval=mean_interval(b - a),
-        change=float(changes.mean()) if n else math.nan,
-        change_std=float(changes.std(ddof=1)) if n > 1 else math.nan,
-        largest_change=float(changes.max()) if n else math.nan,
+        difference=whole(mean(moved)),
+        interval=(whole(low), whole(high)),
+        change=whole(mean(changes)),
+        change_std=whole(deviation(changes)),
+        largest_change=whole(changes.max()) if n else math.nan,
     )
 
 
@@ -67,7 +74,7 @@ def smallest_p_of_tau(n: int) -> float:
 
 
 def _p_of_tau(a: Any, b: Any) -> float:
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
+    if a.min() == a.max() or b.min() == b.max():
         return math.nan
     from scipy.stats import kendalltau
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from nas.display import fixed
 from nas.protocol.results import VariantTable
 from nas.statistics import Comparison, compare
 
@@ -40,8 +41,8 @@ def _line(name: str, found: Comparison, decimals: int) -> list[str]:
         name,
         _mean(found.mean_method, found.std_method, found.n_method, decimals),
         _mean(found.mean_random, found.std_random, found.n_random, decimals),
-        "" if math.isnan(improvement) else f"{improvement:+.2f}",
-        "" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}",
+        "" if math.isnan(improvement) else fixed(improvement, 2, "+"),
+        "" if math.isnan(low) else f"{fixed(low, 2, '+')} to {fixed(high, 2, '+')}",
         found.tested(),
     ]
 
@@ -49,4 +50,4 @@ def _line(name: str, found: Comparison, decimals: int) -> list[str]:
 def _mean(mean: float, std: float, n: int, decimals: int) -> str:
     if not n:
         return "- (0)"
-    return f"{mean:.{decimals}f}{'' if math.isnan(std) else f' ± {std:.{decimals}f}'} ({n})"
+    return f"{fixed(mean, decimals)}{'' if math.isnan(std) else f' ± {fixed(std, decimals)}'} ({n})"

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.figures import COLOURS
+from nas.figures import COLOURS, magnitude, quantity_label
+from nas.output import figure_text
 from nas.protocol.results import VariantTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+NAME = 30  # letters of a variant
 MOST_LINES = 16  # of ranks that have a colour each
 
 
@@ -21,6 +24,13 @@ def variants_figure(table: VariantTable) -> Figure:
     """On the left a box and the values of each variant, on the right the ranks under two of them."""
     from matplotlib.figure import Figure
 
+    factor, words = magnitude([row.values for row in table.rows])
+    objective = replace(table.objective, unit=f"{table.objective.unit}{words}".strip())
+    rows = tuple(
+        replace(row, name=figure_text(row.name, NAME), values=tuple(value / factor for value in row.values))
+        for row in table.rows
+    )
+    table = replace(table, rows=rows, objective=objective)
     several = len(table.rows) > 1
     width = 4.0 + 0.45 * len(table.rows)
     figure = Figure(figsize=(width + 3.0 * several, 4.2), layout="constrained")
@@ -49,7 +59,7 @@ def _draw_values(axes: Axes, table: VariantTable) -> None:
         range(len(labels)), labels, rotation=35 if turned else 0, ha="right" if turned else "center"
     )
     axes.set_xlim(-0.6, len(labels) - 0.4)
-    axes.set_ylabel(_quantity(table))
+    axes.set_ylabel(quantity_label(table.objective))
     axes.set_title("box: quartiles and median", fontsize=9)
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
     _tidy(axes)
@@ -87,8 +97,3 @@ def _ranks(losses: list[float]) -> list[float]:
 def _tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
-
-
-def _quantity(table: VariantTable) -> str:
-    name = table.objective.name.replace("_", " ")
-    return f"{name} ({table.objective.unit})" if table.objective.unit else name

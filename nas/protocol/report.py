@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
-from nas.output import image
+from nas.output import Output, csv_part, figure_parts, text_part
 from nas.protocol.figures import variants_figure
 from nas.protocol.results import VariantTable
 from nas.protocol.writing import latex, markdown, pairs_table, values_table
 
 
-def contents(tables: Sequence[VariantTable]) -> Iterator[tuple[str, bytes]]:
-    """Names and contents; those of a second table and so on are numbered."""
+def contents(tables: Sequence[VariantTable]) -> Iterator[Output]:
+    """All files; those of a second table and so on are numbered."""
     if tables:
-        yield "protocol.md", "\n".join(map(markdown, tables)).encode()
-        yield "protocol.tex", "\n".join(map(latex, tables)).encode()
+        yield text_part("protocol.md", lambda: "\n".join(map(markdown, tables)))
+        yield text_part("protocol.tex", lambda: "\n".join(map(latex, tables)))
     for number, table in enumerate(tables, start=1):
         suffix = "" if number == 1 else f"_{number}"
-        for name, frame in (("values", values_table(table)), ("pairs", pairs_table(table))):
-            yield f"protocol_{name}{suffix}.csv", frame.to_csv(index=False, lineterminator="\r\n").encode()
-        figure = variants_figure(table)
-        yield f"protocol{suffix}.png", image(figure, "png")
-        yield f"protocol{suffix}.pdf", image(figure, "pdf")
+        yield csv_part(f"protocol_values{suffix}.csv", partial(values_table, table))
+        yield csv_part(f"protocol_pairs{suffix}.csv", partial(pairs_table, table))
+        yield from figure_parts(f"protocol{suffix}", partial(variants_figure, table))

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-
+from nas.display import fixed
 from nas.errors import StoreError
 from nas.evaluation import Objective, Stage
 from nas.protocol.agreement import Agreement, agreement, smallest_p_of_tau
 from nas.records import Run, failures
+from nas.statistics import deviation, mean
 
 ALPHA = 0.05
 
@@ -46,12 +46,12 @@ class VariantRow:
     @property
     def mean(self) -> float:
         """NaN without values."""
-        return float(np.mean(self.finite)) if self.finite else math.nan
+        return mean(self.finite)
 
     @property
     def std(self) -> float:
-        """Sample standard deviation (n - 1); NaN below two values."""
-        return float(np.std(self.finite, ddof=1)) if len(self.finite) > 1 else math.nan
+        """Sample standard deviation (n - 1); NaN below two values, inf where no float holds it."""
+        return deviation(self.finite)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ def _spread_note(rows: Sequence[VariantRow], objective: Objective) -> Iterable[s
             " percentage points" if objective.unit == "%" else f" {objective.unit}" if objective.unit else ""
         )
         yield (
-            f"The means differ by up to {abs(best.mean - worst.mean):.2f}{unit}, from {worst.name} to "
+            f"The means differ by up to {fixed(abs(best.mean - worst.mean), 2)}{unit}, from {worst.name} to "
             f"{best.name}: a gain of a search is to be held against it."
         )
 

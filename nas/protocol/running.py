@@ -89,11 +89,10 @@ def _run(config: Config, variants: Sequence[Variant], folder: Path) -> int:
                 break
             print(f"variant {variant.name} ({number} of {len(variants)})", flush=True)
             _run_variant(config, variant, folder, halt)
-    if not halt.called or has_trials(folder):
-        _report(folder)
+    status = _report(folder) if not halt.called or has_trials(folder) else 0
     if halt.called:
         print(f"stopped early; the same command with resume={folder} continues")
-    return 130 if halt.called else 0
+    return 130 if halt.called else status
 
 
 def _run_variant(config: Config, variant: Variant, folder: Path, halt: _Halt) -> None:
@@ -111,8 +110,10 @@ def _run_variant(config: Config, variant: Variant, folder: Path, halt: _Halt) ->
     halt.called |= not study.finished
 
 
-def _report(folder: Path) -> None:
+def _report(folder: Path) -> int:
+    """Writes and prints it; 0, or 1 if some output of it is missing."""
     from nas.report import report_folders, write_report
 
-    print(write_report(report_folders(folder), folder).text)
-    print(f"files: {folder}")
+    report = write_report(report_folders(folder), folder)
+    report.show()
+    return report.status

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from nas.display import format_duration
+from nas.display import decimals_of, fixed, format_duration
 from nas.grids import latex_grid, markdown_grid, markdown_list, markdown_text
 from nas.protocol.agreement import Agreement
 from nas.protocol.beside import TITLE, beside_grid
@@ -28,7 +28,6 @@ COLUMNS = (
     "|change|",
     "largest",
 )
-LEAST_DECIMALS = 2
 
 
 def markdown(table: VariantTable) -> str:
@@ -74,14 +73,14 @@ def values_table(table: VariantTable) -> pd.DataFrame:
         "text": table.architectures,
         **{row.name: row.values for row in table.rows},
     }
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns, dtype=object)  # texts of any characters
 
 
 def pairs_table(table: VariantTable) -> pd.DataFrame:
     """One row for each two variants: everything about their agreement."""
     import pandas as pd
 
-    return pd.DataFrame(list(_pairs(table)), columns=list(PAIR_COLUMNS))
+    return pd.DataFrame(list(_pairs(table)), columns=list(PAIR_COLUMNS), dtype=object)
 
 
 PAIR_COLUMNS = (
@@ -111,7 +110,7 @@ def _lines(table: VariantTable) -> list[list[str]]:
 
 def _line(row: VariantRow, decimals: int) -> list[str]:
     def number(value: float, sign: str = "") -> str:
-        return "" if math.isnan(value) else f"{value:{sign}.{decimals}f}"
+        return "" if math.isnan(value) else fixed(value, decimals, sign)
 
     finite = row.finite
     mean = _with_std(row.mean, row.std, decimals) if finite else "-"
@@ -121,7 +120,7 @@ def _line(row: VariantRow, decimals: int) -> list[str]:
     if found is None:
         return [row.name, mean, *ends, str(len(finite)), "", "", "", "", "", cost]
     low, high = found.interval
-    interval = "" if math.isnan(low) else f" [{low:+.{decimals}f}, {high:+.{decimals}f}]"
+    interval = "" if math.isnan(low) else f" [{number(low, '+')}, {number(high, '+')}]"
     return [
         *(row.name, mean, *ends, str(len(finite)), _tau(found)),
         f"{found.shift:g} of {found.n}" if not math.isnan(found.shift) else "",
@@ -136,7 +135,7 @@ def _tau(found: Agreement) -> str:
 
 
 def _with_std(mean: float, std: float, decimals: int) -> str:
-    return f"{mean:.{decimals}f}" + ("" if math.isnan(std) else f" ± {std:.{decimals}f}")
+    return fixed(mean, decimals) + ("" if math.isnan(std) else f" ± {fixed(std, decimals)}")
 
 
 def _matrix(table: VariantTable) -> list[list[str]]:
@@ -159,6 +158,4 @@ def _variants(table: VariantTable) -> list[str]:
 
 def _decimals(table: VariantTable) -> int:
     """Two digits of the smallest standard deviation, of a percentage at least two decimals."""
-    spreads = [row.std for row in table.rows if row.std > 0]
-    least = LEAST_DECIMALS if table.objective.unit == "%" else 0
-    return min(6, max(least, 1 - math.floor(math.log10(min(spreads))))) if spreads else LEAST_DECIMALS
+    return decimals_of(min((row.std for row in table.rows if row.std > 0), default=0.0), table.objective.unit)

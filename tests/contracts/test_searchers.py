@@ -18,7 +18,7 @@ import pytest
 from algorithms.wrapping import prepare_searcher
 from nas.cache import TextHasher
 from nas.errors import ProtocolError
-from nas.evaluation import Stage, Status, failure
+from nas.evaluation import Evaluation, Stage, Status, failure
 from nas.eventlog import FILE_NAME, read_events
 from nas.executor import SimulatedExecutor
 from nas.ledger import Ledger
@@ -162,6 +162,23 @@ def test_tree_search_counts_its_uninformed_trials_in_any_space(expression, optio
             next((n for n, pair in enumerate(zip(one, other, strict=True)) if len(set(pair)) > 1), 99)
         )
     assert min(learnt) <= same + 3, "the number is no idle lower bound"
+
+
+EXTREMES = (1e308, -1e308, 1.7e308, 5e-324, 1e160, -1e200, 0.0, math.inf, -math.inf, math.nan)
+
+
+@each_searcher
+def test_values_of_any_size_are_accepted(name):
+    """Without a warning, which is an error here, such as that of an overflow."""
+    searcher, rng = make(name, SPACES["choices"]), np.random.default_rng(0)
+    for number in range(25):
+        try:
+            given = searcher.ask(1)
+        except SearchFinished:
+            break
+        values = {objective.name: EXTREMES[rng.integers(len(EXTREMES))] for objective in OBJECTIVES}
+        for suggestion in given:
+            searcher.tell(Trial(number, suggestion, evaluation=Evaluation(Status.COMPLETED, values, 1.0)))
 
 
 @pytest.mark.slow

@@ -67,7 +67,9 @@ class Log:
         event = {
             "stage": stage,
             "architecture": architecture,
-            "digest": hashlib.blake2b(architecture.encode(), digest_size=16).hexdigest(),
+            "digest": hashlib.blake2b(
+                architecture.encode(errors="backslashreplace"), digest_size=16
+            ).hexdigest(),
             "decisions": {"space": "macro", "decisions": []},
             "fidelity": None,
             "seed": 1000 * self.seed + number,

@@ -115,8 +115,10 @@ def test_the_repeated_value_of_a_deterministic_evaluator_is_one_training(tmp_pat
 
 
 def test_a_log_that_does_not_tell_of_randomness_counts_each_training_and_says_so(tmp_path):
-    table = table_of(run(tmp_path / "run", (94.0,) * 8))
+    table = table_of(run(tmp_path / "run", (94.0,) * 8, random=(89.0, 90.0, 91.0, 92.0)))
     assert table.rows[1].values == (94.0,) * 8
+    assert not table.rows[1].bold, "it may be one training"
+    assert verdicts(table)[0].endswith(", n = 8 and 4), if its equal values are trainings of their own")
     assert any("8 final trials of run gave the same value each time" in note for note in table.notes)
     for name, tests in (("a", (94.0,)), ("b", (94.0, 94.0, 94.1))):
         table = table_of(run(tmp_path / name, tests))

@@ -41,7 +41,7 @@ def more() -> SearchSpace:
 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch):
-    monkeypatch.setattr("nas.protocol.report.image", lambda figure, kind: kind.encode())
+    monkeypatch.setattr("nas.output.image", lambda figure, kind: kind.encode())
 
 
 def test_random_architectures_follow_the_given_ones():

@@ -31,7 +31,7 @@ VARIANTS = {
 def drawn(request, monkeypatch):
     """Figures are drawn where a test asks for them; they take longer than all the rest."""
     if "rebuilt" not in request.node.name:
-        monkeypatch.setattr("nas.protocol.report.image", lambda figure, kind: kind.encode())
+        monkeypatch.setattr("nas.output.image", lambda figure, kind: kind.encode())
 
 
 def carried_out(folder: Path, variants=None, **options) -> Path:

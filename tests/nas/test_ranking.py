@@ -173,8 +173,9 @@ def test_a_run_without_a_result_loses_to_every_other_and_one_that_is_missing_cou
 
 def test_finite_losses_keep_the_order():
     a, b = ranking.finite_losses([[3.0, math.inf, math.nan], [-math.inf, 7.0]])
-    assert a[0] == 3
-    assert b[0] < 3 < 7 < a[1]
+    assert b[0] < a[0] < b[1] < a[1] < math.inf
+    huge, _ = ranking.finite_losses([[1e308, math.inf, -1e308, 1e308], [1.7e308]])
+    assert huge[2] < huge[0] == huge[3] < huge[1] < math.inf
     assert [each.size for each in ranking.finite_losses([[], [math.inf]])] == [0, 1]
 
 

@@ -2,6 +2,7 @@ import csv
 import gc
 import io
 import os
+import re
 import time
 
 import pytest
@@ -210,9 +211,18 @@ def test_nothing_is_half_written_where_the_log_cannot_be_read(tmp_path):
 def test_a_file_that_cannot_be_replaced_leaves_the_old_one_and_no_temporary(tmp_path):
     directory = finished_run(tmp_path / "run")
     (directory / "results.md").mkdir()
-    with pytest.raises(ConfigError, match=r"results.md: cannot write the report"):
-        write_report([directory], directory)
+    report = write_report([directory], directory)
+    (failure,) = report.failures
+    assert re.search(r"results.md: cannot write the report; Is a directory; give another --output$", failure)
+    assert report.status == 1
+    assert {path.name for path in report.files} == FILES - {"results.md"}, "the others are written"
     assert not [path for path in directory.iterdir() if path.name.startswith(".")]
+
+
+def test_a_folder_that_takes_no_file_is_refused(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(ConfigError, match=r"trials.csv: cannot write the report; .*give another --output"):
+        write_report([finished_run(tmp_path / "run")], tmp_path / "out")
 
 
 def test_reading_a_long_log_takes_seconds(tmp_path):

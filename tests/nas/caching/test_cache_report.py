@@ -53,8 +53,7 @@ def rows_of(folder):
 @pytest.fixture
 def unrendered(monkeypatch):
     """Figures are made, but not rendered, which takes most of the time."""
-    for module in ("nas.report", "nas.caching.report"):
-        monkeypatch.setattr(f"{module}.image", lambda figure, kind: kind.encode())
+    monkeypatch.setattr("nas.output.image", lambda figure, kind: kind.encode())
 
 
 def test_a_run_with_a_cache_leaves_its_files(tmp_path):

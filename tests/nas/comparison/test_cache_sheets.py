@@ -30,7 +30,7 @@ def comparison_with_caches(directory):
 @pytest.fixture
 def unrendered(monkeypatch):
     """Figures are made, but not rendered, which takes most of the time."""
-    monkeypatch.setattr("nas.comparison.report.image", lambda figure, kind: kind.encode())
+    monkeypatch.setattr("nas.output.image", lambda figure, kind: kind.encode())
 
 
 def test_a_history_counts_what_the_report_of_its_study_counts(tmp_path):

@@ -214,8 +214,8 @@ def test_all_figures_can_be_drawn(tmp_path, several):
         *(f"mean_{key}" for key in keys if several and key != "hypervolume"),
         *(f"critical_difference_{key}_{budget}" for key in keys for budget in (2, 4)),
     }
-    for figure in drawn.values():
-        picture = Image.open(io.BytesIO(image(figure, "png")))
+    for draw in drawn.values():
+        picture = Image.open(io.BytesIO(image(draw(), "png")))
         assert len(picture.getcolors(maxcolors=1 << 20) or range(99)) > 3
 
 
