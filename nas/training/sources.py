@@ -160,7 +160,8 @@ def _complete(
             if (split, kind) not in roles:
                 found = ", ".join(names) or "none"
                 raise EvaluationError(
-                    f'data {path}: expected an array "{prefix}{kind}", found {found}; add it'
+                    f'data {path}: expected an array "{prefix}{kind}", found {found}; add it, or rename the '
+                    "one that it is"
                 )
     if unread:
         note(f"data {path}: the arrays {', '.join(unread)} are not read")

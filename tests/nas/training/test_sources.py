@@ -43,7 +43,7 @@ def test_npz_keeps_its_test_images_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"images": IMAGES}, 'expected an array "labels", found images; add it$'),
+        ({"images": IMAGES}, 'expected an array "labels", found images; add it, or ren'),
         (
             {"images": IMAGES / 1.0, "labels": LABELS},
             "expected values of float64 from 0 to 1, got 0 to 255, first in",
@@ -126,7 +126,10 @@ def test_npz_keeps_its_test_images_apart(tmp_path: Path) -> None:
             {"images": IMAGES, "labels": LABELS, "y_val": LABELS},
             'expected an array "val_images", found images, ',
         ),
-        ({"x_test": IMAGES, "y_test": LABELS}, 'expected an array "images", found x_test, y_test; add it$'),
+        (
+            {"x_test": IMAGES, "y_test": LABELS},
+            'expected an array "images", found x_test, y_test; add it, or ren',
+        ),
         (
             {"images": IMAGES, "labels": LABELS, "values": LABELS, "testSet": IMAGES},
             'found "testSet"; rename it or',
