@@ -78,8 +78,7 @@ class Candidates:
 
     def any_left(self) -> Candidate | None:
         """An unseen one of a space that is small enough to walk through, taken; None if none is left."""
-        size = self._space.size()
-        if size is None or size > _ENUMERABLE:
+        if self._space.size_within(_ENUMERABLE) is None:
             return None
         for architecture in enumerate_architectures(self._space):
             if architecture.digest() not in self._proposed:

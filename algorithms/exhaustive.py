@@ -119,15 +119,15 @@ def _step(derivation: Derivation, index: int) -> tuple[Derivation, int]:
 
 
 def _checked_size(space: SearchSpace, limit: int) -> int:
-    size = space.size()
-    if size is None:
+    size = space.size_within(limit)
+    if size is None and space.size_text() == "unbounded":
         raise ConfigError(
             f'searcher "{_NAME}": space {space.name}: expected a finite space; got one with real-valued '
             "holes; give them as oneof(...) or take another searcher"
         )
-    if size > limit:
+    if size is None:
         raise ConfigError(
             f'searcher "{_NAME}": space {space.name}: expected at most {limit} derivations; got '
-            f"{size if size < 10**15 else format(size, '.3g')}; raise limit or take another searcher"
+            f"{space.size_text().removesuffix(' derivations')}; raise limit or take another searcher"
         )
     return size

@@ -169,8 +169,7 @@ class LocalSearch(BaseSearcher):
 
     def _unseen(self) -> list[Architecture]:
         """What is left of a space that is small enough, in random order."""
-        size = self._space.size()
-        if size is None or size > _ENUMERABLE:
+        if self._space.size_within(_ENUMERABLE) is None:
             return []
         left = [each for each in enumerate_architectures(self._space) if each.digest() not in self._seen]
         return [left[index] for index in self._rng.permutation(len(left))]

@@ -199,8 +199,7 @@ class NoRepeats(BaseSearcher):
     def _enumerated(self, fidelity: Fidelity | None) -> Architecture | None:
         """A random one of a small space that is new at this fidelity."""
         if fidelity not in self._unseen:
-            size = self._space.size()
-            small = size is not None and size <= _ENUMERABLE
+            small = self._space.size_within(_ENUMERABLE) is not None
             all_ = list(enumerate_architectures(self._space)) if small else []
             self._unseen[fidelity] = [all_[index] for index in self._rng.permutation(len(all_))]
         unseen = self._unseen[fidelity]

@@ -99,7 +99,10 @@ class Architecture:
         if self._term is None:
             from nas.unfold import unfold
 
-            self._term = unfold(self._source, self.decisions)  # type: ignore[arg-type]
+            try:
+                self._term = unfold(self._source, self.decisions)  # type: ignore[arg-type]
+            except RecursionError:
+                raise self._too_deep() from None
         return self._term
 
     @property
@@ -108,12 +111,20 @@ class Architecture:
         if self._text is None:
             term = self.term
             known = {} if isinstance(self._source, Term) else self._source.layout.texts
-            self._text = to_text(term, known)
+            try:
+                self._text = to_text(term, known)
+            except RecursionError:
+                raise self._too_deep() from None
         return self._text
 
     def is_of(self, space: SearchSpace) -> bool:
         """Whether the space has it; at once if it was made from this very object."""
         return self._source is space or (self.space == space.name and space.check(self) is None)
+
+    def _too_deep(self) -> SpaceError:
+        return SpaceError(
+            f"{self.space}: an architecture nested too deep to be written; lower the depth of rules"
+        )
 
     @property
     def network(self) -> Term:

@@ -30,7 +30,7 @@ from nas.term import Number, Term, Use
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
-MAX_STEPS: Final = 50_000  # places on the way to one architecture: holes, copies of a repeat, references
+MAX_STEPS: Final = 20_000  # places on the way to one architecture: holes, copies of a repeat, references
 
 Depths = tuple[int, ...]  # expansions left, by rule
 Frame = tuple[Site, tuple[int, ...], Depths, Any]  # site, prefix of its key, depths, rest of the stack

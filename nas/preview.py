@@ -39,11 +39,10 @@ def preview(config: Config, components: Components) -> str:
     space = components.space
     rng = np.random.default_rng(config.seed)
     samples = [sample(space, rng) for _ in range(SAMPLES)]
-    size = space.size()
     lines = [
         OmegaConf.to_yaml(OmegaConf.create(resolved(config))).rstrip(),
         "",
-        f"space {space.name}: {'unbounded' if size is None else f'{size:,} derivations'}",
+        f"space {space.name}: {space.size_text()}",
         *(f"  sample: {architecture.text}" for architecture in samples),
         *_data(components),
         "",

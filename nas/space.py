@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -178,7 +179,33 @@ class SearchSpace:
         Raises:
             SpaceError: more derivations than are counted (`nas.counting`).
         """
-        return self.counter.size()
+        if isinstance(self._size, str):
+            raise SpaceError(self._size)
+        return self._size
+
+    @cached_property
+    def _size(self) -> int | str | None:
+        """The size, or why it is not counted."""
+        try:
+            return self.counter.size()
+        except SpaceError as error:
+            return str(error)
+
+    def size_within(self, limit: int) -> int | None:
+        """The size if it is at most `limit`; None if it is more, unbounded or too large to be counted."""
+        size = self._size
+        return size if isinstance(size, int) and size <= limit else None
+
+    def size_text(self) -> str:
+        """The size for people, e.g. "15,625 derivations" or "about 10**34 derivations"."""
+        size = self._size
+        if size is None:
+            return "unbounded"
+        if isinstance(size, str):
+            return "more derivations than are counted"
+        if size >= 10**60:
+            return f"about 10**{round((size.bit_length() - 0.5) * math.log10(2))} derivations"
+        return f"{size:,} derivations"
 
     def fingerprint(self) -> str:
         """Digest of name, expression, vocabulary and constraints; stored with every study.

@@ -103,9 +103,9 @@ def count_of(config: Config, space: SearchSpace) -> int:
         if config.audit.sample < 1:
             raise ConfigError(f"audit.sample: 1 or more is expected, {config.audit.sample} came")
         return config.audit.sample
-    size = space.size()
-    if size is None or size > MAX_CANDIDATES:
-        had = "an unbounded one" if size is None else f"{size:,}"
+    size = space.size_within(MAX_CANDIDATES)
+    if size is None:
+        had = space.size_text().replace("unbounded", "an unbounded space").removesuffix(" derivations")
         raise ConfigError(
             f"space: at most {MAX_CANDIDATES:,} architectures are audited one by one, {had} came; "
             "set audit.sample"

@@ -105,7 +105,7 @@ def test_repeat_forms():
     assert repeat(a, (1, 2, 3)) == Repeat(a, 1, 3)
     assert repeat(a, (1, 4), tied=True) == Repeat(a, 1, 4, True, (1, 4))
     assert repeat(a, [2]) == Repeat(a, 2, 2)
-    assert repeat(a, np.int64(1), np.int64(3)) == Repeat(a, 1, 3)
+    assert repeat(a, np.int64(1), np.int64(3)) == Repeat(a, 1, 3)  # type: ignore[arg-type]
 
 
 def test_literals_are_of_pythons_own_types():
