@@ -18,11 +18,10 @@ from nas.comparison.reading import FORMAT, MANIFEST
 from nas.config import Config, resolved
 from nas.errors import ConfigError, NasError
 from nas.eventlog import FILE_NAME, Lock, plain, taken
-from nas.folder import run_folder
 from nas.jobs import Outcome, StudyJob, baseline_job, composed, ends_of, forget, study_job
 from nas.lineup import Lineup, doubt_of, lineup_of, optimum_of, reference_of
 from nas.provenance import check_same_study, hashing_facts, opening, versions
-from nas.session import build_hasher, cache_policy, make_launcher, options_of
+from nas.session import build_hasher, cache_policy, check_options, make_launcher, options_of
 from nas.tally import Tally, open_board
 from nas.timed import OVERHEAD, write_json
 
@@ -42,36 +41,28 @@ class Campaign:
         lineup: methods, seeds and budgets.
         components: of the study of random architectures; space and evaluator are those of all studies.
         launcher: where the studies run.
+        marker: see `nas.session.Execution`.
     """
 
     config: Config
     lineup: Lineup
     components: Components
     launcher: Launcher
+    marker: str = MANIFEST
 
+    def check(self, folder: Path) -> None:
+        _finished(self, all_jobs(self, folder))
 
-def carry_out_campaign(config: Config, job: int | None = None) -> int:
-    """Runs or previews the comparison.
-
-    Args:
-        config: with searchers in `compare`.
-        job: number in a multirun.
-
-    Returns:
-        The exit status: 0, 1 if studies failed, 130 after a signal.
-
-    Raises:
-        NasError: one line for the first thing that is wrong; nothing is started or written then.
-    """
-    campaign = prepare_campaign(config)
-    if config.dry_run:
+    def preview(self) -> str:
         from nas.preview import preview_comparison
 
-        _say_doubt(campaign)
-        print(preview_comparison(campaign.config, campaign))
-        return 0
-    with run_folder(config, job) as folder, _held(folder):
-        return _run(campaign, folder)
+        _say_doubt(self)
+        return preview_comparison(self.config, self)
+
+    def run(self, folder: Path) -> int:
+        """Runs or continues all studies; the exit status: 0, 1 if studies failed, 130 after a signal."""
+        with _held(folder):
+            return _run(self, folder)
 
 
 def prepare_campaign(config: Config) -> Campaign:
@@ -89,13 +80,17 @@ def prepare_campaign(config: Config) -> Campaign:
         )
     launcher = make_launcher(config)
     forget()  # a study of before may have had other files of the same name
-    components = composed(baseline_job(config, Path()).config)
+    baseline = baseline_job(config, Path()).config
+    check_options(baseline)
+    studies = {label: study_job(config, label, lineup.seeds[0], Path()).config for label in lineup.methods}
+    for composing in (check_options, composed):  # all of them before the data are read
+        for label, study in studies.items():
+            try:
+                composing(study)
+            except NasError as error:
+                raise type(error)(f"compare.searchers.{label}: {error}") from error
+    components = composed(baseline)
     reference_of(config, components.evaluator)
-    for label in lineup.methods:
-        try:
-            composed(study_job(config, label, lineup.seeds[0], Path()).config)
-        except NasError as error:
-            raise type(error)(f"compare.searchers.{label}: {error}") from error
     return Campaign(config, lineup, components, launcher)
 
 

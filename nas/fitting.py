@@ -15,6 +15,7 @@ from nas.stages import Plan
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
+    from nas.training.outlines import Outline
 
 _SAMPLES = 16  # of a space that are tried before it is refused
 
@@ -23,9 +24,8 @@ def check_fit(space: SearchSpace, evaluator: Evaluator, plan: Plan, fidelities: 
     """Refuses a space none of whose samples fits the evaluator, e.g. because its images are too small.
 
     An evaluator may have `check(task)`, which raises the reason; that some samples fail is nothing unusual.
-    A searcher may have `fidelities`, those it asks for; each must be one that the evaluator has.
+    A searcher may have `fidelities`, those it asks for; each must be one that it takes.
     """
-    _check_levels(evaluator, plan, fidelities)
     check = getattr(evaluator, "check", None)
     if check is None:
         return
@@ -57,7 +57,7 @@ def check_images(searcher: Searcher, evaluator: Evaluator) -> None:
         )
 
 
-def check_values(searcher: Searcher, evaluator: Evaluator, plan: Plan) -> None:
+def check_values(searcher: Searcher, evaluator: Evaluator | Outline, plan: Plan) -> None:
     """Refuses a searcher that needs a value which evaluations do not have, such as one with a limit on it.
 
     An evaluator may have `value_names(fidelity)`, the names of all values of a completed evaluation, and a
@@ -67,10 +67,12 @@ def check_values(searcher: Searcher, evaluator: Evaluator, plan: Plan) -> None:
     if known is None or check is None:
         return
     for fidelity in getattr(searcher, "fidelities", ()) or (plan.search_fidelity,):
-        check(known(fidelity))
+        names = known(fidelity)
+        if names is not None:
+            check(names)
 
 
-def _check_levels(evaluator: Evaluator, plan: Plan, fidelities: Sequence[Fidelity]) -> None:
+def check_levels(evaluator: Evaluator | Outline, plan: Plan, fidelities: Sequence[Fidelity]) -> None:
     """Refuses fidelities between the only ones that an evaluator has, its `levels`."""
     levels: Sequence[Fidelity] = getattr(evaluator, "levels", ())
     missing = [fidelity for fidelity in fidelities if fidelity not in levels]
@@ -88,7 +90,7 @@ def _listed(fidelities: Sequence[Fidelity]) -> str:
     return ", ".join(f"{fidelity.value:g}" for fidelity in fidelities)
 
 
-def fidelity_range(evaluator: Evaluator, plan: Plan) -> tuple[str, float, float] | None:
+def fidelity_range(evaluator: Evaluator | Outline, plan: Plan) -> tuple[str, float, float] | None:
     """What a searcher that chooses fidelities chooses from: up to the one of the search, if that is set."""
     if evaluator.fidelity_range is None or plan.search_fidelity is None:
         return evaluator.fidelity_range
@@ -96,7 +98,7 @@ def fidelity_range(evaluator: Evaluator, plan: Plan) -> tuple[str, float, float]
     return name, low, plan.search_fidelity.value
 
 
-def search_fidelity(value: float | None, evaluator: Evaluator) -> Fidelity | None:
+def search_fidelity(value: float | None, evaluator: Evaluator | Outline) -> Fidelity | None:
     """The search's fidelity, checked against the evaluator's range; None for the full one."""
     if value is None:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from nas.callables import load
+from nas.config import listed_options
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Objective
 
@@ -82,9 +82,7 @@ def check_names(where: str, given: Iterable[Any], known: Iterable[str], error: t
     listed = tuple(known)
     for name in given:
         if name not in listed:
-            close = difflib.get_close_matches(str(name), listed, n=1)
-            hint = f'; did you mean "{close[0]}"?' if close else ""
-            raise error(f'{where}: unknown option "{name}"; options: {", ".join(listed)}{hint}')
+            raise error(f'{where}: unknown option "{name}"; {listed_options(str(name), listed)}')
 
 
 def field_names(kind: Any) -> tuple[str, ...]:
