@@ -41,14 +41,12 @@ class Campaign:
         lineup: methods, seeds and budgets.
         components: of the study of random architectures; space and evaluator are those of all studies.
         launcher: where the studies run.
-        marker: see `nas.session.Execution`.
     """
 
     config: Config
     lineup: Lineup
     components: Components
     launcher: Launcher
-    marker: str = MANIFEST
 
     def check(self, folder: Path) -> None:
         _finished(self, all_jobs(self, folder))

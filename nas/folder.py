@@ -119,10 +119,11 @@ def jobs_in(folder: Path) -> list[str]:
 
 def folder_at(key: str, text: str) -> Path:
     """The folder that a configuration's value names; raises ConfigError for what cannot be a path."""
-    if not text.strip() or "\0" in text:
+    if not text.strip() or "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
         raise ConfigError(f"{key}: expected the path of a folder, got {one_line(repr(text))}; give another")
     try:
-        return Path(text).expanduser()
+        path = Path(text).expanduser()
+        return Path(os.path.relpath(path.resolve())) if ".." in path.parts else path
     except RuntimeError as error:  # ~user, and there is none
         raise ConfigError(f"{key}: expected a path, got {text}: {one_line(error)}; write it out") from None
 
@@ -133,19 +134,16 @@ def check_folder_name(key: str, name: str) -> None:
     Letters of all scripts, spaces and signs are fine; what separates folders, hides them, breaks lines or is
     longer than 100 bytes is not.
     """
-    odd = next((c for c in name if c in _SEPARATORS or not c.isprintable()), None)
-    if odd is not None:
-        expected, got = f"a name without {_SEPARATORS} and control characters, as it names a folder", name
+    if any(c in _SEPARATORS or not c.isprintable() for c in name):
+        expected = f"a name without {_SEPARATORS} and control characters"
     elif not name.strip() or name[0] in ".~- " or name[-1] in ". ":
-        expected, got = "a name that begins and ends with a letter, a digit or _, as it names a folder", name
-    elif len(os.fsencode(name)) > MAX_NAME:
-        expected, got = (
-            f"a name of at most {MAX_NAME} bytes, as it names a folder",
-            f"{len(os.fsencode(name))}",
-        )
+        expected = "a name that begins and ends with a letter, a digit or _"
+    elif len(name.encode()) > MAX_NAME:
+        expected = f"a name of at most {MAX_NAME} bytes"
     else:
         return
-    raise ConfigError(f"{key}: expected {expected}; got {one_line(repr(got))}; choose another")
+    got = one_line(repr(name))
+    raise ConfigError(f"{key}: expected {expected}, as it names a folder; got {got}; choose another")
 
 
 def _check_kind(folder: Path, marker: str) -> None:

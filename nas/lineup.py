@@ -60,6 +60,14 @@ def lineup_of(config: Config) -> Lineup:
         _check_labels("default", [section.default], section)
     if section.seeds < 1:
         raise ConfigError(f"compare.seeds: 1 or more is expected, {section.seeds} came")
+    for key in (
+        "workers",
+        "cpus_per_study",
+        "gpus_per_study",
+    ):  # of no consequence inline, but wrong all the same
+        value = getattr(section, key)
+        if value is not None and not int(key == "workers") <= value < math.inf:
+            raise ConfigError(f"compare.{key}: {int(key == 'workers')} or more is expected, {value:g} came")
     if section.first_seed < 0:
         raise ConfigError(f"compare.first_seed: 0 or more is expected, {section.first_seed} came")
     return Lineup(

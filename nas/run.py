@@ -46,6 +46,7 @@ _FLAGS |= {"-cd": "--config-dir", "-cn": "--config-name"}
 _SWITCHES = ("--help", "--multirun", "--resolve", "--version")
 _VALUED = ("--cfg", "--package", "--config-dir", "--config-name")
 _WITH_RESUME = ("resume", "dry_run")  # all that a command which resumes by the folder alone may say
+_LONG = 200  # characters of a value that a message repeats
 _MAX_JOBS = 10_000  # of one multirun
 
 
@@ -88,7 +89,7 @@ def _command(words: Sequence[str]) -> _Command:
             values[flag] = found
         else:
             known = (*_FLAGS, *_SWITCHES, *_VALUED)
-            close = difflib.get_close_matches(flag, [*_SWITCHES, *_VALUED], n=1)
+            close = difflib.get_close_matches(flag, [*_SWITCHES, *_VALUED], n=1, cutoff=0.7)
             hint = f"did you mean {close[0]}?" if close else "see --help"
             raise ConfigError(f"command: expected KEY=VALUE or one of {', '.join(known)}; got {word}; {hint}")
     if values.get("--cfg", "job") != "job":
@@ -226,19 +227,23 @@ class _Composer:
             self._first = [f"hydra.searchpath=[{_quoted(f'file://{path}')}]"]
         self.groups = self._groups(folder)
         self.help = ""
-        _check_once([self._read(word) for word in command.overrides], self.groups)
+        _check_once({word: self._read(word) for word in command.overrides}, self.groups)
 
     def compose(self, words: Sequence[str]) -> DictConfig:
         """The composition of these words, without Hydra's own part; raises ConfigError in one line."""
         overrides = [self._read(word) for word in dict.fromkeys(words)]
         name = self.command.values.get("--config-name", "config")
-        cfg = compose(name, [*self._first, *map(self._written, overrides)], return_hydra_config=True)
-        self.help = cfg.hydra.help.template if "hydra" in cfg else ""
+        options = [_option(override) for override in overrides if self._is_group(override)]
+        cfg = compose(name, [*self._first, *options], return_hydra_config=True)
         for group, option in cfg.hydra.runtime.choices.items():
-            if isinstance(option, list) or OmegaConf.is_list(option):
+            if OmegaConf.is_list(option):
                 raise _several(group, list(option))
+        self.help = cfg.hydra.help.template
         OmegaConf.set_struct(cfg, False)
         del cfg["hydra"]
+        for override in overrides:
+            if not self._is_group(override):
+                _apply(cfg, override)
         return cfg
 
     def jobs(self) -> list[tuple[str, list[str]]]:
@@ -283,6 +288,10 @@ class _Composer:
             override = self._as_text(key, value, error)
         if name in _TEXTS and isinstance(override.value(), int | float):  # 007, 1e3, true: as it stands
             override = self._parse(f"{key}={_quoted(value.strip())}")
+        if override.is_delete() and name in (*_KEYS, *_SECTIONS) and name not in self.groups:
+            raise ConfigError(
+                f"{name}: expected a value, as every run has one; got {word}; {name}=VALUE sets it"
+            )
         found = override.value()
         if isinstance(found, list) and self._is_group(override):
             raise _several(override.key_or_group, found)
@@ -290,6 +299,10 @@ class _Composer:
             if isinstance(found, ChoiceSweep) and self._is_group(override):
                 raise _several(override.key_or_group, found.list)
             raise _sweep_refused(override)
+        is_option = override.is_delete() or override.is_sweep_override() or isinstance(found, str)
+        if self._is_group(override) and not (is_option and re.match(r"(?![./])", str(found or ""))):
+            group = override.key_or_group
+            raise ConfigError(_unknown_option(group, value, self.groups.get(group, [])))
         return override
 
     def _parse(self, word: str) -> Override:
@@ -325,13 +338,6 @@ class _Composer:
         name = override.key_or_group
         return override.package is not None or "/" in name or name in self.groups
 
-    def _written(self, override: Override) -> str:
-        """The override as Hydra is to take it."""
-        word = str(override.input_line)
-        if override.is_delete() or self._is_group(override):
-            return word
-        return f"++{word.lstrip('+')}"
-
     def _swept(self, override: Override) -> list[str]:
         """The words that a sweep stands for."""
         key = override.get_key_element()
@@ -346,6 +352,31 @@ class _Composer:
         return [f"{key}={value}" for value in values]
 
 
+def _option(override: Override) -> str:
+    """The choice of a group's option as Hydra is to take it."""
+    word = str(override.input_line)
+    added = override.package is not None or override.key_or_group == "experiment"
+    return f"+{word.lstrip('+')}" if added and word.startswith("+") else word.lstrip("+")
+
+
+def _apply(cfg: DictConfig, override: Override) -> None:
+    """Sets or takes out one key; the sections inside of a component's are merged, of one name only."""
+    key: str = override.key_or_group
+    value: Any = override.value()
+    before = OmegaConf.select(cfg, key, throw_on_missing=False, throw_on_resolution_failure=False)
+    if override.is_delete():
+        parent, _, last = key.rpartition(".")
+        section: Any = OmegaConf.select(cfg, parent) if parent else cfg
+        if not isinstance(section, DictConfig) or last not in section:
+            raise ConfigError(f"{key}: there is none to take out; see --cfg job")
+        del section[last]
+        return
+    merge = isinstance(value, dict) and isinstance(before, DictConfig)
+    if merge and "name" in value and key not in vars(Config()):
+        merge = value["name"] == before.get("name")
+    OmegaConf.update(cfg, key, value, merge=merge, force_add=True)
+
+
 def _quoted(text: str) -> str:
     """A text as a quoted value of Hydra's grammar."""
     return QuotedString(text, Quote.double).with_quotes()
@@ -353,22 +384,22 @@ def _quoted(text: str) -> str:
 
 def _for_shell(key: str, text: str) -> str:
     """KEY=TEXT to be typed in a shell so that TEXT arrives as it is."""
-    return shlex.quote(f"{key}={_quoted(text)}")
+    return shlex.quote(f"{key}={_quoted(text if len(text) <= _LONG else 'TEXT')}")
 
 
-def _check_once(overrides: Sequence[Override], groups: Collection[str]) -> None:
+def _check_once(overrides: Mapping[str, Override], groups: Collection[str]) -> None:
     """Refuses two options of one group, and says of two values of another key which one counts."""
     seen: dict[str, str] = {}
-    for override in overrides:
+    for word, override in overrides.items():
         if override.is_delete():
             continue
-        word, name = str(override.input_line), override.get_key_element().lstrip("+")
+        name = override.get_key_element().lstrip("+")
         for key in _keys_set(name, override.value()):
             before = seen.get(key, word)
             if before != word and key in groups:
                 raise _several(key, [each.partition("=")[2] for each in (before, word)])
             if before != word:
-                print(f"note: {key}: {before} came first; {word} counts", file=sys.stderr)
+                print(f"note: {key}: {one_line(before)} came first; {one_line(word)} counts", file=sys.stderr)
             seen[key] = word
 
 
@@ -384,9 +415,11 @@ def _keys_set(key: str, value: Any) -> Iterator[str]:
 def _several(group: str, options: Sequence[Any]) -> ConfigError:
     """The refusal of a list for a group, of which the last would be taken in silence."""
     listed = ",".join(map(str, options))
-    plus = "+" if group == "experiment" else ""
+    plus = "+" if group == "experiment" or "@" in group else ""
     remedy = f"-m {plus}{group}={listed} runs them one after the other" if options else "name one"
-    if group == "searcher" and options:
+    if len(options) == 1:
+        remedy = f"write {plus}{group}={listed}"
+    elif group == "searcher" and options:
         each = " ".join(f"+searcher@compare.searchers.{option}={option}" for option in options)
         remedy = f"{each} executor=inline compares them, {remedy}"
     return ConfigError(f"{group}: expected one option, got [{listed}]; {remedy}")
@@ -480,8 +513,11 @@ def _experiments() -> str:
 def _line(error: BaseException) -> str:
     """An error of the composition as one line, in this program's words where it is a frequent one."""
     text = one_line(str(error).split("Config search path:")[0], 2000)
+    text = re.sub(rf"'([^']{{{_LONG}}})[^']+'", r"'\1 ...'", text)
     if key := re.match(r"Could not override '([^']+)'", text):
         return _unknown_key(key[1])
+    if key := re.match(r"Override (\S+?)@.* but config group '.*' does not exist", text):
+        return _unknown_key(key[1].lstrip("+"))
     if isinstance(error.__cause__, OmegaConfBaseException):
         return _line(error.__cause__)
     if option := re.search(r"Could not find '([^']+)/([^'/]*)' Available options in '\1': (.*)", text):
@@ -501,6 +537,16 @@ _MEANINGS = {
     r"field .* is not Optional": "a value is expected, null came",
     r"Invalid type assigned: (\w+) .* value: (.*)": r"a section of keys is expected, \2 came",
     r"Config group override must be .* Got (\w+)": r"a group expects an option's name, a \1 came; see --help",
+    r"\w+ raised while resolving interpolation: HydraConfig was not set": "${hydra:...} has no value here",
+    r"\w+ raised while resolving interpolation: ": "cannot be resolved: ",
+    r"Could not delete from config. '(.*)' does not exist.*": r"\1: there is none to take out",
+    r"Could not delete '(.*)'\. No match in the defaults list": r"\1: there is none to take out",
+    r"\w+ \(DictConfig\) does not support deletion": "it cannot be taken out",
+    r"Invalid value assigned: (\w+) is not a ListConfig.*": r"a list in brackets is expected, a \1 came",
+    r"Cannot assign (\w+) to Dict\[.*": r"a section of keys is expected, a \1 came",
+    r"Key (.*) \(\w+\) is incompatible with \(str\)": r"a name is expected as a key, \1 came",
+    r"DictConfig": "a section",
+    r"ListConfig": "a list",
     r" ?See https?://\S*( for \w+)?": "",
     r"^(\w+Exception|\w+Error): ": "",
 }
@@ -532,6 +578,7 @@ def _schema_keys(schema: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 _KEYS = [key for key, _ in _schema_keys(Config())]
+_SECTIONS = [name for name, value in vars(Config()).items() if is_dataclass(value)]
 _TEXTS = [key for key, kind in _schema_keys(Config()) if kind in ("str", "Optional[str]")]
 
 

@@ -16,7 +16,7 @@ from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluator
 from nas.eventlog import FILE_NAME
 from nas.fitting import check_fit, check_images, check_levels, check_values, fidelity_range, search_fidelity
-from nas.folder import has_trials, run_folder
+from nas.folder import AUDIT, COMPARISON, PROTOCOL, has_trials, run_folder
 from nas.progress import Observer, Progress
 from nas.stages import Budget, Plan
 
@@ -216,14 +216,7 @@ def _plan(config: Config, evaluator: Evaluator | Outline | None) -> Plan:
 
 
 class Execution(Protocol):
-    """What a configuration asks for, composed and checked: a run, a comparison or another kind of it.
-
-    Attributes:
-        marker: name of the file by which a folder is known to hold this kind.
-    """
-
-    @property
-    def marker(self) -> str: ...
+    """What a configuration asks for, composed and checked: a run, a comparison or another kind of it."""
 
     def check(self, folder: Path) -> None:
         """Raises NasError unless what the folder holds, if anything, can be continued; writes nothing."""
@@ -248,7 +241,6 @@ def prepare(config: Config, composing: Callable[[Config], Components] = compose)
     Raises:
         NasError: one line for the first thing that is wrong.
     """
-    _check_kind(config)
     if config.compare.searchers:
         from nas.campaign import prepare_campaign
 
@@ -257,25 +249,31 @@ def prepare(config: Config, composing: Callable[[Config], Components] = compose)
         from nas.protocol.running import prepare_protocol
 
         return prepare_protocol(config)
-    if config.audit.exact is not None:
+    if config.audit.exact:
         from nas.audit.running import prepare_audit
 
         return prepare_audit(config)
     return Single(config, composing(config))
 
 
-def _check_kind(config: Config) -> None:
-    """Refuses sections of which one would be ignored."""
+def _marker(config: Config) -> str:
+    """Name of the file that a folder of this kind of run holds.
+
+    Raises:
+        ConfigError: sections of two kinds, of which one would be ignored.
+    """
     kinds = {
-        "compare.searchers": bool(config.compare.searchers),
-        "protocol.variants": bool(config.protocol.variants),
-        "audit.exact": config.audit.exact is not None,
+        "compare.searchers": (config.compare.searchers, COMPARISON),
+        "protocol.variants": (config.protocol.variants, PROTOCOL),
+        "audit.exact": (config.audit.exact, AUDIT),
     }
-    given = [name for name, is_given in kinds.items() if is_given]
+    given = {name: marker for name, (value, marker) in kinds.items() if value}
     if len(given) > 1:
+        first, *_ = given
         raise ConfigError(
-            f"{given[0]}: expected one kind of study, got {' and '.join(given)}; leave all but one out"
+            f"{first}: expected one kind of study, got {' and '.join(given)}; leave all but one out"
         )
+    return next(iter(given.values()), FILE_NAME)
 
 
 def check(
@@ -297,8 +295,10 @@ def check(
 def _checked_execution(
     config: Config, job: int | None, composing: Callable[[Config], Components] = compose
 ) -> Execution:
+    with run_folder(config, job, marker=_marker(config), keep=False):
+        pass  # before anything heavy is loaded
     execution = prepare(config, composing)
-    with run_folder(config, job, marker=execution.marker, keep=False) as folder:
+    with run_folder(config, job, marker=_marker(config), keep=False) as folder:
         execution.check(folder)
     return execution
 
@@ -316,9 +316,8 @@ def carry_out(config: Config, job: int | None = None) -> int:
     if config.dry_run:
         print(_checked_execution(config, job).preview())
         return 0
-    execution = prepare(config)
-    with run_folder(config, job, marker=execution.marker) as folder:
-        return execution.run(folder)
+    with run_folder(config, job, marker=_marker(config)) as folder:
+        return prepare(config).run(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +326,6 @@ class Single:
 
     config: Config
     components: Components
-    marker: str = FILE_NAME
 
     def check(self, folder: Path) -> None:
         make_study(self.config, self.components, folder).check()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, one_line
 from nas.space import SearchSpace
 
 
@@ -17,6 +17,8 @@ def read_space(path: str) -> SearchSpace:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"space.path: a text file is expected at {path!r}; {error}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"space.path: a text file is expected at {one_line(repr(path))}; {one_line(error)}"
+        ) from None
     return SearchSpace(Path(path).stem, text)

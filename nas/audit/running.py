@@ -8,6 +8,7 @@ studies/KIND/SEED/  one search each, an ordinary run
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +52,6 @@ class Audit:
     evaluator: Evaluator | None
     launcher: Launcher
     count: int
-    marker: str = AUDIT
 
     def check(self, folder: Path) -> None:
         _check_same(self.config, folder)
@@ -98,9 +98,9 @@ def prepare_audit(config: Config) -> Audit:
     """
     if config.audit.chunk < 1:
         raise ConfigError(f"audit.chunk: 1 or more is expected, {config.audit.chunk} came")
-    space, columns = build_space(config.space), columns_of(config)
-    for section in columns.values():
-        hasher_of(section)
+    for label, section in {**config.audit.beside, **config.audit.counted}.items():
+        if not isinstance(section, Mapping):
+            raise ConfigError(f"audit, {label}: a hasher's section is expected, {section!r} came")
     launcher, jobs = make_launcher(config), study_jobs(config, Path())
     if jobs and config.evaluator.get("name") != TABLE:
         raise ConfigError(
@@ -111,6 +111,9 @@ def prepare_audit(config: Config) -> Audit:
             check_options(replace(job.config, evaluator=config.evaluator))
         except NasError as error:
             raise type(error)(f"audit.searchers, {job.method}: {error}") from error
+    space = build_space(config.space)
+    for section in columns_of(config).values():
+        hasher_of(section)
     return Audit(config, space, table_of(config), launcher, count_of(config, space))
 
 

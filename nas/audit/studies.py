@@ -110,6 +110,9 @@ def study_jobs(config: Config, folder: Path) -> list[StudyJob]:
         raise ConfigError(
             "audit.searchers: caches, noise and at least one of audit.seeds are expected beside"
         )
+    wrong = [std for std in section.noise if not 0 <= std < math.inf]
+    if wrong:
+        raise ConfigError(f"audit.noise: standard deviations of 0 or more are expected, {wrong[0]:g} came")
     for label, changes in section.caches.items():
         if not isinstance(changes, Mapping) or set(changes) - {"hashing", "cache"}:
             raise ConfigError(

@@ -38,7 +38,6 @@ class Protocols:
 
     config: Config
     variants: Sequence[Variant]
-    marker: str = PROTOCOL
 
     def check(self, folder: Path) -> None:
         for variant in self.variants:

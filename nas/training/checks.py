@@ -7,11 +7,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 from nas.callables import load
 from nas.config import listed_options
-from nas.errors import ConfigError, NasError
+from nas.errors import ConfigError, EvaluationError, NasError, describe_error, one_line
 from nas.evaluation import Objective
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
@@ -115,6 +116,23 @@ def load_function(where: str, reference: str | Callable[..., Any]) -> Callable[.
     if not callable(loaded):
         raise ConfigError(f'{where}: "{reference}" is a {type(loaded).__name__} and cannot be called')
     return loaded
+
+
+def file_path(text: str) -> Path:
+    """The path that an option names, with ~ for the home folder; there need not be anything.
+
+    Raises:
+        EvaluationError: no system could have such a path, or nobody has that home folder.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise EvaluationError(
+            f"data {one_line(text)}: expected a path, got one that cannot be ({describe_error(error, 100)}); "
+            "give another"
+        ) from None
+    return path
 
 
 def function_name(function: Callable[..., Any]) -> str:

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from nas.errors import EvaluationError
+from nas.training.checks import file_path
 from nas.training.sources import Source, joined
 from nas.training.torchvision_compat import import_torchvision
 
@@ -36,7 +37,7 @@ def read(name: str, root: str) -> Source:
         EvaluationError: missing and not to be downloaded, or damaged, in one line.
     """
     kind = getattr(import_torchvision().datasets, name)
-    return read_class(kind, Path(root).expanduser(), _CLASSES[name])
+    return read_class(kind, file_path(root), _CLASSES[name])
 
 
 def read_class(kind: Any, root: Path, classes: int) -> Source:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nas.errors import EvaluationError
+from nas.training.checks import file_path
 from nas.training.torchvision_compat import import_torchvision
 
 
@@ -57,7 +58,7 @@ def npz(path: str) -> Source:
     Raises:
         EvaluationError: no such file, or another content, in one line.
     """
-    arrays = _read_npz(Path(path).expanduser())
+    arrays = _read_npz(file_path(path))
     pairs = [("images", "labels")]
     if "test_images" in arrays or "test_labels" in arrays:
         pairs.append(("test_images", "test_labels"))
@@ -86,8 +87,8 @@ def npy_pair(
     Raises:
         EvaluationError: no such files, or another content, in one line.
     """
-    images = _images(images_file, "images", _read_npy(Path(images_file).expanduser()))
-    labels = _labels(labels_file, "labels", _read_npy(Path(labels_file).expanduser()), images)
+    images = _images(images_file, "images", _read_npy(file_path(images_file)))
+    labels = _labels(labels_file, "labels", _read_npy(file_path(labels_file)), images)
     if images.shape[1:] != shape:
         raise EvaluationError(
             f"data {images_file}: expected images of shape {shape}, as those for training; got "
@@ -188,7 +189,7 @@ def folder(path: str, image_size: int) -> Source:
     Raises:
         EvaluationError: no such folder, no images, unreadable or differing ones, in one line.
     """
-    root = Path(path).expanduser()
+    root = file_path(path)
     if not root.is_dir():
         raise EvaluationError(f"data {path}: expected a folder, found none; set evaluator.root to its path")
     has_test = (root / "train").is_dir() and (root / "test").is_dir()

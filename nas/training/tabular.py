@@ -21,6 +21,7 @@ from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task, failure
 from nas.training.checks import (
     check_names,
+    file_path,
     function_name,
     given,
     load_function,
@@ -87,7 +88,7 @@ class TableEvaluator:
         self.reported = reported_from(f"{_NAME}: reported", reported, self.objectives)
         _check_columns(table, (*self.objectives, self.reported))
         self._key = load_function(f"{_NAME}: key", key)
-        content = _read(Path(table.path).expanduser())
+        content = _read(file_path(table.path))
         names = {column for columns in table.levels.values() for column in columns.values()}
         wanted = [*sorted(names), *([table.cost_column] if table.cost_column else [])]
         self._rows = _rows(table, content, wanted)
