@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nas.config import listed_options
 from nas.errors import CompileError, ConfigError, ProtocolError, RelaxError
 from nas.evaluation import Fidelity, Objective, Stage
 from nas.oneshot.settings import OneShotSettings
@@ -235,7 +236,10 @@ def settings_of(where: str, defaults: Mapping[str, Any], given: Mapping[str, Any
     names = [each.name for each in dataclasses.fields(OneShotSettings)]
     unknown = sorted(set(given) - set(names))
     if unknown:
-        raise ConfigError(f'{where}: unknown option "{unknown[0]}"; it has: {", ".join(names)}')
+        own = ("searches", "epochs_per_work", "data", "proxy")
+        raise ConfigError(
+            f'{where}: has no option "{unknown[0]}"; {listed_options(unknown[0], (*own, *names))}'
+        )
     chosen = {**defaults, **given}
     whole, epochs = defaults.get("epochs", OneShotSettings().epochs), chosen.get("epochs")
     for name in FOLLOWING:

@@ -36,7 +36,10 @@ def prepare_searcher(section: Mapping[str, Any], *, seed: int) -> Callable[..., 
     """
     inside = section.get("searcher")
     if isinstance(inside, Mapping):
-        prepare_searcher(inside, seed=0)
+        try:
+            prepare_searcher(inside, seed=0)
+        except ConfigError as error:
+            raise ConfigError(f"searcher.{error}") from error
     if accepts(SEARCHERS, section, "fidelity_range"):
         ranged = prepare(SEARCHERS, section, 2, seed=seed, fidelity_range=None)
         return partial(_checked, section, ranged, True)

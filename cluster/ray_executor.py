@@ -17,6 +17,7 @@ from cluster.pool import Job, Outcome, Pool, Setup
 from cluster.session import Session, amounts, connect, places
 from cluster.tasks import TaskPool
 from cluster.worker import Answer, encode_task
+from nas.config import listed_options
 from nas.errors import ConfigError, EvaluationError, ProtocolError, describe_error
 from nas.evaluation import Evaluation, Evaluator, Status, Task, failure
 from nas.executor import Completed, nothing_in_flight
@@ -41,7 +42,7 @@ class RayExecutor:
         known = [option.name for option in fields(RayOptions)]
         for name in options:
             if name not in known:
-                raise ConfigError(f"executor.{name}: unknown option of ray; known: {', '.join(known)}")
+                raise ConfigError(f"executor.{name}: unknown option of ray; {listed_options(name, known)}")
         self.options = RayOptions(**options)
         self._session: Session | None = None
         self._pool: Pool | None = None

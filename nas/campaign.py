@@ -19,11 +19,17 @@ from nas.config import Config, resolved
 from nas.errors import ConfigError, NasError
 from nas.eventlog import FILE_NAME, Lock, plain, taken
 from nas.fitting import uninformed_search
-from nas.folder import run_folder
 from nas.jobs import Outcome, StudyJob, baseline_job, composed, ends_of, forget, study_job
 from nas.lineup import Lineup, doubt_of, lineup_of, optimum_of, reference_of
 from nas.provenance import check_same_study, hashing_facts, opening, versions
-from nas.session import accepted_parts, build_hasher, cache_policy, make_launcher, options_of
+from nas.session import (
+    accepted_parts,
+    build_hasher,
+    cache_policy,
+    check_options,
+    make_launcher,
+    options_of,
+)
 from nas.tally import Tally, open_board
 from nas.timed import OVERHEAD, write_json
 
@@ -52,29 +58,19 @@ class Campaign:
     launcher: Launcher
     doubts: tuple[str, ...]
 
+    def check(self, folder: Path) -> None:
+        _finished(self, all_jobs(self, folder))
 
-def carry_out_campaign(config: Config, job: int | None = None) -> int:
-    """Runs or previews the comparison.
-
-    Args:
-        config: with searchers in `compare`.
-        job: number in a multirun.
-
-    Returns:
-        The exit status: 0, 1 if studies failed, 130 after a signal.
-
-    Raises:
-        NasError: one line for the first thing that is wrong; nothing is started or written then.
-    """
-    campaign = prepare_campaign(config)
-    if config.dry_run:
+    def preview(self) -> str:
         from nas.preview import preview_comparison
 
-        _say_doubt(campaign)
-        print(preview_comparison(campaign.config, campaign))
-        return 0
-    with run_folder(config, job) as folder, _held(folder):
-        return _run(campaign, folder)
+        _say_doubt(self)
+        return preview_comparison(self.config, self)
+
+    def run(self, folder: Path) -> int:
+        """Runs or continues all studies; the exit status: 0, 1 if studies failed, 130 after a signal."""
+        with _held(folder):
+            return _run(self, folder)
 
 
 def prepare_campaign(config: Config) -> Campaign:
@@ -92,18 +88,30 @@ def prepare_campaign(config: Config) -> Campaign:
         )
     launcher = make_launcher(config)
     forget()  # a study of before may have had other files of the same name
-    components = composed(baseline_job(config, Path()).config)
-    reference_of(config, components.evaluator)
+    baseline = baseline_job(config, Path()).config
+    check_options(baseline)
+    studies = {label: study_job(config, label, lineup.seeds[0], Path()).config for label in lineup.methods}
+    for label, study in studies.items():  # all of them before the data are read
+        with _of_method(label):
+            check_options(study)
     doubt = doubt_of(lineup)
     doubts = [] if doubt is None else [doubt]
-    for label in lineup.methods:
-        job = study_job(config, label, lineup.seeds[0], Path()).config
-        try:
-            searcher = composed(job).searcher
-        except NasError as error:
-            raise type(error)(f"compare.searchers.{label}: {error}") from error
-        doubts += uninformed_search(label, searcher, job.budget.trials)
+    for label, study in studies.items():
+        with _of_method(label):
+            searcher = composed(study).searcher
+        doubts += uninformed_search(label, searcher, study.budget.trials)
+    components = composed(baseline)
+    reference_of(config, components.evaluator)
     return Campaign(config, lineup, components, launcher, tuple(doubts))
+
+
+@contextmanager
+def _of_method(label: str) -> Iterator[None]:
+    """Mistakes in the sections of a method name its place in the configuration."""
+    try:
+        yield
+    except NasError as error:
+        raise type(error)(f"compare.searchers.{label}: {error}") from error
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Optional
@@ -246,8 +247,7 @@ def _check_options(
     known = [p.name for p in parameters if p.name not in taken and p.kind is not p.VAR_POSITIONAL]
     for option, value in options.items():
         if option not in known:
-            listed = ", ".join(known) or "none"
-            raise ConfigError(f'{where}: has no option "{option}"; options: {listed}')
+            raise ConfigError(f'{where}: has no option "{option}"; {listed_options(option, known)}')
         annotation = signature.parameters[option].annotation
         if not _fits(value, annotation):
             expected = _written(annotation).replace(" | ", " or ")
@@ -261,6 +261,12 @@ def _check_options(
         signature.bind(*[None] * positional, **fixed, **options)
     except TypeError as error:
         raise ConfigError(f"{where}: {_signature_of(positional, fixed)} is expected; {error}") from None
+
+
+def listed_options(name: str, known: Sequence[str]) -> str:
+    """The end of a message on an unknown name: all that there are, and the nearest."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"options: {', '.join(known) or 'none'}" + (f'; did you mean "{close[0]}"?' if close else "")
 
 
 def _signature_of(positional: int, fixed: Mapping[str, Any]) -> str:

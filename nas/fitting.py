@@ -18,6 +18,7 @@ from nas.stages import Plan
 if TYPE_CHECKING:
     from nas.cache import Hasher
     from nas.space import SearchSpace
+    from nas.training.outlines import Outline
 
 _SAMPLES = 16  # of a space that are tried before it is refused
 
@@ -30,8 +31,9 @@ def check_parts(space: SearchSpace, searcher: Searcher, evaluator: Evaluator, pl
     """
     needs = declared(searcher)
     _check_search_fidelity(evaluator, plan)
+    check_levels(evaluator, plan, needs.fidelities)
     check_fit(space, evaluator, plan, needs.fidelities)
-    _check_values(searcher, evaluator, plan)
+    check_values(searcher, evaluator, plan)
     needs.check_images(getattr(evaluator, "dataset", None))
 
 
@@ -118,9 +120,8 @@ def check_fit(space: SearchSpace, evaluator: Evaluator, plan: Plan, fidelities: 
     """Refuses a space none of whose samples fits the evaluator, e.g. because its images are too small.
 
     An evaluator may have `check(task)`, which raises the reason; that some samples fail is nothing unusual.
-    The fidelities are those that the searcher asks for; each must be one that the evaluator has.
+    The fidelities are those that the searcher asks for; see `check_levels`.
     """
-    _check_levels(evaluator, plan, fidelities)
     check = getattr(evaluator, "check", None)
     if check is None:
         return
@@ -160,7 +161,7 @@ def uninformed_search(name: str, searcher: Searcher, trials: int | None) -> list
     ]
 
 
-def _check_values(searcher: Searcher, evaluator: Evaluator, plan: Plan) -> None:
+def check_values(searcher: Searcher, evaluator: Evaluator | Outline, plan: Plan) -> None:
     """Refuses a searcher that needs a value which evaluations do not have, such as one with a limit on it.
 
     An evaluator may have `value_names(fidelity)`, the names of all values of a completed evaluation.
@@ -169,7 +170,9 @@ def _check_values(searcher: Searcher, evaluator: Evaluator, plan: Plan) -> None:
     if known is None:
         return
     for fidelity in needs.fidelities or (plan.search_fidelity,):
-        needs.check_values(known(fidelity))
+        names = known(fidelity)
+        if names is not None:
+            needs.check_values(names)
 
 
 def _check_search_fidelity(evaluator: Evaluator, plan: Plan) -> None:
@@ -193,7 +196,7 @@ def for_data_of(evaluator: Evaluator, hasher: Hasher | None) -> Hasher | None:
     return for_data(tuple(dataset.input_shape), dataset.classes)  # type: ignore[union-attr]
 
 
-def _check_levels(evaluator: Evaluator, plan: Plan, fidelities: Sequence[Fidelity]) -> None:
+def check_levels(evaluator: Evaluator | Outline, plan: Plan, fidelities: Sequence[Fidelity]) -> None:
     """Refuses fidelities between the only ones that an evaluator has, its `levels`."""
     levels: Sequence[Fidelity] = getattr(evaluator, "levels", ())
     missing = [fidelity for fidelity in fidelities if fidelity not in levels]
@@ -211,7 +214,7 @@ def _listed(fidelities: Sequence[Fidelity]) -> str:
     return ", ".join(f"{fidelity.value:g}" for fidelity in fidelities)
 
 
-def fidelity_range(evaluator: Evaluator, plan: Plan) -> tuple[str, float, float] | None:
+def fidelity_range(evaluator: Evaluator | Outline, plan: Plan) -> tuple[str, float, float] | None:
     """What a searcher that chooses fidelities chooses from: up to the one of the search, if that is set."""
     if evaluator.fidelity_range is None or plan.search_fidelity is None:
         return evaluator.fidelity_range
@@ -219,7 +222,7 @@ def fidelity_range(evaluator: Evaluator, plan: Plan) -> tuple[str, float, float]
     return name, low, plan.search_fidelity.value
 
 
-def search_fidelity(value: float | None, evaluator: Evaluator) -> Fidelity | None:
+def search_fidelity(value: float | None, evaluator: Evaluator | Outline) -> Fidelity | None:
     """The search's fidelity, checked against the evaluator's range; None for the full one."""
     if value is None:
         return None

@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from nas.config import CacheSection, CompareSection, Config
-from nas.errors import ConfigError
+from nas.errors import ConfigError, one_line
 from nas.evaluation import Evaluator
+from nas.folder import MAX_NAME
 from nas.hypervolume import hypervolume
 from nas.pareto import non_dominated
 from nas.ranking import seeds_needed
@@ -47,10 +48,10 @@ def lineup_of(config: Config) -> Lineup:
     """
     section = config.compare
     for label in section.searchers:
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", str(label)):
+        if not re.fullmatch(rf"[A-Za-z0-9_][A-Za-z0-9_.+-]{{0,{MAX_NAME - 1}}}", str(label)):
             raise ConfigError(
-                f"compare.searchers: labels of letters, digits and _.+- are expected, as they name folders; "
-                f"{label!r} came"
+                f"compare.searchers: labels of at most {MAX_NAME} letters, digits and _.+- are expected, as "
+                f"they name folders; {one_line(repr(label))} came"
             )
     chosen = _chosen(section)
     _check_more_trials(section)
@@ -59,10 +60,18 @@ def lineup_of(config: Config) -> Lineup:
         _check_labels("default", [section.default], section)
     if section.seeds < 1:
         raise ConfigError(f"compare.seeds: 1 or more is expected, {section.seeds} came")
+    for key in (
+        "workers",
+        "cpus_per_study",
+        "gpus_per_study",
+    ):  # of no consequence inline, but wrong all the same
+        value = getattr(section, key)
+        if value is not None and not int(key == "workers") <= value < math.inf:
+            raise ConfigError(f"compare.{key}: {int(key == 'workers')} or more is expected, {value:g} came")
     if section.first_seed < 0:
         raise ConfigError(f"compare.first_seed: 0 or more is expected, {section.first_seed} came")
     return Lineup(
-        methods={label: _section(label, section.searchers[label]) for label in chosen},
+        methods={label: _section(label, section.searchers[label], section.searchers) for label in chosen},
         seeds=tuple(range(section.first_seed, section.first_seed + section.seeds)),
         budgets=_budgets(section.budgets, config.budget.trials),
         default=section.default if section.default in chosen else None,
@@ -92,7 +101,15 @@ def _check_labels(key: str, labels: Iterable[str], section: CompareSection) -> N
             raise ConfigError(f"compare.{key}: one of {listed} is expected, {label} came{hint}")
 
 
-def _section(label: str, section: Any) -> Mapping[str, Any]:
+def _section(label: str, section: Any, labels: Collection[str]) -> Mapping[str, Any]:
+    if isinstance(section, Mapping) and not section.get("name"):  # an option of a label that there is not
+        others = [other for other in labels if other != label]
+        close = difflib.get_close_matches(label, others, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ConfigError(
+            f"compare.searchers.{label}: a section with a name is expected, {dict(section)!r} came; others: "
+            f"{', '.join(others) or 'none'}; +searcher@compare.searchers.{label}=OPTION adds one{hint}"
+        )
     if not isinstance(section, Mapping):
         raise ConfigError(
             f"compare.searchers.{label}: a searcher's section is expected, {section!r} came; "

@@ -144,6 +144,10 @@ def _estimate(components: Components, samples: list[Architecture]) -> list[str]:
     """Cost of the planned trials from that of the samples, as lines."""
     lowest, share, full = _shares(components)
     probes = [_probe(components, architecture, lowest) for architecture in samples]
+    check = getattr(components.searcher, "check_values", None)
+    for probe in probes:
+        if probe.ok and check is not None:
+            check(probe.values)
     costs = [probe.cost_seconds for probe in probes if probe.ok]
     lines = [f"  sample failed: {probe.reason}" for probe in probes if not probe.ok]
     if not costs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,14 @@ class Entry:
         name: as users write it.
         target: "module:attribute", imported on first use only, so that listing costs nothing.
         summary: one line, with the source.
+        outline: "module:attribute" of a function of the same options that refuses bad values before anything
+            heavy is loaded, and returns what is known by them; None for none.
     """
 
     name: str
     target: str
     summary: str
+    outline: str | None = None
 
     def load(self) -> Any:
         """The registered object itself."""
@@ -37,11 +40,11 @@ class Registry:
         self.kind = kind
         self._entries: dict[str, Entry] = {}
 
-    def register(self, name: str, target: str, summary: str) -> None:
+    def register(self, name: str, target: str, summary: str, outline: str | None = None) -> None:
         """Adds `name`; raises ConfigError if it is taken."""
         if name in self._entries:
             raise ConfigError(f'{self.kind} "{name}" is registered already, as {self._entries[name].target}')
-        self._entries[name] = Entry(name, target, summary)
+        self._entries[name] = Entry(name, target, summary, outline)
 
     def names(self) -> tuple[str, ...]:
         """All names, sorted."""
@@ -49,6 +52,17 @@ class Registry:
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries[name] for name in self.names())
+
+    def outline(self, section: Mapping[str, Any]) -> Any:
+        """What is known by the options of a section before its component is loaded; None where nothing is.
+
+        Raises:
+            ConfigError: an unknown option or a bad value.
+        """
+        entry = self._entries.get(str(section.get("name")))
+        if entry is None or entry.outline is None:
+            return None
+        return load(entry.outline)(**{str(key): value for key, value in section.items() if key != "name"})
 
     def get(self, name: str) -> Any:
         """The object registered under `name`; raises ConfigError listing the names if there is none."""

@@ -1,52 +1,186 @@
 """python -m nas.run +experiment=NAME [key=value ...]: searches, compares with random, reports.
 
-The one place that reads Hydra's configuration and that knows all groups of components.
+The one place that reads Hydra's configuration and that knows all groups of components. Hydra composes; the
+command line, runs one after the other (`-m`) and messages are this project's own.
 """
 
 from __future__ import annotations
 
-import atexit
+import signal
+
+if __name__ == "__main__":  # before the other imports, so that an early Ctrl-C gives no traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import difflib
+import itertools
 import os
 import re
-import shutil
+import shlex
 import sys
-import tempfile
-import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any, NoReturn
+from dataclasses import dataclass, fields, is_dataclass
+from string import Template
+from typing import Any
 
-import hydra
+from hydra import compose, initialize_config_module
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nas.config import Config
 from nas.errors import ConfigError, NasError, StoreError, one_line
 from nas.faults import notes_of
+from nas.folder import folder_at, logged_config, resumed_folder
+from nas.signals import command_streams, was_interrupted
 
 ConfigStore.instance().store(name="schema", node=Config)
 
-EXPERIMENTS = "pkg://experiments"
+_FLAGS = {"-h": "--help", "-m": "--multirun", "-c": "--cfg", "-p": "--package"}
+_FLAGS |= {"-cd": "--config-dir", "-cn": "--config-name"}
+_SWITCHES = ("--help", "--multirun", "--resolve", "--version")
+_VALUED = ("--cfg", "--package", "--config-dir", "--config-name")
+_WITH_RESUME = (
+    "resume",
+    "accept",
+    "trust",
+    "dry_run",
+)  # all that a command which resumes by the folder alone may say
+_LONG = 200  # characters of a value that a message repeats
+_MAX_JOBS = 10_000  # of one multirun
 
 
-@hydra.main(version_base="1.3", config_path=EXPERIMENTS, config_name="config")
-def _start(cfg: DictConfig) -> None:
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """The words of a command.
+
+    Attributes:
+        switches: those of `_SWITCHES` that were given.
+        values: of those of `_VALUED` that were given.
+        overrides: the other words, KEY=VALUE or ~KEY.
+    """
+
+    switches: frozenset[str]
+    values: Mapping[str, str]
+    overrides: tuple[str, ...]
+
+    @property
+    def multirun(self) -> bool:
+        return "--multirun" in self.switches
+
+
+def _command(words: Sequence[str]) -> _Command:
+    switches: set[str] = set()
+    values: dict[str, str] = {}
+    overrides: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            overrides.append(word)
+            continue
+        flag, equals, value = word.partition("=")
+        flag = _FLAGS.get(flag, flag)
+        if flag in _SWITCHES and not equals:
+            switches.add(flag)
+        elif flag in _VALUED:
+            found = value if equals else next(rest, "")
+            if not found or flag in values:
+                raise ConfigError(f"{flag}: expected one value, got {'two' if found else 'none'}; give one")
+            values[flag] = found
+        else:
+            known = (*_FLAGS, *_SWITCHES, *_VALUED)
+            close = difflib.get_close_matches(flag, [*_SWITCHES, *_VALUED], n=1, cutoff=0.7)
+            hint = f"did you mean {close[0]}?" if close else "see --help"
+            raise ConfigError(f"command: expected KEY=VALUE or one of {', '.join(known)}; got {word}; {hint}")
+    if values.get("--cfg", "job") != "job":
+        raise ConfigError(f"--cfg: expected job, got {values['--cfg']}; --cfg job shows the composition")
+    if "--multirun" in switches and "--cfg" in values:
+        raise ConfigError("--cfg: expected a single composition, got it with --multirun; leave one out")
+    return _Command(frozenset(switches), values, tuple(overrides))
+
+
+def main() -> None:
+    """Runs the command line; one line and status 2 for a user's mistake."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # components of one's own, given as module:attribute
+    with command_streams():
+        try:
+            with _noted_warnings():
+                status = _start(_command(sys.argv[1:]))
+        except NasError as error:
+            for note in notes_of(error):  # the traceback of what code of the user's own raised
+                print(note, file=sys.stderr)
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            sys.exit(2)
+        except BaseException as error:
+            if was_interrupted(error):
+                sys.exit(130)
+            raise
+        if status:
+            sys.exit(status)
+
+
+def _start(command: _Command) -> int:
+    if "--version" in command.switches:
+        from nas.provenance import versions
+
+        print(", ".join(f"{name} {version}" for name, version in versions().items()))
+        return 0
+    with initialize_config_module("experiments", version_base="1.3", job_name="run"):
+        composer = _Composer(command)
+        if "--help" in command.switches:
+            print(_help(composer))
+            return 0
+        if "--cfg" in command.values:
+            with _in_one_line():
+                print(_shown(composer.compose(command.overrides), command), end="")
+            return 0
+        if command.multirun:
+            jobs = [(label, _job(composer, words)) for label, words in composer.jobs()]
+        else:
+            jobs = [("", _job(composer, command.overrides))]
+    if command.multirun:
+        from nas.multirun import carry_out_all
+
+        return carry_out_all(jobs)
+    from nas.session import carry_out
+
+    return carry_out(jobs[0][1])
+
+
+def _job(composer: _Composer, words: Sequence[str]) -> Config:
+    """The configuration of one run, taken from its log if only that is named."""
+    with _in_one_line():
+        config = _to_config(composer.compose(words))
+    if config.resume is not None and not config.name:
+        config = _logged_config(config, words)
+    if not config.name:
+        raise ConfigError(
+            f"experiment: one is expected, none came; add +experiment=NAME, one of {_experiments()}, "
+            "or name=NAME for a composition of your own"
+        )
+    _refuse_ignored(config, words)
+    return config
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Whatever goes wrong in a composition is a mistake in what was composed, as nothing else runs then."""
     try:
-        with _noted_warnings():
-            status = _carry_out(_to_config(cfg))
-    except (NasError, OmegaConfBaseException) as error:  # here, as Hydra prints a banner and passes it on
-        _fail(error)
-    if status:
-        sys.exit(status)
+        yield
+    except NasError:
+        raise
+    except Exception as error:
+        raise ConfigError(_line(error)) from error
 
 
 @contextmanager
@@ -65,30 +199,268 @@ def _noted_warnings() -> Iterator[None]:
         yield
 
 
-def _carry_out(config: Config) -> int:
-    if config.resume is not None and not config.name:
-        config = _logged_config(config)
-    if not config.name:
-        raise ConfigError(
-            f"experiment: one is expected, none came; add +experiment=NAME, one of {_experiments()}, "
-            "or name=NAME for a composition of your own"
-        )
-    from nas.session import carry_out
-
-    settings = HydraConfig.get()
-    if config.compare.searchers:
-        _refuse_searcher(settings.overrides.task)
-    return carry_out(config, job=settings.job.num if settings.mode is RunMode.MULTIRUN else None)
-
-
-def _refuse_searcher(overrides: Sequence[str]) -> None:
+def _refuse_ignored(config: Config, overrides: Sequence[str]) -> None:
     """Says what a comparison would ignore."""
+    if not config.compare.searchers:
+        return
     for item in overrides:
         if re.match(r"[+~]*searcher[=.]", item):
             raise ConfigError(
                 f"searcher: a comparison has several, in compare.searchers; {item} came; "
                 "+searcher@compare.searchers.LABEL=OPTION adds one, compare.only=[LABEL] chooses"
             )
+
+
+class _Composer:
+    """Composes configurations from words KEY=VALUE, each read and checked before Hydra gets it.
+
+    Keys of the schema and options of components need no plus: an unknown one is refused later by who knows
+    all names. A value that Hydra's grammar cannot read is a text, where nothing else can be meant.
+
+    Args:
+        command: that is carried out.
+    """
+
+    def __init__(self, command: _Command) -> None:
+        self.command = command
+        loader = GlobalHydra.instance().config_loader()
+        self._loader: ConfigLoader = loader
+        self._parser = OverridesParser.create(config_loader=loader)
+        self._first: list[str] = []
+        folder = command.values.get("--config-dir")
+        if folder is not None:
+            path = folder_at("--config-dir", folder).absolute()
+            if not path.is_dir():
+                raise ConfigError(f"--config-dir: expected a folder, got {folder}; give another")
+            self._first = [f"hydra.searchpath=[{_quoted(f'file://{path}')}]"]
+        self.groups = self._groups(folder)
+        self.help = ""
+        _check_once({word: self._read(word) for word in command.overrides}, self.groups)
+
+    def compose(self, words: Sequence[str]) -> DictConfig:
+        """The composition of these words, without Hydra's own part; raises ConfigError in one line."""
+        overrides = [self._read(word) for word in dict.fromkeys(words)]
+        name = self.command.values.get("--config-name", "config")
+        options = [_option(override) for override in overrides if self._is_group(override)]
+        cfg = compose(name, [*self._first, *options], return_hydra_config=True)
+        for group, option in cfg.hydra.runtime.choices.items():
+            if OmegaConf.is_list(option):
+                raise _several(group, list(option))
+        self.help = cfg.hydra.help.template
+        OmegaConf.set_struct(cfg, False)
+        del cfg["hydra"]
+        for override in overrides:
+            if not self._is_group(override):
+                _apply(cfg, override)
+        return cfg
+
+    def jobs(self) -> list[tuple[str, list[str]]]:
+        """The runs of a multirun: what tells each from the others, and its words."""
+        choices: list[list[tuple[str, str]]] = []
+        overrides = [self._read(word) for word in self.command.overrides]
+        for override in overrides:
+            swept = self._swept(override) if override.is_sweep_override() else None
+            word = str(override.input_line)
+            choices.append([("", word)] if swept is None else [(each, each) for each in swept])
+        count = 1
+        for words in choices:
+            count *= len(words)
+        if count > _MAX_JOBS:
+            raise ConfigError(
+                f"--multirun: expected at most {_MAX_JOBS:,} runs, got {count:,}; ask for fewer"
+            )
+        return [
+            (" ".join(filter(None, (label for label, _ in chosen))), [word for _, word in chosen])
+            for chosen in itertools.product(*choices)
+        ]
+
+    def _groups(self, folder: str | None) -> dict[str, list[str]]:
+        """Groups of components and their options, those of a folder of the user's included."""
+        found = {group: set(self._loader.get_group_options(group)) for group in self._loader.list_groups("")}
+        if folder is not None:
+            for path in folder_at("--config-dir", folder).glob("*/*.yaml"):
+                found.setdefault(path.parent.name, set()).add(path.stem)
+        return {group: sorted(options) for group, options in sorted(found.items()) if group != "hydra"}
+
+    def _read(self, word: str) -> Override:
+        """One word as an override whose value is as meant; raises ConfigError with what to write instead."""
+        key, equals, value = word.partition("=")
+        name = key.lstrip("+~")
+        if not name or (not equals and not key.startswith("~")):
+            raise ConfigError(f"command: expected KEY=VALUE, got {word!r}; see --help")
+        if re.match(r"hydra\b", name) or re.search(r"@hydra\b", name):
+            raise ConfigError(_unknown_key(name))
+        try:
+            override = self._parse(word)
+        except (HydraException, ValueError, RecursionError) as error:
+            override = self._as_text(key, value, error)
+        if name in _TEXTS and isinstance(override.value(), int | float):  # 007, 1e3, true: as it stands
+            override = self._parse(f"{key}={_quoted(value.strip())}")
+        if override.is_delete() and name in (*_KEYS, *_SECTIONS) and name not in self.groups:
+            raise ConfigError(
+                f"{name}: expected a value, as every run has one; got {word}; {name}=VALUE sets it"
+            )
+        found = override.value()
+        if isinstance(found, list) and self._is_group(override):
+            raise _several(override.key_or_group, found)
+        if override.is_sweep_override() and not self.command.multirun:
+            if isinstance(found, ChoiceSweep) and self._is_group(override):
+                raise _several(override.key_or_group, found.list)
+            raise _sweep_refused(override)
+        is_option = override.is_delete() or override.is_sweep_override() or isinstance(found, str)
+        if self._is_group(override) and not (is_option and re.match(r"(?![./])", str(found or ""))):
+            group = override.key_or_group
+            raise ConfigError(_unknown_option(group, value, self.groups.get(group, [])))
+        return override
+
+    def _parse(self, word: str) -> Override:
+        override = self._parser.parse_rule(word, "override")
+        assert isinstance(override, Override)
+        override.config_loader = self._loader
+        return override
+
+    def _as_text(self, key: str, value: str, error: Exception) -> Override:
+        """The value as a text where nothing else can be meant, such as a list or a sweep."""
+        plain = not re.match(r"\s*[\[{'\"]|.*\$\{", value, re.DOTALL)
+        if plain and not (self.command.multirun and "," in value):
+            try:
+                return self._parse(f"{key}={_quoted(value)}")
+            except (HydraException, ValueError) as again:
+                error = again
+        try:
+            self._parse(f"{key}={_quoted(value)}")
+        except (HydraException, ValueError):
+            raise ConfigError(
+                f"command: expected KEY=VALUE, got {one_line(f'{key}={value}')}; {key!r} is no key; see "
+                "--help"
+            ) from None
+        if isinstance(error, ValueError):
+            raise ConfigError(f"{key}: expected a value, got {one_line(value)}: {one_line(error)}") from None
+        each = ", and each of several values so" if self.command.multirun and "," in value else ""
+        raise ConfigError(
+            f"{key}: expected a value that can be read, got {one_line(value)}; a text wants quotes{each}: "
+            f"{_for_shell(key, value)}"
+        )
+
+    def _is_group(self, override: Override) -> bool:
+        name = override.key_or_group
+        return override.package is not None or "/" in name or name in self.groups
+
+    def _swept(self, override: Override) -> list[str]:
+        """The words that a sweep stands for."""
+        key = override.get_key_element()
+        step = getattr(override.value(), "step", 1)
+        if not override.is_discrete_sweep() or not step:
+            raise ConfigError(
+                f"{key}: expected values or a range, got {override.input_line}; list the values"
+            )
+        values = list(itertools.islice(override.sweep_string_iterator(), _MAX_JOBS + 1))
+        if not values:
+            raise ConfigError(f"{key}: expected at least one value, got none of {override.input_line}")
+        return [f"{key}={value}" for value in values]
+
+
+def _option(override: Override) -> str:
+    """The choice of a group's option as Hydra is to take it."""
+    word = str(override.input_line)
+    added = override.package is not None or override.key_or_group == "experiment"
+    return f"+{word.lstrip('+')}" if added and word.startswith("+") else word.lstrip("+")
+
+
+def _apply(cfg: DictConfig, override: Override) -> None:
+    """Sets or takes out one key; the sections inside of a component's are merged, of one name only."""
+    key: str = override.key_or_group
+    value: Any = override.value()
+    before = OmegaConf.select(cfg, key, throw_on_missing=False, throw_on_resolution_failure=False)
+    if override.is_delete():
+        parent, _, last = key.rpartition(".")
+        section: Any = OmegaConf.select(cfg, parent) if parent else cfg
+        if not isinstance(section, DictConfig) or last not in section:
+            raise ConfigError(f"{key}: there is none to take out; see --cfg job")
+        del section[last]
+        return
+    merge = isinstance(value, dict) and isinstance(before, DictConfig)
+    if merge and "name" in value and key not in vars(Config()):
+        merge = value["name"] == before.get("name")
+    OmegaConf.update(cfg, key, value, merge=merge, force_add=True)
+
+
+def _quoted(text: str) -> str:
+    """A text as a quoted value of Hydra's grammar."""
+    return QuotedString(text, Quote.double).with_quotes()
+
+
+def _for_shell(key: str, text: str) -> str:
+    """KEY=TEXT to be typed in a shell so that TEXT arrives as it is."""
+    return shlex.quote(f"{key}={_quoted(text if len(text) <= _LONG else 'TEXT')}")
+
+
+def _check_once(overrides: Mapping[str, Override], groups: Collection[str]) -> None:
+    """Refuses two options of one group, and says of two values of another key which one counts."""
+    seen: dict[str, str] = {}
+    for word, override in overrides.items():
+        if override.is_delete():
+            continue
+        name = override.get_key_element().lstrip("+")
+        for key in _keys_set(name, override.value()):
+            before = seen.get(key, word)
+            if before != word and key in groups:
+                raise _several(key, [each.partition("=")[2] for each in (before, word)])
+            if before != word:
+                print(f"note: {key}: {one_line(before)} came first; {one_line(word)} counts", file=sys.stderr)
+            seen[key] = word
+
+
+def _keys_set(key: str, value: Any) -> Iterator[str]:
+    """The keys that an override sets: those inside of a mapping, if it is one."""
+    if not isinstance(value, dict):
+        yield key
+        return
+    for inner, deeper in value.items():
+        yield from _keys_set(f"{key}.{inner}", deeper)
+
+
+def _several(group: str, options: Sequence[Any]) -> ConfigError:
+    """The refusal of a list for a group, of which the last would be taken in silence."""
+    listed = ",".join(map(str, options))
+    plus = "+" if group == "experiment" or "@" in group else ""
+    remedy = f"-m {plus}{group}={listed} runs them one after the other" if options else "name one"
+    if len(options) == 1:
+        remedy = f"write {plus}{group}={listed}"
+    elif group == "searcher" and options:
+        each = " ".join(f"+searcher@compare.searchers.{option}={option}" for option in options)
+        remedy = f"{each} executor=inline compares them, {remedy}"
+    return ConfigError(f"{group}: expected one option, got [{listed}]; {remedy}")
+
+
+def _sweep_refused(override: Override) -> ConfigError:
+    """The refusal of several values without -m."""
+    key, word = override.get_key_element(), str(override.input_line)
+    value = word.partition("=")[2]
+    return ConfigError(
+        f"{key}: expected one value, got {value}; -m runs one after the other; a text with commas wants "
+        f"quotes: {_for_shell(key, value)}; a list wants brackets: {shlex.quote(f'{key}=[{value}]')}"
+    )
+
+
+def _help(composer: _Composer) -> str:
+    with _in_one_line():
+        cfg = composer.compose(composer.command.overrides)
+    groups = "\n".join(f"{group}: {', '.join(options)}" for group, options in composer.groups.items())
+    return Template(composer.help).safe_substitute(
+        APP_CONFIG_GROUPS=groups, CONFIG=OmegaConf.to_yaml(cfg).rstrip()
+    )
+
+
+def _shown(cfg: DictConfig, command: _Command) -> str:
+    """The composition as YAML, or a part of it."""
+    for key in _unknown_keys(cfg, Config()):
+        raise ConfigError(_unknown_key(key))
+    part = command.values.get("--package")
+    shown = cfg if part is None else OmegaConf.select(cfg, part)
+    if not OmegaConf.is_config(shown):
+        raise ConfigError(f"--package: expected a section of the composition, got {part}; see --cfg job")
+    return OmegaConf.to_yaml(shown, resolve="--resolve" in command.switches)
 
 
 def _to_config(cfg: DictConfig) -> Config:
@@ -98,31 +470,31 @@ def _to_config(cfg: DictConfig) -> Config:
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise ConfigError(f"{missing[0]}: a value is expected; add {missing[0]}=VALUE to the command")
-    config = OmegaConf.to_object(cfg)
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), cfg))
     assert isinstance(config, Config)
     return config
 
 
-def _logged_config(given: Config) -> Config:
+def _logged_config(given: Config, words: Sequence[str]) -> Config:
     """The configuration of the run to resume; what the command gives beyond the resume folder is refused."""
-    from nas.folder import logged_config
-
     assert given.resume is not None
-    beside = ("resume=", "accept=", "trust=")
-    overrides = [item for item in HydraConfig.get().overrides.task if not item.startswith(beside)]
-    if overrides:
+    others = [word for word in words if word.lstrip("+").partition("=")[0] not in _WITH_RESUME]
+    if others:
         raise ConfigError(
-            f"resume: the folder alone or the run's whole command is expected; {overrides[0]} came with it"
+            f"resume: the folder alone or the run's whole command is expected; {others[0]} came with it"
         )
-    logged = logged_config(Path(given.resume).expanduser(), trust=given.trust)
-    own = {"resume": given.resume, "accept": given.accept, "trust": given.trust}
+    folder, _ = resumed_folder(folder_at("resume", given.resume), None)
+    logged = logged_config(folder, trust=given.trust)
+    here = {key: getattr(given, key) for key in _WITH_RESUME}
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Config), logged, own)
-        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+        merged = OmegaConf.merge(OmegaConf.structured(Config), logged, here)
+        config = OmegaConf.to_object(merged)
     except (OmegaConfBaseException, ValueError, TypeError, AttributeError, KeyError) as error:
         raise StoreError(
-            f"{given.resume}: its log holds no configuration of this version; {_line(error)}"
+            f"{folder}: its log holds no configuration of this version; {_line(error)}"
         ) from None
+    assert isinstance(config, Config)
+    return config
 
 
 def _unknown_keys(cfg: DictConfig, schema: Any, prefix: str = "") -> Iterator[str]:
@@ -144,9 +516,12 @@ def _experiments() -> str:
 
 def _line(error: BaseException) -> str:
     """An error of the composition as one line, in this program's words where it is a frequent one."""
-    text = " ".join(str(error).split("Config search path:")[0].split())
+    text = one_line(str(error).split("Config search path:")[0], 2000)
+    text = re.sub(rf"'([^']{{{_LONG}}})[^']+'", r"'\1 ...'", text)
     if key := re.match(r"Could not override '([^']+)'", text):
         return _unknown_key(key[1])
+    if key := re.match(r"Override (\S+?)@.* but config group '.*' does not exist", text):
+        return _unknown_key(key[1].lstrip("+"))
     if isinstance(error.__cause__, OmegaConfBaseException):
         return _line(error.__cause__)
     if option := re.search(r"Could not find '([^']+)/([^'/]*)' Available options in '\1': (.*)", text):
@@ -162,10 +537,22 @@ _MEANINGS = {
     r"Value (.*) of type '\w+' could not be converted to Integer": r"a whole number is expected, \1 came",
     r"Value (.*) of type '\w+' could not be converted to Float": r"a number is expected, \1 came",
     r"Value (.*) is not a valid bool .*": r"true or false is expected, \1 came",
+    r"Cannot convert '\w+' to string: '(.*)'": r"a text is expected, \1 came",
     r"field .* is not Optional": "a value is expected, null came",
     r"Invalid type assigned: (\w+) .* value: (.*)": r"a section of keys is expected, \2 came",
     r"Config group override must be .* Got (\w+)": r"a group expects an option's name, a \1 came; see --help",
-    r" See https://hydra.cc\S* for details": "; write KEY=VALUE",
+    r"\w+ raised while resolving interpolation: HydraConfig was not set": "${hydra:...} has no value here",
+    r"\w+ raised while resolving interpolation: ": "cannot be resolved: ",
+    r"Could not delete from config. '(.*)' does not exist.*": r"\1: there is none to take out",
+    r"Could not delete '(.*)'\. No match in the defaults list": r"\1: there is none to take out",
+    r"\w+ \(DictConfig\) does not support deletion": "it cannot be taken out",
+    r"Invalid value assigned: (\w+) is not a ListConfig.*": r"a list in brackets is expected, a \1 came",
+    r"Cannot assign (\w+) to Dict\[.*": r"a section of keys is expected, a \1 came",
+    r"Key (.*) \(\w+\) is incompatible with \(str\)": r"a name is expected as a key, \1 came",
+    r"DictConfig": "a section",
+    r"ListConfig": "a list",
+    r" ?See https?://\S*( for \w+)?": "",
+    r"^(\w+Exception|\w+Error): ": "",
 }
 
 
@@ -176,57 +563,27 @@ def _unknown_option(group: str, name: str, known: list[str]) -> str:
 
 
 def _unknown_key(key: str) -> str:
-    section = key.split(".")[0]
+    section = re.split(r"[.@]", key)[0]
     if section == "experiment":
         return f"experiment: an experiment is added with a plus: +experiment=NAME, one of {_experiments()}"
-    if key.startswith("compare.searchers."):
-        return f"{key}: not set by the chosen searcher; +{key}=VALUE adds it, if the component has it"
-    if isinstance(getattr(Config(), section, None), dict):
-        return f"{key}: not set by the chosen {section}; +{key}=VALUE adds it, if the component has it"
-    known = [
-        f"{name}.{inner}" if is_dataclass(value) else name
-        for name, value in vars(Config()).items()
-        for inner in (vars(value) if is_dataclass(value) else ("",))
-    ]
-    close = difflib.get_close_matches(key, known, n=1)
+    close = difflib.get_close_matches(key, _KEYS, n=1)
     hint = f"did you mean {close[0]}?; " if close else ""
-    return f"{key}: no such key; {hint}keys: {', '.join(known)}"
+    return f"{key}: no such key; {hint}keys: {', '.join(_KEYS)}"
 
 
-def main() -> None:
-    """Runs the command line; one line and status 2 for a user's mistake."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # lets errors through to this function instead of printing them
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # components of one's own, given as module:attribute
-    OmegaConf.register_new_resolver("scratch", _scratch, replace=True)
-    try:
-        _start()
-    except (HydraException, OmegaConfBaseException) as error:
-        _fail(error)
-    except ValueError as error:
-        if f"{os.sep}hydra{os.sep}" not in traceback.extract_tb(error.__traceback__)[-1].filename:
-            raise
-        _fail(error)  # its way of refusing some commands
-    except KeyboardInterrupt:
-        sys.exit(130)
+def _schema_keys(schema: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Each key of the schema with its type as it is written."""
+    for field in fields(schema):
+        value = getattr(schema, field.name)
+        if is_dataclass(value):
+            yield from _schema_keys(value, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}", str(field.type)
 
 
-@cache
-def _scratch() -> str:
-    """A folder for what Hydra writes of a multirun, as it cannot be kept from it; removed at the end."""
-    folder = tempfile.mkdtemp(prefix="nas-multirun-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-def _fail(error: Exception) -> NoReturn:
-    kind, text = (
-        ("ConfigError", _line(error)) if not isinstance(error, NasError) else (type(error).__name__, error)
-    )
-    for note in notes_of(error):  # the traceback of what code of the user's own raised
-        print(note, file=sys.stderr)
-    print(" ".join(f"{kind}: {text}".split()), file=sys.stderr)
-    sys.exit(2)
+_KEYS = [key for key, _ in _schema_keys(Config())]
+_SECTIONS = [name for name, value in vars(Config()).items() if is_dataclass(value)]
+_TEXTS = [key for key, kind in _schema_keys(Config()) if kind in ("str", "Optional[str]")]
 
 
 if __name__ == "__main__":

@@ -5,28 +5,32 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nas.cache_policy import CachePolicy
 from nas.checkpoints import Checkpoints
 from nas.config import Config, build, resolved
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluator
+from nas.eventlog import FILE_NAME
 from nas.faults import blame, place_of
 from nas.fitting import (
+    check_levels,
     check_part,
     check_parts,
+    check_values,
     fidelity_range,
     for_data_of,
     search_fidelity,
     uninformed_search,
 )
-from nas.folder import has_trials, run_folder
+from nas.folder import AUDIT, COMPARISON, PROTOCOL, has_trials, run_folder
 from nas.progress import Observer, Progress
 from nas.provenance import ACCEPTABLE
+from nas.searcher import declared
 from nas.stages import Budget, Plan
 
 if TYPE_CHECKING:
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from nas.searcher import Searcher
     from nas.space import SearchSpace
     from nas.study import Study
+    from nas.training.outlines import Outline
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,51 @@ class Problem:
     evaluator: Evaluator
 
 
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What is built and checked before an evaluator is: nothing heavy is loaded, no data are read.
+
+    Attributes:
+        make_searcher: see `algorithms.wrapping.prepare_searcher`.
+        outline: of the evaluator, or the evaluator itself where it is built already; None for one that says
+            nothing by its options.
+    """
+
+    space: SearchSpace
+    executor: Executor
+    hasher: Hasher | None
+    cache: CachePolicy
+    make_searcher: Callable[..., Searcher]
+    outline: Evaluator | Outline | None
+
+
+def check_options(config: Config, problem: Problem | None = None) -> Choices:
+    """Checks every value that can be checked without data; loads no heavy library for it.
+
+    Args:
+        config: of the run.
+        problem: space and evaluator of these sections, where they are built already.
+
+    Raises:
+        NasError: one line for the first thing that is unknown, missing or out of range.
+    """
+    from algorithms.wrapping import prepare_searcher
+    from nas.training import EVALUATORS
+
+    _check_ranges(config)
+    outline = problem.evaluator if problem else EVALUATORS.outline(config.evaluator)
+    plan = _plan(config, outline)
+    executor = build_executor(config)
+    hasher = build_hasher(config.hashing)
+    cache = cache_policy(config)
+    space = problem.space if problem else build_space(config.space)
+    make_searcher = prepare_searcher(_with_proxy(config), seed=config.seed)
+    choices = Choices(space, executor, hasher, cache, make_searcher, outline)
+    if problem is None and outline is not None:
+        _searcher(choices, outline, plan)
+    return choices
+
+
 def compose(config: Config, problem: Problem | None = None) -> Components:
     """Builds all components; nothing is started or written.
 
@@ -69,26 +119,32 @@ def compose(config: Config, problem: Problem | None = None) -> Components:
     Raises:
         NasError: one line for the first thing that is unknown, missing or out of range.
     """
-    from algorithms.wrapping import prepare_searcher
-    from cluster import EXECUTORS
-    from nas.training import EVALUATORS
+    choices = check_options(config, problem)
+    # reads its data, maybe downloads them: after all others
+    evaluator = problem.evaluator if problem else build_evaluator(config.evaluator)
+    plan = _plan(config, evaluator)
+    searcher = _searcher(choices, evaluator, plan)
+    check_parts(choices.space, searcher, evaluator, plan)
+    hasher = for_data_of(evaluator, choices.hasher)
+    return Components(choices.space, searcher, evaluator, choices.executor, hasher, plan, choices.cache)
 
-    _check_ranges(config)
-    space = problem.space if problem else build_space(config.space)
+
+def _searcher(choices: Choices, evaluator: Evaluator | Outline, plan: Plan) -> Searcher:
+    """The searcher for an evaluator, its fidelities and limits checked against what that has."""
+    searcher = choices.make_searcher(choices.space, evaluator.objectives, fidelity_range(evaluator, plan))
+    check_part("searcher", searcher)
+    check_levels(evaluator, plan, declared(searcher).fidelities)
+    check_values(searcher, evaluator, plan)
+    return searcher
+
+
+def build_executor(config: Config) -> Executor:
+    """The executor of a run; raises NasError in one line."""
+    from cluster import EXECUTORS
+
     on_ray = config.executor.get("name") == "ray"
     executor = build(EXECUTORS, config.executor, **({"name": config.name} if on_ray else {}))
-    _checked(executor, config.executor, "executor")
-    hasher = build_hasher(config.hashing)  # refuses its options before data are read
-    cache = cache_policy(config)
-    make_searcher = prepare_searcher(_with_proxy(config), seed=config.seed)
-    # reads its data, maybe downloads them: after the others
-    evaluator = problem.evaluator if problem else build(EVALUATORS, config.evaluator)
-    _checked(evaluator, config.evaluator, "evaluator")
-    plan = _plan(config, evaluator)
-    searcher = make_searcher(space, evaluator.objectives, fidelity_range(evaluator, plan))
-    _checked(searcher, config.searcher, "searcher")
-    check_parts(space, searcher, evaluator, plan)
-    return Components(space, searcher, evaluator, executor, for_data_of(evaluator, hasher), plan, cache)
+    return _checked(executor, config.executor, "executor")
 
 
 def _with_proxy(config: Config) -> Mapping[str, Any]:
@@ -148,15 +204,106 @@ def _check_ranges(config: Config) -> None:
         raise ConfigError(f"checkpoints.max_mb: a number above 0 is expected, {max_mb:g} came")
 
 
-def _plan(config: Config, evaluator: Evaluator) -> Plan:
+def _plan(config: Config, evaluator: Evaluator | Outline | None) -> Plan:
+    """The plan; without an evaluator the search's fidelity is left open."""
+    fidelity = None if evaluator is None else search_fidelity(config.search.fidelity, evaluator)
     return Plan(
         seed=config.seed,
         budget=Budget(config.budget.trials, config.budget.seconds),
         baseline=config.baseline.samples,
         final=config.final.seeds,
-        search_fidelity=search_fidelity(config.search.fidelity, evaluator),
+        search_fidelity=fidelity,
         time_limit=config.trial.time_limit,
     )
+
+
+class Execution(Protocol):
+    """What a configuration asks for, composed and checked: a run, a comparison or another kind of it."""
+
+    def check(self, folder: Path) -> None:
+        """Raises NasError unless what the folder holds, if anything, can be continued; writes nothing."""
+        ...
+
+    def preview(self) -> str:
+        """What would be done and what it would cost; writes nothing."""
+        ...
+
+    def run(self, folder: Path) -> int:
+        """Carries it out, or continues it; the exit status: 0, or 130 after a signal."""
+        ...
+
+
+def prepare(config: Config, composing: Callable[[Config], Components] = compose) -> Execution:
+    """Composes what the configuration asks for; nothing is started or written.
+
+    Args:
+        config: of the run.
+        composing: builds the components of a single study.
+
+    Raises:
+        NasError: one line for the first thing that is wrong.
+    """
+    if config.compare.searchers:
+        from nas.campaign import prepare_campaign
+
+        return prepare_campaign(config)
+    if config.protocol.variants:
+        from nas.protocol.running import prepare_protocol
+
+        return prepare_protocol(config)
+    if config.audit.exact:
+        from nas.audit.running import prepare_audit
+
+        return prepare_audit(config)
+    return Single(config, composing(config))
+
+
+def _marker(config: Config) -> str:
+    """Name of the file that a folder of this kind of run holds.
+
+    Raises:
+        ConfigError: sections of two kinds, of which one would be ignored.
+    """
+    kinds = {
+        "compare.searchers": (config.compare.searchers, COMPARISON),
+        "protocol.variants": (config.protocol.variants, PROTOCOL),
+        "audit.exact": (config.audit.exact, AUDIT),
+    }
+    given = {name: marker for name, (value, marker) in kinds.items() if value}
+    if len(given) > 1:
+        first, *_ = given
+        raise ConfigError(
+            f"{first}: expected one kind of study, got {' and '.join(given)}; leave all but one out"
+        )
+    return next(iter(given.values()), FILE_NAME)
+
+
+def check(
+    config: Config, job: int | None = None, composing: Callable[[Config], Components] = compose
+) -> None:
+    """Checks all that `carry_out` does before its first trial; leaves nothing behind.
+
+    Args:
+        config: of the run.
+        job: number in a multirun.
+        composing: builds the components of a single study.
+
+    Raises:
+        NasError: one line for the first thing that is wrong.
+    """
+    _checked_execution(config, job, composing)
+
+
+def _checked_execution(
+    config: Config, job: int | None, composing: Callable[[Config], Components] = compose
+) -> Execution:
+    _check_accept(config)
+    with run_folder(config, job, marker=_marker(config), keep=False):
+        pass  # before anything heavy is loaded
+    execution = prepare(config, composing)
+    with run_folder(config, job, marker=_marker(config), keep=False) as folder:
+        execution.check(folder)
+    return execution
 
 
 def carry_out(config: Config, job: int | None = None) -> int:
@@ -183,61 +330,63 @@ def carry_out(config: Config, job: int | None = None) -> int:
 
 
 def _carry_out(config: Config, job: int | None) -> int:
-    if accepted_parts(config) and config.resume is None:
-        raise ConfigError(
-            "accept: expected with the folder of a run, got no resume; add resume=DIR or leave it out"
-        )
-    if config.compare.searchers:
-        from nas.campaign import carry_out_campaign
-
-        return carry_out_campaign(config, job)
-    if config.protocol.variants:
-        from nas.protocol.running import carry_out_protocol
-
-        return carry_out_protocol(config, job)
-    if config.audit.exact is not None:
-        from nas.audit.running import carry_out_audit
-
-        return carry_out_audit(config, job)
-    components = compose(config)
     if config.dry_run:
+        print(_checked_execution(config, job).preview())
+        return 0
+    _check_accept(config)
+    with run_folder(config, job, marker=_marker(config)) as folder:
+        return prepare(config).run(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """One study in a folder of its own; see `Execution`."""
+
+    config: Config
+    components: Components
+
+    def check(self, folder: Path) -> None:
+        make_study(self.config, self.components, folder).check()
+
+    def preview(self) -> str:
         from nas.preview import preview
 
-        print(preview(config, components))
-        return 0
-    for line in uninformed_search(str(config.searcher["name"]), components.searcher, config.budget.trials):
-        print(f"note: {line}", file=sys.stderr, flush=True)
-    with run_folder(config, job) as folder:
-        return _run(config, components, folder)
+        return preview(self.config, self.components)
 
+    def run(self, folder: Path) -> int:
+        from nas.signals import stop_on_signals
 
-def _run(config: Config, components: Components, folder: Path) -> int:
-    from nas.signals import stop_on_signals
+        name, searcher, trials = (
+            self.config.searcher["name"],
+            self.components.searcher,
+            self.config.budget.trials,
+        )
+        for line in uninformed_search(str(name), searcher, trials):
+            print(f"note: {line}", file=sys.stderr, flush=True)
+        study = make_study(self.config, self.components, folder, make_observers(self.config, self.components))
+        stopped = False
 
-    study = make_study(config, components, folder, make_observers(config, components))
-    stopped = False
+        def stop() -> None:
+            nonlocal stopped
+            stopped = True
+            print("stopping; once more to stop without a report", file=sys.stderr, flush=True)
+            study.stop()
 
-    def stop() -> None:
-        nonlocal stopped
-        stopped = True
-        print("stopping; once more to stop without a report", file=sys.stderr, flush=True)
-        study.stop()
-
-    with stop_on_signals(stop):
-        try:
-            study.run()
-        except EvaluationError:  # of the set-up, found out by trials: they are reported before it is said
-            if has_trials(folder):
-                _report(folder)
-            raise
-        except KeyboardInterrupt:  # the second signal, or one that a candidate raised itself
-            print(f"interrupted; the same command with resume={folder} continues", file=sys.stderr)
-            raise
-    status = _report(folder)
-    stopped |= not study.finished
-    if stopped:
-        print(f"stopped early; the same command with resume={folder} continues")
-    return 130 if stopped else status
+        with stop_on_signals(stop):
+            try:
+                study.run()
+            except EvaluationError:  # of the set-up, found out by trials: they are reported before it is said
+                if has_trials(folder):
+                    _report(folder)
+                raise
+            except KeyboardInterrupt:  # the second signal, or one that a candidate raised itself
+                print(f"interrupted; the same command with resume={folder} continues", file=sys.stderr)
+                raise
+        status = _report(folder)
+        stopped |= not study.finished
+        if stopped:
+            print(f"stopped early; the same command with resume={folder} continues")
+        return 130 if stopped else status
 
 
 def _report(folder: Path) -> int:
@@ -278,6 +427,13 @@ def make_study(
         hasher_options=options_of(config.hashing),
         accept=accepted_parts(config),
     )
+
+
+def _check_accept(config: Config) -> None:
+    if accepted_parts(config) and config.resume is None:
+        raise ConfigError(
+            "accept: expected with the folder of a run, got no resume; add resume=DIR or leave it out"
+        )
 
 
 def accepted_parts(config: Config) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,6 +35,7 @@ class Budget:
             raise ConfigError(f"budget.trials: expected 1 to {_MAX_TRIALS}; got {self.trials}; change it")
         if self.seconds is not None and not self.seconds > 0:
             raise ConfigError(f"budget.seconds: expected more than 0; got {self.seconds}; change it")
+        _check_finite("budget.seconds", self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,12 @@ class Plan:
             raise ConfigError(
                 f"trial.time_limit: expected more than 0 seconds; got {self.time_limit}; change it"
             )
+        _check_finite("trial.time_limit", self.time_limit)
+
+
+def _check_finite(name: str, value: float | None) -> None:
+    if value == math.inf:
+        raise ConfigError(f"{name}: expected a finite number, or null for no bound; got inf; set it to null")
 
 
 def trial_seed(seed: int, number: int) -> int:

@@ -157,6 +157,17 @@ class Study:
         """Whether everything planned is done."""
         return self._is_complete()
 
+    def check(self) -> None:
+        """Reads and replays the log that is there, if any, as `run` would; starts and writes nothing.
+
+        The searcher is led to where it stood, so that a study which was checked is not run.
+
+        Raises:
+            StoreError: the log belongs to another study, or is damaged.
+        """
+        with contextlib.closing(self._journal):
+            self._replay()
+
     def run(self) -> None:
         """Runs or continues the study until everything planned is done or `stop` is called.
 

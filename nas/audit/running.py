@@ -8,6 +8,8 @@ studies/KIND/SEED/  one search each, an ordinary run
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +17,11 @@ from nas.audit.jobs import Part, columns_of, count_of, hasher_of, read_part
 from nas.audit.launching import launch
 from nas.audit.studies import is_finished, study_jobs
 from nas.config import Config, resolved
-from nas.errors import ConfigError, StoreError
+from nas.errors import ConfigError, NasError, StoreError
 from nas.eventlog import Lock, plain, taken
-from nas.folder import AUDIT, compared, run_folder
+from nas.folder import AUDIT, compared
 from nas.provenance import versions
-from nas.session import build_evaluator, build_space, make_launcher
+from nas.session import build_evaluator, build_space, check_options, make_launcher
 from nas.timed import write_json
 
 if TYPE_CHECKING:
@@ -28,52 +30,96 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 FORMAT = 1
+TABLE = "table"  # name of the evaluator that looks results up
 _LOCK = ".lock"
 _SAME = ("space", "hashing", "audit", "seed")  # sections that a resumed audit must agree in
 
 
-def carry_out_audit(config: Config, job: int | None = None) -> int:
-    """Runs or previews the audit.
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """An audit that can begin; see `nas.session.Execution`.
+
+    Attributes:
+        config: as composed.
+        space: whose architectures are hashed.
+        evaluator: that looks results up; None for one that trains.
+        launcher: where the parts run.
+        count: of architectures.
+    """
+
+    config: Config
+    space: SearchSpace
+    evaluator: Evaluator | None
+    launcher: Launcher
+    count: int
+
+    def check(self, folder: Path) -> None:
+        _check_same(self.config, folder)
+
+    def preview(self) -> str:
+        columns = columns_of(self.config)
+        return (
+            f"{self.count:,} architectures of {self.space.name} under {len(columns)} hashers: "
+            f"{'; '.join(columns)}"
+        )
+
+    def run(self, folder: Path) -> int:
+        """Runs or continues the audit.
+
+        Returns:
+            The exit status: 0; 1 if the hash joins, splits or misses anything, or if parts failed; 130 after
+            a signal.
+        """
+        lock = Lock()
+        if not lock.take(folder / _LOCK):
+            raise taken(folder / AUDIT)
+        try:
+            _check_same(self.config, folder)
+            manifest = {
+                "format": FORMAT,
+                "versions": dict(versions()),
+                "config": plain(resolved(self.config)),
+            }
+            write_json(folder / AUDIT, manifest)
+            return _run(self.config, folder, self.launcher, (self.space, self.evaluator))
+        finally:
+            lock.release()
+            (folder / _LOCK).unlink(missing_ok=True)
+
+
+def prepare_audit(config: Config) -> Audit:
+    """Checks and builds everything once.
 
     Args:
         config: with `audit.exact`.
-        job: number in a multirun.
-
-    Returns:
-        The exit status: 0; 1 if the hash joins, splits or misses anything, or if parts failed; 130 after a
-        signal.
 
     Raises:
         NasError: one line for the first thing that is wrong; nothing is started or written then.
     """
     if config.audit.chunk < 1:
         raise ConfigError(f"audit.chunk: 1 or more is expected, {config.audit.chunk} came")
-    space, columns = build_space(config.space), columns_of(config)
-    for section in columns.values():
-        hasher_of(section)
-    count, evaluator, launcher = count_of(config, space), table_of(config), make_launcher(config)
-    if study_jobs(config, Path()) and evaluator is None:
+    for label, section in {**config.audit.beside, **config.audit.counted}.items():
+        if not isinstance(section, Mapping):
+            raise ConfigError(f"audit, {label}: a hasher's section is expected, {section!r} came")
+    launcher, jobs = make_launcher(config), study_jobs(config, Path())
+    if jobs and config.evaluator.get("name") != TABLE:
         raise ConfigError(
             "audit.searchers: an evaluator that looks results up is expected; evaluator=nasbench201"
         )
-    if config.dry_run:
-        print(f"{count:,} architectures of {space.name} under {len(columns)} hashers: {'; '.join(columns)}")
-        return 0
-    with run_folder(config, job) as folder:
-        lock = Lock()
-        if not lock.take(folder / _LOCK):
-            raise taken(folder / AUDIT)
+    for job in {job.method: job for job in jobs}.values():
         try:
-            _settle(config, folder)
-            return _run(config, folder, launcher, (space, evaluator))
-        finally:
-            lock.release()
-            (folder / _LOCK).unlink(missing_ok=True)
+            check_options(replace(job.config, evaluator=config.evaluator))
+        except NasError as error:
+            raise type(error)(f"audit.searchers, {job.method}: {error}") from error
+    space = build_space(config.space)
+    for section in columns_of(config).values():
+        hasher_of(section)
+    return Audit(config, space, table_of(config), launcher, count_of(config, space))
 
 
 def table_of(config: Config) -> Evaluator | None:
     """The evaluator if it looks results up; None for one that trains, whose results an audit does not use."""
-    if config.evaluator.get("name") != "table":
+    if config.evaluator.get("name") != TABLE:
         return None
     return build_evaluator(config.evaluator)
 
@@ -85,18 +131,17 @@ def parts_of(config: Config, folder: Path, count: int) -> list[Part]:
     return [Part(config, start, min(start + step, count), folder.absolute()) for start in starts]
 
 
-def _settle(config: Config, folder: Path) -> None:
-    """Writes the configuration, or checks that the folder's is this one."""
-    mine = plain(resolved(config))
-    if (folder / AUDIT).exists():
-        logged = compared(folder) or {}
-        for section in _SAME:
-            if logged.get(section) != mine[section]:
-                raise StoreError(
-                    f"{folder / AUDIT}: expected the section {section} of this command, another one was "
-                    "audited here; choose another run.dir"
-                )
-    write_json(folder / AUDIT, {"format": FORMAT, "versions": dict(versions()), "config": mine})
+def _check_same(config: Config, folder: Path) -> None:
+    """Raises StoreError if the folder holds the audit of something else."""
+    if not (folder / AUDIT).exists():
+        return
+    mine, logged = plain(resolved(config)), compared(folder) or {}
+    for section in _SAME:
+        if logged.get(section) != mine[section]:
+            raise StoreError(
+                f"{folder / AUDIT}: expected the section {section} of this command, another one was audited "
+                "here; choose another run.dir"
+            )
 
 
 def _run(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,11 +114,26 @@ def study_jobs(config: Config, folder: Path) -> list[StudyJob]:
         raise ConfigError(
             "audit.searchers: caches, noise and at least one of audit.seeds are expected beside"
         )
+    wrong = [std for std in section.noise if not 0 <= std < math.inf]
+    if wrong:
+        raise ConfigError(f"audit.noise: standard deviations of 0 or more are expected, {wrong[0]:g} came")
     for label, changes in section.caches.items():
         if not isinstance(changes, Mapping) or set(changes) - {"hashing", "cache"}:
             raise ConfigError(
                 f"audit.caches.{label}: sections hashing and cache are expected, {changes!r} came"
             )
+        for key, own in changes.items():
+            if not isinstance(own, Mapping):
+                raise ConfigError(f"audit.caches.{label}.{key}: a section of keys is expected, {own!r} came")
+        known = [option.name for option in fields(CacheSection)]
+        unknown = [option for option in changes.get("cache", {}) if option not in known]
+        if unknown:
+            raise ConfigError(
+                f"audit.caches.{label}.cache: one of {', '.join(known)} is expected, {unknown[0]} came"
+            )
+    for label, searcher in section.searchers.items():
+        if not isinstance(searcher, Mapping):
+            raise ConfigError(f"audit.searchers.{label}: a searcher's section is expected, {searcher!r} came")
     return [
         StudyJob(condition.folder, own, folder.absolute() / STUDIES / condition.folder / str(own.seed))
         for condition in conditions(section)

@@ -7,58 +7,77 @@ VARIANT/events.jsonl            one study each, an ordinary run that can be resu
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from nas.config import Config, resolved
-from nas.errors import ConfigError, EvaluationError, NasError
-from nas.eventlog import plain
-from nas.folder import PROTOCOL, has_trials, run_folder
+from nas.errors import EvaluationError, NasError
+from nas.eventlog import FILE_NAME, plain
+from nas.folder import PROTOCOL, has_trials
 from nas.protocol.variants import Variant, variants_of
 from nas.provenance import versions
-from nas.session import Components, build_space, compose, make_observers, make_study
+from nas.session import build_executor, build_space, check_options, compose, make_observers, make_study
 from nas.study import Study
 from nas.timed import write_json
 
+T = TypeVar("T")
 FORMAT = 1
 
 
-def carry_out_protocol(config: Config, job: int | None = None) -> int:
-    """Runs or previews the study of protocols.
+@dataclass(frozen=True, slots=True)
+class Protocols:
+    """A study of protocols that can begin; see `nas.session.Execution`.
+
+    Attributes:
+        config: as composed.
+        variants: in order.
+    """
+
+    config: Config
+    variants: Sequence[Variant]
+
+    def check(self, folder: Path) -> None:
+        for variant in self.variants:
+            if (folder / variant.name / FILE_NAME).exists():
+                make_study(variant.config, _composed(variant, compose), folder / variant.name).check()
+
+    def preview(self) -> str:
+        from nas.preview import preview_protocol
+
+        return preview_protocol(self.config, {each.name: _composed(each, compose) for each in self.variants})
+
+    def run(self, folder: Path) -> int:
+        """Runs or continues all variants; the exit status: 0, or 130 after a signal."""
+        executor = build_executor(self.variants[0].config)
+        held = getattr(executor, "held", nullcontext)  # over all variants, if it takes a while to start
+        with held():
+            return _run(self.config, self.variants, folder)
+
+
+def prepare_protocol(config: Config) -> Protocols:
+    """Checks and builds every variant once.
 
     Args:
         config: with variants in `protocol`.
-        job: number in a multirun.
-
-    Returns:
-        The exit status: 0, or 130 after a signal.
 
     Raises:
         NasError: one line for the first thing that is wrong; nothing is started or written then.
     """
     variants = variants_of(config, build_space(config.space))
-    composed = {variant.name: _composed(variant) for variant in variants}
-    if config.dry_run:
-        from nas.preview import preview_protocol
-
-        print(preview_protocol(config, composed))
-        return 0
-    executor = composed[variants[0].name].executor
-    del composed  # each holds its data
-    if config.resume is not None and not (Path(config.resume).expanduser() / PROTOCOL).is_file():
-        raise ConfigError(
-            f"resume: the folder of a study of protocols is expected, {config.resume} has no {PROTOCOL}"
-        )
-    held = getattr(executor, "held", nullcontext)  # over all variants, if it takes a while to start
-    with run_folder(config, job) as folder, held():
-        return _run(config, variants, folder)
+    for variant in variants:
+        _composed(variant, check_options)  # before the data of any are read
+    for variant in variants:
+        _composed(variant, compose)  # and let go of, as each holds its data
+    return Protocols(config, variants)
 
 
-def _composed(variant: Variant) -> Components:
-    """The variant's components; its mistakes are those of its place in the configuration."""
+def _composed(variant: Variant, composing: Callable[[Config], T]) -> T:
+    """What is composed of the variant; its mistakes are those of its place in the configuration."""
     try:
-        return compose(variant.config)
+        return composing(variant.config)
     except NasError as error:
         raise type(error)(f"protocol.variants.{variant.name}: {error}") from error
 
@@ -96,7 +115,7 @@ def _run(config: Config, variants: Sequence[Variant], folder: Path) -> int:
 
 
 def _run_variant(config: Config, variant: Variant, folder: Path, halt: _Halt) -> None:
-    components = _composed(variant)
+    components = _composed(variant, compose)
     own = folder / variant.name
     own.mkdir(exist_ok=True)
     study = make_study(variant.config, components, own, make_observers(config, components))

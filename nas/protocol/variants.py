@@ -16,7 +16,8 @@ from nas.config import (
     RunSection,
     SearchSection,
 )
-from nas.errors import ConfigError, NasError
+from nas.errors import ConfigError, NasError, one_line
+from nas.folder import MAX_NAME
 from nas.operators import sample
 from nas.protocol.agreement import MIN_PAIRS
 from nas.session import build_space
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 SECTIONS = ("space", "evaluator", "search", "seed")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # it is a folder's too
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.+-]{{0,{MAX_NAME - 1}}}")  # it is a folder's too
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,6 @@ def variants_of(config: Config, space: SearchSpace) -> tuple[Variant, ...]:
         ConfigError: a name, section, option or number that is none; too few architectures.
     """
     section = config.protocol
-    if config.compare.searchers:
-        raise ConfigError("protocol.variants: a comparison of searchers has none; leave one of the two out")
     given = _architectures(config, space)
     found = tuple(
         Variant(_name(name), _alone(config, name, changes, given))
@@ -98,7 +97,8 @@ def _architectures(config: Config, space: SearchSpace) -> list[Architecture]:
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigError(
-            f"protocol.variants: a name of letters, digits and _ . + - is expected, {name!r} came"
+            f"protocol.variants: a name of at most {MAX_NAME} letters, digits and _ . + - is expected, "
+            f"{one_line(repr(name))} came"
         )
     return name
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 from nas.callables import load
-from nas.errors import ConfigError, NasError, ProtocolError
+from nas.config import listed_options
+from nas.errors import ConfigError, EvaluationError, NasError, ProtocolError, describe_error, one_line
 from nas.evaluation import Objective
 from nas.faults import check_call
 
@@ -83,9 +84,7 @@ def check_names(where: str, given: Iterable[Any], known: Iterable[str], error: t
     listed = tuple(known)
     for name in given:
         if name not in listed:
-            close = difflib.get_close_matches(str(name), listed, n=1)
-            hint = f'; did you mean "{close[0]}"?' if close else ""
-            raise error(f'{where}: unknown option "{name}"; options: {", ".join(listed)}{hint}')
+            raise error(f'{where}: unknown option "{name}"; {listed_options(str(name), listed)}')
 
 
 def field_names(kind: Any) -> tuple[str, ...]:
@@ -130,6 +129,23 @@ def check_takes(where: str, function: Callable[..., Any], shown: str, *given: An
         check_call(where, function, shown, *given, **named)
     except ProtocolError as error:
         raise ConfigError(str(error)) from None
+
+
+def file_path(text: str) -> Path:
+    """The path that an option names, with ~ for the home folder; there need not be anything.
+
+    Raises:
+        EvaluationError: no system could have such a path, or nobody has that home folder.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise EvaluationError(
+            f"data {one_line(text)}: expected a path, got one that cannot be ({describe_error(error, 100)}); "
+            "give another"
+        ) from None
+    return path
 
 
 def function_name(function: Callable[..., Any]) -> str:

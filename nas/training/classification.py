@@ -10,34 +10,20 @@ import torch
 from torch import nn
 
 from nas.compile import compile_on_meta, infer_shape
-from nas.errors import ConfigError, EvaluationError
+from nas.errors import EvaluationError
 from nas.evaluation import Evaluation, Task
 from nas.training.augment import check_augmentation
 from nas.training.autoaugment import check_channels
 from nas.training.auxiliary import find_place
-from nas.training.checks import (
-    check_names,
-    check_takes,
-    field_names,
-    function_name,
-    given,
-    load_function,
-)
+from nas.training.checks import check_takes, function_name
 from nas.training.data import Dataset, load
 from nas.training.failures import failure_of, requested_epochs
-from nas.training.image_evaluator import (
-    DATA_NAMES,
-    ImageEvaluator,
-    checked_device,
-    data_options,
-    settings_from,
-)
+from nas.training.image_evaluator import ImageEvaluator
+from nas.training.outlines import CLASSIFICATION, COMPILER, classification_options
 from nas.training.settings import TrainSettings
 from nas.training.train import standard_optimizer
 from nas.training.trial import Recipe, run_trial
-from nas.training.weights import STANDARD, facts_of
-
-_NAME = 'evaluator "classification"'
+from nas.training.weights import facts_of
 
 
 class ClassificationEvaluator(ImageEvaluator):
@@ -61,11 +47,11 @@ class ClassificationEvaluator(ImageEvaluator):
         settings: TrainSettings,
         *,
         device: str = "auto",
-        compiler: str | Callable[..., nn.Module] = STANDARD,
+        compiler: str | Callable[..., nn.Module] = COMPILER,
     ) -> None:
-        super().__init__(_NAME, dataset, settings, device=device, compiler=compiler)
+        super().__init__(CLASSIFICATION, dataset, settings, device=device, compiler=compiler)
         shown = "f(architecture, input_shape, num_classes, seed=0)"
-        check_takes(f"{_NAME}: compiler", self._compiler(), shown, None, (3, 32, 32), 10, seed=0)
+        check_takes(f"{CLASSIFICATION}: compiler", self._compiler(), shown, None, (3, 32, 32), 10, seed=0)
 
     def check(self, task: Task) -> None:
         """Raises NasError if the task does not fit data or settings; trains nothing, allocates no weights."""
@@ -75,7 +61,7 @@ class ClassificationEvaluator(ImageEvaluator):
         check_augmentation(settings, shape)
         if settings.autoaugment != "none":
             check_channels(shape[0])
-        if self.compiler == STANDARD:
+        if self.compiler == COMPILER:
             infer_shape(task.architecture, shape, classes)
             if settings.auxiliary:
                 network = compile_on_meta(task.architecture, shape, classes)
@@ -115,11 +101,5 @@ def create(**options: Any) -> ClassificationEvaluator:
         ConfigError: an unknown option or a bad value, in one line.
         EvaluationError: data that are missing or cannot be read.
     """
-    setting_names = field_names(TrainSettings)
-    own = ("device", "compiler")
-    check_names(_NAME, options, (*DATA_NAMES, *setting_names, *own), ConfigError)
-    settings = settings_from(_NAME, given(options, setting_names))
-    chosen = given(options, own)
-    load_function(f"{_NAME}: compiler", chosen.get("compiler", STANDARD))
-    checked_device(_NAME, chosen.get("device", "auto"))
-    return ClassificationEvaluator(load(data_options(options)), settings, **chosen)
+    chosen = classification_options(options)
+    return ClassificationEvaluator(load(chosen.data), chosen.settings, **chosen.own)

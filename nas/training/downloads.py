@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from nas.errors import EvaluationError, describe_error, one_line
+from nas.training.checks import file_path
 from nas.training.sources import Source, joined
 from nas.training.torchvision_compat import import_torchvision
 
@@ -36,13 +37,7 @@ def read(name: str, root: str) -> Source:
         EvaluationError: missing and not to be downloaded, or damaged, in one line.
     """
     kind = getattr(import_torchvision().datasets, name)
-    try:
-        folder = Path(root).expanduser()
-    except RuntimeError as error:  # "~" of a user that there is not
-        raise EvaluationError(
-            f"data {root}: expected a folder, got {one_line(error)}; set evaluator.root to its path"
-        ) from error
-    return read_class(kind, folder, _CLASSES[name])
+    return read_class(kind, file_path(root), _CLASSES[name])
 
 
 def read_class(kind: Any, root: Path, classes: int) -> Source:

@@ -23,8 +23,10 @@ from nas.training.checks import (
     reported_from,
 )
 from nas.training.failures import failure_of
+from nas.training.outlines import Outline
 
 _NAME = 'evaluator "function"'
+_OPTIONS = ("function", "objectives", "reported", "deterministic")
 
 
 class FunctionEvaluator:
@@ -123,11 +125,23 @@ def create(**options: Any) -> FunctionEvaluator:
     Raises:
         ConfigError: an unknown option or a bad value, in one line.
     """
-    names = ("function", "objectives", "reported", "deterministic")
-    check_names(_NAME, options, names, ConfigError)
+    outline(**options)
+    return FunctionEvaluator(**given(options, _OPTIONS))
+
+
+def outline(**options: Any) -> Outline:
+    """What is known of such an evaluator before its function is imported.
+
+    Raises:
+        ConfigError: an unknown option or a bad value, in one line.
+    """
+    check_names(_NAME, options, _OPTIONS, ConfigError)
     if options.get("function") is None:
         raise ConfigError(f'{_NAME}: expected the option function = "module:function", got none')
-    return FunctionEvaluator(**given(options, names))
+    chosen = given(options, ("objectives",))
+    objectives = objectives_from(f"{_NAME}: objectives", chosen.get("objectives", "value"))
+    reported_from(f"{_NAME}: reported", options.get("reported"), objectives)
+    return Outline(objectives)
 
 
 def _has_seed(function: Callable[..., Any]) -> bool:

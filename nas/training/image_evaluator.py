@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Fidelity, Objective
 from nas.training.augment import check_augmentation
 from nas.training.checks import field_names, function_name, given, load_function
 from nas.training.data import DataOptions, Dataset
-from nas.training.device import DeviceData, resident, resolve
-from nas.training.settings import TrainSettings
-from nas.training.trial import EXTRA, MEASURED, TEST, VALIDATION, fingerprint
+from nas.training.settings import EXTRA, MEASURED, TEST, VALIDATION, TrainSettings
+
+if TYPE_CHECKING:
+    from nas.training.device import DeviceData
 
 DATA_NAMES = field_names(DataOptions)
 
@@ -42,6 +43,8 @@ class ImageEvaluator:
         compiler: str | Callable[..., Any],
         identity: tuple[str, ...] = (),
     ) -> None:
+        from nas.training.trial import fingerprint
+
         self.dataset = dataset
         self.settings = settings
         try:
@@ -84,6 +87,8 @@ class ImageEvaluator:
         Raises:
             EvaluationError: this process does not see the device.
         """
+        from nas.training.device import resident, resolve
+
         return resident(self.dataset, self._digest, resolve(self.device))
 
 

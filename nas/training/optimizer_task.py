@@ -14,21 +14,17 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Task
-from nas.training.checks import check_names, check_takes, field_names, given
+from nas.training.checks import check_takes
 from nas.training.data import Dataset, load
 from nas.training.failures import requested_epochs
-from nas.training.image_evaluator import DATA_NAMES, ImageEvaluator, data_options, settings_from
+from nas.training.image_evaluator import ImageEvaluator
+from nas.training.outlines import HEADS, OPTIMIZER_TASK, check_task, optimizer_task_options
 from nas.training.settings import TrainSettings
 from nas.training.trial import Recipe, run_trial
 from nas.training.weights import FIXED, facts_of
 
-_NAME = 'evaluator "optimizer_task"'
 _COMPILER = "search_spaces.update_rule:compile_optimizer"
-_HEADS = 4
-# what the program itself decides, and what needs a searched network
-_UNUSED = ("optimizer", "momentum", "weight_decay", "drop_path", "auxiliary")
 
 MakeProgrammed = Callable[[list[nn.Parameter], float], Optimizer]
 
@@ -56,17 +52,14 @@ class OptimizerEvaluator(ImageEvaluator):
         device: str = "auto",
         compiler: str | Callable[..., MakeProgrammed] = _COMPILER,
     ) -> None:
-        if network not in NETWORKS:
-            raise ConfigError(f'{_NAME}: network: expected one of {", ".join(NETWORKS)}, got "{network}"')
-        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
-            raise ConfigError(f"{_NAME}: width: expected a whole number of at least 1, got {width!r}")
-        if network == "attention" and width % _HEADS:
-            raise ConfigError(f"{_NAME}: width: expected a multiple of {_HEADS} heads, got {width}")
+        check_task(network, width)
         self.network = network
         self.width = width
         identity = ("optimizer_task", network, str(width))
-        super().__init__(_NAME, dataset, settings, device=device, compiler=compiler, identity=identity)
-        check_takes(f"{_NAME}: compiler", self._compiler(), "f(architecture)", None)
+        super().__init__(
+            OPTIMIZER_TASK, dataset, settings, device=device, compiler=compiler, identity=identity
+        )
+        check_takes(f"{OPTIMIZER_TASK}: compiler", self._compiler(), "f(architecture)", None)
 
     def check(self, task: Task) -> None:
         """Raises NasError if the task is none for this evaluator; trains nothing."""
@@ -102,11 +95,8 @@ def create(**options: Any) -> OptimizerEvaluator:
         ConfigError: an unknown option or a bad value, in one line.
         EvaluationError: data that are missing or cannot be read.
     """
-    setting_names = tuple(name for name in field_names(TrainSettings) if name not in _UNUSED)
-    own = ("network", "width", "device", "compiler")
-    check_names(_NAME, options, (*DATA_NAMES, *setting_names, *own), ConfigError)
-    settings = settings_from(_NAME, {"schedule": "constant", "lr": 1e-3, **given(options, setting_names)})
-    return OptimizerEvaluator(load(data_options(options)), settings, **given(options, own))
+    chosen = optimizer_task_options(options)
+    return OptimizerEvaluator(load(chosen.data), chosen.settings, **chosen.own)
 
 
 def mlp(input_shape: tuple[int, int, int], classes: int, width: int) -> nn.Module:
@@ -142,7 +132,7 @@ class RowTransformer(nn.Module):
         self.positions = nn.Parameter(0.02 * torch.randn(rows, width))
         blocks = [
             nn.TransformerEncoderLayer(
-                width, _HEADS, 2 * width, dropout=0.0, batch_first=True, norm_first=True
+                width, HEADS, 2 * width, dropout=0.0, batch_first=True, norm_first=True
             )
             for _ in range(2)
         ]

@@ -8,7 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nas.errors import EvaluationError
+from nas.evaluation import Objective
 from nas.training.checks import Rule, between, check_fields, check_names, field_names, one_of, within
+
+VALIDATION = Objective("validation_accuracy", "maximize", "%")
+TEST = Objective("test_accuracy", "maximize", "%")
+EXTRA = "test_accuracy_extra"  # in percent, on second test images where there are such
+MEASURED = (VALIDATION.name, "validation_loss")  # on validation data
 
 _RULES = {
     "optimizer": one_of("sgd", "adam", "adamw"),

@@ -12,7 +12,7 @@ import hashlib
 import io
 import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from nas.training.checks import (
     objectives_from,
     reported_from,
 )
+from nas.training.outlines import Outline
 
 _NAME = 'evaluator "table"'
 _MOST_BYTES = 2**29
@@ -90,9 +91,7 @@ class TableEvaluator:
         self.table = table
         self.objectives = objectives_from(f"{_NAME}: objectives", objectives)
         self.reported = reported_from(f"{_NAME}: reported", reported, self.objectives)
-        for objective in (*self.objectives, self.reported):
-            for level, columns in table.levels.items():
-                check_names(f"{_NAME}: columns of {level:g}", [objective.name], columns, ConfigError)
+        _check_columns(table, (*self.objectives, self.reported))
         self._key = load_function(f"{_NAME}: key", key)
         check_takes(f"{_NAME}: key", self._key, "f(architecture)", None)
         content = _read(table.path)
@@ -210,6 +209,34 @@ def create(**options: Any) -> TableEvaluator:
         ConfigError: an unknown option or a bad value, in one line.
         EvaluationError: a file, column or number that is missing.
     """
+    return TableEvaluator(_table(options), options["key"], **given(options, ("objectives", "reported")))
+
+
+def outline(**options: Any) -> Outline:
+    """What is known of such an evaluator before its file is read.
+
+    Raises:
+        ConfigError: an unknown option or a bad value, in one line.
+    """
+    table, objectives = _table(options), given(options, ("objectives",))
+    levels = sorted(table.levels)
+    found = objectives_from(f"{_NAME}: objectives", objectives.get("objectives", "validation_accuracy"))
+    _check_columns(table, (*found, reported_from(f"{_NAME}: reported", options.get("reported"), found)))
+    return Outline(
+        found,
+        (table.fidelity, levels[0], levels[-1]) if len(levels) > 1 else None,
+        tuple(Fidelity(table.fidelity, level) for level in levels),
+        {level: tuple(columns) for level, columns in table.levels.items()},
+    )
+
+
+def _check_columns(table: Table, objectives: Iterable[Objective]) -> None:
+    for objective in objectives:
+        for level, columns in table.levels.items():
+            check_names(f"{_NAME}: columns of {level:g}", [objective.name], columns, ConfigError)
+
+
+def _table(options: Mapping[str, Any]) -> Table:
     required = ("path", "key", "key_column", "columns")
     optional = ("cost_column", "fidelity", "continues", "objectives", "reported")
     check_names(_NAME, options, (*required, *optional), ConfigError)
@@ -225,13 +252,12 @@ def create(**options: Any) -> TableEvaluator:
     ):
         if not isinstance(options.get(name, kind()), kind | None):
             raise ConfigError(f"{_NAME}: {name}: expected {text}, got {options[name]!r}")
-    table = Table(
+    return Table(
         str(options["path"]),
         str(options["key_column"]),
         levels_from(options["columns"]),
         **given(options, ("cost_column", "fidelity", "continues")),
     )
-    return TableEvaluator(table, options["key"], **given(options, ("objectives", "reported")))
 
 
 def levels_from(columns: Any) -> dict[float, dict[str, str]]:

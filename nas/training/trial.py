@@ -14,18 +14,14 @@ import torch
 from torch import nn
 
 from nas.errors import EvaluationError, one_line
-from nas.evaluation import Evaluation, Objective, Status, Task
+from nas.evaluation import Evaluation, Status, Task
 from nas.training.checkpoint import check_state, load_state, restore, save_state, save_weights
 from nas.training.device import DeviceData, derived_seed, forked_seed
 from nas.training.failures import failure_of
-from nas.training.settings import TrainSettings
+from nas.training.settings import EXTRA, MEASURED, TEST, TrainSettings
 from nas.training.train import MakeOptimizer, Stopped, Training, measure, reported_row, start, train
 
 PROTOCOL = 1  # to be raised with every change after which the same task has another result
-VALIDATION = Objective("validation_accuracy", "maximize", "%")
-TEST = Objective("test_accuracy", "maximize", "%")
-EXTRA = "test_accuracy_extra"  # in percent, on second test images where there are such
-MEASURED = (VALIDATION.name, "validation_loss")  # on validation data
 
 
 @dataclass(frozen=True, slots=True)

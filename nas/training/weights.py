@@ -20,13 +20,13 @@ from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from nas.errors import EvaluationError, NasError, describe_error, one_line
+from nas.training.outlines import COMPILER
 from nas.training.train import EVALUATION_BATCH
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
     from nas.training.data import Dataset
 
-STANDARD = "nas.compile:compile_network"
 FIXED = "nas.training.optimizer_task"  # the networks that optimizer programs are tried on
 _FACTS = ("architecture", "space", "built_by", "input_shape", "class_names", "mean", "std")
 
@@ -179,7 +179,7 @@ def _maker(
     module, _, name = built_by.partition(":")
     if compiler is None and module == FIXED:
         return _fixed(file, name, shape, classes, options)
-    if compiler is None and built_by != STANDARD:
+    if compiler is None and built_by != COMPILER:
         _refuse(file, f"expected compiler=..., as its network was made by {built_by}; give that function")
     from nas.architecture import Architecture
     from nas.compile import compile_network

@@ -75,20 +75,21 @@ def test_a_built_searcher_stays_as_it_is():
         ({"name": "pending_limit"}, r'^searcher "pending_limit": the option searcher is expected; give it a'),
         (
             {"name": "no_repeats", "searcher": {"name": "rndom"}},
-            r'^searcher "rndom" is not registered; registered: .*; did you mean "random"\?$',
+            r'^searcher\.searcher "rndom" is not registered; registered: .*; did you mean "random"\?$',
         ),
         (
             {"name": "no_repeats", "searcher": {"name": "asha", "searcher": {"name": "random", "bye": 1}}},
-            r'^searcher "random": has no option "bye"; options: by$',
+            r'^searcher\.searcher\.searcher "random": has no option "bye"'
+            r'; options: by; did you mean "by"\?$',
         ),
-        ({"name": "no_repeats", "searcher": {}}, r"^searcher\.name: a name is expected, None came"),
+        ({"name": "no_repeats", "searcher": {}}, r"^searcher\.searcher\.name: a name is expected, None came"),
         (
             {"name": "no_repeats", "searcher": "random"},
             r"^searcher\.searcher: a section with a name is expected, .*, 'random' came$",
         ),
         (
             {"name": "no_repeats", "searcher": {"name": "fractions:Fraction"}},
-            r'^searcher "fractions:Fraction": .*is expected',
+            r'^searcher\.searcher "fractions:Fraction": .*is expected',
         ),
         (
             {"name": "no_repeats", "redraws": 0, "searcher": {"name": "random"}},
@@ -107,7 +108,7 @@ def test_mistakes_at_any_depth_are_one_line(section, message):
 
 
 def test_unknown_names_inside_are_found_before_anything_is_built():
-    with pytest.raises(ConfigError, match='searcher "rndom" is not registered'):
+    with pytest.raises(ConfigError, match=r'^searcher\.searcher "rndom" is not registered'):
         prepare_searcher({"name": "no_repeats", "searcher": {"name": "rndom"}}, seed=0)
 
 

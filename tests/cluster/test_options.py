@@ -41,7 +41,10 @@ def test_what_no_node_has_is_said_before_the_run(options, message, local_ray):  
             {"gpus_per_trial": 1.5},
             r"^executor\.gpus_per_trial: expected at most 1 or a whole number, got 1\.5$",
         ),
-        ({"cpu_per_trial": 1}, r"^executor\.cpu_per_trial: unknown option of ray; known: address, .*retries"),
+        (
+            {"cpu_per_trial": 1},
+            r"^executor\.cpu_per_trial: unknown option of ray; options: address, .*retries",
+        ),
     ],
 )
 def test_options_are_checked(options, message):

@@ -185,7 +185,7 @@ def test_a_space_without_a_supernet_is_refused_in_one_line(name, kind):
     ("options", "message"),
     [
         ({"epochs": 0}, "epochs"),
-        ({"nonsense": 1}, 'unknown option "nonsense"'),
+        ({"nonsense": 1}, 'has no option "nonsense"'),
         ({"epochs_per_work": 0}, "epochs_per_work: 1 or more is expected"),
         ({"data": {"nonsense": 1}}, "data: options among dataset"),
     ],

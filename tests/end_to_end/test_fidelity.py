@@ -181,15 +181,18 @@ def test_a_table_is_searched_on_the_levels_that_it_has(tmp_path):
     assert ("tanh()", 200.0) in story
 
 
+DIGITS = "+experiment=digits executor=inline"
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         (
-            f"{TINY} searcher=asha evaluator.epochs=3 searcher.levels=[1,9]",
+            f"{DIGITS} searcher=asha evaluator.epochs=3 searcher.levels=[1,9]",
             'ConfigError: searcher "asha": expected 1 to 3 epochs; got 9; change levels, lowest or ',
         ),
         (
-            f"{TINY} searcher=hyperband evaluator.epochs=8 search.fidelity=2 searcher.highest=3",
+            f"{DIGITS} searcher=hyperband evaluator.epochs=8 search.fidelity=2 searcher.highest=3",
             'ConfigError: searcher "hyperband": expected 1 to 2 epochs; got 3; change levels, lowest or ',
         ),
         (
@@ -198,7 +201,7 @@ def test_a_table_is_searched_on_the_levels_that_it_has(tmp_path):
         ),
         (
             f"{TINY} searcher=no_repeats searcher.searcher.name=rndom",
-            'ConfigError: searcher "rndom" is not registered; registered: ',
+            'ConfigError: searcher.searcher "rndom" is not registered; registered: ',
         ),
         (
             f"{TINY} searcher=asha ~searcher.searcher",

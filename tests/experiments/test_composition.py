@@ -11,7 +11,6 @@ import pytest
 import yaml
 from hydra import compose as compose_yaml
 from hydra import initialize_config_module
-from hydra.errors import ConfigCompositionException
 
 from algorithms import SEARCHERS
 from algorithms.wrapping import prepare_searcher
@@ -21,7 +20,7 @@ from nas.campaign import manifest, prepare_campaign
 from nas.config import Config, build, prepare
 from nas.errors import ConfigError, EvaluationError
 from nas.lineup import lineup_of, trials_of
-from nas.run import _line, _to_config
+from nas.run import _to_config
 from nas.session import compose
 from nas.training import EVALUATORS
 from search_spaces import SPACES
@@ -239,15 +238,6 @@ def test_the_tabular_comparison_gets_several_fidelities_to_the_cost_of_the_other
     assert [trials_of(config, label) for label in ("random", "asha", "hyperband")] == [100, 400, 250]
     searchers = config.compare.searchers
     assert searchers["mcts_bisection"]["all_choices"]  # or it would be mcts, as a cell has no ordered choice
-
-
-def test_an_option_of_a_method_that_is_not_set_is_added_with_a_plus():
-    with pytest.raises(ConfigCompositionException) as refused:
-        composed("+experiment=nasbench201_compare", "compare.searchers.tpe.n_ei=3")
-    expected = (
-        "compare.searchers.tpe.n_ei: not set by the chosen searcher; +compare.searchers.tpe.n_ei=VALUE adds"
-    )
-    assert expected in _line(refused.value)
 
 
 @pytest.mark.parametrize("experiment", COMPARISONS)

@@ -79,11 +79,12 @@ def test_an_error_after_the_first_trial_keeps_the_run():
 def test_a_run_is_resumed_where_it_is_and_never_removed():
     resumed = config("elsewhere", resume="a")
     with pytest.raises(
-        ConfigError, match=r"^resume: a run's folder with events\.jsonl is expected, a has none$"
+        ConfigError,
+        match=r"^resume: expected the folder of a run, with events\.jsonl; there is no folder a; ",
     ):
         fail(resumed)
     os.mkdir("a")
-    with pytest.raises(ConfigError, match=r"a has none$"):
+    with pytest.raises(ConfigError, match=r"; a has none; check"):
         fail(resumed)
     (Path("a") / "events.jsonl").touch()
     with pytest.raises(Fault):
@@ -95,7 +96,9 @@ def test_a_run_is_resumed_where_it_is_and_never_removed():
 def test_a_run_is_not_written_over():
     with run_folder(config("a")) as folder:
         (folder / "events.jsonl").write_text(OPENED + ASKED)
-    with pytest.raises(ConfigError, match=r"^run\.dir: a holds a run already; resume=a continues it$"):
+    with pytest.raises(
+        ConfigError, match=r"^run\.dir: expected a folder without a run; a holds one already; add resume=a to"
+    ):
         fail(config("a"))
 
 
@@ -111,7 +114,7 @@ def test_a_folder_without_permission_is_refused():
     os.chmod("closed", 0o500)
     for folder in ("closed", "closed/below"):
         with pytest.raises(
-            ConfigError, match=rf"^run\.dir: a writable folder is expected, {folder} is none \(Per"
+            ConfigError, match=rf"^run\.dir: expected a writable folder; {folder} is none \(Per"
         ):
             fail(config(folder))
     shutil.rmtree("closed")
@@ -120,9 +123,13 @@ def test_a_folder_without_permission_is_refused():
 def test_a_comparison_counts_as_a_run(workplace):
     with run_folder(config("mine")) as folder:
         (folder / COMPARISON).write_text('{"config": {"name": "mine"}}')
-    with pytest.raises(ConfigError, match="holds a run already"), run_folder(config("mine")):
+    with pytest.raises(ConfigError, match="holds one already"), run_folder(config("mine")):
         pass
-    with run_folder(config(resume="mine")) as folder:
+    with pytest.raises(
+        ConfigError, match=r"^mine: expected a run, as the command is one; .* holds a comparison"
+    ):
+        fail(config(resume="mine"))
+    with run_folder(config(resume="mine"), marker=COMPARISON) as folder:
         assert compared(folder) == {"name": "mine"}
     (folder / COMPARISON).write_text('{"config')
     assert compared(folder) is None

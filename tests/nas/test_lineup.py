@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nas.campaign import carry_out_campaign
+from nas.campaign import Campaign
 from nas.config import BudgetSection, CompareSection, Config
 from nas.errors import ConfigError
 from nas.evaluation import Objective
@@ -103,8 +103,8 @@ def test_seeds_budgets_and_the_default():
             r"compare\.hashing\.a: a hasher's section with its name is expected",
         ),
         ({"cache": {"a": {"forgets": 1}}}, r"compare\.cache\.a: one of evaluations, .*, forgets came$"),
-        ({"searchers": {"a/b": {}}}, r"compare\.searchers: labels of letters.* 'a/b' came$"),
-        ({"searchers": {"..": {}}}, r"compare\.searchers: labels of letters.* '\.\.' came$"),
+        ({"searchers": {"a/b": {}}}, r"compare\.searchers: labels of at most 100 letters.* 'a/b' came$"),
+        ({"searchers": {"..": {}}}, r"compare\.searchers: labels of at most 100 letters.* '\.\.' came$"),
         (
             {"searchers": {"a": "random"}},
             r"compare\.searchers\.a: a searcher's section is expected, 'random' ",
@@ -146,9 +146,8 @@ def test_seeds_too_few_for_any_test_are_doubted_before_anything_runs():
 def test_the_doubt_is_a_line_before_anything_else(monkeypatch, capsys):
     given = replace(config(seeds=2, only=["a", "b"]), dry_run=True)
     prepared = SimpleNamespace(lineup=lineup_of(given), config=given)
-    monkeypatch.setattr("nas.campaign.prepare_campaign", lambda config: prepared)
     monkeypatch.setattr("nas.preview.preview_comparison", lambda config, campaign: "preview")
-    assert carry_out_campaign(given) == 0
+    assert Campaign.preview(prepared) == "preview"  # pyright: ignore[reportArgumentType]
     assert capsys.readouterr().err == (
         "warning: compare.seeds: with 2 no pairwise test of 2 methods can find a difference, however large; "
         "4 or more are needed\n"

@@ -10,9 +10,8 @@ from nas.complexity import parameters
 from nas.config import RunSection
 from nas.errors import NasError
 from nas.operators import sample
-from nas.protocol.running import carry_out_protocol
 from nas.protocol.variants import variants_of
-from nas.session import build_space
+from nas.session import build_space, carry_out
 from nas.space import SearchSpace
 from nas.stages import baseline_rng
 from nas.store import read_study
@@ -55,7 +54,7 @@ def test_random_architectures_follow_the_given_ones():
 def test_given_architectures_are_held_against_the_random_ones(tmp_path):
     variants = {"base": {}, "down": {"evaluator": {"factor": -1.0}}}
     given = config(variants, architectures=TEXTS[3:], random=6)
-    assert carry_out_protocol(replace(given, run=RunSection(str(tmp_path / "run")))) == 0
+    assert carry_out(replace(given, run=RunSection(str(tmp_path / "run")))) == 0
     record = read_study(tmp_path / "run" / "base")
     values = [row.value("test_accuracy") for row in record.trials]
     assert values[:2] == [56, 58]
@@ -73,13 +72,13 @@ def test_given_architectures_are_held_against_the_random_ones(tmp_path):
 
 def test_without_random_ones_there_is_no_such_table(tmp_path):
     given = config({"base": {}, "down": {"evaluator": {"factor": -1.0}}}, architectures=TEXTS)
-    assert carry_out_protocol(replace(given, run=RunSection(str(tmp_path / "run")))) == 0
+    assert carry_out(replace(given, run=RunSection(str(tmp_path / "run")))) == 0
     assert "beside random" not in (tmp_path / "run" / "protocol.md").read_text()
 
 
 def test_a_variant_in_another_space_makes_the_same_choices(tmp_path):
     given = config({"base": {}, "other": {"space": {"name": OTHER}}}, architectures=TEXTS)
-    assert carry_out_protocol(replace(given, run=RunSection(str(tmp_path / "run")))) == 0
+    assert carry_out(replace(given, run=RunSection(str(tmp_path / "run")))) == 0
     found = [row.architecture for row in read_study(tmp_path / "run" / "other").trials]
     kernels = (1, 3, 5, 7, 9)
     assert found == [f"batchnorm() >> conv(width=4, kernel={kernel}) >> tanh()" for kernel in kernels]

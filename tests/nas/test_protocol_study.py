@@ -12,7 +12,6 @@ from nas.errors import ConfigError, NasError, StoreError
 from nas.eventlog import FILE_NAME
 from nas.folder import PROTOCOL
 from nas.operators import sample
-from nas.protocol.running import carry_out_protocol
 from nas.report import main, report_folders, write_report
 from nas.session import carry_out
 from nas.stages import baseline_rng
@@ -130,7 +129,7 @@ def test_resume_evaluates_what_is_left_only(tmp_path):
     others = {name: (folder / name / FILE_NAME).read_bytes() for name in ("base", "half", "down")}
     before = (folder / "protocol_values.csv").read_text()
     given = config(VARIANTS, architectures=TEXTS)
-    assert carry_out_protocol(replace(given, resume=str(folder))) == 0
+    assert carry_out(replace(given, resume=str(folder))) == 0
     assert {name: (folder / name / FILE_NAME).read_bytes() for name in others} == others
     record = read_study(folder / "wide")
     assert record.sessions == 2
@@ -222,9 +221,9 @@ def test_variants_of_different_architectures_are_no_study(tmp_path):
         (
             {"a/b": {}},
             {},
-            r"^protocol\.variants: a name of letters, digits and _ \. \+ - is expected, 'a/b' came",
+            r"^protocol\.variants: a name of at most 100 letters, .* is expected, 'a/b' came",
         ),
-        ({"..": {}}, {}, r"^protocol\.variants: a name of letters"),
+        ({"..": {}}, {}, r"^protocol\.variants: a name of at most 100 letters"),
         (
             {"a": {}},
             {"architectures": TEXTS[:2]},
@@ -250,14 +249,14 @@ def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path, variants, options, m
 
 def test_a_comparison_has_no_variants_and_a_folder_of_another_kind_is_refused(tmp_path):
     both = replace(config(VARIANTS), compare=CompareSection({"r": {"name": "random"}}))
-    with pytest.raises(ConfigError, match=r"^protocol\.variants: a comparison of searchers has none"):
-        carry_out_protocol(both)
+    with pytest.raises(ConfigError, match=r"^compare\.searchers: expected one kind of study, got compare"):
+        carry_out(both)
     folder = carried_out(tmp_path / "run")
     inner = replace(config(VARIANTS, architectures=TEXTS), resume=str(folder / "base"))
     with pytest.raises(
-        ConfigError, match=r"^resume: the folder of a study of protocols is expected, .*base has"
+        ConfigError, match=r"base: expected a study of protocols, .*; the folder holds a run; give"
     ):
-        carry_out_protocol(inner)
+        carry_out(inner)
     again = replace(config(VARIANTS, architectures=TEXTS), run=RunSection(str(folder)))
-    with pytest.raises(ConfigError, match=r"run holds a run already; resume="):
-        carry_out_protocol(again)
+    with pytest.raises(ConfigError, match=r"run holds one already; add resume="):
+        carry_out(again)

@@ -27,12 +27,12 @@ REFUSED_WITH_DIGITS = {
     # keys
     "sed=1": "ConfigError: sed: no such key; did you mean seed?; keys: name, seed, space, ",
     "+budget.trails=1": "ConfigError: budget.trails: no such key; did you mean budget.trials?; keys: name, ",
-    "space.x=1": "ConfigError: space.x: not set by the chosen space; +space.x=VALUE adds it, if the",
+    "space.x=1": 'ConfigError: space "macro": has no option "x"; options: width, stages, depth, ',
     "+space.x=1": 'ConfigError: space "macro": has no option "x"; options: width, stages, depth, ',
     "+searcher.x=1": 'ConfigError: searcher "surrogate": has no option "x"; options: initial, pareto',
     "+evaluator.epoch=1": 'ConfigError: evaluator "classification": unknown option "epoch"; options: dataset',
     "+executor.x=1": 'ConfigError: executor "inline": has no option "x"; options: none',
-    "seed": "ConfigError: Error parsing override 'seed' missing EQUAL at '<EOF>'; write KEY=VALUE",
+    "seed": "ConfigError: command: expected KEY=VALUE, got 'seed'; see --help",
     "hydra.x=1": "ConfigError: hydra.x: no such key; keys: name, seed, ",
     # types
     "seed=x": "ConfigError: seed: a whole number is expected, 'x' came",
@@ -40,7 +40,7 @@ REFUSED_WITH_DIGITS = {
     "budget=3": "ConfigError: budget: a section of keys is expected, 3 came",
     "budget.trials=x": "ConfigError: budget.trials: a whole number is expected, 'x' came",
     "dry_run=maybe": "ConfigError: dry_run: true or false is expected, 'maybe' came",
-    "run.dir=[a]": "ConfigError: run.dir: Cannot convert 'list' to string: '['a']'",
+    "run.dir=[a]": "ConfigError: run.dir: a text is expected, ['a'] came",
     "run.dir=${x}": "ConfigError: run.dir: Interpolation key 'x' not found",
     "space.width=big": "ConfigError: space \"macro\": width is expected to be int, 'big' came",
     "searcher.initial=x": 'ConfigError: searcher "surrogate": initial is expected to be int,',
@@ -67,7 +67,7 @@ REFUSED_WITH_DIGITS = {
     "accept=space resume=x": "ConfigError: accept: expected evaluator, got 'space'; correct or remove it",
     "accept=[evaluator,x]": "ConfigError: accept: ",
     "trust=maybe": "ConfigError: trust: true or false is expected, 'maybe' came",
-    "resume=x": "ConfigError: resume: a run's folder with events.jsonl is expected, x has none",
+    "resume=x": "ConfigError: resume: expected the folder of a run, with events.jsonl; there is no folder x",
     # components of one's own
     "'~space' +space.name=x:y": 'ConfigError: space.name: "x:y" is expected to be module:attribute; No modul',
     "'~space' +space.name=os:x": 'ConfigError: space.name: "os:x" is expected to be module:attribute; module',
@@ -90,16 +90,16 @@ REFUSED = {
     "+experiment=digits space=": "ConfigError: space: one of activation, ",
     "+experiment=digits searcher=randm": "ConfigError: searcher: one of asha, darts, darts_cifar10, ",
     "+experiment=digits executor.mode=x": 'ConfigError: executor.mode: expected "actors" or "tasks", got ',
-    "+experiment=digits +executor.x=1": "ConfigError: executor.x: unknown option of ray; known: address, ",
+    "+experiment=digits +executor.x=1": "ConfigError: executor.x: unknown option of ray; options: address, ",
     "+experiment=update_rule space=macro": "ConfigError: space macro: none of 16 samples fits the evaluator",
     "+experiment=nasbench201": "EvaluationError: table data/nasbench201_cifar10.csv.gz: expected a CSV file",
-    "accept=evaluator resume=x": "StoreError: x/events.jsonl: expected an event log; No such file",
-    "resume=x": "StoreError: x/events.jsonl: expected an event log; No such file or directory; is it a ",
+    "accept=evaluator resume=x": "ConfigError: resume: expected the folder of a run, with events.jsonl; th",
+    "resume=x": "ConfigError: resume: expected the folder of a run, with events.jsonl; there is no folder x",
     "resume=x seed=3": "ConfigError: resume: the folder alone or the run's whole command is expected; seed=3",
     "-m +experiment=digits seed=0,x": "ConfigError: seed: a whole number is expected, 'x' came",
     "-m +experiment=digits searcher=random,x": "ConfigError: searcher: one of asha, ",
-    "-m +experiment=digits seed=0,1 space.width=0": "SpaceError: macro: width a positive multiple of 4, ",
-    "--config-dir x +experiment=digits": "ConfigError: Additional config directory '",
+    "-m +experiment=digits seed=0,1 space.width=0": "SpaceError: run 0 (seed=0): macro: ",
+    "--config-dir x +experiment=digits": "ConfigError: --config-dir: expected a folder, got x; give another",
     "--config-name x": "ConfigError: Cannot find primary config 'x'.",
     **{f"{DIGITS} {arguments}": line for arguments, line in REFUSED_WITH_DIGITS.items()},
 }
@@ -118,9 +118,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(line, beginning, tmp_path):
 def test_a_folder_that_cannot_be_written_is_one_line(folder, reason, tmp_path):
     (tmp_path / "file").write_text("mine")
     message = command(f"{TINY} run.dir={folder}", tmp_path).message
-    assert message.startswith(
-        f"ConfigError: run.dir: a writable folder is expected, {folder} is none ({reason}"
-    )
+    assert message.startswith(f"ConfigError: run.dir: expected a writable folder; {folder} is none ({reason}")
     assert message.endswith("; choose another")
     assert files(tmp_path) == ["file"]
 
@@ -142,7 +140,10 @@ def test_a_run_is_not_written_over(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run/events.jsonl").write_text("{}\n")
     message = command(f"{TINY} run.dir=run", tmp_path).message
-    assert message == "ConfigError: run.dir: run holds a run already; resume=run continues it"
+    assert message == (
+        "ConfigError: run.dir: expected a folder without a run; run holds one already; add resume=run to the "
+        "command to continue it, or choose another"
+    )
     assert (tmp_path / "run/events.jsonl").read_text() == "{}\n"
 
 
