@@ -148,6 +148,11 @@ class OneShotSettings:
         """0 in the first epoch, 1 in the last one."""
         return epoch / max(1, self.epochs - 1)
 
+    def halves(self, count: int) -> tuple[int, int]:
+        """How many of so many training images are for the weights and for the alphas; neither none of two."""
+        cut = min(max(1, round(self.train_fraction * count)), count - 1)
+        return cut, count - cut
+
     @property
     def augmentation(self) -> TrainSettings:
         """What `nas.training.augment` reads."""

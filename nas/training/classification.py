@@ -16,7 +16,7 @@ from nas.training.autoaugment import check_channels
 from nas.training.auxiliary import find_place
 from nas.training.checks import check_names, field_names, function_name, given, load_function
 from nas.training.data import Dataset, load
-from nas.training.failures import failure_of, requested_epochs
+from nas.training.failures import check_batch_of_one, failure_of, requested_epochs
 from nas.training.image_evaluator import (
     DATA_NAMES,
     ImageEvaluator,
@@ -69,6 +69,9 @@ class ClassificationEvaluator(ImageEvaluator):
             if settings.auxiliary:
                 network = compile_on_meta(task.architecture, shape, classes)
                 find_place(network, torch.empty(1, *shape, device="meta"))
+            if min(settings.batch_size, len(self.dataset.train)) == 1:
+                network = compile_on_meta(task.architecture, shape, classes)
+                check_batch_of_one(lambda: network.train()(torch.empty(1, *shape, device="meta")))
 
     def __call__(self, task: Task) -> Evaluation:
         """Trains the architecture of the task.
