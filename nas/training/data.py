@@ -161,8 +161,7 @@ def _part(
         first, rest = train_test_split(pool, test_size=second, stratify=labels[pool], random_state=seed)
     except ValueError as error:
         raise EvaluationError(
-            f'data "{name}": expected enough images of every class to split {len(pool)} of them; {error}; '
-            "give more images of each class, or change validation_fraction, test_fraction or limit_train"
+            f'data "{name}": expected enough images of every class to split {len(pool)} of them; {error}'
         ) from error
     return np.sort(first), np.sort(rest)
 
