@@ -122,10 +122,11 @@ class TrainedNetwork(nn.Module):
             raise EvaluationError("predict: expected raw pixels, got values that are not finite; mend them")
         fractions = high <= 1 and bool((values != values.round()).any())
         if low < 0 or high > 255 or (fractions and float(self.mean.max()) > 1):
+            mean = float(self.mean.mean())
             raise EvaluationError(
-                f"predict: expected raw pixels from 0 to 255 with a mean of about {float(self.mean.mean()):.3g},"
-                f" got values from {low:.3g} to {high:.3g}; give pixels as nas.training.data.load reads them, "
-                "neither scaled nor normalised"
+                f"predict: expected raw pixels from 0 to 255 with a mean of about {mean:.3g}, got values "
+                f"from {low:.3g} to {high:.3g}; give pixels as nas.training.data.load reads them, neither "
+                "scaled nor normalised"
             )
 
 
