@@ -139,6 +139,8 @@ class SupernetSearch(BaseSearcher):
                 "validation_fraction"
             )
         check_relaxable(self._where, self._relaxed, self._settings, found)
+        if min(self._settings.batch_size, *self._settings.halves(len(found.train))) == 1:
+            check_single_images(self._relaxed, self._settings, found)
 
     def _check_proxy(self, space: SearchSpace) -> None:
         """Its decisions must be those of the space."""
@@ -295,6 +297,25 @@ def check_relaxable(
     except CompileError as error:
         if images is not None:
             raise ConfigError(f"{where}: expected networks that fit the images; {error}") from None
+
+
+def check_single_images(space: SearchSpace, settings: OneShotSettings, images: Dataset) -> None:
+    """Raises EvaluationError if the supernet cannot be trained on batches of one image."""
+    import torch
+
+    from nas.relax.grid_net import relax_grid
+    from nas.relax.modules import all_active
+    from nas.relax.supernet import relax
+    from nas.training.failures import check_batch_of_one
+
+    with torch.device("meta"):
+        if settings.grid:
+            net = relax_grid(space, images.input_shape, images.classes)
+        else:
+            net = relax(space, images.input_shape, images.classes, partial=settings.partial)
+        weights = [all_active(torch.ones(len(hole.options))) for hole in net.holes]
+        with net.plain():
+            check_batch_of_one(lambda: net.train()(torch.empty(1, *images.input_shape), weights))
 
 
 def first_architecture(space: SearchSpace) -> Architecture:

@@ -37,8 +37,8 @@ def cell_space(name: str, operations: Sequence[Term], channels: int, layers: int
     Raises:
         SpaceError: too few layers, or no positive number of channels.
     """
-    if layers < 3:
-        raise SpaceError(f"{name}: layers are expected to be at least 3, {layers} came")
+    if type(layers) is not int or layers < 3:
+        raise SpaceError(f"{name}: layers are expected to be at least 3, {layers!r} came; give more")
     normal = op.cell(*_nodes(operations), inputs=2, output="concat")
     reduction = op.cell(*_nodes(operations), inputs=2, output="concat", stride=2)
     body = op.chain(_stack(layers), width=channels) >> op.head()

@@ -48,10 +48,11 @@ def space(
     Raises:
         SpaceError: an option out of range, or a bound without image and classes.
     """
-    if width < 4 or width % 4 or stages < 1 or depth < 1:
+    whole = all(type(number) is int for number in (width, stages, depth))
+    if not whole or width < 4 or width % 4 or stages < 1 or depth < 1:
         raise SpaceError(
             "macro: width a positive multiple of 4, stages and depth of at least 1 are expected; "
-            f"got width={width}, stages={stages}, depth={depth}"
+            f"got width={width!r}, stages={stages!r}, depth={depth!r}; change them"
         )
     activation = shared("activation", op.relu() | op.silu() | op.hardswish())
     stage = repeat(_block(activation), 1, depth)

@@ -41,7 +41,15 @@ def space(channels: int = 16, cells: int = 5) -> SearchSpace:
     Args:
         channels: of the first stage; doubled at each of the two reductions.
         cells: in each of the three stages.
+
+    Raises:
+        SpaceError: a number that is not at least 1.
     """
+    if type(channels) is not int or type(cells) is not int or min(channels, cells) < 1:
+        raise SpaceError(
+            "nasbench201: channels and cells are expected to be integers of at least 1; "
+            f"got channels={channels!r}, cells={cells!r}; change them"
+        )
     edge = oneof(*OPERATIONS.values())
     nodes = [op.node(*[edge] * len(sources), inputs=sources) for sources in _EDGES]
     network = (

@@ -105,7 +105,7 @@ def _halves(data: DeviceData, settings: OneShotSettings, seed: int) -> tuple[Ten
     """The training images in two parts, neither empty; the same on every device."""
     count = len(data.train.labels)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).to(data.device)
-    cut = min(max(1, round(settings.train_fraction * count)), count - 1)
+    cut, _ = settings.halves(count)
     return order[:cut], order[cut:]
 
 

@@ -164,6 +164,11 @@ class OneShotSettings:
             cutout=self.cutout,
         )
 
+    def halves(self, count: int) -> tuple[int, int]:
+        """How many of so many training images are for the weights and for the alphas; neither none of two."""
+        cut = min(max(1, round(self.train_fraction * count)), count - 1)
+        return cut, count - cut
+
 
 def _refused(name: str, expected: str, value: object, remedy: str = "change it") -> ConfigError:
     return ConfigError(f'one-shot setting "{name}": expected {expected}, got {value!r}; {remedy}')

@@ -17,7 +17,7 @@ from nas.training.autoaugment import check_channels
 from nas.training.auxiliary import find_place
 from nas.training.checks import check_takes, function_name
 from nas.training.data import Dataset, load
-from nas.training.failures import failure_of, requested_epochs
+from nas.training.failures import check_batch_of_one, failure_of, requested_epochs
 from nas.training.image_evaluator import ImageEvaluator
 from nas.training.outlines import CLASSIFICATION, COMPILER, classification_options
 from nas.training.settings import TrainSettings
@@ -66,6 +66,9 @@ class ClassificationEvaluator(ImageEvaluator):
             if settings.auxiliary:
                 network = compile_on_meta(task.architecture, shape, classes)
                 find_place(network, torch.empty(1, *shape, device="meta"))
+            if min(settings.batch_size, len(self.dataset.train)) == 1:
+                network = compile_on_meta(task.architecture, shape, classes)
+                check_batch_of_one(lambda: network.train()(torch.empty(1, *shape, device="meta")))
 
     def __call__(self, task: Task) -> Evaluation:
         """Trains the architecture of the task.

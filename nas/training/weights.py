@@ -85,12 +85,15 @@ class TrainedNetwork(nn.Module):
         """The class of each image, (N,) int64 positions in `class_names`; leaves the mode as it was.
 
         Args:
-            images: (N, C, H, W), raw pixels of the values that the training images had, mostly 0 to 255.
+            images: (N, C, H, W), raw pixels of the values that the training images had, within 0 to 255.
 
         Raises:
             EvaluationError: another shape, or pixels that are scaled already.
         """
-        raw = torch.as_tensor(np.array(images) if isinstance(images, np.ndarray) else images)
+        try:
+            raw = torch.as_tensor(np.array(images) if isinstance(images, np.ndarray) else images)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise EvaluationError(f"predict: expected an array of pixels; {describe_error(error)}") from None
         self._check(raw)
         training, device = self.training, self.mean.device
         self.eval()
@@ -111,16 +114,19 @@ class TrainedNetwork(nn.Module):
                 f"predict: expected images of shape (N, {listed}), got {tuple(images.shape)}; "
                 "scale them, and give one image as images[None]"
             )
-        if not images.is_floating_point() or not images.numel():
+        if not images.numel():
             return
-        low, high = (float(each) for each in images.aminmax())
+        values = images.float()
+        low, high = (float(each) for each in values.aminmax())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise EvaluationError("predict: expected raw pixels, got values that are not finite; mend them")
-        scaled = low < 0 or (high <= 1 and bool((images != images.round()).any()))
-        if scaled and float(self.mean.max()) > 1:
+        fractions = high <= 1 and bool((values != values.round()).any())
+        if low < 0 or high > 255 or (fractions and float(self.mean.max()) > 1):
+            mean = float(self.mean.mean())
             raise EvaluationError(
-                f"predict: expected raw pixels of a mean of about {float(self.mean.mean()):.3g}, got values "
-                f"from {low:.3g} to {high:.3g}; give the pixels as they are stored, not scaled or normalised"
+                f"predict: expected raw pixels from 0 to 255 with a mean of about {mean:.3g}, got values "
+                f"from {low:.3g} to {high:.3g}; give pixels as nas.training.data.load reads them, neither "
+                "scaled nor normalised"
             )
 
 

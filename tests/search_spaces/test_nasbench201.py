@@ -126,8 +126,8 @@ def test_full_size_has_fifteen_cells_in_three_stages() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"channels": 0}, "width: expected an integer of at least 1; got 0"),
-        ({"cells": -1}, "repeat: ascending integers of at least 0 are expected"),
+        ({"channels": 0}, "integers of at least 1; got channels=0"),
+        ({"cells": -1}, "integers of at least 1; got channels=16, cells=-1"),
     ],
 )
 def test_options_out_of_range(options: dict[str, int], message: str) -> None:

@@ -204,7 +204,11 @@ IMAGES = load(DataOptions(dataset="digits")).images[:4]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: x / 255, "expected raw pixels of a mean of about 4.85, got values from 0 to 0.0627"),
+        (lambda x: x / 255, "with a mean of about 4.85, got values from 0 to 0.0627; give pixels as"),
+        (lambda x: x.astype(np.uint16) * 257, "expected raw pixels from 0 to 255 .*, got values from 0 to "),
+        (lambda x: x.astype(object), "expected an array of pixels; TypeError"),
+        (lambda x: x.astype(str), "expected an array of pixels; TypeError"),
+        (lambda x: x.astype(np.int64) - 9, "expected raw pixels from 0 to 255 .*, got values from -9 to "),
         (lambda x: x / 16, "expected raw pixels"),
         (lambda x: (x - 4.9) / 6.0, "expected raw pixels"),
         (lambda x: x * np.nan, "not finite"),
