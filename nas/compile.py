@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from nas.errors import CompileError
+from nas.architecture import Architecture
+from nas.errors import CompileError, quoted
 from nas.layers import NETWORK
 from nas.layers.parts import Scope, at_sides, make_part
 from nas.notation import written_size
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from nas.architecture import Architecture
 
 MAX_PRIMITIVES: Final = 6_000  # of a network, repeats and references written out
 
@@ -32,6 +32,9 @@ def _root(
 ) -> tuple[Part, Context]:
     if isinstance(architecture, Term):
         term = architecture
+    elif not isinstance(architecture, Architecture):
+        remedy = "space.parse(text) gives one, nas.dsl.parse(text) a part"
+        raise CompileError(f"root: expected an architecture or a term; got {quoted(architecture)}; {remedy}")
     else:
         term, vocabulary = architecture.term, vocabulary or architecture.vocabulary
     try:

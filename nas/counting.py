@@ -91,9 +91,10 @@ class Counter:
             stack: from the hole's own frame on.
             bound: shared names decided so far.
             types: of the values in scope.
-            known: what was found for the rest of this stack before; grows.
+            known: what was found for the rest of this stack before; grows. The steps count together.
         """
-        self._work = 0
+        if not known:
+            self._work = 0
         state = (bound & self.met_again, tuple(types.count(kind) for kind in self.types))
         _, _, depths, rest = stack
 

@@ -279,6 +279,11 @@ def _cell_paths(cell: Op) -> Iterator[tuple[str, ...]]:
     for node in cell.args:
         arriving = []
         for source, edge in zip(_edge_sources(node), children(node), strict=False):
+            if source >= len(reaching):
+                known = f"there are {len(reaching)} before it, numbered from 0"
+                raise SpaceError(
+                    f"encoding: a node of a cell reads value {source}, but {known}; lower its inputs"
+                )
             step = _word(edge)
             if step != "zero":
                 arriving += [path if step in ("", "skip") else (*path, step) for path in reaching[source]]

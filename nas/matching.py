@@ -16,7 +16,7 @@ from nas.derivation import value_number
 from nas.errors import SpaceError, one_line
 from nas.notation import arguments, length, steps, written_out
 from nas.sites import Site
-from nas.term import Literal, Name, Number, Program, Repeat, Seq, Term, Use
+from nas.term import Choice, Literal, Name, Number, Program, Repeat, Rule, Seq, Term, Use, walk
 from nas.trails import Both, Cursor, Ends, Inside, Place, Taken, decision_list
 from nas.unfold import fixed
 
@@ -44,7 +44,9 @@ def match(space: SearchSpace, term: Term) -> list[Decision]:
         matcher = _Matcher(space, out=True)
         found = matcher.run(term)
         if found is None:
-            raise SpaceError(f"{space.name} at {matcher.blame()}")
+            holes = any(isinstance(part, Choice | Number | Use | Rule) for part in walk(term))
+            remedy = "; an architecture has no choices left, so write one option of each" if holes else ""
+            raise SpaceError(f"{space.name} at {matcher.blame()}{remedy}")
     return found
 
 
@@ -144,7 +146,7 @@ class _Matcher:
         """The furthest failure: label, what is expected, what came."""
         assert self.failure is not None, "asked for after a failure"
         site, expected, came = self.failure
-        wanted, got = (one_line(part, 100) for part in (expected, came or "the end"))
+        wanted, got = (one_line(part, 100) for part in (expected, "the end" if came is None else came))
         return f"{site.label}: {wanted} is expected; got {got}"
 
     def _fixed(self, site: Site, place: Place, cursor: Cursor) -> Ends:

@@ -6,7 +6,7 @@ import ast
 import warnings
 from collections.abc import Callable, Mapping
 
-from nas.errors import SpaceError, one_line
+from nas.errors import SpaceError, one_line, quoted
 from nas.term import (
     MAX_DEPTH,
     Literal,
@@ -35,6 +35,8 @@ def read(text: str, constructors: Constructors) -> Term:
     Raises:
         SpaceError: with line and column of what is not of the language.
     """
+    if not isinstance(text, str):
+        raise SpaceError(f"text: an expression as a text is expected, {quoted(text)} came")
     if len(text) > MAX_TEXT:
         got = f"text of {len(text)} characters"
         raise SpaceError(f"{got}; at most {MAX_TEXT} are read; write copies as repeat, or build it in Python")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from nas.callables import load
 from nas.dsl import WORDS
-from nas.errors import SpaceError, quoted
+from nas.errors import SpaceError, describe_error, quoted
 from nas.laws import Law
+from nas.term import check_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -149,13 +150,39 @@ class Attribute:
     summary: str = ""
     rule: Callable[[Any], str | None] | None = None
 
+    def __post_init__(self) -> None:
+        check_name("attribute", self.name)
+        if self.kind not in _NOUNS:
+            kinds = ", ".join(map(repr, _NOUNS))
+            raise SpaceError(
+                f"attribute {self.name}: kind is expected to be one of {kinds}, {quoted(self.kind)} came"
+            )
+
     def check(self, value: Any) -> str | None:
-        """Why `value` is not admissible, in one line, or None if it is."""
+        """Why `value` is not admissible, in one line, or None if it is.
+
+        Raises:
+            SpaceError: a rule of the user's that raises.
+        """
         if value is None and self.default is None:
             return None
         if self._admits(value):
-            return None if self.rule is None else self.rule(value)
+            return None if self.rule is None else self._ruled(value)
         return f"{self.name}: expected {self.domain()}; got {quoted(value)}"
+
+    def _ruled(self, value: Any) -> str | None:
+        assert self.rule is not None
+        try:
+            reason = self.rule(value)
+        except Exception as error:  # the user's code runs here
+            raised = f"its rule raised {describe_error(error)} on {quoted(value)}"
+            raise SpaceError(
+                f"attribute {self.name}: {raised}; a rule returns None, or the reason"
+            ) from error
+        if reason is not None and not isinstance(reason, str):
+            answer = f"its rule's answer is None or the reason; got {quoted(reason)} on {quoted(value)}"
+            raise SpaceError(f"attribute {self.name}: {answer}")
+        return reason
 
     def domain(self) -> str:
         """The admissible values in words, e.g. "an integer of at least 1"."""
@@ -217,6 +244,23 @@ class Primitive:
     kind: str = "network"
     laws: frozenset[Law] = frozenset()
 
+    def __post_init__(self) -> None:
+        check_name("primitive", self.name)
+        if self.name in WORDS:
+            raise SpaceError(
+                f"primitive {self.name}: another name is expected, this is a word of the language"
+            )
+        listed = isinstance(self.attributes, tuple | list)
+        if not listed or not all(isinstance(each, Attribute) for each in self.attributes):
+            got = quoted(self.attributes)
+            raise SpaceError(
+                f"primitive {self.name}: attributes are expected as (Attribute(...), ...), {got} came"
+            )
+        pair = self.arity if isinstance(self.arity, tuple) and len(self.arity) == 2 else (None, 0)
+        if not isinstance(pair[0], int) or not isinstance(pair[1], int | None):
+            got = f"{quoted(self.arity)} came; write (1, 1) for exactly one, (0, None) for any number"
+            raise SpaceError(f"primitive {self.name}: arity is expected as (least, greatest), {got}")
+
     def attribute(self, name: str) -> Attribute | None:
         """The attribute called `name`, or None."""
         return next((attribute for attribute in self.attributes if attribute.name == name), None)
@@ -272,6 +316,9 @@ class Vocabulary:
     def __post_init__(self) -> None:
         index: dict[str, Primitive] = {}
         for primitive in self.primitives:
+            if not isinstance(primitive, Primitive):
+                got = quoted(primitive)
+                raise SpaceError(f'vocabulary "{self.name}": Primitive(...) is expected, {got} came')
             if index.setdefault(primitive.name, primitive) is not primitive:
                 raise SpaceError(f'vocabulary "{self.name}": primitive "{primitive.name}" is there already')
         object.__setattr__(self, "_index", index)

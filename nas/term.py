@@ -49,6 +49,12 @@ class Term:
     def __radd__(self, other: object) -> Term:
         return branches("add", as_term(other), self)
 
+    def _no_operator(self, _: object) -> Term:
+        raise SpaceError("terms are joined by >>, | and + only; write repeat(a, 3) for copies in sequence")
+
+    __sub__ = __rsub__ = __mul__ = __rmul__ = __and__ = __rand__ = __lshift__ = __rlshift__ = _no_operator
+    __truediv__ = __floordiv__ = __matmul__ = __xor__ = __mod__ = __pow__ = _no_operator
+
     def __str__(self) -> str:
         from nas.printer import to_text
 

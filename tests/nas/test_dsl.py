@@ -199,6 +199,11 @@ def test_names_that_begin_with_an_underscore_are_no_primitives():
         (lambda: b | op.a, r'"op.a" lacks its parentheses'),
         (lambda: repeat(op.a, 3), r'"op.a" lacks its parentheses'),  # type: ignore[arg-type]
         (lambda: op.c(op.a), r'"op.a" lacks its parentheses'),
+        (lambda: a - b, r"terms are joined by >>, \| and \+ only; write repeat\(a, 3\) for copies"),  # type: ignore[operator]
+        (lambda: a * 3, r"terms are joined by >>, \| and \+ only"),  # type: ignore[operator]
+        (lambda: 3 * a, r"terms are joined by >>, \| and \+ only"),  # type: ignore[operator]
+        (lambda: parse(None), "text: an expression as a text is expected, None came"),  # type: ignore[arg-type]
+        (lambda: parse(b"a()"), "text: an expression as a text is expected, b'a"),  # type: ignore[arg-type]
         (lambda: a >> residual, "not function; 'residual' is a function: write the expression that it makes"),
         (lambda: op.a(k=oneof), "not function; 'oneof' is a function"),
         (lambda: op.a(k=range(3)), r"not range; write its elements one by one, or \*elements in Python"),

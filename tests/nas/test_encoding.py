@@ -244,3 +244,10 @@ def test_rules_are_encoded_by_their_expansions():
 def test_unknown_kinds_are_refused(kinds):
     with pytest.raises(SpaceError, match="kinds are expected from one_hot, numeric, count, path, ngram; got"):
         Encoder(SPACES["range"], kinds)
+
+
+def test_a_node_that_reads_what_is_not_there_is_refused_in_one_line():
+    toy = space(op.cell(op.node(a | b, inputs=(0,)), op.node(a, inputs=(7,))))
+    found = toy.start().take(0).architecture()
+    with pytest.raises(SpaceError, match="a node of a cell reads value 7, but there are 2 before it"):
+        Encoder(toy, ["path"]).fit([found])

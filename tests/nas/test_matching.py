@@ -135,6 +135,11 @@ def test_the_message_names_the_furthest_place(expression, text, message):
         space(expression).parse(text)
 
 
+def test_the_text_of_a_space_is_no_architecture():
+    with pytest.raises(SpaceError, match="an architecture has no choices left, so write one option of each"):
+        space(a | b).parse("a() | b()")
+
+
 def test_a_long_expectation_is_cut():
     wide = space(oneof(*[op.b(k=k) for k in range(1, 10)] * 5))
     with pytest.raises(SpaceError, match=r"b\(k=1\) \| .* \.\.\. .* is expected; got a\(\)") as caught:

@@ -162,3 +162,41 @@ def test_laws_and_meaning_pickle_with_a_vocabulary_without_a_home():
     again = pickle.loads(pickle.dumps(Vocabulary("own", (word,), meaning="module:MEANING")))
     assert again.meaning == "module:MEANING"
     assert again.get("sum").laws == {Law.COMMUTES}
+
+
+def _breaks(value: object) -> str | None:
+    raise KeyError("x")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: Attribute("k", "integer"),
+            "attribute k: kind is expected to be one of 'int', .*, 'integer' came",
+        ),
+        (lambda: Attribute("two words", "int"), "attribute: a name is expected .*, 'two words' came"),
+        (
+            lambda: Attribute("k", "int", rule=_breaks).check(3),
+            "attribute k: its rule raised KeyError: 'x' on 3; ",
+        ),
+        (
+            lambda: Attribute("k", "int", rule=lambda _: True).check(3),  # type: ignore[arg-type, return-value]
+            "attribute k: its rule's answer is None or the reason; got True on 3",
+        ),
+        (lambda: Primitive("my own"), "primitive: a name is expected .*, 'my own' came"),
+        (
+            lambda: Primitive("oneof"),
+            "primitive oneof: another name is expected, this is a word of the language",
+        ),
+        (lambda: Primitive("own", ("k",)), r"primitive own: attributes are expected as .*, \('k',\) came"),
+        (lambda: Primitive("own", Attribute("k", "int")), "primitive own: attributes are expected as"),
+        (lambda: Primitive("own", (), 1), r"primitive own: arity is expected as .*, 1 came; write \(1, 1\)"),
+        (lambda: Vocabulary("v", ("relu",)), r'vocabulary "v": Primitive\(...\) is expected, \'relu\' came'),
+        (lambda: Vocabulary("v", (Primitive,)), r'vocabulary "v": Primitive\(...\) is expected, <class'),
+    ],
+    ids=range(11),
+)
+def test_own_words_that_are_misdefined_are_refused_when_they_are_made(make, message):
+    with pytest.raises(SpaceError, match=message):
+        make()
