@@ -132,7 +132,7 @@ class TestFaultsOfTheSetUp:
     @pytest.mark.parametrize("workers", [1, 4])
     def test_a_run_whose_first_evaluations_could_not_be_carried_out_is_given_up(self, tmp_path, workers):
         executor = SimulatedExecutor(workers)
-        message = "each of the first 3 ended with EvaluationError: device: expected a GPU, found none; change"
+        message = "each of the first 3 ended with EvaluationError: device: expected a GPU, found none; mend"
         study = make_study(tmp_path, evaluator=Unusable(10**9), executor=executor, plan=short_plan(100))
         with pytest.raises(EvaluationError, match=message):
             study.run()

@@ -15,7 +15,7 @@ from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task
 from nas.training.classification import ClassificationEvaluator, create
 from nas.training.data import DataOptions, Dataset, load
 from nas.training.settings import TrainSettings
-from tests.nas.training.candidates import SETTINGS, Broken, compiled, same
+from tests.nas.training.candidates import SETTINGS, compiled, same
 
 MakeTask = Callable[..., Task]
 
@@ -140,13 +140,16 @@ def test_the_fingerprint_is_that_of_data_settings_and_compiler(stripes: Dataset)
     def fingerprint(dataset: Dataset = stripes, settings: TrainSettings = SETTINGS, **options: Any) -> str:
         return ClassificationEvaluator(dataset, settings, **{"compiler": compiled, **options}).fingerprint()
 
+    def other(candidate: Any, shape: Any, classes: int, seed: int) -> Any:
+        return compiled(candidate, shape, classes, seed=seed)
+
     digits = load(DataOptions(limit_train=100))
     more_decay = SETTINGS.with_overrides({"weight_decay": 0.1})
     others = (
         fingerprint(digits),
         fingerprint(settings=more_decay),
         fingerprint(device="cpu"),
-        fingerprint(compiler=Broken),
+        fingerprint(compiler=other),
     )
     assert len({fingerprint(), *others}) == 5
     assert fingerprint() == fingerprint()
