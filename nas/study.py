@@ -275,7 +275,7 @@ class Study:
             return
         error = EvaluationError(
             f"{self.directory}: expected trials that can be evaluated; each of the first {ledger.faults} "
-            f"ended with {ledger.last_failure}; mend what causes it and start a new run"
+            f"ended with {ledger.last_failure}; mend what causes it and run again"
         )
         _note_traceback(error, self._last)
         raise error

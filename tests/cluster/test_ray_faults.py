@@ -71,7 +71,7 @@ def test_a_trial_whose_worker_dies_is_tried_again_and_pays_for_both(mode, tmp_pa
 def test_trials_that_always_kill_their_worker_end_as_such(mode, tmp_path):
     diary = tmp_path / "diary"
     with opened(Scripted(str(diary)), mode=mode, retries=2) as executor:
-        dead, alive = by_trial(run(executor, ("exit", 3), ("value", 1.0)))
+        dead, alive = by_trial(run(executor, ("die",), ("value", 1.0)))
     assert dead.status is Status.WORKER_DIED
     assert re.fullmatch(r"(ActorDiedError|WorkerCrashedError): .+ \(attempt 3\)", dead.reason or "")
     assert alive.ok

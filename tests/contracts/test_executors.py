@@ -95,6 +95,7 @@ def test_tasks_come_back_as_submitted_in_order_of_ending(executor):
         (("fail", "diverged", "loss is nan"), Status.DIVERGED, "loss is nan"),
         (("raise", SystemExit()), Status.ERROR, "SystemExit: None"),
         (("raise", SystemExit("gone\nfor good")), Status.ERROR, "SystemExit: gone for good"),
+        (("exit", 3), Status.ERROR, "SystemExit: 3"),
         (("raise", GeneratorExit()), Status.ERROR, "GeneratorExit: no message"),
         (("raise", BaseException("base")), Status.ERROR, "BaseException: base"),
         (("raise", asyncio.CancelledError()), Status.ERROR, "CancelledError: no message"),
@@ -182,9 +183,10 @@ def test_values_are_plain_numbers_whatever_library_they_come_from(executor, valu
 def test_a_trial_that_interrupts_ends_the_run(make):
     with closing(make()) as executor:
         executor.open(Scripted())
-        executor.submit(task(0, "raise", KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
-            executor.wait()
+            run(
+                executor, ("raise", KeyboardInterrupt())
+            )  # a simulated clock evaluates what is submitted at once
 
 
 def test_the_evaluators_own_cost_is_kept(executor):

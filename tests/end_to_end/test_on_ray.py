@@ -74,7 +74,7 @@ def test_candidates_that_misbehave_are_recorded_while_the_search_goes_on(tmp_pat
         3: ("timeout", "did not stop at its time limit of 1"),
         4: ("timeout", "did not stop at its time limit of 1"),
         5: ("out_of_memory", "MemoryError: Unable to allocate 2.00 GiB"),
-        6: ("worker_died", "ActorDiedError: "),
+        6: ("error", "SystemExit: 3"),
         7: ("worker_died", "ActorDiedError: "),
         8: ("error", "EvaluationError: unruly:score: expected a number or a mapping"),
     }

@@ -149,6 +149,9 @@ def test_the_fingerprint_is_that_of_data_settings_and_compiler(stripes: Dataset)
     def fingerprint(dataset: Dataset = stripes, settings: TrainSettings = SETTINGS, **options: Any) -> str:
         return ClassificationEvaluator(dataset, settings, **{"compiler": compiled, **options}).fingerprint()
 
+    def other(candidate: Any, shape: Any, classes: int, seed: int) -> Any:
+        return compiled(candidate, shape, classes, seed=seed)
+
     digits = load(DataOptions(limit_train=100))
     more_decay = SETTINGS.with_overrides({"weight_decay": 0.1})
     others = (
