@@ -4,9 +4,9 @@ Each line is one JSON object with `event`, `n` (its number, from 0 on through al
 have none), `time` (unix seconds) and, where there is one, `trial`:
 
     opened     format, session, seed, space, evaluator, searcher, hashing, hashing_options, cache, budget,
-               baseline, final, fidelity, time_limit, config, versions, commit, process; once a session, the
-               latest one counts; accepted: {"evaluator": {was, is, kept}} if it is another one than before by
-               the user's word, with the number of evaluations that were kept
+               baseline, final, fidelity, time_limit, config, versions, commit, threads, process; once a
+               session, the latest one counts; accepted: {"evaluator": {was, is, kept}} if by the user's word
+               it is another one than before, with the number of evaluations that were kept
     asked      stage, architecture, digest, decisions, fidelity, seed, parent, info, resumable; or trial null,
                stage and exhausted: the searcher gave nothing now, or has nothing left
     hashing    clock, worker, finish; a hash begins, on a virtual clock alone
@@ -434,6 +434,7 @@ _FIELDS: Mapping[str, Fields] = {
         "commit": _optional(_TEXT_OR_NONE),
         "process": _optional((dict, NoneType)),
         "accepted": _optional(_OBJECT),
+        "threads": _optional(_OBJECT),
     },
     "opened.space": {
         "name": _TEXT,

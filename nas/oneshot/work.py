@@ -50,7 +50,7 @@ class SupernetTraining:
     def __call__(self, task: Task, evaluator: Evaluator) -> Evaluation:
         from nas.oneshot.loop import train
         from nas.oneshot.state import save
-        from nas.training.device import forked_seed
+        from nas.training.device import forked_seed, surroundings
         from nas.training.failures import failure_of
         from nas.training.train import Stopped
 
@@ -81,7 +81,7 @@ class SupernetTraining:
                 "epochs": state.epoch,
                 "stopped": state.stopped,
                 "parameters": sum(parameter.numel() for parameter in state.supernet.parameters()),
-                "device": str(data.device),
+                **surroundings(data.device),
             },
         )
 
