@@ -129,7 +129,7 @@ def accepted(
 
 
 def changed_surroundings(logged: Mapping[str, Any], mine: Mapping[str, Any]) -> str | None:
-    """What may change results of a continued study though its seed is the same, in words; None for nothing."""
+    """What may change results of a continued study though its seed is the same, in words, or None."""
     found = []
     for name, was in (logged.get("versions") or {}).items():
         now = mine["versions"].get(name)
@@ -158,7 +158,7 @@ class Surroundings:
                 self.changed(event["evaluation"]["info"])
 
     def changed(self, info: Mapping[str, Any]) -> str | None:
-        """What is another way than ever before, the first time; None if nothing is, or the info says nothing."""
+        """What was never so before; None if it was, or if the info says nothing."""
         if "threads" not in info:
             return None
         found = (str(info["threads"]), str(info.get("hardware", "")))
