@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from nas.cache import Hasher
     from nas.space import SearchSpace
 
-_NO_NUMBERS = (
-    "ray",
-    "nas-platform",
-)  # packages on which no result of an evaluation depends, or by the commit
+_NO_NUMBERS = ("ray", "nas-platform")  # packages on which no result depends, or as the commit says
 ACCEPTABLE = ("evaluator",)  # what may differ when a log is continued, if the user says so
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _PACKAGES = ("nas-platform", "numpy", "torch", "torchvision", "ray", "scikit-learn", "optuna")
