@@ -179,7 +179,7 @@ def _code_notes(runs: Sequence[Run]) -> list[str]:
 
 
 def _session_notes(runs: Sequence[Run]) -> list[str]:
-    """Time limits and devices that are not the same for all trials of a run."""
+    """Time limits, evaluators, devices and threads that are not the same for all trials of a run."""
     found = []
     for run, study in zip(runs, study_names(run.record.directory for run in runs), strict=True):
         limits = list(dict.fromkeys(opened.get("time_limit") for opened in run.record.openings))
@@ -189,11 +189,16 @@ def _session_notes(runs: Sequence[Run]) -> list[str]:
         for opened in run.record.openings:
             for part, fact in (opened.get("accepted") or {}).items():
                 found.append(_accepted_note(study, part, fact))
-        devices = Counter((row.evaluation_info or {}).get("device") for row in run.record.trials)
-        del devices[None]
-        if len(devices) > 1:
-            listed = ", ".join(f"{number} on {device}" for device, number in devices.items())
-            found.append(f"Trials of {study} ran on different devices: {listed}.")
+        for name, words, many in (
+            ("device", "on", "on different devices"),
+            ("hardware", "on", "on different hardware"),
+            ("threads", "with", "with different numbers of threads, which may change results"),
+        ):
+            infos = (row.evaluation_info or {} for row in run.record.trials)
+            counts = Counter(str(info[name]) for info in infos if info.get(name) is not None)
+            if len(counts) > 1:
+                listed = ", ".join(f"{number} {words} {value}" for value, number in counts.items())
+                found.append(f"Trials of {study} ran {many}: {listed}.")
     return found
 
 

@@ -129,12 +129,8 @@ def _judged_by(table: ResultTable) -> str:
 
 def _labels(runs: Sequence[Run]) -> list[str]:
     """A distinct name for each column: the experiment's or, where that is not enough, with what differs."""
-    configs = [run.opened.get("config", {}) for run in runs]
-    names = [
-        str(config.get("name") or run.opened["evaluator"]["name"])
-        for config, run in zip(configs, runs, strict=True)
-    ]
-    options = [config.get("evaluator") or {} for config in configs]
+    names = [run.experiment or run.opened["evaluator"]["name"] for run in runs]
+    options = [run.section("evaluator") for run in runs]
     labels = []
     for index, name in enumerate(names):
         alike = [other for other in range(len(names)) if names[other] == name]

@@ -6,7 +6,7 @@ import os
 import platform
 import socket
 import subprocess
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from importlib import metadata
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.cache_policy import CachePolicy
-from nas.errors import StoreError
+from nas.errors import StoreError, one_line
 from nas.evaluation import Evaluator, Fidelity, determinism
 from nas.eventlog import FORMAT, plain
 from nas.stages import Plan
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from nas.cache import Hasher
     from nas.space import SearchSpace
 
+_NO_NUMBERS = ("ray", "nas-platform")  # packages on which no result depends, or as the commit says
 ACCEPTABLE = ("evaluator",)  # what may differ when a log is continued, if the user says so
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _PACKAGES = ("nas-platform", "numpy", "torch", "torchvision", "ray", "scikit-learn", "optuna")
 
 
@@ -53,8 +55,15 @@ def opening(space: SearchSpace, evaluator: Evaluator, plan: Plan) -> dict[str, A
         "time_limit": plan.time_limit,
         "versions": dict(versions()),
         "commit": commit(),
+        "threads": threads(),
         "process": {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid())},
     }
+
+
+def threads() -> dict[str, Any]:
+    """What the number of threads of numerical libraries follows from in this process and those it starts."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {**{name: os.environ.get(name) for name in _THREADS}, "cores": cores}
 
 
 def hashing_facts(hasher: Hasher | None, options: Mapping[str, Any], policy: CachePolicy) -> dict[str, Any]:
@@ -115,6 +124,54 @@ def accepted(
         if name in accept and then[name] != now[name]
     }
     return {"accepted": facts} if facts else {}
+
+
+def changed_surroundings(logged: Mapping[str, Any], mine: Mapping[str, Any]) -> str | None:
+    """What may change results of a continued study though its seed is the same, in words, or None."""
+    found = []
+    for name, was in (logged.get("versions") or {}).items():
+        now = mine["versions"].get(name)
+        if now != was and name not in _NO_NUMBERS:
+            found.append(f"{name} was {one_line(was, 40)} and is {now or 'not there'}")
+    was, now = logged.get("threads") or {}, mine["threads"]
+    for name in _THREADS:
+        if name in was and was[name] != now[name]:
+            found.append(f"{name} was {one_line(was[name] or 'not set', 40)} and is {now[name] or 'not set'}")
+    if "cores" in was and was["cores"] != now["cores"] and now["OMP_NUM_THREADS"] is None:
+        found.append(f"cores were {one_line(was['cores'], 40)} and are {now['cores']}")
+    return "; ".join(found) or None
+
+
+class Surroundings:
+    """Whether evaluations say that they were computed with other threads or on other hardware than before.
+
+    Args:
+        events: of earlier sessions.
+    """
+
+    def __init__(self, events: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._seen: dict[tuple[str, str], None] = {}
+        for event in events:
+            if event["event"] == "evaluated":
+                self.changed(event["evaluation"]["info"])
+
+    def changed(self, info: Mapping[str, Any]) -> str | None:
+        """What was never so before; None if it was, or if the info says nothing."""
+        if "threads" not in info:
+            return None
+        found = (str(info["threads"]), str(info.get("hardware", "")))
+        if found in self._seen:
+            return None
+        before = list(self._seen)
+        self._seen[found] = None
+        if not before:
+            return None
+        return f"{_surrounded(found)}, and before with {' or '.join(map(_surrounded, before))}"
+
+
+def _surrounded(found: tuple[str, str]) -> str:
+    threads, hardware = found
+    return f"{threads} thread{'s' * (threads != '1')}" + (f" of {one_line(hardware, 60)}" if hardware else "")
 
 
 def check_not_running(events: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -53,6 +53,17 @@ class Run:
         return None if said is None else float(said)
 
     @property
+    def experiment(self) -> str:
+        """Its name in the configuration; empty where the log has none."""
+        name = (self.opened.get("config") or {}).get("name")
+        return name if isinstance(name, str) else ""
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """A section of the configuration; empty where the log has none, as its values are anybody's."""
+        section = (self.opened.get("config") or {}).get(name)
+        return section if isinstance(section, dict) else {}
+
+    @property
     def objective(self) -> Objective:
         """What chooses."""
         return self.record.objectives[0]

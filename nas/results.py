@@ -121,7 +121,7 @@ def _table(runs: Sequence[Run]) -> ResultTable:
 def _setting(runs: Sequence[Run]) -> str:
     """The experiment's name, where it has one, the space and the evaluator."""
     opened = runs[0].opened
-    names = dict.fromkeys(run.opened.get("config", {}).get("name", "") for run in runs)
+    names = dict.fromkeys(run.experiment for run in runs)
     experiment = ", ".join(name for name in names if name)
     parts = f"space {opened['space']['name']}, evaluator {opened['evaluator']['name']}"
     return f"{experiment}: {parts}" if experiment else parts

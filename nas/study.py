@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
@@ -28,7 +29,15 @@ from nas.journal import Journal
 from nas.ledger import Ledger
 from nas.outlook import is_complete, progress
 from nas.progress import Observer
-from nas.provenance import accepted, check_not_running, check_same_study, hashing_facts, opening
+from nas.provenance import (
+    Surroundings,
+    accepted,
+    changed_surroundings,
+    check_not_running,
+    check_same_study,
+    hashing_facts,
+    opening,
+)
 from nas.replay import Replay
 from nas.searcher import Searcher, declared
 from nas.stages import Plan, forgets
@@ -49,6 +58,7 @@ _KINDS: tuple[tuple[str, tuple[type, ...], str], ...] = (
     ("searcher_options", (Mapping,), "a dict of JSON values"),
     ("hasher_options", (Mapping,), "a dict of JSON values"),
 )
+_DIGITS = "the same seed may have other results from now on, by rounding that grows in training"
 _WAKE_SECONDS = 1.0  # the longest that a call of `stop` goes unnoticed while nothing ends
 
 
@@ -124,6 +134,7 @@ class Study:
             self._check_hashing,
         )
         self._hash_faults = 0
+        self._surroundings = Surroundings()
         self._stopping = False
         self._began = False
         self._last: Evaluation | None = None  # that ended in this session
@@ -262,6 +273,11 @@ class Study:
             finished=finished,
         )
         self._last = evaluation = evaluation_from_json(data)
+        changed = self._surroundings.changed(evaluation.info)
+        if changed is not None:
+            warnings.warn(
+                f"{self.directory}: trial {entry.number} was computed with {changed}; {_DIGITS}", stacklevel=2
+            )
         self._ledger.evaluate(entry, evaluation, finished)
         self._custody.keep(entry, evaluation)
         self._journal.show(event)
@@ -341,6 +357,7 @@ class Study:
             path=path,
         )
         replay.run(events)
+        self._surroundings = Surroundings(events)
         self._journal.set_clock(self._ledger.clock)
         self._custody.restore(events)
         return events
@@ -355,6 +372,9 @@ class Study:
                 raise StoreError(f"{path}, line 1: expected an opened event first; restore the file")
             check_same_study(latest, self._opening(), path, self.accept)
             check_not_running(events, path)
+            changed = changed_surroundings(latest, self._opening())
+            if changed is not None:
+                warnings.warn(f"{path}: {changed}; {_DIGITS}", stacklevel=2)
         if not held:
             raise taken(path)
         return events

@@ -8,6 +8,8 @@ from nas.evaluation import Stage
 from nas.records import Run, study_names
 from nas.store import TrialRow
 
+_SAID = {"epoch", "train_accuracy", "validation_accuracy"}  # what the work of others may not have
+
 
 def supernet_notes(runs: Sequence[Run]) -> Iterator[str]:
     """A sentence for each supernet that was trained, and one for the works that failed."""
@@ -27,7 +29,7 @@ def _chains(works: Sequence[TrialRow]) -> list[list[TrialRow]]:
     """Trainings that continue each other."""
     found: dict[int, list[TrialRow]] = {}
     for row in works:
-        if row.ok and row.curve:
+        if row.ok and row.curve and row.curve[-1].keys() >= _SAID:
             chain = found.pop(row.parent, []) if row.parent is not None else []
             found[row.number] = [*chain, row]
     return sorted(found.values(), key=lambda chain: chain[0].number)
@@ -47,7 +49,7 @@ def _said(chain: Sequence[TrialRow]) -> str:
             f"most {max(skips):.0f}, before any limit"
         )
     if "eigenvalue" in last:
-        values = [row["eigenvalue"] for row in rows]
+        values = [row["eigenvalue"] for row in rows if "eigenvalue" in row]
         parts.append(f"dominant eigenvalue {values[0]:.3g} at first, {values[-1]:.3g} at last")
     stopped = (chain[-1].evaluation_info or {}).get("stopped")
     if stopped:

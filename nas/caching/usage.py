@@ -110,7 +110,7 @@ def usage(run: Run) -> Usage | None:
         run=run,
         hashing=str(run.opened.get("hashing", "")),
         options=_options(run.opened),
-        simulated=((run.opened.get("config") or {}).get("executor") or {}).get("name") == "simulated",
+        simulated=run.section("executor").get("name") == "simulated",
         counts=counts(lookups, trials),
         reasons=tuple(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
         largest=_largest(lookups, trials, run.objective.name),

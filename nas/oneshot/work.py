@@ -52,7 +52,7 @@ class SupernetTraining:
         from nas.oneshot.loop import train
         from nas.oneshot.state import save
         from nas.training.augment import check_augmentation
-        from nas.training.device import forked_seed
+        from nas.training.device import forked_seed, surroundings
         from nas.training.failures import failure_of
         from nas.training.train import Stopped
 
@@ -84,7 +84,7 @@ class SupernetTraining:
                 "epochs": state.epoch,
                 "stopped": state.stopped,
                 "parameters": sum(parameter.numel() for parameter in state.supernet.parameters()),
-                "device": str(data.device),
+                **surroundings(data.device),
             },
         )
 

@@ -79,16 +79,15 @@ class VariantTable:
 
 def variant_of(run: Run) -> str | None:
     """The variant whose study a run is; None for a run of another kind."""
-    return _section(run).get("variant")
-
-
-def _section(run: Run) -> Mapping[str, Any]:
-    return run.opened.get("config", {}).get("protocol") or {}
+    variant = run.section("protocol").get("variant")
+    return variant if isinstance(variant, str) else None
 
 
 def _given(run: Run) -> int | None:
-    random = _section(run).get("random", 0)
-    return run.opened["config"]["budget"]["trials"] - random if random else None
+    random, trials = run.section("protocol").get("random"), run.section("budget").get("trials")
+    if not isinstance(random, int) or not isinstance(trials, int) or not 0 < random <= trials:
+        return None
+    return trials - random
 
 
 def variant_tables(runs: Iterable[Run]) -> tuple[VariantTable, ...]:
@@ -131,7 +130,8 @@ def _check_same_architectures(runs: Sequence[Run]) -> None:
     seen: dict[int, tuple[str, str]] = {}
     for run in runs:
         for row in run.stages[Stage.SEARCH]:
-            decisions = json.dumps([option for _, option, *_ in row.decisions["decisions"]])
+            taken = row.decisions["decisions"]
+            decisions = json.dumps([one[1:2] if isinstance(one, list) else one for one in taken])
             name, expected = seen.setdefault(row.number, (str(variant_of(run)), decisions))
             if decisions != expected:
                 raise StoreError(
@@ -153,7 +153,7 @@ def _values(run: Run, count: int) -> tuple[float, ...]:
 
 def _changes(runs: Sequence[Run]) -> list[str]:
     """What tells the variants apart, from their configurations."""
-    flat = [_flat(run.opened.get("config", {})) for run in runs]
+    flat = [_flat(run) for run in runs]
     keys = sorted({key for options in flat for key in options})
     differing = [key for key in keys if len({json.dumps(options.get(key)) for options in flat}) > 1]
     return [
@@ -164,16 +164,16 @@ def _changes(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(run: Run) -> dict[str, Any]:
     """The options that a variant may change, by their path; the seed too."""
-    sections = {name: config.get(name) or {} for name in ("space", "evaluator", "search")}
+    sections = {name: run.section(name) for name in ("space", "evaluator", "search")}
     found = {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
-    return {**found, "seed": config.get("seed")}
+    return {**found, "seed": (run.opened.get("config") or {}).get("seed")}
 
 
 def _setting(runs: Sequence[Run]) -> str:
     opened = runs[0].opened
-    name = opened.get("config", {}).get("name", "")
+    name = runs[0].experiment
     parts = f"space {opened['space']['name']}, evaluator {opened['evaluator']['name']}"
     return f"{name}: {parts}" if name else parts
 
@@ -231,5 +231,5 @@ def _spread_note(rows: Sequence[VariantRow], objective: Objective) -> Iterable[s
 
 
 def _data(run: Run) -> str:
-    options = run.opened.get("config", {}).get("evaluator") or {}
+    options = run.section("evaluator")
     return json.dumps([options.get("dataset"), options.get("root"), options.get("path")])

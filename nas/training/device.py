@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -67,6 +67,17 @@ def resolve(device: str) -> torch.device:
             f"evaluator.device to cpu or auto"
         )
     return torch.device("cuda", torch.cuda.current_device() if index is None else index)
+
+
+def surroundings(device: torch.device) -> dict[str, Any]:
+    """Facts for the info of an evaluation: beside the seed, its last digits follow from these.
+
+    `device`; `threads`, of torch inside one operation, which sum in another order; `hardware`, the vector
+    instructions of the CPU that torch uses, or the GPU's name.
+    """
+    on_cpu = device.type == "cpu"
+    hardware = torch.backends.cpu.get_cpu_capability() if on_cpu else torch.cuda.get_device_name(device)
+    return {"device": str(device), "threads": torch.get_num_threads(), "hardware": hardware}
 
 
 def resident(dataset: Dataset, digest: str, device: torch.device) -> DeviceData:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -104,7 +105,9 @@ class FunctionEvaluator:
         for name, value in values.items():
             if not math.isfinite(value):
                 return failure(Status.DIVERGED, f"{name} is {value}", seconds)
-        return Evaluation(Status.COMPLETED, values, seconds)
+        torch = sys.modules.get("torch")  # if the function used it
+        info = {} if torch is None else {"threads": torch.get_num_threads()}
+        return Evaluation(Status.COMPLETED, values, seconds, info=info)
 
     def _values(self, returned: Any) -> dict[str, float]:
         named = returned if isinstance(returned, Mapping) else {self.objectives[0].name: returned}

@@ -16,7 +16,7 @@ from torch import nn
 from nas.errors import EvaluationError, one_line
 from nas.evaluation import Evaluation, Status, Task
 from nas.training.checkpoint import check_state, load_state, restore, save_state, save_weights
-from nas.training.device import DeviceData, derived_seed, forked_seed
+from nas.training.device import DeviceData, derived_seed, forked_seed, surroundings
 from nas.training.failures import failure_of
 from nas.training.settings import EXTRA, MEASURED, TEST, TrainSettings
 from nas.training.train import MakeOptimizer, Stopped, Training, measure, reported_row, start, train
@@ -147,7 +147,7 @@ def _info(training: Training, data: DeviceData) -> dict[str, Any]:
         "best_epoch": plateau.best_epoch,
         "best_validation_accuracy": plateau.best,
         "last_validation_accuracy": training.curve[-1]["validation_accuracy"],
-        "device": str(data.device),
+        **surroundings(data.device),
     }
 
 
