@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import StoreError
+from nas.searcher import uninformed_trials
 
 if TYPE_CHECKING:
     from nas.searcher import Searcher, Suggestion, Trial
@@ -33,6 +34,11 @@ class TimedSearcher:
         self._clock = clock
         self.ask_seconds: list[float] = []
         self.tell_seconds = 0.0
+
+    @property
+    def uninformed(self) -> float | None:
+        """That of the method."""
+        return uninformed_trials(self._searcher)
 
     def ask(self, count: int = 1) -> Sequence[Suggestion]:
         started = self._clock()
