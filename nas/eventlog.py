@@ -5,9 +5,9 @@ have none), `time` (unix seconds) and, where there is one, `trial`:
 
     opened     format, session, seed, space, evaluator, deterministic (what the evaluator says of itself; null
                where it does not), searcher (with uninformed, as in `nas.searcher`), hashing, hashing_options,
-               cache, budget, baseline, final, fidelity, time_limit, config, versions, commit, threads, process;
-               once a session, the latest one counts; accepted: {"evaluator": {was, is, kept}} if it is another one
-               than before by the user's word, with the number of evaluations that were kept
+               cache, budget, baseline, final, fidelity, time_limit, config, versions, commit, threads,
+               process; once a session, the latest one counts; accepted: {"evaluator": {was, is, kept}} if by
+               the user's word it is another one than before, with the number of evaluations that were kept
     asked      stage, architecture, digest, decisions, fidelity, seed, parent, info, resumable; or trial null,
                stage and exhausted: the searcher gave nothing now, or has nothing left
     hashing    clock, worker, finish; a hash begins, on a virtual clock alone

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from nas.errors import describe_error
 from nas.evaluation import Objective, Stage
 from nas.records import Run, failures, measured, method_names, study_names
 from nas.statistics import sign_is_unclear
@@ -22,15 +23,29 @@ def notes(runs: Sequence[Run], sample: Sequence[TrialRow], *, over_runs: bool) -
         sample: the ended trials of random sampling.
         over_runs: whether some row is about several runs of a method.
     """
-    found = [_baseline_note(runs, sample), _protocol_note(runs[0]), _scope_note(over_runs=over_runs)]
-    found += [
-        *_uninformed_notes(runs),
-        *_repeat_notes(runs),
-        _method_note(runs[0].record.reported),
-        *_ratio_notes(runs, sample),
-    ]
-    found += [*_fidelity_notes(runs), *_failure_notes(runs), *supernet_notes(runs)]
-    return (*found, *_code_notes(runs), *_session_notes(runs), *_seed_notes(runs), *_state_notes(runs))
+    parts: tuple[Callable[[], Iterable[str]], ...] = (
+        lambda: [_baseline_note(runs, sample), _protocol_note(runs[0]), _scope_note(over_runs=over_runs)],
+        lambda: _uninformed_notes(runs),
+        lambda: _repeat_notes(runs),
+        lambda: [_method_note(runs[0].record.reported)],
+        lambda: _ratio_notes(runs, sample),
+        lambda: _fidelity_notes(runs),
+        lambda: _failure_notes(runs),
+        lambda: supernet_notes(runs),
+        lambda: _code_notes(runs),
+        lambda: _session_notes(runs),
+        lambda: _seed_notes(runs),
+        lambda: _state_notes(runs),
+    )
+    return tuple(note for part in parts for note in _made(part))
+
+
+def _made(part: Callable[[], Iterable[str]]) -> list[str]:
+    """The notes of one kind; what a strange value in a log makes of them leaves the table and the others."""
+    try:
+        return list(part())
+    except Exception as error:
+        return [f"A note is missing: {describe_error(error)}."]
 
 
 def _baseline_note(runs: Sequence[Run], sample: Sequence[TrialRow]) -> str:

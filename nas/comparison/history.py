@@ -12,7 +12,7 @@ import numpy as np
 
 from nas.caching.counts import Counts, counts
 from nas.comparison.log import StudyLog, Wanted, read_log
-from nas.errors import StoreError
+from nas.errors import StoreError, one_line
 from nas.evaluation import Stage, Status
 from nas.eventlog import FILE_NAME, read_json
 from nas.store import FIRST_TRIAL, stage_of
@@ -124,7 +124,7 @@ def _state(log: StudyLog) -> tuple[State, str]:
     reason, message = log.closed.get("reason"), str(log.closed.get("message") or "")
     if reason == "finished":
         return "finished", ""
-    return ("failed" if reason == "error" else "unfinished"), " ".join(message.split())
+    return ("failed" if reason == "error" else "unfinished"), one_line(message, 2000)
 
 
 def _history(log: StudyLog, state: State, message: str, directory: Path) -> History:

@@ -14,6 +14,7 @@ from nas.comparison.notes import explanations, missing, state_line
 from nas.comparison.reading import read_comparison
 from nas.comparison.sheets import Sheet, latex, markdown
 from nas.comparison.tables import found_sheet, sheets, values_sheet, verdicts
+from nas.errors import one_line
 from nas.grids import latex_text, markdown_list, markdown_text
 from nas.output import Output, Writer, Written, figure_parts, text_part
 
@@ -43,7 +44,7 @@ def write_comparison(directory: Path | str, output: Path | str | None = None) ->
 
 def summary_text(analysis: Analysis) -> str:
     """What matters most: the state, the choices, what was found, the default's verdicts, what is missing."""
-    lines = [f"{analysis.comparison.name}: {state_line(analysis)}", ""]
+    lines = [f"{one_line(analysis.comparison.name)}: {state_line(analysis)}", ""]
     lines += [markdown(values_sheet(analysis, view.quantities[0], view)) for view in analysis.views]
     lines += [markdown(found_sheet(analysis))]
     lines += [*_in_short(analysis), *missing(analysis)]

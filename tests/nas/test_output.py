@@ -17,6 +17,7 @@ import pytest
 from nas import output
 from nas.grids import latex_grid, latex_text, markdown_grid, markdown_list, markdown_text
 from nas.report import main, write_report
+from tests.nas.caching.cache_kit import CacheLog
 from tests.nas.comparison.comparison_kit import TEST, VALIDATION, baseline, study, write_manifest
 from tests.nas.report_kit import Log, finished_run, pairs
 
@@ -247,6 +248,74 @@ def test_a_comparison_with_one_seed_claims_nothing(tmp_path):
     assert not re.search(r"\d\*", text), "no asterisk of a significant gain"
     assert re.search(r"\| a +\| +6\.00 \|", text), "no quartiles of one run"
     assert (tmp_path / "pairwise.csv").read_text().count("\n") == 1
+
+
+def protocol_run(directory, name, values, objective):
+    """The study of one variant with these values."""
+    config = {
+        "name": "$s_|",
+        "protocol": {"variant": name},
+        "evaluator": {"=x": name},
+        "budget": {"trials": 3},
+    }
+    log = Log(directory).opened(
+        config=config,
+        evaluator={"name": "<b>", "fingerprint": "e", "objectives": [objective], "reported": objective},
+    )
+    for index, value in enumerate(values):
+        number = log.asked("search", index, f"=relu() # {index}")
+        log.evaluated(number, (1.0, 1.0), values={objective["name"]: value})
+    return log.closed().write()
+
+
+@pytest.mark.parametrize(
+    "values", [HUGE, (1e308, -1e308, 5e-324), (1.0,), (float("nan"),) * 3], ids=lambda v: len(v)
+)
+@pytest.mark.parametrize("names", [("a", "b"), ("$x_", "=1"), ("_a", "<b>", "|`\udce9")], ids=ascii)
+def test_a_study_of_protocols_with_any_values_and_names_has_a_report(tmp_path, values, names):
+    objective = {"name": "$q_|", "direction": "maximize", "unit": "^%"}
+    runs = [
+        protocol_run(tmp_path / "study" / str(place), name, values[place:] + values[:place], objective)
+        for place, name in enumerate(names)
+    ]
+    report = write_report(runs, tmp_path / "out")
+    check(report)
+    assert {"protocol.md", "protocol.tex", "protocol_values.csv", "protocol.png"} <= {
+        p.name for p in report.files
+    }
+    assert not re.search(r"\d{40}", report.text)
+    assert "<b>" not in report.text
+
+
+def test_a_cache_with_any_seconds_and_reasons_has_a_report(tmp_path):
+    log = CacheLog(tmp_path, hashing="$h_").opened()
+    for index, reason in enumerate(("=1+1", "<b>|$x_", "\x1b[31m", "caf\udce9")):
+        number = log.suggest(index)
+        log.hashed(number, None, 1e308, reason).cached(number, "unhashable", None, None, reason=reason)
+        log.evaluated(number, (1e308, 90.0), cost=0.0, cost_seconds=1e308)
+    for index in (4, 5):
+        number = log.suggest(index)
+        log.hashed(number, ["=k:$_", ""], 5e-324)
+        log.cached(number, "miss" if index == 4 else "hit", None if index == 4 else 4, ["=k:$_", ""])
+        if index == 4:
+            log.evaluated(number, (1e308, 90.0), cost_seconds=float("inf"))
+        log.add(event="told", trial=number, cached_from=None if index == 4 else 4, clock=log.clock)
+    report = write_report([log.closed().write()], tmp_path)
+    check(report)
+    assert {"cache.md", "cache.csv", "cache.png"} <= {path.name for path in report.files}
+    assert "\x1b" not in report.text
+
+
+@pytest.mark.parametrize(
+    "row", [{}, {"epoch": 1}, {"epoch": 1e308, "train_accuracy": "x"}, {"skips": 1}], ids=str
+)
+def test_a_supernet_with_a_strange_curve_leaves_the_table(tmp_path, row):
+    log = Log(tmp_path).opened()
+    log.evaluated(log.asked("supernet", 0), (1.0, 1.0), curve=[row] if "x" not in row.values() else [])
+    log.search((91.0, 90.0))
+    report = write_report([log.closed().write()], tmp_path)
+    check(report)
+    assert "| random sampling" in report.text
 
 
 # names

@@ -26,6 +26,16 @@ def test_all_files_are_written_into_the_folder(tmp_path):
 
 
 @pytest.mark.usefixtures("unrendered")
+def test_budgets_within_a_random_start_are_called_random_search(tmp_path):
+    write_comparison(
+        real_comparison(tmp_path, seeds=2)
+    )  # budgets 4 and 12; evolution begins with 4 at random
+    text = " ".join((tmp_path / "comparison.md").read_text().split())
+    assert "- No result steers random: it asks for every trial without knowledge of any." in text
+    assert "- Up to 4 evaluations evolution is random search: it asks for its first 4 trials without" in text
+
+
+@pytest.mark.usefixtures("unrendered")
 def test_the_summary_says_what_matters_most(tmp_path):
     text = write_comparison(two_methods(tmp_path), tmp_path / "out").text
     lines = text.splitlines()
