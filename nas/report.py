@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":  # before the other imports, so that an early Ctrl-C gives no traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import contextlib
 import gc
-import os
 import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from nas import chosen, overview
 from nas.caching import report as caching
 from nas.comparison import is_comparison, write_comparison
 from nas.display import format_duration, format_value
-from nas.errors import NasError, StoreError
+from nas.errors import ConfigError, NasError, StoreError
 from nas.evaluation import Stage
 from nas.eventlog import FILE_NAME, FORMAT
-from nas.folder import AUDIT, manifest_of
+from nas.folder import AUDIT, folder_at, manifest_of
 from nas.output import image, replace
 from nas.protocol import report as protocol
 from nas.protocol.results import variant_of, variant_tables
 from nas.records import Run, failures, method_names
 from nas.results import ResultTable, result_tables
+from nas.signals import command_streams, was_interrupted
 from nas.store import StudyRecord, read_study
 from nas.tables import latex, markdown, trials_table
 
@@ -116,27 +121,42 @@ def state(run: Run, now: float | None = None) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit status: 0, or 2 with one line for a user's mistake."""
-    parser = argparse.ArgumentParser(
-        prog="python -m nas.report", description="Rebuilds a report from event logs."
-    )
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    with command_streams():
+        try:
+            return _carried_out(arguments)
+        except NasError as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            return 2
+        except BaseException as error:
+            if was_interrupted(error):
+                return 130
+            raise
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"command: {message}; python -m nas.report --help shows how it is written")
+
+
+def _carried_out(arguments: Sequence[str] | None) -> int:
+    parser = _Parser(prog="python -m nas.report", description="Rebuilds a report from event logs.")
     parser.add_argument(
         "directories", nargs="+", type=Path, metavar="DIR", help="folder of a run, of runs or of a comparison"
     )
     parser.add_argument("--output", type=Path, help="default: DIR itself, for several runs ./report")
     given = parser.parse_args(arguments)
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            text, output = _written(given.directories, given.output)
-    except NasError as error:
-        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    for folder in (*given.directories, *([] if given.output is None else [given.output])):
+        folder_at("command", str(folder))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        text, output = _written(given.directories, given.output)
     for warning in caught:
         print(f"note: {warning.message}", file=sys.stderr)
-    try:
-        print(f"{text}\nfiles: {output}", flush=True)
-    except BrokenPipeError:  # the reader, e.g. head, has enough; the files are written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the exit
+    print(f"{text}\nfiles: {output}", flush=True)
     return 0
 
 
@@ -195,11 +215,18 @@ def _phase(run: Run, now: float | None) -> str:
     record = run.record
     if record.closed is not None:
         reason, message = record.closed.get("reason", "closed"), record.closed.get("message")
-        again = "" if reason == "finished" else f"; resume={record.directory} continues it"
+        again = "" if reason == "finished" else f"; {_continuing(record)} continues it"
         return f"{reason}{f' ({message})' if message else ''}{again}"
     age = (time.time() if now is None else now) - (record.directory / FILE_NAME).stat().st_mtime
     ago = format_duration(max(age, 0.0))
     return f"in progress or killed, {_current_stage(run)} stage; last event {ago} ago"
+
+
+def _continuing(record: StudyRecord) -> str:
+    """What continues a run: a study of a program's own is continued by that program."""
+    if not record.opened.get("config"):
+        return "the program that began it, run again,"
+    return f"python -m nas.run resume={record.directory}, or its whole command with that,"
 
 
 def _current_stage(run: Run) -> Stage:
