@@ -85,8 +85,7 @@ class EventLog:
             path.touch(exist_ok=False)
         except FileExistsError as error:
             raise StoreError(
-                f"{path}: expected no log; one exists; continue it with resume={directory} or "
-                "choose another run.dir"
+                f"{path}: expected no log; one exists; run again to continue it, or choose another folder"
             ) from error
         except OSError as error:
             raise _unwritable(path, error) from error

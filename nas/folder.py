@@ -123,9 +123,13 @@ def folder_at(key: str, text: str) -> Path:
         raise ConfigError(f"{key}: expected the path of a folder, got {one_line(repr(text))}; give another")
     try:
         path = Path(text).expanduser()
+        path.exists()
         return Path(os.path.relpath(path.resolve())) if ".." in path.parts else path
-    except RuntimeError as error:  # ~user, and there is none
-        raise ConfigError(f"{key}: expected a path, got {text}: {one_line(error)}; write it out") from None
+    except (RuntimeError, OSError) as error:  # ~user, and there is none; a name that is too long
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(
+            f"{key}: expected a path, got {one_line(text, 100)}: {one_line(why)}; give another"
+        ) from None
 
 
 def check_folder_name(key: str, name: str) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":  # before the other imports, so that an early Ctrl-C gives no traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import contextlib
 import gc
-import os
 import sys
 import time
 import warnings
@@ -13,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -21,15 +25,16 @@ from nas import chosen, overview
 from nas.caching import report as caching
 from nas.comparison import is_comparison, write_comparison
 from nas.display import format_duration, format_value
-from nas.errors import NasError, StoreError, describe_error, one_line
+from nas.errors import ConfigError, NasError, StoreError, describe_error, one_line
 from nas.evaluation import Stage
 from nas.eventlog import FILE_NAME, FORMAT
-from nas.folder import AUDIT, manifest_of
+from nas.folder import AUDIT, folder_at, manifest_of
 from nas.output import Output, Writer, Written, csv_part, figure_parts, show, text_part
 from nas.protocol import report as protocol
 from nas.protocol.results import variant_of, variant_tables
 from nas.records import Run, failures, method_names
 from nas.results import ResultTable, result_tables
+from nas.signals import command_streams, was_interrupted
 from nas.store import StudyRecord, read_study
 from nas.tables import latex, markdown, trials_table
 
@@ -128,27 +133,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0; 1 with a line for each output that is missing; 2 with one line for a user's mistake.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m nas.report", description="Rebuilds a report from event logs."
-    )
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    with command_streams():
+        try:
+            return _carried_out(arguments)
+        except NasError as error:
+            show(describe_error(error, 4000), sys.stderr)
+            return 2
+        except BaseException as error:
+            if was_interrupted(error):
+                return 130
+            raise
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"command: {message}; python -m nas.report --help shows how it is written")
+
+
+def _carried_out(arguments: Sequence[str] | None) -> int:
+    parser = _Parser(prog="python -m nas.report", description="Rebuilds a report from event logs.")
     parser.add_argument(
         "directories", nargs="+", type=Path, metavar="DIR", help="folder of a run, of runs or of a comparison"
     )
     parser.add_argument("--output", type=Path, help="default: DIR itself, for several runs ./report")
     given = parser.parse_args(arguments)
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            report = _written(given.directories, given.output)
-    except NasError as error:
-        show(describe_error(error, 4000), sys.stderr)
-        return 2
+    for folder in (*given.directories, *([] if given.output is None else [given.output])):
+        folder_at("command", str(folder))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        report = _written(given.directories, given.output)
     for warning in caught:
         show(f"note: {one_line(warning.message, 2000)}", sys.stderr)
-    try:
-        report.show()
-    except BrokenPipeError:  # the reader, e.g. head, has enough; the files are written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the exit
+    report.show()
     return report.status
 
 
@@ -206,11 +226,18 @@ def _phase(run: Run, now: float | None) -> str:
     record = run.record
     if record.closed is not None:
         reason, message = record.closed.get("reason", "closed"), record.closed.get("message")
-        again = "" if reason == "finished" else f"; resume={record.directory} continues it"
+        again = "" if reason == "finished" else f"; {_continuing(record)} continues it"
         return f"{reason}{f' ({one_line(message, 2000)})' if message else ''}{again}"
     age = (time.time() if now is None else now) - (record.directory / FILE_NAME).stat().st_mtime
     ago = format_duration(max(age, 0.0))
     return f"in progress or killed, {_current_stage(run)} stage; last event {ago} ago"
+
+
+def _continuing(record: StudyRecord) -> str:
+    """What continues a run: a study of a program's own is continued by that program."""
+    if not record.opened.get("config"):
+        return "the program that began it, run again,"
+    return f"python -m nas.run resume={record.directory}, or its whole command with that,"
 
 
 def _current_stage(run: Run) -> Stage:

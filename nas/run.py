@@ -24,13 +24,17 @@ from dataclasses import dataclass, fields, is_dataclass
 from string import Template
 from typing import Any
 
-from hydra import compose, initialize_config_module
+from hydra import compose
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException
+from hydra.types import RunMode
+from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -107,8 +111,7 @@ def _command(words: Sequence[str]) -> _Command:
 
 def main() -> None:
     """Runs the command line; one line and status 2 for a user's mistake."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_DFL:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # components of one's own, given as module:attribute
@@ -135,7 +138,7 @@ def _start(command: _Command) -> int:
 
         print(", ".join(f"{name} {version}" for name, version in versions().items()))
         return 0
-    with initialize_config_module("experiments", version_base="1.3", job_name="run"):
+    with _composition(command.values.get("--config-dir")):
         composer = _Composer(command)
         if "--help" in command.switches:
             print(_help(composer))
@@ -173,6 +176,24 @@ def _job(composer: _Composer, words: Sequence[str]) -> Config:
 
 
 @contextmanager
+def _composition(folder: str | None) -> Iterator[None]:
+    """Hydra, ready to compose from the project's configurations and those in a folder of the user's."""
+    path = create_config_search_path("pkg://experiments")
+    if folder is not None:
+        own = folder_at("--config-dir", folder).absolute()
+        if not own.is_dir():
+            raise ConfigError(f"--config-dir: expected a folder, got {folder}; give another")
+        path.prepend("command line", f"file://{own}", anchor="schema")
+    setbase("1.3")
+    GlobalHydra.instance().clear()
+    Hydra.create_main_hydra2(task_name="run", config_search_path=path)
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().clear()
+
+
+@contextmanager
 def _in_one_line() -> Iterator[None]:
     """Whatever goes wrong in a composition is a mistake in what was composed, as nothing else runs then."""
     try:
@@ -189,7 +210,7 @@ def _noted_warnings() -> Iterator[None]:
     shown: set[str] = set()
 
     def note(message: Warning | str, *_: Any, **__: Any) -> None:
-        line = one_line(message, 2000)
+        line = re.sub(r" See https?://.*", "", one_line(message, 2000))
         if line not in shown:
             shown.add(line)
             print(f"note: {line}", file=sys.stderr, flush=True)
@@ -226,14 +247,8 @@ class _Composer:
         loader = GlobalHydra.instance().config_loader()
         self._loader: ConfigLoader = loader
         self._parser = OverridesParser.create(config_loader=loader)
-        self._first: list[str] = []
-        folder = command.values.get("--config-dir")
-        if folder is not None:
-            path = folder_at("--config-dir", folder).absolute()
-            if not path.is_dir():
-                raise ConfigError(f"--config-dir: expected a folder, got {folder}; give another")
-            self._first = [f"hydra.searchpath=[{_quoted(f'file://{path}')}]"]
-        self.groups = self._groups(folder)
+        names = [name for name in loader.list_groups("") if name != "hydra"]
+        self.groups = {name: loader.get_group_options(name) for name in sorted(names)}
         self.help = ""
         _check_once({word: self._read(word) for word in command.overrides}, self.groups)
 
@@ -242,10 +257,8 @@ class _Composer:
         overrides = [self._read(word) for word in dict.fromkeys(words)]
         name = self.command.values.get("--config-name", "config")
         options = [_option(override) for override in overrides if self._is_group(override)]
-        cfg = compose(name, [*self._first, *options], return_hydra_config=True)
-        for group, option in cfg.hydra.runtime.choices.items():
-            if OmegaConf.is_list(option):
-                raise _several(group, list(option))
+        cfg = compose(name, options, return_hydra_config=True)
+        self._check_lists(name, options)
         self.help = cfg.hydra.help.template
         OmegaConf.set_struct(cfg, False)
         del cfg["hydra"]
@@ -254,6 +267,18 @@ class _Composer:
                 _apply(cfg, override)
         return cfg
 
+    def _check_lists(self, name: str, options: list[str]) -> None:
+        """Refuses a list for a group in a file, of which the last would be taken in silence."""
+        chosen: dict[str, list[str]] = {}
+        for default in self._loader.compute_defaults_list(name, options, RunMode.RUN).defaults:
+            group, _, option = (default.config_path or "").rpartition("/")
+            includes = (default.parent or "").rpartition("/")[0] == group  # another option of the group
+            if group in self.groups and default.override_key is None and not includes:
+                chosen.setdefault(group, []).append(option)
+        for group, names in chosen.items():
+            if len(names) > 1:
+                raise _several(group, names)
+
     def jobs(self) -> list[tuple[str, list[str]]]:
         """The runs of a multirun: what tells each from the others, and its words."""
         choices: list[list[tuple[str, str]]] = []
@@ -261,7 +286,9 @@ class _Composer:
         for override in overrides:
             swept = self._swept(override) if override.is_sweep_override() else None
             word = str(override.input_line)
-            choices.append([("", word)] if swept is None else [(each, each) for each in swept])
+            choices.append(
+                [("", word)] if swept is None else [(re.sub(r"\\(.)", r"\1", each), each) for each in swept]
+            )
         count = 1
         for words in choices:
             count *= len(words)
@@ -273,14 +300,6 @@ class _Composer:
             (" ".join(filter(None, (label for label, _ in chosen))), [word for _, word in chosen])
             for chosen in itertools.product(*choices)
         ]
-
-    def _groups(self, folder: str | None) -> dict[str, list[str]]:
-        """Groups of components and their options, those of a folder of the user's included."""
-        found = {group: set(self._loader.get_group_options(group)) for group in self._loader.list_groups("")}
-        if folder is not None:
-            for path in folder_at("--config-dir", folder).glob("*/*.yaml"):
-                found.setdefault(path.parent.name, set()).add(path.stem)
-        return {group: sorted(options) for group, options in sorted(found.items()) if group != "hydra"}
 
     def _read(self, word: str) -> Override:
         """One word as an override whose value is as meant; raises ConfigError with what to write instead."""
@@ -526,7 +545,7 @@ def _line(error: BaseException) -> str:
         return _line(error.__cause__)
     if option := re.search(r"Could not find '([^']+)/([^'/]*)' Available options in '\1': (.*)", text):
         return _unknown_option(option[1], option[2], option[3].split())
-    place = re.search(r"full_key: (\S+)", text)
+    place = re.search(r"full_key: ([^\s=]+)(?!\S)", text)
     text = re.sub(r" ?(full_key:|object_type=|reference_type=).*", "", text)
     for pattern, meaning in _MEANINGS.items():
         text = re.sub(pattern, meaning, text)
@@ -538,6 +557,10 @@ _MEANINGS = {
     r"Value (.*) of type '\w+' could not be converted to Float": r"a number is expected, \1 came",
     r"Value (.*) is not a valid bool .*": r"true or false is expected, \1 came",
     r"Cannot convert '\w+' to string: '(.*)'": r"a text is expected, \1 came",
+    r"In '(.*?)': \w+ raised while composing config: ": r"in \1.yaml: ",
+    r"Key '(.*)' not in '\w+'": r"\1: no such key; --help lists them",
+    r"Merge error: (\w+) is not a subclass of \w+\.": r"a section of keys is expected, a \1 came;",
+    r"Incompatible value 'None' for field of type '\w+'": "a value is expected, null came",
     r"field .* is not Optional": "a value is expected, null came",
     r"Invalid type assigned: (\w+) .* value: (.*)": r"a section of keys is expected, \2 came",
     r"Config group override must be .* Got (\w+)": r"a group expects an option's name, a \1 came; see --help",
@@ -566,6 +589,8 @@ def _unknown_key(key: str) -> str:
     section = re.split(r"[.@]", key)[0]
     if section == "experiment":
         return f"experiment: an experiment is added with a plus: +experiment=NAME, one of {_experiments()}"
+    if key in _KEYS:
+        return f"{key}: expected in the composition, which has none; +{key}=OPTION adds it, see --help"
     close = difflib.get_close_matches(key, _KEYS, n=1)
     hint = f"did you mean {close[0]}?; " if close else ""
     return f"{key}: no such key; {hint}keys: {', '.join(_KEYS)}"

@@ -70,11 +70,6 @@ class Trial:
         return self.suggestion.architecture
 
 
-def uninformed_trials(searcher: Searcher) -> float | None:
-    """A searcher's `uninformed`, as in `Searcher`; None where it does not say."""
-    return getattr(searcher, "uninformed", None)
-
-
 class Searcher(Protocol):
     """A function of its seed and the order of its asks and tells; networks and programs alike.
 

@@ -174,8 +174,10 @@ class Study:
         The searcher is led to where it stood, so that a study which was checked is not run.
 
         Raises:
+            ConfigError: space, searcher, evaluator and plan do not fit one another.
             StoreError: the log belongs to another study, or is damaged.
         """
+        check_parts(self.space, self.searcher, self.evaluator, self.plan)
         with contextlib.closing(self._journal):
             self._replay()
 

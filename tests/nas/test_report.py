@@ -196,10 +196,12 @@ def test_state_of_an_interrupted_or_broken_run_says_how_to_continue(tmp_path):
     log = Log(tmp_path).opened().search((91.0, 90.0))
     log.asked("search", 1)
     text = state_of(log.closed("interrupted"))
-    assert f"interrupted; resume={tmp_path} continues it" in text
+    assert (
+        f"interrupted; python -m nas.run resume={tmp_path}, or its whole command with that, continues" in text
+    )
     assert "1 not finished" in text
     broken = Log(tmp_path).opened().closed("error", "StoreError: disk full")
-    assert f"error (StoreError: disk full); resume={tmp_path} continues it" in state_of(broken)
+    assert f"error (StoreError: disk full); python -m nas.run resume={tmp_path}, or" in state_of(broken)
 
 
 def test_nothing_is_half_written_where_the_log_cannot_be_read(tmp_path):

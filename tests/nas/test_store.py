@@ -50,7 +50,7 @@ class TestEventLog:
 
     def test_create_refuses_an_existing_log(self, tmp_path):
         EventLog.create(tmp_path).close()
-        with pytest.raises(StoreError, match="expected no log; one exists; continue it with resume="):
+        with pytest.raises(StoreError, match="expected no log; one exists; run again to continue it"):
             EventLog.create(tmp_path)
 
     def test_create_in_a_place_that_is_no_folder_is_one_line(self, tmp_path):
