@@ -99,6 +99,8 @@ class Dataset:
         std: standard deviation of the same; 1 where it would be 0.
         extra: second test images and their labels, as `images` and `labels`; None without such.
         class_names: of the classes, in the order of their labels; "0", "1", ... where the data give none.
+        pixel_range: values of black and white that all images were scaled from; None where they stayed as
+            they came, or came in several ranges.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Dataset:
     std: tuple[float, ...]
     extra: tuple[np.ndarray, np.ndarray] | None = None
     class_names: tuple[str, ...] = ()
+    pixel_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not self.class_names:
@@ -192,7 +195,9 @@ def split(name: str, source: sources.Source, options: DataOptions) -> Dataset:
         array.setflags(write=False)
     mean, std = _moments(source.images, train)
     class_names = source.class_names or tuple(map(str, range(source.classes)))
-    return Dataset(name, *arrays, source.classes, mean, std, class_names=class_names)
+    return Dataset(
+        name, *arrays, source.classes, mean, std, class_names=class_names, pixel_range=source.pixel_range
+    )
 
 
 def _part(

@@ -37,6 +37,15 @@ class PixelRange:
         return (self.black, self.white) != (0.0, 0.0)
 
 
+def to_bytes(values: np.ndarray, black: float, white: float) -> np.ndarray:
+    """uint8 of the same shape: round(255 (v - black) / (white - black)) of values from black to white."""
+    scaled = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), _CHUNK):
+        part = values[start : start + _CHUNK].astype(np.float64)
+        scaled[start : start + _CHUNK] = np.rint(255.0 * ((part - black) / (white - black)))
+    return scaled
+
+
 class Scaler:
     """Turns arrays of pixels into uint8 by the module's rule, and says at the end what was done.
 
@@ -49,6 +58,7 @@ class Scaler:
         self._where = where
         self._limits = limits
         self._outside: dict[str, str] = {}  # type -> its first images with values beyond black or white
+        self._bounds_used: set[tuple[float, float] | None] = set()  # None: 8-bit values that stay
         self._extremes: dict[str, tuple[float, float]] = {}  # type -> least and greatest value so far
 
     def __call__(self, name: str, array: np.ndarray) -> np.ndarray:
@@ -59,6 +69,7 @@ class Scaler:
         """
         kind = array.dtype.str[1:]
         if kind == "u1" and not self._limits.stated:
+            self._bounds_used.add(None)
             return array
         if not (array.dtype.kind in "iuf" or kind == "b1") or not (self._limits.stated or kind in _WHITE):
             raise EvaluationError(f"{self._where}: {_untyped(name, array)}")
@@ -71,17 +82,19 @@ class Scaler:
         before = self._extremes.get(array.dtype.name, (low, high))
         self._extremes[array.dtype.name] = min(low, before[0]), max(high, before[1])
         black, white = self._bounds(kind)
+        self._bounds_used.add((black, white))
         if low < black or high > white:
             self._outside.setdefault(array.dtype.name, name)
             return np.zeros(array.shape, np.uint8)
-        scaled = np.empty(array.shape, np.uint8)
-        for start in range(0, len(array), _CHUNK):
-            part = array[start : start + _CHUNK].astype(np.float64)
-            scaled[start : start + _CHUNK] = np.rint(255.0 * ((part - black) / (white - black)))
-        return scaled
+        return to_bytes(array, black, white)
 
     def _bounds(self, kind: str) -> tuple[float, float]:
         return (self._limits.black, self._limits.white) if self._limits.stated else (0.0, _WHITE[kind])
+
+    @property
+    def scaled_from(self) -> tuple[float, float] | None:
+        """Black and white of all images so far; None where values stayed, or where images differ in them."""
+        return next(iter(self._bounds_used)) if len(self._bounds_used) == 1 else None
 
     def finish(self) -> None:
         """Notes, as warnings, which types were scaled from which range.
@@ -192,6 +205,11 @@ class ImageReader:
             image = Image.fromarray(array).resize((image_size, image_size), Image.Resampling.BILINEAR)
             array = np.asarray(image)
         return array
+
+    @property
+    def scaled_from(self) -> tuple[float, float] | None:
+        """As of `Scaler`."""
+        return self._scaler.scaled_from
 
     def finish(self) -> None:
         """Notes, as warnings, what was done to images; raises EvaluationError as `Scaler.finish` does."""

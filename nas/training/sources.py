@@ -34,6 +34,8 @@ class Source:
         classes: number of classes.
         class_names: of the classes, in the order of their labels; empty where the data give none.
         validation: positions of the images that came as validation images; empty when the data have none.
+        pixel_range: values of black and white that all images were scaled from; None where they stayed as
+            they came, or came in several ranges.
     """
 
     images: np.ndarray
@@ -42,6 +44,7 @@ class Source:
     classes: int
     class_names: tuple[str, ...] = ()
     validation: np.ndarray = field(default_factory=_none)
+    pixel_range: tuple[float, float] | None = None
 
 
 def joined(
@@ -52,7 +55,10 @@ def joined(
 
 
 def _of_parts(
-    parts: dict[str, tuple[np.ndarray, np.ndarray]], classes: int, class_names: tuple[str, ...]
+    parts: dict[str, tuple[np.ndarray, np.ndarray]],
+    classes: int,
+    class_names: tuple[str, ...],
+    pixel_range: tuple[float, float] | None = None,
 ) -> Source:
     """One source of (images, labels) by split."""
     images = np.concatenate([images for images, _ in parts.values()])
@@ -62,7 +68,8 @@ def _of_parts(
         positions[split] = np.arange(start, start + len(part))
         start += len(part)
     test, validation = (positions.get(split, _none()) for split in (TEST, VALIDATION))
-    return Source(np.ascontiguousarray(images), labels, test, classes, class_names, validation)
+    images = np.ascontiguousarray(images)
+    return Source(images, labels, test, classes, class_names, validation, pixel_range)
 
 
 def digits() -> Source:
@@ -112,7 +119,8 @@ def npz(path: str, limits: PixelRange = PixelRange()) -> Source:  # noqa: B008 -
             f"{' and '.join(map(str, shapes.values()))}; scale or cut them to one"
         )
     classes = _classes_of(path, {roles[split, "labels"]: labels for split, (_, labels) in parts.items()})
-    return _of_parts(parts, classes, _names_of(path, arrays.get(_CLASS_NAMES), classes))
+    names = _names_of(path, arrays.get(_CLASS_NAMES), classes)
+    return _of_parts(parts, classes, names, scaler.scaled_from)
 
 
 def _roles(path: str, names: Sequence[str]) -> dict[tuple[str, str], str]:
@@ -339,7 +347,7 @@ def folder(path: str, image_size: int, limits: PixelRange = PixelRange()) -> Sou
         labels = np.array([label for _, label in part], np.int64)
         parts[split] = images[start : start + len(part)], labels
         start += len(part)
-    return _of_parts(parts, len(names), names)
+    return _of_parts(parts, len(names), names, read.scaled_from)
 
 
 def _check_size(path: str, pixels: list[np.ndarray], files: Sequence[object]) -> None:

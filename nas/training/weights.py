@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from nas.errors import EvaluationError, NasError, describe_error, one_line
 from nas.training.outlines import COMPILER
+from nas.training.pixels import to_bytes
 from nas.training.train import EVALUATION_BATCH
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from nas.training.data import Dataset
 
 FIXED = "nas.training.optimizer_task"  # the networks that optimizer programs are tried on
-_FACTS = ("architecture", "space", "built_by", "input_shape", "class_names", "mean", "std")
+_FACTS = ("architecture", "space", "built_by", "input_shape", "class_names", "pixel_range", "mean", "std")
 
 
 def facts_of(dataset: Dataset, built_by: str, **options: Any) -> dict[str, str]:
@@ -44,6 +45,7 @@ def facts_of(dataset: Dataset, built_by: str, **options: Any) -> dict[str, str]:
         "input_shape": json.dumps(dataset.input_shape),
         "num_classes": json.dumps(dataset.classes),
         "class_names": json.dumps(dataset.class_names),
+        "pixel_range": json.dumps(dataset.pixel_range),
         "mean": json.dumps(dataset.mean),
         "std": json.dumps(dataset.std),
         "built_by": one_line(built_by),
@@ -58,6 +60,7 @@ class TrainedNetwork(nn.Module):
         network: as the architecture says, without normalisation of pixels.
         input_shape: (C, H, W) of an image.
         class_names: of the scores, in order.
+        pixel_range: values of black and white of the training images' files; None where they have 0 to 255.
         mean: of each channel over the training images, in pixel values, as (1, C, 1, 1).
         std: the same, standard deviation.
         metadata: the head of the file: texts, the reported results among them.
@@ -73,6 +76,8 @@ class TrainedNetwork(nn.Module):
         facts = {name: json.loads(metadata[name]) for name in ("input_shape", "class_names", "mean", "std")}
         self.input_shape: tuple[int, ...] = tuple(facts["input_shape"])
         self.class_names: tuple[str, ...] = tuple(facts["class_names"])
+        limits = json.loads(metadata["pixel_range"])
+        self.pixel_range: tuple[float, float] | None = None if limits is None else (limits[0], limits[1])
         for name in ("mean", "std"):
             values = torch.tensor(facts[name], dtype=torch.float32)[None, :, None, None]
             self.register_buffer(name, values)
@@ -106,6 +111,30 @@ class TrainedNetwork(nn.Module):
         finally:
             self.train(training)
         return torch.cat(found).numpy() if found else np.zeros(0, np.int64)
+
+    def pixels(self, values: np.ndarray) -> np.ndarray:
+        """Pixels for `predict`, uint8, of the values that the files of the training images had.
+
+        Args:
+            values: of any shape, from black to white of `pixel_range`, e.g. 16-bit ones; where that is
+                None, values of 8 bits, which stay.
+
+        Raises:
+            EvaluationError: values outside.
+        """
+        black, white = self.pixel_range or (0.0, 255.0)
+        array = np.asarray(values)
+        if array.dtype.kind not in "buif" or not array.size:
+            raise EvaluationError(
+                f"pixels: expected an array of numbers, got {array.dtype} of shape {array.shape}; convert it"
+            )
+        low, high = float(array.min()), float(array.max())
+        if not (black <= low and high <= white):
+            raise EvaluationError(
+                f"pixels: expected values from {black:.9g} to {white:.9g}, as the training images' files had "
+                f"them, got {low:.9g} to {high:.9g}; scale them to that range"
+            )
+        return to_bytes(array, black, white)
 
     def _check(self, images: Tensor) -> None:
         if images.dim() != 4 or tuple(images.shape[1:]) != self.input_shape:
@@ -218,15 +247,21 @@ def _numbers(file: Path, metadata: Mapping[str, str]) -> tuple[tuple[int, ...], 
         shape, names, mean, std = (
             json.loads(metadata[each]) for each in ("input_shape", "class_names", "mean", "std")
         )
-        options = json.loads(metadata.get("options", "{}"))
+        limits, options = json.loads(metadata["pixel_range"]), json.loads(metadata.get("options", "{}"))
     except (ValueError, RecursionError) as error:
         _refuse(file, f"expected JSON in its head; {describe_error(error)}; copy the file anew")
     whole = _is_list(shape, int) and len(shape) == 3 and min(shape) >= 1 and isinstance(options, dict)
     named = _is_list(names, str) and len(names) >= 1
     moments = whole and all(_is_list(each, int, float) and len(each) == shape[0] for each in (mean, std))
-    if not (whole and named and moments) or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
+    ranged = limits is None or (_is_list(limits, int, float) and len(limits) == 2 and limits[0] < limits[1])
+    if (
+        not (whole and named and moments and ranged)
+        or not all(map(math.isfinite, (*mean, *std)))
+        or min(std) <= 0
+    ):
         _refuse(
-            file, "expected input_shape, class_names, mean and std of one image; got others; copy it anew"
+            file,
+            "expected input_shape, class_names, pixel_range, mean and std of one image; got others; copy it anew",
         )
     return tuple(shape), len(names), options
 

@@ -209,7 +209,9 @@ def test_a_dry_run_checks_what_a_run_checks_and_leaves_nothing(tmp_path):
         "run.dir=ok.py": "ConfigError: run.dir: expected a writable folder; ok.py is none ",
         "run.dir=run": "ConfigError: run.dir: expected a folder without a run; run holds one ",
         "resume=run seed=3": "StoreError: run/events.jsonl: seed: expected 0, as logged; got 3",
-        "resume=run +searcher@compare.searchers.a=random compare.launcher=inline": "ConfigError: run: expected a comparison, ",
+        "resume=run +searcher@compare.searchers.a=random compare.launcher=inline": (
+            "ConfigError: run: expected a comparison, "
+        ),
     }.items():
         line = OWN.replace("searcher=random ", "") if "compare" in words else OWN
         for dry in ("", " dry_run=true"):

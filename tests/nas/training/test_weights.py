@@ -152,7 +152,7 @@ def test_names_in_a_file_are_not_imported(
     ("changes", "message"),
     [
         ({"mean": None}, r"expected mean in its head, got none; train the network again"),
-        ({"mean": "[1, 2]"}, "expected input_shape, class_names, mean and std of one image"),
+        ({"mean": "[1, 2]"}, "expected input_shape, class_names, pixel_range, mean and std of one image"),
         ({"mean": "[NaN]"}, "expected input_shape"),
         ({"std": "[0.0]"}, "expected input_shape"),
         ({"input_shape": "[1, 8]"}, "expected input_shape"),
@@ -160,6 +160,8 @@ def test_names_in_a_file_are_not_imported(
         ({"input_shape": "[" * 100_000}, "expected JSON in its head"),
         ({"class_names": "[]"}, "expected input_shape"),
         ({"options": "[]"}, "expected input_shape"),
+        ({"pixel_range": "[1, 1]"}, "expected input_shape"),
+        ({"pixel_range": '[0, "x"]'}, "expected input_shape"),
         ({"architecture": "stem(width="}, "expected an architecture in its head"),
         ({"architecture": "stem(width=8) >> head()"}, r"expected .* of shape \(8, 1, 3, 3\) for its archit"),
         ({"architecture": "stem(width=1000000000) >> head()"}, r"expected .* of shape \(1000000000, "),
@@ -196,6 +198,35 @@ def test_files_that_are_none_are_refused(content: bytes | None, message: str, tm
         file.write_bytes(content)
     with pytest.raises(EvaluationError, match=message):
         load_network(file)
+
+
+def test_values_of_another_range_are_scaled_as_the_training_images_were(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    raw = rng.integers(0, 65_536, (80, 8, 8), dtype=np.uint16)
+    raw[::2] //= 2  # two classes, which only scaled values tell apart
+    labels = np.tile([0, 1], 40)
+    np.savez(tmp_path / "deep.npz", images=raw, labels=labels)
+    options = {
+        "dataset": "npz",
+        "root": str(tmp_path / "deep.npz"),
+        "epochs": 20,
+        "limit_train": 0,
+        "lr": 0.1,
+    }
+    with pytest.warns(UserWarning, match=r"scaled from 0\.\.65535 to 0\.\.255"):
+        path, values = save(tmp_path / "0.safetensors", **options)
+    network = load_network(path)
+    assert network.pixel_range == (0.0, 65535.0)
+    with pytest.warns(UserWarning, match="scaled"):
+        data = load(DataOptions(dataset="npz", root=options["root"]))
+    scaled = network.pixels(raw[:, None])
+    assert (scaled == data.images).all()
+    found = network.predict(scaled[data.test]) == labels[data.test]
+    assert 100 * found.mean() == pytest.approx(values["test_accuracy"])
+    with pytest.raises(EvaluationError, match=r"values from 0 to 65535, .* got 0 to 70000; scale them"):
+        network.pixels(np.array([0, 70_000]))
+    with pytest.raises(EvaluationError, match="an array of numbers, got <U1"):
+        network.pixels(np.array(["x"]))
 
 
 IMAGES = load(DataOptions(dataset="digits")).images[:4]
