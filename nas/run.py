@@ -363,6 +363,10 @@ class _Composer:
 
     def _is_group(self, override: Override) -> bool:
         name = override.key_or_group
+        if override.package is None and isinstance(
+            override.value(), dict
+        ):  # the section itself, as for a component of one's own
+            return False
         return override.package is not None or "/" in name or name in self.groups
 
     def _swept(self, override: Override) -> list[str]:
@@ -399,7 +403,7 @@ def _apply(cfg: DictConfig, override: Override) -> None:
         del section[last]
         return
     merge = isinstance(value, dict) and isinstance(before, DictConfig)
-    if merge and "name" in value and key not in vars(Config()):
+    if merge and "name" in value:
         merge = value["name"] == before.get("name")
     OmegaConf.update(cfg, key, value, merge=merge, force_add=True)
 

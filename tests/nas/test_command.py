@@ -87,6 +87,7 @@ def test_a_key_that_is_given_twice_says_which_counts(tmp_path):
         ("searcher=3", "searcher: one of asha, .* is expected, 3 came"),
         ("searcher=../x", "searcher: one of asha, .* is expected, ../x came"),
         ("a@b=c", "a: no such key; "),
+        ("'searcher@compare.searchers.x={name: mcts}'", "searcher: one of asha, .* is expected, {name: m"),
         ("hydra.run.dir=/dev/null", r"hydra.run.dir: no such key; did you mean run.dir\?; "),
         ("hydra/launcher=joblib", "hydra/launcher: no such key; "),
         ("run.dir=/dev/null", "run.dir: expected a writable folder; /dev/null is none "),
@@ -204,14 +205,13 @@ def test_values_of_an_option_that_is_a_mapping_are_set(words, tmp_path):
 def test_a_dry_run_checks_what_a_run_checks_and_leaves_nothing(tmp_path):
     assert command(f"{OWN} run.dir=run", tmp_path).status == 0
     before = {name: (tmp_path / "run" / name).stat().st_mtime_ns for name in files(tmp_path / "run")}
+    compare = "+searcher@compare.searchers.a=random compare.launcher=inline"
     for words, beginning in {
         "resume=nowhere": "ConfigError: resume: expected the folder of a run, ",
         "run.dir=ok.py": "ConfigError: run.dir: expected a writable folder; ok.py is none ",
         "run.dir=run": "ConfigError: run.dir: expected a folder without a run; run holds one ",
         "resume=run seed=3": "StoreError: run/events.jsonl: seed: expected 0, as logged; got 3",
-        "resume=run +searcher@compare.searchers.a=random compare.launcher=inline": (
-            "ConfigError: run: expected a comparison, "
-        ),
+        f"resume=run {compare}": "ConfigError: run: expected a comparison, ",
     }.items():
         line = OWN.replace("searcher=random ", "") if "compare" in words else OWN
         for dry in ("", " dry_run=true"):

@@ -85,7 +85,7 @@ REFUSED = {
     "": f"ConfigError: experiment: one is expected, none came; add +experiment=NAME, one of {EXPERIMENTS}",
     "+experiment=digts": f"ConfigError: experiment: one of {EXPERIMENTS} is expected, digts came; did you me",
     "experiment=digits": "ConfigError: experiment: an experiment is added with a plus: +experiment=NAME, one",
-    "+experiment=null": "ConfigError: a group expects an option's name, a NoneType came; see --help",
+    "+experiment=null": f"ConfigError: experiment: one of {EXPERIMENTS} is expected, null came",
     "+experiment=digits space=x": "ConfigError: space: one of activation, activation_units, darts, ",
     "+experiment=digits space=": "ConfigError: space: one of activation, ",
     "+experiment=digits searcher=randm": "ConfigError: searcher: one of asha, darts, darts_cifar10, ",
@@ -163,7 +163,7 @@ def opened(**changes) -> str:
         (opened(config={}), "StoreError: run: its log holds no configuration; give the whole command"),
         (
             opened(config={"sed": 1}),
-            "StoreError: run: its log holds no configuration of this version; sed: Key 'sed' not in",
+            "StoreError: run: its log holds no configuration of this version; sed: sed: no such key",
         ),
         (
             opened(config={"name": "x", "searcher": "random"}),
