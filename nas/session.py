@@ -195,8 +195,6 @@ def carry_out(config: Config, job: int | None = None) -> int:
 
         print(preview(config, components))
         return 0
-    for line in uninformed_search(str(config.searcher["name"]), components.searcher, config.budget.trials):
-        print(f"note: {line}", file=sys.stderr, flush=True)
     with run_folder(config, job) as folder:
         return _run(config, components, folder)
 
@@ -213,6 +211,8 @@ def _run(config: Config, components: Components, folder: Path) -> int:
         print("stopping; once more to stop without a report", file=sys.stderr, flush=True)
         study.stop()
 
+    for line in uninformed_search(str(config.searcher["name"]), components.searcher, config.budget.trials):
+        print(f"note: {line}", file=sys.stderr, flush=True)
     with stop_on_signals(stop):
         try:
             study.run()

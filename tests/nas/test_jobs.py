@@ -55,7 +55,11 @@ def test_a_study_runs_in_its_folder_with_its_own_seed_and_searcher(tmp_path):
     study = read_study(job.folder)
     assert len(study.stage(Stage.SEARCH)) == len(study.trials) == 7
     assert study.opened["seed"] == 4
-    assert study.opened["searcher"] == {"name": "exhaustive", "options": {"order": "random"}}
+    assert study.opened["searcher"] == {
+        "name": "exhaustive",
+        "options": {"order": "random"},
+        "uninformed": "inf",
+    }
     assert study.opened["config"]["compare"]["searchers"] == {}
     assert json.loads((job.folder / OVERHEAD).read_text())["asks"] == 7
 
