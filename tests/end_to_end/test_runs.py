@@ -15,8 +15,8 @@ from nas.output import Written
 from tests.end_to_end.kit import TINY, command, count, events, files, outcomes
 
 FIELDS = {  # of the lines of a log, as nas/eventlog.py describes them
-    "opened": "format session seed space evaluator deterministic searcher hashing hashing_options cache budget "
-    "baseline final fidelity time_limit config versions commit process",
+    "opened": "format session seed space evaluator deterministic searcher hashing hashing_options cache "
+    "budget baseline final fidelity time_limit config versions commit process",
     "asked": "trial stage architecture digest decisions fidelity seed parent resumable info",
     "hashed": "trial digest settings reason seconds worker started finished",
     "cached": "trial outcome holder key dropped",
