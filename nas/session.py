@@ -356,13 +356,6 @@ class Single:
     def run(self, folder: Path) -> int:
         from nas.signals import stop_on_signals
 
-        name, searcher, trials = (
-            self.config.searcher["name"],
-            self.components.searcher,
-            self.config.budget.trials,
-        )
-        for line in uninformed_search(str(name), searcher, trials):
-            print(f"note: {line}", file=sys.stderr, flush=True)
         study = make_study(self.config, self.components, folder, make_observers(self.config, self.components))
         stopped = False
 
@@ -372,6 +365,9 @@ class Single:
             print("stopping; once more to stop without a report", file=sys.stderr, flush=True)
             study.stop()
 
+        name, trials = str(self.config.searcher["name"]), self.config.budget.trials
+        for line in uninformed_search(name, self.components.searcher, trials):
+            print(f"note: {line}", file=sys.stderr, flush=True)
         with stop_on_signals(stop):
             try:
                 study.run()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nas.output import Written
 from nas.store import read_study
 from tests.end_to_end.kit import Result, command, files
 
@@ -60,11 +61,11 @@ def place(tmp_path):
 def unreported(monkeypatch):
     """Leaves the report out, which takes longer than a tiny comparison."""
 
-    class Written:
-        text = "report"
+    def written(*given: Any) -> Written:
+        return Written(Path(given[-1]), (), "report")
 
-    monkeypatch.setattr("nas.comparison.write_comparison", lambda *_: Written)
-    monkeypatch.setattr("nas.report.write_report", lambda *_: Written)
+    monkeypatch.setattr("nas.comparison.write_comparison", written)
+    monkeypatch.setattr("nas.report.write_report", written)
 
 
 def logs(run: Path) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nas.output import Written
 from tests.end_to_end.kit import TINY, command, count, events, files, finish, outcomes, start, wait_for
 
 # Levels 1 and 3: of so short a training each trial takes tens of milliseconds.
@@ -37,10 +38,8 @@ def key(architecture):
 
 @pytest.fixture
 def unreported(monkeypatch):
-    class Report:
-        text = "report"
-
-    monkeypatch.setattr("nas.report.write_report", lambda *_: Report)
+    written = Written(Path("out"), (), "report")
+    monkeypatch.setattr("nas.report.write_report", lambda *_: written)
 
 
 def asked(run: Path) -> dict[int, dict[str, Any]]:

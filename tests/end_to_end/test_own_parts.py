@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nas.output import Written
 from nas.space import SearchSpace
 from tests.end_to_end.kit import TINY_JOB, command, count, events, files, outcomes
 
@@ -18,10 +20,8 @@ OWN = "budget.trials=4 baseline.samples=2 final.seeds=1 executor=inline run.dir=
 def unreported(monkeypatch):
     """Leaves the report out, which takes longer than a tiny run."""
 
-    class Report:
-        text = "report"
-
-    monkeypatch.setattr("nas.report.write_report", lambda *_: Report)
+    written = Written(Path("out"), (), "report")
+    monkeypatch.setattr("nas.report.write_report", lambda *_: written)
 
 
 def test_a_space_of_ones_own_from_a_file(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nas.output import Written
 from nas.records import Run
 from nas.report import state
 from nas.store import read_study
@@ -37,10 +38,8 @@ SLOW_JOB = (
 def unreported(monkeypatch):
     """Leaves the report out, which takes longer than a tiny run."""
 
-    class Report:
-        text = "report"
-
-    monkeypatch.setattr("nas.report.write_report", lambda *_: Report)
+    written = Written(Path("out"), (), "report")
+    monkeypatch.setattr("nas.report.write_report", lambda *_: written)
 
 
 @pytest.fixture(scope="module")

@@ -6,22 +6,24 @@ import csv
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 
+from nas.output import Written
 from tests.end_to_end.kit import TINY, command, count, events, files, outcomes
 
 FIELDS = {  # of the lines of a log, as nas/eventlog.py describes them
-    "opened": "format session seed space evaluator searcher hashing hashing_options cache budget baseline "
-    "final fidelity time_limit config versions commit process",
+    "opened": "format session seed space evaluator deterministic searcher hashing hashing_options cache "
+    "budget baseline final fidelity time_limit config versions commit process",
     "asked": "trial stage architecture digest decisions fidelity seed parent resumable info",
     "hashed": "trial digest settings reason seconds worker started finished",
     "cached": "trial outcome holder key dropped",
     "started": "trial clock",
     "evaluated": "trial evaluation worker started finished",
     "told": "trial cached_from clock",
-    "closed": "reason message",
+    "closed": "reason message uninformed",
 }
 FILES = (
     "best_so_far.pdf best_so_far.png cache.csv cache.md cache.pdf cache.png cache.tex checkpoints chosen.png "
@@ -41,10 +43,8 @@ def finished(tmp_path_factory):
 def unreported(monkeypatch):
     """Leaves the report out, which takes longer than a tiny run."""
 
-    class Report:
-        text = "report"
-
-    monkeypatch.setattr("nas.report.write_report", lambda *_: Report)
+    written = Written(Path("out"), (), "report")
+    monkeypatch.setattr("nas.report.write_report", lambda *_: written)
 
 
 def test_a_run_leaves_its_files_and_nothing_else(finished):

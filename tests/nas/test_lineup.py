@@ -145,7 +145,7 @@ def test_seeds_too_few_for_any_test_are_doubted_before_anything_runs():
 
 def test_the_doubt_is_a_line_before_anything_else(monkeypatch, capsys):
     given = replace(config(seeds=2, only=["a", "b"]), dry_run=True)
-    prepared = SimpleNamespace(lineup=lineup_of(given), config=given)
+    prepared = SimpleNamespace(config=given, doubts=(doubt_of(lineup_of(given)),))
     monkeypatch.setattr("nas.preview.preview_comparison", lambda config, campaign: "preview")
     assert Campaign.preview(prepared) == "preview"  # pyright: ignore[reportArgumentType]
     assert capsys.readouterr().err == (
