@@ -61,8 +61,8 @@ class Listed(BaseSearcher):
             self._listed = [sample(space, rng) for _ in range(samples)]
         else:
             raise ConfigError(
-                f"{_WHERE}: architectures or a number of samples of at least 1 is expected, "
-                f"{'none' if samples is None else samples} came; give searcher.samples=8"
+                f"{_WHERE}: expected architectures or a number of samples of at least 1, "
+                f"got {'none' if samples is None else samples}; give searcher.samples=8"
             )
         self._asked = Asked(type(self).__name__)
 
@@ -85,7 +85,7 @@ class Listed(BaseSearcher):
 
 def _read(space: SearchSpace, given: Sequence[str | Mapping[str, Any]]) -> list[Architecture]:
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:
-        raise ConfigError(f"{_WHERE}: architectures: a list of at least one is expected, {given!r} came")
+        raise ConfigError(f"{_WHERE}: architectures: expected a list of at least one, got {given!r}")
     found = []
     for number, item in enumerate(given):
         try:

@@ -99,7 +99,7 @@ class SupernetSearch(BaseSearcher):
         self._where = f'searcher "{self.name}"'
         for option, value in (("searches", searches), ("epochs_per_work", epochs_per_work)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"{self._where}: {option}: 1 or more is expected, {value!r} came")
+                raise ConfigError(f"{self._where}: {option}: expected 1 or more, got {value!r}")
         self._settings = settings_of(self._where, self.defaults, settings)
         self._relaxed = space if proxy is None else proxy
         check_relaxable(self._where, self._relaxed, self._settings)
@@ -258,7 +258,7 @@ def data_options(where: str, data: Mapping[str, Any] | None) -> DataOptions | No
         return None
     names = [each.name for each in dataclasses.fields(DataOptions)]
     if not isinstance(data, Mapping) or not set(data) <= set(names):
-        raise ConfigError(f"{where}: data: options among {', '.join(names)} are expected, {data!r} came")
+        raise ConfigError(f"{where}: data: expected options among {', '.join(names)}, got {data!r}")
     return DataOptions(**data)
 
 

@@ -64,12 +64,12 @@ class SinglePath(SupernetSearch):
         super().__init__(space, objectives, seed=seed, **options)
         if self._settings.partial > 1:
             raise ConfigError(
-                f'searcher "single_path": partial: 1 is expected, as whole networks inherit the weights; '
-                f"{self._settings.partial} came"
+                f'searcher "single_path": partial: expected 1, as whole networks inherit the weights, '
+                f"got {self._settings.partial}"
             )
         for option, value in (("evaluations", evaluations), ("top", top)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f'searcher "single_path": {option}: 1 or more is expected, {value!r} came')
+                raise ConfigError(f'searcher "single_path": {option}: expected 1 or more, got {value!r}')
         section = {"name": "regularized_evolution"} if searcher is None else searcher
         self._inner = build_inner(section, space, (_SHARED,), seed=seed)
         self._evaluations, self._top = evaluations, top

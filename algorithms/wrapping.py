@@ -71,8 +71,7 @@ def build_inner(
         return _alone(make(space, objectives, fidelity_range))
     if not _is_searcher(searcher):
         raise ConfigError(
-            f"searcher.searcher: a section with a name is expected, such as {{name: random}}, "
-            f"{searcher!r} came"
+            f"searcher.searcher: expected a section with a name, such as {{name: random}}, got {searcher!r}"
         )
     return _alone(searcher)
 
@@ -211,7 +210,7 @@ def _checked(
     made = make(space, objectives, **({"fidelity_range": fidelity_range} if ranged else {}))
     if not _is_searcher(made):
         got = type(made).__name__
-        raise ConfigError(f'searcher "{section["name"]}": something with ask, tell is expected, a {got} came')
+        raise ConfigError(f'searcher "{section["name"]}": expected something with ask, tell, got a {got}')
     return made
 
 

@@ -90,8 +90,8 @@ class Coder:
         types = {name: None if at is None else sheet.types[at] for name, at in outputs.items()}
         if types != dict(self.meaning.outputs):
             wanted = ", ".join(f"{name}: {kind}" for name, kind in self.meaning.outputs.items())
-            came = ", ".join(f"{name}={value}" for name, value in term.outputs) or "none"
-            raise CompileError(f"{self.language.name}: the outputs {wanted} are expected; got {came}")
+            got = ", ".join(f"{name}={value}" for name, value in term.outputs) or "none"
+            raise CompileError(f"{self.language.name}: expected the outputs {wanted}, got {got}")
         return self._without_dead(sheet, {name: at for name, at in outputs.items() if at is not None})
 
     def _add(self, sheet: _Sheet, call: Term) -> None:

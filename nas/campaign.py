@@ -83,8 +83,8 @@ def prepare_campaign(config: Config) -> Campaign:
     lineup = lineup_of(config)
     if config.executor.get("name") == "ray":
         raise ConfigError(
-            "executor: inline or simulated is expected in a comparison, whose studies run side by side on "
-            "Ray themselves; ray came"
+            "executor: expected inline or simulated in a comparison, whose studies run side by side on "
+            "Ray themselves, got ray; add executor=inline"
         )
     launcher = make_launcher(config)
     forget()  # a study of before may have had other files of the same name

@@ -62,7 +62,7 @@ def infer_shape(
     """Shape that comes out, without the batch dimension; needs no torch.
 
     Raises:
-        CompileError: the place in the expression, what was expected there, what came, what to do.
+        CompileError: the place in the expression, what was expected there, what was found, what to do.
     """
     part, context = _root(architecture, num_classes, vocabulary, mode)
     out = at_sides(lambda shape: part.shape(shape, context), checked_input(input_shape))

@@ -192,7 +192,7 @@ def prepare(
     name = section.get("name")
     if not isinstance(name, str) or not name:
         listed = ", ".join(registry.names())
-        raise ConfigError(f"{registry.kind}.name: a name is expected, {name!r} came; registered: {listed}")
+        raise ConfigError(f"{registry.kind}.name: expected a name, got {name!r}; registered: {listed}")
     where = f'{registry.kind} "{name}"'
     factory = _own(registry.kind, name) if ":" in name else registry.get(name)
     if callable(factory):
@@ -200,7 +200,7 @@ def prepare(
         make = partial(factory, **fixed, **options)
         return partial(_made, where, make) if ":" in name else make
     if options:
-        raise ConfigError(f"{where}: takes no options, {', '.join(options)} came")
+        raise ConfigError(f"{where}: expected no options, got {', '.join(options)}")
     return lambda *_: factory
 
 
@@ -251,7 +251,7 @@ def _check_options(
         annotation = signature.parameters[option].annotation
         if not _fits(value, annotation):
             expected = _written(annotation).replace(" | ", " or ")
-            raise ConfigError(f"{where}: {option} is expected to be {expected}, {value!r} came")
+            raise ConfigError(f"{where}: expected {option} to be {expected}, got {value!r}")
     missing = [
         p.name for p in parameters if p.name in known and p.default is p.empty and p.name not in options
     ]

@@ -174,7 +174,7 @@ class Derivation:
 
     def _refusal(self, option: object) -> SpaceError:
         if self.site is None:
-            return SpaceError(f"{self._space.name}: nothing is left to decide; option {quoted(option)} came")
+            return SpaceError(f"{self._space.name}: nothing is left to decide; got option {quoted(option)}")
         hole = one_line(self.site.term, 80)
         allowed = ", ".join(map(str, self.options[:20])) + ", ..." * (len(self.options) > 20) or hole
         place = f"{self._space.name} at {self.site.label}"

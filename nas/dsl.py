@@ -96,7 +96,7 @@ def oneof(*options: object) -> Term:
         raise SpaceError("oneof: at least one option is expected, none was given")
     if len(options) == 1 and isinstance(options[0], list):
         raise SpaceError(
-            f"oneof: options one by one are expected, a list came, {quoted(options[0])}; "
+            f"oneof: expected options one by one, got a list, {quoted(options[0])}; "
             "write oneof(*options), or a tuple if it is one option"
         )
     return Choice(tuple(as_term(option) for option in options))
@@ -115,7 +115,7 @@ def empty() -> Term:
 def permutation(*parts: object) -> Term:
     """The parts in any order ("maybe swap" for two); at most five."""
     if not 2 <= len(parts) <= 5:
-        raise SpaceError(f"permutation: 2 to 5 parts are expected, {len(parts)} came")
+        raise SpaceError(f"permutation: expected 2 to 5 parts, got {len(parts)}")
     orders = itertools.permutations([as_term(part) for part in parts])
     return Choice(tuple(seq(*order) for order in orders))
 
@@ -123,7 +123,7 @@ def permutation(*parts: object) -> Term:
 def choose(k: int, *items: object) -> Term:
     """`k` different items out of the given ones, as a tuple in the given order; for k-of-n inputs."""
     if isinstance(k, bool) or not (isinstance(k, Integral) and 1 <= k <= len(items)):
-        raise SpaceError(f"choose: k is expected in 1..{len(items)} (the number of items), {quoted(k)} came")
+        raise SpaceError(f"choose: expected k in 1..{len(items)} (the number of items), got {quoted(k)}")
     k = int(k)
     if (number := math.comb(len(items), k)) > MAX_COMBINATIONS:
         raise SpaceError(
@@ -147,13 +147,13 @@ def _number(kind: str, low: float, high: float, whole: bool, log: bool) -> Term:
     for bound in (low, high):
         if isinstance(bound, bool) or not isinstance(bound, Integral if whole else Real):
             expected = "integers" if whole else "numbers"
-            raise SpaceError(f"{kind}: bounds are expected to be {expected}, {quoted(bound)} came")
+            raise SpaceError(f"{kind}: expected bounds to be {expected}, got {quoted(bound)}")
         if not abs(bound) <= (MAX_INTEGER if whole else MAX_REAL):
             limit = "2**53" if whole else f"{MAX_REAL:g}"
-            raise SpaceError(f"{kind}: finite bounds of at most {limit} are expected, another came")
+            raise SpaceError(f"{kind}: expected finite bounds of at most {limit}, got one beyond")
     if low > high or (log and low <= 0):
         rule_ = "0 < low <= high" if log else "low <= high"
-        raise SpaceError(f"{kind}: bounds with {rule_} are expected, ({low}, {high}) came")
+        raise SpaceError(f"{kind}: expected bounds with {rule_}, got ({low}, {high})")
     cast = int if whole else float
     return Number(cast(low), cast(high), whole, _flag(f"{kind}: log", log))
 
@@ -169,13 +169,13 @@ def repeat(
     given = tuple(low) if isinstance(low, tuple | list) else (low, low if high is None else high)
     whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in given)
     if not given or not whole or list(given) != sorted(given) or given[0] < 0:
-        raise SpaceError(f"repeat: ascending integers of at least 0 are expected, {quoted(given)} came")
+        raise SpaceError(f"repeat: expected ascending integers of at least 0, got {quoted(given)}")
     counts = tuple(map(int, given))
     if listed and (high is not None or len(set(counts)) < len(counts)):
-        got = f"{quoted(counts)}, {quoted(high)} came"
-        raise SpaceError(f"repeat: different counts and no further bound are expected, {got}")
+        got = f"got {quoted(counts)}, {quoted(high)}"
+        raise SpaceError(f"repeat: expected different counts and no further bound, {got}")
     if counts[-1] > MAX_COPIES:
-        raise SpaceError(f"repeat: at most {MAX_COPIES} copies are expected, {quoted(counts[-1])} came")
+        raise SpaceError(f"repeat: expected at most {MAX_COPIES} copies, got {quoted(counts[-1])}")
     gaps = listed and counts != tuple(range(counts[0], counts[-1] + 1))
     return Repeat(as_term(body), counts[0], counts[-1], _flag("repeat: tied", tied), counts if gaps else ())
 
@@ -197,7 +197,7 @@ def rule(name: str, body: object, depth: int) -> Term:
     check_name("rule", name)
     if isinstance(depth, bool) or not isinstance(depth, Integral) or not 1 <= depth <= MAX_RULE_DEPTH:
         expected = f"an integer in 1..{MAX_RULE_DEPTH}"
-        raise SpaceError(f'rule "{name}": depth is expected to be {expected}, {quoted(depth)} came')
+        raise SpaceError(f'rule "{name}": expected depth to be {expected}, got {quoted(depth)}')
     return Rule(name, as_term(body), int(depth))
 
 
@@ -232,7 +232,7 @@ def program(inputs: Term, body: object, /, **outputs: object) -> Term:
     typed = []
     for key, value in inputs.attributes:
         if not (isinstance(value, Literal) and isinstance(value.value, str)):
-            raise SpaceError(f'program: the type of input "{key}" is expected to be a string, {value} came')
+            raise SpaceError(f'program: expected the type of input "{key}" to be a string, got {value}')
         typed.append((key, value.value))
     return Program(tuple(typed), as_term(body), _named("program", outputs))
 
@@ -263,7 +263,7 @@ def _named(where: str, given: Mapping[str, object]) -> tuple[tuple[str, Term], .
 
 def _flag(where: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise SpaceError(f"{where} is expected to be True or False, {quoted(value)} came")
+        raise SpaceError(f"{where}: expected True or False, got {quoted(value)}")
     return value
 
 

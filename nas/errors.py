@@ -1,6 +1,6 @@
 """The errors that a user of the platform can meet.
 
-Each message is one line that says where, what was expected, what came and what to do. Each class
+Each message is one line that says where, what was expected, what was found and what to do. Each class
 also inherits the built-in that fits, so that callers who do not know this module can catch it.
 """
 

@@ -227,17 +227,15 @@ def search_fidelity(value: float | None, evaluator: Evaluator | Outline) -> Fide
     if value is None:
         return None
     if evaluator.fidelity_range is None:
-        raise ConfigError(f"search.fidelity: null is expected, the evaluator has no fidelity; {value} came")
+        raise ConfigError(f"search.fidelity: expected null, as the evaluator has no fidelity, got {value}")
     name, low, full = evaluator.fidelity_range
     levels: Sequence[Fidelity] = getattr(evaluator, "levels", ())
     if levels and Fidelity(name, value) not in levels:
         raise ConfigError(
-            f"search.fidelity: {name} of {_listed(levels)} are expected, as the evaluator has no others; "
-            f"{value:g} came; set one of them, or null for {full:g}"
+            f"search.fidelity: expected {name} of {_listed(levels)}, as the evaluator has no others, "
+            f"got {value:g}; set one of them, or null for {full:g}"
         )
     if not low <= value <= full:
         remedy = f"set one of them, or let the evaluator have more {name}"
-        raise ConfigError(
-            f"search.fidelity: {low:g} to {full:g} {name} are expected, {value:g} came; {remedy}"
-        )
+        raise ConfigError(f"search.fidelity: expected {low:g} to {full:g} {name}, got {value:g}; {remedy}")
     return Fidelity(name, value)

@@ -241,7 +241,7 @@ def logged_config(folder: Path, *, trust: bool = False) -> Mapping[str, Any]:
     for place, text in _texts(config):
         if "${" in text:  # it was resolved before it was logged
             raise ConfigError(
-                f"{folder}: {place}: a value is expected in a logged configuration, an interpolation came; "
+                f"{folder}: {place}: expected a value in a logged configuration, got an interpolation; "
                 f"give the run's whole command with resume={folder}"
             )
     if not trust:

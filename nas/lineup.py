@@ -50,8 +50,8 @@ def lineup_of(config: Config) -> Lineup:
     for label in section.searchers:
         if not re.fullmatch(rf"[A-Za-z0-9_][A-Za-z0-9_.+-]{{0,{MAX_NAME - 1}}}", str(label)):
             raise ConfigError(
-                f"compare.searchers: labels of at most {MAX_NAME} letters, digits and _.+- are expected, as "
-                f"they name folders; {one_line(repr(label))} came"
+                f"compare.searchers: expected labels of at most {MAX_NAME} letters, digits and _.+-, as they "
+                f"name folders, got {one_line(repr(label))}"
             )
     chosen = _chosen(section)
     _check_more_trials(section)
@@ -59,7 +59,7 @@ def lineup_of(config: Config) -> Lineup:
     if section.default is not None:
         _check_labels("default", [section.default], section)
     if section.seeds < 1:
-        raise ConfigError(f"compare.seeds: 1 or more is expected, {section.seeds} came")
+        raise ConfigError(f"compare.seeds: expected 1 or more, got {section.seeds}")
     for key in (
         "workers",
         "cpus_per_study",
@@ -67,9 +67,9 @@ def lineup_of(config: Config) -> Lineup:
     ):  # of no consequence inline, but wrong all the same
         value = getattr(section, key)
         if value is not None and not int(key == "workers") <= value < math.inf:
-            raise ConfigError(f"compare.{key}: {int(key == 'workers')} or more is expected, {value:g} came")
+            raise ConfigError(f"compare.{key}: expected {int(key == 'workers')} or more, got {value:g}")
     if section.first_seed < 0:
-        raise ConfigError(f"compare.first_seed: 0 or more is expected, {section.first_seed} came")
+        raise ConfigError(f"compare.first_seed: expected 0 or more, got {section.first_seed}")
     return Lineup(
         methods={label: _section(label, section.searchers[label], section.searchers) for label in chosen},
         seeds=tuple(range(section.first_seed, section.first_seed + section.seeds)),
@@ -98,7 +98,7 @@ def _check_labels(key: str, labels: Iterable[str], section: CompareSection) -> N
             close = difflib.get_close_matches(label, section.searchers, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             listed = ", ".join(section.searchers)
-            raise ConfigError(f"compare.{key}: one of {listed} is expected, {label} came{hint}")
+            raise ConfigError(f"compare.{key}: expected one of {listed}, got {label}{hint}")
 
 
 def _section(label: str, section: Any, labels: Collection[str]) -> Mapping[str, Any]:
@@ -107,12 +107,12 @@ def _section(label: str, section: Any, labels: Collection[str]) -> Mapping[str, 
         close = difflib.get_close_matches(label, others, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ConfigError(
-            f"compare.searchers.{label}: a section with a name is expected, {dict(section)!r} came; others: "
+            f"compare.searchers.{label}: expected a section with a name, got {dict(section)!r}; others: "
             f"{', '.join(others) or 'none'}; +searcher@compare.searchers.{label}=OPTION adds one{hint}"
         )
     if not isinstance(section, Mapping):
         raise ConfigError(
-            f"compare.searchers.{label}: a searcher's section is expected, {section!r} came; "
+            f"compare.searchers.{label}: expected a searcher's section, got {section!r}; "
             f"+searcher@compare.searchers.{label}=OPTION adds one"
         )
     return section
@@ -121,7 +121,7 @@ def _section(label: str, section: Any, labels: Collection[str]) -> Mapping[str, 
 def _budgets(budgets: Sequence[int], trials: int | None) -> tuple[int, ...]:
     """Those within the budget of the studies, and that budget itself, at which they end."""
     if not budgets or min(budgets) < 1:
-        raise ConfigError(f"compare.budgets: numbers of at least 1 are expected, {list(budgets)} came")
+        raise ConfigError(f"compare.budgets: expected numbers of at least 1, got {list(budgets)}")
     if trials is None:
         return tuple(sorted(set(budgets)))
     return tuple(sorted({*(budget for budget in budgets if budget <= trials), trials}))
@@ -158,11 +158,11 @@ def _check_caches(section: CompareSection) -> None:
         for label, own in sections.items():
             if not isinstance(own, Mapping) or (key == "hashing" and "name" not in own):
                 expected = "a hasher's section with its name" if key == "hashing" else "options of the cache"
-                raise ConfigError(f"compare.{key}.{label}: {expected} is expected, {own!r} came")
+                raise ConfigError(f"compare.{key}.{label}: expected {expected}, got {own!r}")
             unknown = [name for name in own if key == "cache" and name not in known]
             if unknown:
                 raise ConfigError(
-                    f"compare.cache.{label}: one of {', '.join(known)} is expected, {unknown[0]} came"
+                    f"compare.cache.{label}: expected one of {', '.join(known)}, got {unknown[0]}"
                 )
 
 
@@ -171,8 +171,8 @@ def _check_more_trials(section: CompareSection) -> None:
     for label, factor in section.more_trials.items():
         if not 1 <= factor < math.inf:
             raise ConfigError(
-                f"compare.more_trials.{label}: a number of at least 1 is expected, by which budget.trials is "
-                f"multiplied, {factor:g} came"
+                f"compare.more_trials.{label}: expected a number of at least 1, by which budget.trials is "
+                f"multiplied, got {factor:g}"
             )
 
 
@@ -186,7 +186,7 @@ def reference_of(config: Config, evaluator: Evaluator) -> dict[str, float]:
     given = config.compare.reference
     unknown = [name for name in given if name not in names]
     if unknown:
-        raise ConfigError(f"compare.reference: one of {', '.join(names)} is expected, {unknown[0]} came")
+        raise ConfigError(f"compare.reference: expected one of {', '.join(names)}, got {unknown[0]}")
     if len(names) == 1 and not given:
         return {}
     known = getattr(evaluator, "values_of", None)

@@ -33,7 +33,7 @@ def match(space: SearchSpace, term: Term) -> list[Decision]:
     Notations differ in the order of attributes and in which repeats are written out; the exact one is first.
 
     Raises:
-        SpaceError: where the term leaves the space, what is expected there and what came.
+        SpaceError: where the term leaves the space, what is expected there and what was found.
     """
     found = _Matcher(space, out=False).run(term)
     if found is None:
@@ -66,7 +66,7 @@ class _Matcher:
         self.blocks: dict[tuple[Term, ...], int] = {}
         self.ordered: list[tuple[Term, ...]] = []
         self.reached: tuple[int, ...] = ()
-        self.failure: tuple[Site, Term | str, Term | None] | None = None  # site, expected, came
+        self.failure: tuple[Site, Term | str, Term | None] | None = None  # site, expected, found
 
     def run(self, term: Term) -> list[Decision] | None:
         place = Place(self.steps(term), (), (), (0,) * len(self.layout.rules))
@@ -143,10 +143,10 @@ class _Matcher:
         return {}
 
     def blame(self) -> str:
-        """The furthest failure: label, what is expected, what came."""
+        """The furthest failure: label, what is expected, what was found."""
         assert self.failure is not None, "asked for after a failure"
-        site, expected, came = self.failure
-        wanted, got = (one_line(part, 100) for part in (expected, "the end" if came is None else came))
+        site, expected, found = self.failure
+        wanted, got = (one_line(part, 100) for part in (expected, "the end" if found is None else found))
         return f"{site.label}: {wanted} is expected; got {got}"
 
     def _fixed(self, site: Site, place: Place, cursor: Cursor) -> Ends:

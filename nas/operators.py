@@ -44,7 +44,7 @@ def sample(space: SearchSpace, rng: np.random.Generator, *, by: str = "options")
         SpaceError: "derivations" on an unbounded space.
     """
     if by not in ("options", "derivations"):
-        raise SpaceError(f'sample: by is "options" or "derivations", {quoted(by)} came')
+        raise SpaceError(f'sample: by: expected "options" or "derivations", got {quoted(by)}')
     if by == "derivations" and space.size() is None:
         raise SpaceError(f'{space.name}: unbounded, so "derivations" cannot be uniform; use "options"')
     draw = Draws(rng)

@@ -106,7 +106,7 @@ class Writer:
             raise self._refusal
 
     def written(self, text: str) -> Written:
-        """What came of it."""
+        """What was written, and what was not."""
         return Written(self.folder, tuple(self.files), text, tuple(dict.fromkeys(self.failures)))
 
     def _write(self, name: str, make: Callable[[], bytes]) -> None:

@@ -36,7 +36,7 @@ def read(text: str, constructors: Constructors) -> Term:
         SpaceError: with line and column of what is not of the language.
     """
     if not isinstance(text, str):
-        raise SpaceError(f"text: an expression as a text is expected, {quoted(text)} came")
+        raise SpaceError(f"text: expected an expression as a text, got {quoted(text)}")
     if len(text) > MAX_TEXT:
         got = f"text of {len(text)} characters"
         raise SpaceError(f"{got}; at most {MAX_TEXT} are read; write copies as repeat, or build it in Python")

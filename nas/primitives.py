@@ -155,7 +155,7 @@ class Attribute:
         if self.kind not in _NOUNS:
             kinds = ", ".join(map(repr, _NOUNS))
             raise SpaceError(
-                f"attribute {self.name}: kind is expected to be one of {kinds}, {quoted(self.kind)} came"
+                f"attribute {self.name}: expected kind to be one of {kinds}, got {quoted(self.kind)}"
             )
 
     def check(self, value: Any) -> str | None:
@@ -248,18 +248,18 @@ class Primitive:
         check_name("primitive", self.name)
         if self.name in WORDS:
             raise SpaceError(
-                f"primitive {self.name}: another name is expected, this is a word of the language"
+                f"primitive {self.name}: expected another name, as this is a word of the language"
             )
         listed = isinstance(self.attributes, tuple | list)
         if not listed or not all(isinstance(each, Attribute) for each in self.attributes):
             got = quoted(self.attributes)
             raise SpaceError(
-                f"primitive {self.name}: attributes are expected as (Attribute(...), ...), {got} came"
+                f"primitive {self.name}: expected attributes as (Attribute(...), ...), got {got}"
             )
         pair = self.arity if isinstance(self.arity, tuple) and len(self.arity) == 2 else (None, 0)
         if not isinstance(pair[0], int) or not isinstance(pair[1], int | None):
-            got = f"{quoted(self.arity)} came; write (1, 1) for exactly one, (0, None) for any number"
-            raise SpaceError(f"primitive {self.name}: arity is expected as (least, greatest), {got}")
+            got = f"{quoted(self.arity)}; write (1, 1) for exactly one, (0, None) for any number"
+            raise SpaceError(f"primitive {self.name}: expected arity as (least, greatest), got {got}")
 
     def attribute(self, name: str) -> Attribute | None:
         """The attribute called `name`, or None."""
@@ -318,7 +318,7 @@ class Vocabulary:
         for primitive in self.primitives:
             if not isinstance(primitive, Primitive):
                 got = quoted(primitive)
-                raise SpaceError(f'vocabulary "{self.name}": Primitive(...) is expected, {got} came')
+                raise SpaceError(f'vocabulary "{self.name}": expected Primitive(...), got {got}')
             if index.setdefault(primitive.name, primitive) is not primitive:
                 raise SpaceError(f'vocabulary "{self.name}": primitive "{primitive.name}" is there already')
         object.__setattr__(self, "_index", index)

@@ -259,5 +259,5 @@ def _check_outputs(
     got = {n: types.get(v.name) if isinstance(v, Name) else None for n, v in program.outputs}
     if got != dict(expected):
         wanted = ", ".join(f"{name}: {kind}" for name, kind in expected.items())
-        came = ", ".join(f"{name}={value}" for name, value in program.outputs) or "none"
-        raise CompileError(f"{place}: the outputs {wanted} are expected; got {came}")
+        got = ", ".join(f"{name}={value}" for name, value in program.outputs) or "none"
+        raise CompileError(f"{place}: expected the outputs {wanted}, got {got}")

@@ -110,7 +110,7 @@ def final_values(run: Run) -> tuple[float, ...]:
     """The reported quantity of the final trials, one value for each training.
 
     A deterministic evaluator, as the log tells, trains nothing anew when it is asked again: its repeated
-    number is one. Equal values of any other evaluator are as many trainings that came out alike.
+    number is one. Equal values of any other evaluator are as many trainings that ended alike.
     """
     values = measured(run.stages[Stage.FINAL], run.record.reported.name)
     return values[:1] if run.deterministic and len(set(values)) == 1 else values

@@ -168,7 +168,7 @@ def _job(composer: _Composer, words: Sequence[str]) -> Config:
         config = _logged_config(config, words)
     if not config.name:
         raise ConfigError(
-            f"experiment: one is expected, none came; add +experiment=NAME, one of {_experiments()}, "
+            f"experiment: expected one, got none; add +experiment=NAME, one of {_experiments()}, "
             "or name=NAME for a composition of your own"
         )
     _refuse_ignored(config, words)
@@ -227,7 +227,7 @@ def _refuse_ignored(config: Config, overrides: Sequence[str]) -> None:
     for item in overrides:
         if re.match(r"[+~]*searcher[=.]", item):
             raise ConfigError(
-                f"searcher: a comparison has several, in compare.searchers; {item} came; "
+                f"searcher: expected several, in compare.searchers, as this is a comparison, got {item}; "
                 "+searcher@compare.searchers.LABEL=OPTION adds one, compare.only=[LABEL] chooses"
             )
 
@@ -430,7 +430,10 @@ def _check_once(overrides: Mapping[str, Override], groups: Collection[str]) -> N
             if before != word and key in groups:
                 raise _several(key, [each.partition("=")[2] for each in (before, word)])
             if before != word:
-                print(f"note: {key}: {one_line(before)} came first; {one_line(word)} counts", file=sys.stderr)
+                print(
+                    f"note: {key}: {one_line(before)} is overridden by the later {one_line(word)}",
+                    file=sys.stderr,
+                )
             seen[key] = word
 
 
@@ -504,7 +507,7 @@ def _logged_config(given: Config, words: Sequence[str]) -> Config:
     others = [word for word in words if word.lstrip("+").partition("=")[0] not in _WITH_RESUME]
     if others:
         raise ConfigError(
-            f"resume: the folder alone or the run's whole command is expected; {others[0]} came with it"
+            f"resume: expected the folder alone or the run's whole command, got {others[0]} beside it"
         )
     folder, _ = resumed_folder(folder_at("resume", given.resume), None)
     logged = logged_config(folder, trust=given.trust)
@@ -557,25 +560,25 @@ def _line(error: BaseException) -> str:
 
 
 _MEANINGS = {
-    r"Value (.*) of type '\w+' could not be converted to Integer": r"a whole number is expected, \1 came",
-    r"Value (.*) of type '\w+' could not be converted to Float": r"a number is expected, \1 came",
-    r"Value (.*) is not a valid bool .*": r"true or false is expected, \1 came",
-    r"Cannot convert '\w+' to string: '(.*)'": r"a text is expected, \1 came",
+    r"Value (.*) of type '\w+' could not be converted to Integer": r"expected a whole number, got \1",
+    r"Value (.*) of type '\w+' could not be converted to Float": r"expected a number, got \1",
+    r"Value (.*) is not a valid bool .*": r"expected true or false, got \1",
+    r"Cannot convert '\w+' to string: '(.*)'": r"expected a text, got \1",
     r"In '(.*?)': \w+ raised while composing config: ": r"in \1.yaml: ",
     r"Key '(.*)' not in '\w+'": r"\1: no such key; --help lists them",
-    r"Merge error: (\w+) is not a subclass of \w+\.": r"a section of keys is expected, a \1 came;",
-    r"Incompatible value 'None' for field of type '\w+'": "a value is expected, null came",
-    r"field .* is not Optional": "a value is expected, null came",
-    r"Invalid type assigned: (\w+) .* value: (.*)": r"a section of keys is expected, \2 came",
-    r"Config group override must be .* Got (\w+)": r"a group expects an option's name, a \1 came; see --help",
+    r"Merge error: (\w+) is not a subclass of \w+\.": r"expected a section of keys, got a \1;",
+    r"Incompatible value 'None' for field of type '\w+'": "expected a value, got null",
+    r"field .* is not Optional": "expected a value, got null",
+    r"Invalid type assigned: (\w+) .* value: (.*)": r"expected a section of keys, got \2",
+    r"Config group override must be .* Got (\w+)": r"expected the name of an option, got a \1; see --help",
     r"\w+ raised while resolving interpolation: HydraConfig was not set": "${hydra:...} has no value here",
     r"\w+ raised while resolving interpolation: ": "cannot be resolved: ",
     r"Could not delete from config. '(.*)' does not exist.*": r"\1: there is none to take out",
     r"Could not delete '(.*)'\. No match in the defaults list": r"\1: there is none to take out",
     r"\w+ \(DictConfig\) does not support deletion": "it cannot be taken out",
-    r"Invalid value assigned: (\w+) is not a ListConfig.*": r"a list in brackets is expected, a \1 came",
-    r"Cannot assign (\w+) to Dict\[.*": r"a section of keys is expected, a \1 came",
-    r"Key (.*) \(\w+\) is incompatible with \(str\)": r"a name is expected as a key, \1 came",
+    r"Invalid value assigned: (\w+) is not a ListConfig.*": r"expected a list in brackets, got a \1",
+    r"Cannot assign (\w+) to Dict\[.*": r"expected a section of keys, got a \1",
+    r"Key (.*) \(\w+\) is incompatible with \(str\)": r"expected a name as a key, got \1",
     r"DictConfig": "a section",
     r"ListConfig": "a list",
     r" ?See https?://\S*( for \w+)?": "",
@@ -586,7 +589,7 @@ _MEANINGS = {
 def _unknown_option(group: str, name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
-    return f"{group}: one of {', '.join(known)} is expected, {name or 'none'} came{hint}"
+    return f"{group}: expected one of {', '.join(known)}, got {name or 'none'}{hint}"
 
 
 def _unknown_key(key: str) -> str:

@@ -154,8 +154,7 @@ def _with_proxy(config: Config) -> Mapping[str, Any]:
         return config.searcher
     if not isinstance(proxy, Mapping):
         raise ConfigError(
-            "searcher.proxy: options of the space in braces are expected, e.g. {channels: 16}; "
-            f"{proxy!r} came"
+            f"searcher.proxy: expected options of the space in braces, e.g. {{channels: 16}}, got {proxy!r}"
         )
     return {**config.searcher, "proxy": build_space({**config.space, **proxy})}
 
@@ -199,9 +198,9 @@ def _check_ranges(config: Config) -> None:
     keep, max_mb = config.checkpoints.keep, config.checkpoints.max_mb
     for name, value in (("seed", config.seed), ("checkpoints.keep", keep)):
         if value < 0:
-            raise ConfigError(f"{name}: 0 or more is expected, {value} came")
+            raise ConfigError(f"{name}: expected 0 or more, got {value}")
     if max_mb is not None and not 0 < max_mb < math.inf:
-        raise ConfigError(f"checkpoints.max_mb: a number above 0 is expected, {max_mb:g} came")
+        raise ConfigError(f"checkpoints.max_mb: expected a number above 0, got {max_mb:g}")
 
 
 def _plan(config: Config, evaluator: Evaluator | Outline | None) -> Plan:

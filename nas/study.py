@@ -325,7 +325,7 @@ class Study:
             raise error
         if ledger.work_failure and not ledger.asked[Stage.SEARCH] and self._is_complete():
             raise EvaluationError(
-                f"{self.directory}: the search came to no candidate, as its work on the supernet failed: "
+                f"{self.directory}: the search found no candidate, as its work on the supernet failed: "
                 f"{ledger.work_failure}"
             )
 

@@ -225,12 +225,10 @@ def check_name(where: str, text: object) -> str:
     if not (isinstance(text, str) and text.isidentifier() and not keyword.iskeyword(text)) or (
         unicodedata.normalize("NFKC", text) != text
     ):
-        raise SpaceError(
-            f"{where}: a name is expected (letters, digits and _, no keyword), {quoted(text)} came"
-        )
+        raise SpaceError(f"{where}: expected a name (letters, digits and _, no keyword), got {quoted(text)}")
     if len(text) > MAX_NAME:
-        got = f"{quoted(text)} of {len(text)} came"
-        raise SpaceError(f"{where}: a name of at most {MAX_NAME} characters is expected, {got}")
+        got = f"{quoted(text)} of {len(text)}"
+        raise SpaceError(f"{where}: expected a name of at most {MAX_NAME} characters, got {got}")
     return text
 
 
@@ -319,7 +317,7 @@ def branches(name: str, *parts: Term) -> Term:
 
 def _check_parts(what: str, parts: list[Term]) -> None:
     if len(parts) > MAX_PARTS:
-        raise SpaceError(f"{what}: at most {MAX_PARTS} parts are expected, {len(parts)} came")
+        raise SpaceError(f"{what}: expected at most {MAX_PARTS} parts, got {len(parts)}")
 
 
 def children(term: Term) -> tuple[Term, ...]:
@@ -361,7 +359,7 @@ def check_extent(term: Term) -> None:
         found = [extents[id(child)] for child in below]
         nodes, depth = 1 + sum(n for n, _ in found), 1 + max((d for _, d in found), default=0)
         if nodes > MAX_NODES:
-            raise SpaceError(f"expression: at most {MAX_NODES} sub-terms are expected; more came")
+            raise SpaceError(f"expression: expected at most {MAX_NODES} sub-terms, got more")
         if depth > MAX_DEPTH:
             remedy = "name parts with define(...)"
             raise SpaceError(f"expression: nested too deep, over {MAX_DEPTH} levels; {remedy}")
@@ -392,9 +390,7 @@ def unrolled(term: Term) -> tuple[Term, ...]:
     """
     if (number := _steps_of(term)) > MAX_PARTS:
         got = number if number < 10**15 else "far more"
-        raise SpaceError(
-            f"sequence: at most {MAX_PARTS} steps, with repeats written out, are expected, {got} came"
-        )
+        raise SpaceError(f"sequence: expected at most {MAX_PARTS} steps, with repeats written out, got {got}")
     return _unrolled(term)
 
 

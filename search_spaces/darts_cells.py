@@ -38,7 +38,7 @@ def cell_space(name: str, operations: Sequence[Term], channels: int, layers: int
         SpaceError: too few layers, or no positive number of channels.
     """
     if type(layers) is not int or layers < 3:
-        raise SpaceError(f"{name}: layers are expected to be at least 3, {layers!r} came; give more")
+        raise SpaceError(f"{name}: expected layers to be at least 3, got {layers!r}; give more")
     normal = op.cell(*_nodes(operations), inputs=2, output="concat")
     reduction = op.cell(*_nodes(operations), inputs=2, output="concat", stride=2)
     body = op.chain(_stack(layers), width=channels) >> op.head()

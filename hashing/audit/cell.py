@@ -43,8 +43,8 @@ def read_cell(architecture: Architecture) -> tuple[Cell, Term]:
     cell = dict(root.bindings).get("cell") if isinstance(root, Define) else None
     if not isinstance(root, Define) or len(root.bindings) != 1 or not _is_cell(cell):
         raise SpaceError(
-            "a network with one cell of one input, whose last node is its output, is expected; "
-            f"{architecture.text[:60]} came"
+            "expected a network with one cell of one input, whose last node is its output, "
+            f"got {architecture.text[:60]}"
         )
     assert isinstance(cell, Op)
     if not _reads_cell(root.body):
@@ -70,12 +70,12 @@ def _node(number: int, node: Term) -> tuple[Edge, ...]:
     attributes = dict(node.attributes) if isinstance(node, Op) and node.name == "node" else {}
     sources = attributes.get("inputs")
     if not isinstance(node, Op) or set(attributes) != {"inputs"} or not isinstance(sources, Literal):
-        raise SpaceError(f"a node with the attribute inputs is expected; {str(node)[:60]} came")
+        raise SpaceError(f"expected a node with the attribute inputs, got {str(node)[:60]}")
     numbers = sources.value if isinstance(sources.value, tuple) else (sources.value,)
     edges = []
     for source, operation in zip(numbers, node.args, strict=True):
         if not isinstance(source, int) or not 0 <= source < number:
-            raise SpaceError(f"node {number} reads nodes from 0 to {number - 1}; {source} came")
+            raise SpaceError(f"node {number}: expected inputs from 0 to {number - 1}, got {source}")
         edges.append(_edge(source, operation))
     return tuple(edges)
 
@@ -91,6 +91,6 @@ def _edge(source: int, term: Term) -> Edge:
             if isinstance(value, int) and value % 2:
                 return Edge(source, "conv", value)
     raise SpaceError(
-        "zero(), skip(), avg_pool_3x3() or relu_conv_bn(kernel=odd) is expected on an edge; "
-        f"{str(term)[:60]} came"
+        "expected zero(), skip(), avg_pool_3x3() or relu_conv_bn(kernel=odd) on an edge, "
+        f"got {str(term)[:60]}"
     )

@@ -56,7 +56,7 @@ def readings_of(config: Config) -> tuple[Reading, ...]:
     section, options = config.audit, config.audit.readings
     for option, values in options.items():
         if not isinstance(values, list | tuple) or not values:
-            raise ConfigError(f"audit.readings.{option}: a list of values is expected, {values!r} came")
+            raise ConfigError(f"audit.readings.{option}: expected a list of values, got {values!r}")
     found = []
     for values in product(*options.values()):
         shared = dict(zip(options, values, strict=True))
@@ -101,13 +101,13 @@ def count_of(config: Config, space: SearchSpace) -> int:
     """
     if config.audit.sample is not None:
         if config.audit.sample < 1:
-            raise ConfigError(f"audit.sample: 1 or more is expected, {config.audit.sample} came")
+            raise ConfigError(f"audit.sample: expected 1 or more, got {config.audit.sample}")
         return config.audit.sample
     size = space.size_within(MAX_CANDIDATES)
     if size is None:
         had = space.size_text().replace("unbounded", "an unbounded space").removesuffix(" derivations")
         raise ConfigError(
-            f"space: at most {MAX_CANDIDATES:,} architectures are audited one by one, {had} came; "
+            f"space: expected at most {MAX_CANDIDATES:,} architectures to audit one by one, got {had}; "
             "set audit.sample"
         )
     return size
@@ -177,7 +177,7 @@ def hasher_of(section: Mapping[str, Any]) -> Hasher:
     if key not in _hashers:
         hasher = build_hasher(section)
         if hasher is None:
-            raise ConfigError("hashing: a hasher is expected in an audit, none came; hashing=functional")
+            raise ConfigError("hashing: expected a hasher in an audit, got none; add hashing=functional")
         _hashers[key] = hasher
     return _hashers[key]
 

@@ -97,10 +97,10 @@ def prepare_audit(config: Config) -> Audit:
         NasError: one line for the first thing that is wrong; nothing is started or written then.
     """
     if config.audit.chunk < 1:
-        raise ConfigError(f"audit.chunk: 1 or more is expected, {config.audit.chunk} came")
+        raise ConfigError(f"audit.chunk: expected 1 or more, got {config.audit.chunk}")
     for label, section in {**config.audit.beside, **config.audit.counted}.items():
         if not isinstance(section, Mapping):
-            raise ConfigError(f"audit, {label}: a hasher's section is expected, {section!r} came")
+            raise ConfigError(f"audit, {label}: expected a hasher's section, got {section!r}")
     launcher, jobs = make_launcher(config), study_jobs(config, Path())
     if jobs and config.evaluator.get("name") != TABLE:
         raise ConfigError(

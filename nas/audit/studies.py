@@ -1,4 +1,4 @@
-"""Searches with a cache under noise: searchers x noise x caches x seeds, and what came of them.
+"""Searches with a cache under noise: searchers x noise x caches x seeds, and their outcome.
 
 The error study of Gillard et al. 2023 (https://arxiv.org/abs/2302.05433): what the cache answers with is
 frozen noise, which a mean of several evaluations (M) or forgetting (F) loosens. All have one budget.
@@ -116,24 +116,22 @@ def study_jobs(config: Config, folder: Path) -> list[StudyJob]:
         )
     wrong = [std for std in section.noise if not 0 <= std < math.inf]
     if wrong:
-        raise ConfigError(f"audit.noise: standard deviations of 0 or more are expected, {wrong[0]:g} came")
+        raise ConfigError(f"audit.noise: expected standard deviations of 0 or more, got {wrong[0]:g}")
     for label, changes in section.caches.items():
         if not isinstance(changes, Mapping) or set(changes) - {"hashing", "cache"}:
-            raise ConfigError(
-                f"audit.caches.{label}: sections hashing and cache are expected, {changes!r} came"
-            )
+            raise ConfigError(f"audit.caches.{label}: expected sections hashing and cache, got {changes!r}")
         for key, own in changes.items():
             if not isinstance(own, Mapping):
-                raise ConfigError(f"audit.caches.{label}.{key}: a section of keys is expected, {own!r} came")
+                raise ConfigError(f"audit.caches.{label}.{key}: expected a section of keys, got {own!r}")
         known = [option.name for option in fields(CacheSection)]
         unknown = [option for option in changes.get("cache", {}) if option not in known]
         if unknown:
             raise ConfigError(
-                f"audit.caches.{label}.cache: one of {', '.join(known)} is expected, {unknown[0]} came"
+                f"audit.caches.{label}.cache: expected one of {', '.join(known)}, got {unknown[0]}"
             )
     for label, searcher in section.searchers.items():
         if not isinstance(searcher, Mapping):
-            raise ConfigError(f"audit.searchers.{label}: a searcher's section is expected, {searcher!r} came")
+            raise ConfigError(f"audit.searchers.{label}: expected a searcher's section, got {searcher!r}")
     return [
         StudyJob(condition.folder, own, folder.absolute() / STUDIES / condition.folder / str(own.seed))
         for condition in conditions(section)

@@ -21,7 +21,7 @@ NOTES = (
     "two-sided rank test of the first objective against the first cache under the same searcher and noise, "
     "not corrected for their number; it takes two seeds.",
     "Hit rates of draws that are uniform over architectures, and over classes, are expected values; those of "
-    "searches are means over the seeds that came so far, without noise where that was searched.",
+    "searches are means over the seeds that are done so far, without noise where that was searched.",
 )
 
 

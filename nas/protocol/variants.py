@@ -66,7 +66,7 @@ def variants_of(config: Config, space: SearchSpace) -> tuple[Variant, ...]:
     chosen = tuple(variant for variant in found if variant.name == section.variant)
     if not chosen:
         listed = ", ".join(variant.name for variant in found)
-        raise ConfigError(f"protocol.variant: one of {listed} is expected, {section.variant} came")
+        raise ConfigError(f"protocol.variant: expected one of {listed}, got {section.variant}")
     return chosen
 
 
@@ -76,14 +76,15 @@ def _architectures(config: Config, space: SearchSpace) -> list[Architecture]:
     texts = section.architectures
     if section.random < 0 or (texts is None and section.random):
         raise ConfigError(
-            f"protocol.random: 0 or more, beside protocol.architectures, is expected; {section.random} came"
+            "protocol.random: expected 0 or more, and only beside protocol.architectures, "
+            f"got {section.random}"
         )
     drawn = section.samples if texts is None else section.random
     key, number = ("samples", drawn) if texts is None else ("architectures", len(texts) + drawn)
     if number < MIN_PAIRS:
         raise ConfigError(
-            f"protocol.{key}: at least {MIN_PAIRS} architectures are expected, as fewer have no rank "
-            f"correlation to speak of; {number} came"
+            f"protocol.{key}: expected at least {MIN_PAIRS} architectures, as fewer have no rank "
+            f"correlation to speak of, got {number}"
         )
     found = []
     for index, text in enumerate(texts or ()):
@@ -97,8 +98,8 @@ def _architectures(config: Config, space: SearchSpace) -> list[Architecture]:
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigError(
-            f"protocol.variants: a name of at most {MAX_NAME} letters, digits and _ . + - is expected, "
-            f"{one_line(repr(name))} came"
+            f"protocol.variants: expected a name of at most {MAX_NAME} letters, digits and _ . + -, "
+            f"got {one_line(repr(name))}"
         )
     return name
 
@@ -108,7 +109,7 @@ def _alone(config: Config, name: str, changes: Any, given: Sequence[Architecture
     where = f"protocol.variants.{name}"
     changes = {} if changes is None else changes
     if not isinstance(changes, Mapping):
-        raise ConfigError(f"{where}: a mapping of {', '.join(SECTIONS)} is expected, {changes!r} came")
+        raise ConfigError(f"{where}: expected a mapping of {', '.join(SECTIONS)}, got {changes!r}")
     unknown = next((key for key in changes if key not in SECTIONS), None)
     if unknown is not None:
         raise ConfigError(f'{where}: unknown section "{unknown}"; sections: {", ".join(SECTIONS)}')
@@ -138,7 +139,7 @@ def _merged(where: str, key: str, section: Mapping[str, Any], changes: Mapping[s
     """A section with the variant's options; one that names another component has these options only."""
     own = changes.get(key) or {}
     if not isinstance(own, Mapping):
-        raise ConfigError(f"{where}.{key}: a mapping of options is expected, {own!r} came")
+        raise ConfigError(f"{where}.{key}: expected a mapping of options, got {own!r}")
     return dict(own) if own.get("name", section.get("name")) != section.get("name") else {**section, **own}
 
 
@@ -175,11 +176,11 @@ def _search(where: str, section: SearchSection, changes: Mapping[str, Any]) -> S
     fidelity = own.get("fidelity", section.fidelity) if isinstance(own, Mapping) else own
     known = isinstance(own, Mapping) and set(own) <= {"fidelity"}
     if not known or isinstance(fidelity, bool) or not isinstance(fidelity, int | float | None):
-        raise ConfigError(f"{where}.search: fidelity with a number is expected, {own!r} came")
+        raise ConfigError(f"{where}.search: expected fidelity with a number, got {own!r}")
     return SearchSection(None if fidelity is None else float(fidelity))
 
 
 def _seed(where: str, seed: Any) -> int:
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ConfigError(f"{where}.seed: a whole number of at least 0 is expected, {seed!r} came")
+        raise ConfigError(f"{where}.seed: expected a whole number of at least 0, got {seed!r}")
     return seed

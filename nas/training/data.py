@@ -100,7 +100,7 @@ class Dataset:
         extra: second test images and their labels, as `images` and `labels`; None without such.
         class_names: of the classes, in the order of their labels; "0", "1", ... where the data give none.
         pixel_range: values of black and white that all images were scaled from; None where they stayed as
-            they came, or came in several ranges.
+            they were, or were scaled from several ranges.
     """
 
     name: str
@@ -175,9 +175,9 @@ def split(name: str, source: sources.Source, options: DataOptions) -> Dataset:
         train, test = _part(name, source.labels, train, options.test_fraction, _TEST_SPLIT_SEED)
         if len(given):
             note(
-                f'data "{name}": no test images came with the {len(validation)} for validation, so that '
-                f"{len(test)} of those for training are held out to report on (evaluator.test_fraction = "
-                f"{options.test_fraction:g}); to report on those for validation instead, name them test"
+                f'data "{name}": no test images are given beside the {len(validation)} for validation, '
+                f"so that {len(test)} of those for training are held out to report on "
+                f"(evaluator.test_fraction = {options.test_fraction:g}); to report on those for validation instead, name them test"
             )
     if not len(validation):
         train, validation = _part(name, source.labels, train, options.validation_fraction, options.split_seed)

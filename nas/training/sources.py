@@ -30,12 +30,12 @@ class Source:
     Attributes:
         images: (N, C, H, W) uint8.
         labels: (N,) int64 in 0..classes-1.
-        test: positions of the images that came as test images; empty when the data have none.
+        test: positions of the images given as test images; empty when the data have none.
         classes: number of classes.
         class_names: of the classes, in the order of their labels; empty where the data give none.
-        validation: positions of the images that came as validation images; empty when the data have none.
+        validation: positions of the images given as validation images; empty when the data have none.
         pixel_range: values of black and white that all images were scaled from; None where they stayed as
-            they came, or came in several ranges.
+            they were, or were scaled from several ranges.
     """
 
     images: np.ndarray

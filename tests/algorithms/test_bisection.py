@@ -158,7 +158,7 @@ def test_constraints_that_nothing_meets_are_reported():
             {"searcher": {"name": "mcts", "exploration": -1}},
             r'searcher "mcts": exploration: expected 0 or more',
         ),
-        ({"searcher": 3}, r"a section with a name is expected"),
+        ({"searcher": 3}, r"expected a section with a name"),
         (
             {"searcher": {"name": "mcts"}, "depth": -1},
             r'searcher "bisection": depth: expected 0 to 40; got -1; change it',

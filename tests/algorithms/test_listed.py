@@ -56,10 +56,10 @@ def test_fewer_come_near_the_end() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, r"architectures or a number of samples of at least 1 is expected, none came; give searcher.sam"),
-        ({"samples": 0}, r"a number of samples of at least 1 is expected, 0 came"),
-        ({"architectures": []}, r"architectures: a list of at least one is expected, \[\] came"),
-        ({"architectures": "relu()"}, r"architectures: a list of at least one is expected, 'relu\(\)' came"),
+        ({}, r"expected architectures or a number of samples of at least 1, got none; give searcher.sam"),
+        ({"samples": 0}, r"expected architectures or a number of samples of at least 1, got 0"),
+        ({"architectures": []}, r"architectures: expected a list of at least one, got \[\]"),
+        ({"architectures": "relu()"}, r"architectures: expected a list of at least one, got 'relu\(\)'"),
         ({"architectures": [*TEXTS, "relu()"]}, r'^searcher "listed": architectures\[3\]: small'),
         ({"architectures": [3]}, r'^searcher "listed": architectures\[0\]: '),
         (

@@ -82,10 +82,10 @@ def test_a_built_searcher_stays_as_it_is():
             r'^searcher\.searcher\.searcher "random": has no option "bye"'
             r'; options: by; did you mean "by"\?$',
         ),
-        ({"name": "no_repeats", "searcher": {}}, r"^searcher\.searcher\.name: a name is expected, None came"),
+        ({"name": "no_repeats", "searcher": {}}, r"^searcher\.searcher\.name: expected a name, got None"),
         (
             {"name": "no_repeats", "searcher": "random"},
-            r"^searcher\.searcher: a section with a name is expected, .*, 'random' came$",
+            r"^searcher\.searcher: expected a section with a name, such as .*, got 'random'$",
         ),
         (
             {"name": "no_repeats", "searcher": {"name": "fractions:Fraction"}},

@@ -49,7 +49,7 @@ def test_a_space_of_ones_own_from_a_module(tmp_path, unreported):
     assert "width=12" in events(tmp_path / "a")[0]["space"]["text"]
     assert "width=4" in events(tmp_path / "b")[0]["space"]["text"]
     message = command(f"{line}c +space.name=home:make +space.width=x", tmp_path).message
-    assert message == "ConfigError: space \"home:make\": width is expected to be int, 'x' came"
+    assert message == "ConfigError: space \"home:make\": expected width to be int, got 'x'"
 
 
 def test_an_evaluator_of_ones_own_is_a_function(tmp_path):
@@ -124,7 +124,7 @@ def test_a_layout_with_val_is_used_as_it_is_named_and_says_what_is_held_out(tmp_
     result = command(f"{line} space.width=8", tmp_path)
     assert result.status == 0, result.err
     assert (
-        'note: data "folder": no test images came with the 16 for validation, so that 8 of those'
+        'note: data "folder": no test images are given beside the 16 for validation, so that 8 of those'
         in result.err
     )
     assert "note: data photos: pixels of uint16, with values from 0 to " in result.err

@@ -70,7 +70,7 @@ def test_a_signal_ends_it_in_a_report(tmp_path):
     [
         (
             "+experiment=digits_seeds protocol.samples=2",
-            "ConfigError: protocol.samples: at least 3 architectures are expected, as fewer have no rank",
+            "ConfigError: protocol.samples: expected at least 3 architectures, as fewer have no rank",
         ),
         (
             "+experiment=digits_seeds +protocol.variants.x.evaluator.droppath=0.2",

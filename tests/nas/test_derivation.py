@@ -199,7 +199,7 @@ def test_real_numbers_are_kept_as_floats():
         (op.d(p=real(0, 1)), float("nan"), "option nan is not one of real"),
         (op.d(p=real(0, 1)), "0.5", "option '0.5' is not one of real"),
         (op.d(p=real(0, 1)), True, "option True is not one of real"),
-        (a, 0, "toy: nothing is left to decide; option 0 came"),
+        (a, 0, "toy: nothing is left to decide; got option 0"),
     ],
 )
 def test_inadmissible_options_are_refused(expression, option, message):

@@ -142,54 +142,57 @@ def test_names_that_begin_with_an_underscore_are_no_primitives():
     ("build", "message"),
     [
         (lambda: oneof(), "oneof: at least one option is expected, none was given"),
-        (lambda: permutation(a), "permutation: 2 to 5 parts are expected, 1 came"),
-        (lambda: permutation(*[a] * 6), "permutation: 2 to 5 parts are expected, 6 came"),
-        (lambda: choose(0, 1, 2), r"choose: k is expected in 1..2 \(the number of items\), 0 came"),
-        (lambda: choose(3, 1, 2), r"choose: k is expected in 1..2"),
+        (lambda: permutation(a), "permutation: expected 2 to 5 parts, got 1"),
+        (lambda: permutation(*[a] * 6), "permutation: expected 2 to 5 parts, got 6"),
+        (lambda: choose(0, 1, 2), r"choose: expected k in 1..2 \(the number of items\), got 0"),
+        (lambda: choose(3, 1, 2), r"choose: expected k in 1..2"),
         (lambda: choose(1, a, b), "a tuple may hold plain values only; use oneof"),
-        (lambda: integer(1.0, 2), "integer: bounds are expected to be integers, 1.0 came"),  # type: ignore[arg-type]
-        (lambda: integer(False, 2), "integer: bounds are expected to be integers, False came"),
-        (lambda: integer(3, 2), r"integer: bounds with low <= high are expected, \(3, 2\) came"),
+        (lambda: integer(1.0, 2), "integer: expected bounds to be integers, got 1.0"),  # type: ignore[arg-type]
+        (lambda: integer(False, 2), "integer: expected bounds to be integers, got False"),
+        (lambda: integer(3, 2), r"integer: expected bounds with low <= high, got \(3, 2\)"),
         (
             lambda: integer(0, 2, log=True),
-            r"integer: bounds with 0 < low <= high are expected, \(0, 2\) came",
+            r"integer: expected bounds with 0 < low <= high, got \(0, 2\)",
         ),
-        (lambda: integer(0, 2**53 + 1), r"integer: finite bounds of at most 2\*\*53 are expected"),
-        (lambda: real("1", 2), "real: bounds are expected to be numbers, '1' came"),  # type: ignore[arg-type]
-        (lambda: real(0, math.inf), r"real: finite bounds of at most 1e\+300 are expected"),
-        (lambda: real(math.nan, 1), "real: finite bounds"),
-        (lambda: real(0, 10**400), "real: finite bounds"),
-        (lambda: real(0.0, 1.0, log=True), "real: bounds with 0 < low"),
-        (lambda: real(1, 2, log=1), "real: log is expected to be True or False, 1 came"),  # type: ignore[arg-type]
-        (lambda: repeat(a, -1), r"repeat: ascending integers of at least 0 are expected, \(-1, -1\) came"),
-        (lambda: repeat(a, 3, 1), r"repeat: ascending integers of at least 0 are expected, \(3, 1\) came"),
-        (lambda: repeat(a, ()), r"repeat: ascending integers of at least 0 are expected, \(\) came"),
-        (lambda: repeat(a, b), "repeat: ascending integers"),  # type: ignore[arg-type]
-        (lambda: repeat(a, 1.5), "repeat: ascending integers"),  # type: ignore[arg-type]
-        (lambda: repeat(a, True), "repeat: ascending integers"),
-        (lambda: repeat(a, (1, 1)), "repeat: different counts and no further bound are expected"),
-        (lambda: repeat(a, (1, 3), 5), r"repeat: different counts and no further bound .* \(1, 3\), 5 came"),
-        (lambda: repeat(a, 10**6), "repeat: at most 100000 copies are expected, 1000000 came"),
-        (lambda: repeat(a, 1, 2, tied=2), "repeat: tied is expected to be True or False, 2 came"),  # type: ignore[arg-type]
+        (lambda: integer(0, 2**53 + 1), r"integer: expected finite bounds of at most 2\*\*53"),
+        (lambda: real("1", 2), "real: expected bounds to be numbers, got '1'"),  # type: ignore[arg-type]
+        (lambda: real(0, math.inf), r"real: expected finite bounds of at most 1e\+300"),
+        (lambda: real(math.nan, 1), "real: expected finite bounds"),
+        (lambda: real(0, 10**400), "real: expected finite bounds"),
+        (lambda: real(0.0, 1.0, log=True), "real: expected bounds with 0 < low"),
+        (lambda: real(1, 2, log=1), "real: log: expected True or False, got 1"),  # type: ignore[arg-type]
+        (lambda: repeat(a, -1), r"repeat: expected ascending integers of at least 0, got \(-1, -1\)"),
+        (lambda: repeat(a, 3, 1), r"repeat: expected ascending integers of at least 0, got \(3, 1\)"),
+        (lambda: repeat(a, ()), r"repeat: expected ascending integers of at least 0, got \(\)"),
+        (lambda: repeat(a, b), "repeat: expected ascending integers"),  # type: ignore[arg-type]
+        (lambda: repeat(a, 1.5), "repeat: expected ascending integers"),  # type: ignore[arg-type]
+        (lambda: repeat(a, True), "repeat: expected ascending integers"),
+        (lambda: repeat(a, (1, 1)), "repeat: expected different counts and no further bound"),
+        (
+            lambda: repeat(a, (1, 3), 5),
+            r"repeat: expected different counts and no further bound, got \(1, 3\), 5",
+        ),
+        (lambda: repeat(a, 10**6), "repeat: expected at most 100000 copies, got 1000000"),
+        (lambda: repeat(a, 1, 2, tied=2), "repeat: tied: expected True or False, got 2"),  # type: ignore[arg-type]
         (lambda: define(a), r"define: at least one named part is expected"),
-        (lambda: define(a, **{"if": b}), r"define: a name is expected .*, 'if' came"),
-        (lambda: rule("r", a, 0), 'rule "r": depth is expected to be an integer in 1..50, 0 came'),
-        (lambda: rule("r", a, 51), 'rule "r": depth is expected to be an integer in 1..50, 51 came'),
-        (lambda: rule("r", a, True), 'rule "r": depth is expected'),
-        (lambda: shared("two words", a), "shared: a name is expected .*, 'two words' came"),
-        (lambda: ref("lambda"), "ref: a name is expected .*, 'lambda' came"),
-        (lambda: name("ﬁx"), "name: a name is expected"),  # Python would read it as "fix"
-        (lambda: name(3), "name: a name is expected .*, 3 came"),  # type: ignore[arg-type]
-        (lambda: let("1", a), "let: a name is expected"),
-        (lambda: use(""), "use: a name is expected"),
+        (lambda: define(a, **{"if": b}), r"define: expected a name .*, got 'if'"),
+        (lambda: rule("r", a, 0), 'rule "r": expected depth to be an integer in 1..50, got 0'),
+        (lambda: rule("r", a, 51), 'rule "r": expected depth to be an integer in 1..50, got 51'),
+        (lambda: rule("r", a, True), 'rule "r": expected depth to be'),
+        (lambda: shared("two words", a), "shared: expected a name .*, got 'two words'"),
+        (lambda: ref("lambda"), "ref: expected a name .*, got 'lambda'"),
+        (lambda: name("ﬁx"), "name: expected a name"),  # Python would read it as "fix"
+        (lambda: name(3), "name: expected a name .*, got 3"),  # type: ignore[arg-type]
+        (lambda: let("1", a), "let: expected a name"),
+        (lambda: use(""), "use: expected a name"),
         (lambda: program(a, b), r'program: inputs\(name="type", ...\) is expected first'),
         (
             lambda: program(op.inputs(w=3), b),
-            'program: the type of input "w" is expected to be a string, 3 came',
+            'program: expected the type of input "w" to be a string, got 3',
         ),
         (lambda: op.repeat, r"op.repeat: repeat\(...\) is a word of the language; write it without op"),
-        (lambda: getattr(op, "class"), "op: a name is expected .*, 'class' came"),
-        (lambda: op.a(**{"is": 3}), "op.a: a name is expected .*, 'is' came"),
+        (lambda: getattr(op, "class"), "op: expected a name .*, got 'class'"),
+        (lambda: op.a(**{"is": 3}), "op.a: expected a name .*, got 'is'"),
         (lambda: op.a(k=math.inf), "a finite number is expected here, not inf"),
         (lambda: op.a(k=10**30), "an integer of at most 64 bits is expected here"),
         (lambda: op.a(k={1}), "a term, number, string, bool or tuple is expected here, not set"),
@@ -202,29 +205,32 @@ def test_names_that_begin_with_an_underscore_are_no_primitives():
         (lambda: a - b, r"terms are joined by >>, \| and \+ only; write repeat\(a, 3\) for copies"),  # type: ignore[operator]
         (lambda: a * 3, r"terms are joined by >>, \| and \+ only"),  # type: ignore[operator]
         (lambda: 3 * a, r"terms are joined by >>, \| and \+ only"),  # type: ignore[operator]
-        (lambda: parse(None), "text: an expression as a text is expected, None came"),  # type: ignore[arg-type]
-        (lambda: parse(b"a()"), "text: an expression as a text is expected, b'a"),  # type: ignore[arg-type]
+        (lambda: parse(None), "text: expected an expression as a text, got None"),  # type: ignore[arg-type]
+        (lambda: parse(b"a()"), "text: expected an expression as a text, got b'a"),  # type: ignore[arg-type]
         (lambda: a >> residual, "not function; 'residual' is a function: write the expression that it makes"),
         (lambda: op.a(k=oneof), "not function; 'oneof' is a function"),
         (lambda: op.a(k=range(3)), r"not range; write its elements one by one, or \*elements in Python"),
         (lambda: oneof(x for x in (1, 2)), "not generator; write its elements one by one"),
-        (lambda: oneof([3, 5]), r"options one by one are expected, a list came, \[3, 5\]; write oneof\(\*op"),
-        (lambda: oneof([a, b]), r"options one by one are expected, a list came"),
-        (lambda: choose(True, 1, 2), r"choose: k is expected in 1..2 .*, True came"),
-        (lambda: choose(10**5000, 1, 2), r"choose: k is expected .*, <int that cannot be printed"),
+        (lambda: oneof([3, 5]), r"expected options one by one, got a list, \[3, 5\]; write oneof\(\*op"),
+        (lambda: oneof([a, b]), r"expected options one by one, got a list"),
+        (lambda: choose(True, 1, 2), r"choose: expected k in 1..2 .*, got True"),
+        (lambda: choose(10**5000, 1, 2), r"choose: expected k .*, got <int that cannot be printed"),
         (lambda: choose(15, *range(40)), "choose: at most 10000 combinations are expected, 15 of 40 items"),
-        (lambda: repeat(a, 10**5000), "repeat: at most 100000 copies are expected, <int that cannot be"),
-        (lambda: rule("r", a, 10**5000), 'rule "r": depth is expected .*, <int that cannot be printed'),
+        (lambda: repeat(a, 10**5000), "repeat: expected at most 100000 copies, got <int that cannot be"),
+        (lambda: rule("r", a, 10**5000), 'rule "r": expected depth .*, got <int that cannot be printed'),
         (
             lambda: shared("x" * 101, a),
-            r"shared: a name of at most 100 characters is expected, .* of 101 came",
+            r"shared: expected a name of at most 100 characters, got .* of 101",
         ),
-        (lambda: op.a(**{"x" * 900_000: 1}), r"op.a: a name of at most 100 characters .* of 900000 came"),
+        (
+            lambda: op.a(**{"x" * 900_000: 1}),
+            r"op.a: expected a name of at most 100 characters, got .* of 900000",
+        ),
         (lambda: op.a(k=_nested(100_000)), "a list nested too deep to be read"),
-        (lambda: str(_doubled(60)), "expression: at most 100000 sub-terms are expected; more came"),
-        (lambda: _doubled(60, lambda x: x >> x), "sequence: at most 100000 parts are expected"),
-        (lambda: _doubled(60, lambda x: x | x), "choice: at most 100000 parts are expected"),
-        (lambda: _doubled(60, lambda x: x + x), "sum: at most 100000 parts are expected"),
+        (lambda: str(_doubled(60)), "expression: expected at most 100000 sub-terms, got more"),
+        (lambda: _doubled(60, lambda x: x >> x), "sequence: expected at most 100000 parts"),
+        (lambda: _doubled(60, lambda x: x | x), "choice: expected at most 100000 parts"),
+        (lambda: _doubled(60, lambda x: x + x), "sum: expected at most 100000 parts"),
         (lambda: str(_doubled(1000, residual)), "expression: nested too deep, over 150 levels; name parts"),
         (lambda: a >> object(), "a term, number, string, bool or tuple is expected here, not object"),
     ],

@@ -53,8 +53,8 @@ def inside(*wrappers: str, searcher: dict[str, Any], **options: Any) -> dict[str
 def test_a_fidelity_of_the_search_is_one_of_the_tables(table, fidelity):
     with pytest.raises(
         ConfigError,
-        match=rf"^search\.fidelity: epochs of 12, 50, 200 are expected, as the evaluator has no others; "
-        rf"{fidelity} came; set one of them, or null for 200$",
+        match=rf"^search\.fidelity: expected epochs of 12, 50, 200, as the evaluator has no others, "
+        rf"got {fidelity}; set one of them, or null for 200$",
     ):
         composed(table, RANDOM, fidelity)
     assert composed(table, RANDOM, 50).plan.search_fidelity.value == 50

@@ -139,8 +139,8 @@ def test_a_run_of_registered_names_is_resumed_by_its_folder_alone(workplace):
             {"dataset": "cifar10", "root": "../elsewhere"},
             "which would be made for downloads",
         ),
-        ("evaluator/root", "${oc.env:HOME}", "an interpolation came"),
-        ("searcher/x", ["${oc.decode:1}"], "an interpolation came"),
+        ("evaluator/root", "${oc.env:HOME}", "got an interpolation"),
+        ("searcher/x", ["${oc.decode:1}"], "got an interpolation"),
     ],
 )
 def test_nor_does_it_join_clusters_or_make_folders(workplace, place, value, message):

@@ -79,35 +79,44 @@ def test_seeds_budgets_and_the_default():
 @pytest.mark.parametrize(
     ("compare", "message"),
     [
-        ({"only": ["e"]}, r"compare\.only: one of a, b, c, d is expected, e came$"),
-        ({"slow": ["e"]}, r"compare\.slow: one of a, b, c, d is expected, e came$"),
-        ({"default": "e"}, r"compare\.default: one of a, b, c, d is expected, e came$"),
-        ({"skip": ["randon"], "searchers": {"random": {}}}, r"randon came; did you mean random\?$"),
+        ({"only": ["e"]}, r"compare\.only: expected one of a, b, c, d, got e$"),
+        ({"slow": ["e"]}, r"compare\.slow: expected one of a, b, c, d, got e$"),
+        ({"default": "e"}, r"compare\.default: expected one of a, b, c, d, got e$"),
+        ({"skip": ["randon"], "searchers": {"random": {}}}, r"got randon; did you mean random\?$"),
         (
             {"skip": list("abcd")},
             r"compare: at least one of a, b, c, d is expected to be left; change compare",
         ),
-        ({"seeds": 0}, r"compare\.seeds: 1 or more is expected, 0 came$"),
-        ({"first_seed": -1}, r"compare\.first_seed: 0 or more is expected, -1 came$"),
-        ({"budgets": []}, r"compare\.budgets: numbers of at least 1 are expected, \[\] came$"),
-        ({"budgets": [0, 4]}, r"compare\.budgets: numbers of at least 1 are expected, \[0, 4\] came$"),
-        ({"more_trials": {"e": 2.0}}, r"compare\.more_trials: one of a, b, c, d is expected, e came$"),
+        ({"seeds": 0}, r"compare\.seeds: expected 1 or more, got 0$"),
+        ({"first_seed": -1}, r"compare\.first_seed: expected 0 or more, got -1$"),
+        ({"budgets": []}, r"compare\.budgets: expected numbers of at least 1, got \[\]$"),
+        ({"budgets": [0, 4]}, r"compare\.budgets: expected numbers of at least 1, got \[0, 4\]$"),
+        ({"more_trials": {"e": 2.0}}, r"compare\.more_trials: expected one of a, b, c, d, got e$"),
         (
             {"more_trials": {"a": 0.5}},
-            r"compare\.more_trials\.a: a number of at least 1 is expected, by which .*, 0\.5 came$",
+            r"compare\.more_trials\.a: expected a number of at least 1, by which .*, got 0\.5$",
         ),
-        ({"more_trials": {"a": math.inf}}, r"compare\.more_trials\.a: a number .*, inf came$"),
-        ({"hashing": {"e": {"name": "text"}}}, r"compare\.hashing: one of a, b, c, d is expected, e came$"),
+        ({"more_trials": {"a": math.inf}}, r"compare\.more_trials\.a: expected a number .*, got inf$"),
+        ({"hashing": {"e": {"name": "text"}}}, r"compare\.hashing: expected one of a, b, c, d, got e$"),
         (
             {"hashing": {"a": {"bits": 8}}},
-            r"compare\.hashing\.a: a hasher's section with its name is expected",
+            r"compare\.hashing\.a: expected a hasher's section with its name",
         ),
-        ({"cache": {"a": {"forgets": 1}}}, r"compare\.cache\.a: one of evaluations, .*, forgets came$"),
-        ({"searchers": {"a/b": {}}}, r"compare\.searchers: labels of at most 100 letters.* 'a/b' came$"),
-        ({"searchers": {"..": {}}}, r"compare\.searchers: labels of at most 100 letters.* '\.\.' came$"),
+        (
+            {"cache": {"a": {"forgets": 1}}},
+            r"compare\.cache\.a: expected one of evaluations, .*, got forgets$",
+        ),
+        (
+            {"searchers": {"a/b": {}}},
+            r"compare\.searchers: expected labels of at most 100 letters.*, got 'a/b'$",
+        ),
+        (
+            {"searchers": {"..": {}}},
+            r"compare\.searchers: expected labels of at most 100 letters.*, got '\.\.'$",
+        ),
         (
             {"searchers": {"a": "random"}},
-            r"compare\.searchers\.a: a searcher's section is expected, 'random' ",
+            r"compare\.searchers\.a: expected a searcher's section, got 'random'",
         ),
     ],
 )
@@ -187,7 +196,7 @@ def test_other_evaluators_know_no_optimum_and_need_a_reference():
         reference_of(config(reference={"accuracy": 1.0}), several)
     with pytest.raises(ConfigError, match=r"^compare\.reference: a number for each of accuracy, cost is exp"):
         reference_of(config(reference={"accuracy": math.nan, "cost": 1.0}), several)
-    with pytest.raises(ConfigError, match=r"^compare\.reference: one of accuracy is expected, speed came$"):
+    with pytest.raises(ConfigError, match=r"^compare\.reference: expected one of accuracy, got speed$"):
         reference_of(config(reference={"speed": 1.0}), single)
     point = {"accuracy": 1.0, "cost": np.pi}
     assert reference_of(config(reference=point), several) == point

@@ -159,7 +159,14 @@ CELL = op.cell(op.node(oneof(op.skip(), op.sep_conv(kernel=3)), inputs=(0,)))
             {},
             r"values that are reported \(score\); got latency",
         ),
-        ("random", {}, Levels(), SPACE, {"search_fidelity": Fidelity("epochs", 10)}, "1 to 9 epochs are exp"),
+        (
+            "random",
+            {},
+            Levels(),
+            SPACE,
+            {"search_fidelity": Fidelity("epochs", 10)},
+            "expected 1 to 9 epochs",
+        ),
         (
             "random",
             {},
@@ -174,7 +181,7 @@ CELL = op.cell(op.node(oneof(op.skip(), op.sep_conv(kernel=3)), inputs=(0,)))
             FUNCTION,
             SPACE,
             {"search_fidelity": Fidelity("epochs", 3)},
-            "has no fidelity; 3 came",
+            "has no fidelity, got 3",
         ),
         ("random", {}, "digits", LARGE, {}, "space large: none of 16 samples fits the evaluator"),
         (

@@ -140,7 +140,7 @@ def test_an_unbounded_space_can_be_sampled_by_options_only():
         SpaceError, match='settings: unbounded, so "derivations" cannot be uniform; use "options"'
     ):
         sample(SPACES["settings"], generator(), by="derivations")
-    with pytest.raises(SpaceError, match='by is "options" or "derivations", \'size\' came'):
+    with pytest.raises(SpaceError, match='by: expected "options" or "derivations", got \'size\''):
         sample(SPACES["settings"], generator(), by="size")
 
 

@@ -121,7 +121,7 @@ def test_damaged_spaces_are_read_or_refused_with_their_place(text, data):
         ("oneof()", "line 1, column 1: oneof: at least one option is expected"),
         ("a() >> oneof(3, k=4)", "line 1, column 8: oneof.. got an unexpected keyword argument 'k'"),
         ("integer(1)", "missing 1 required positional argument: 'high'"),
-        ("integer(a, b)", "integer: bounds are expected to be integers"),
+        ("integer(a, b)", "integer: expected bounds to be integers"),
         ("repeat(a(), 2, 4, 6)", "repeat.. takes from 2 to 3 positional arguments but 4 were given"),
         ("rule(r, a(), depth=2)", r'rule: its name is expected first, e.g. rule\("block"'),
         ("rule('r', a())", "missing 1 required positional argument: 'depth'"),

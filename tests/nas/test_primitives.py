@@ -173,9 +173,9 @@ def _breaks(value: object) -> str | None:
     [
         (
             lambda: Attribute("k", "integer"),
-            "attribute k: kind is expected to be one of 'int', .*, 'integer' came",
+            "attribute k: expected kind to be one of 'int', .*, got 'integer'",
         ),
-        (lambda: Attribute("two words", "int"), "attribute: a name is expected .*, 'two words' came"),
+        (lambda: Attribute("two words", "int"), "attribute: expected a name .*, got 'two words'"),
         (
             lambda: Attribute("k", "int", rule=_breaks).check(3),
             "attribute k: its rule raised KeyError: 'x' on 3; ",
@@ -184,16 +184,16 @@ def _breaks(value: object) -> str | None:
             lambda: Attribute("k", "int", rule=lambda _: True).check(3),  # type: ignore[arg-type, return-value]
             "attribute k: its rule's answer is None or the reason; got True on 3",
         ),
-        (lambda: Primitive("my own"), "primitive: a name is expected .*, 'my own' came"),
+        (lambda: Primitive("my own"), "primitive: expected a name .*, got 'my own'"),
         (
             lambda: Primitive("oneof"),
-            "primitive oneof: another name is expected, this is a word of the language",
+            "primitive oneof: expected another name, as this is a word of the language",
         ),
-        (lambda: Primitive("own", ("k",)), r"primitive own: attributes are expected as .*, \('k',\) came"),
-        (lambda: Primitive("own", Attribute("k", "int")), "primitive own: attributes are expected as"),
-        (lambda: Primitive("own", (), 1), r"primitive own: arity is expected as .*, 1 came; write \(1, 1\)"),
-        (lambda: Vocabulary("v", ("relu",)), r'vocabulary "v": Primitive\(...\) is expected, \'relu\' came'),
-        (lambda: Vocabulary("v", (Primitive,)), r'vocabulary "v": Primitive\(...\) is expected, <class'),
+        (lambda: Primitive("own", ("k",)), r"primitive own: expected attributes as .*, got \('k',\)"),
+        (lambda: Primitive("own", Attribute("k", "int")), "primitive own: expected attributes as"),
+        (lambda: Primitive("own", (), 1), r"primitive own: expected arity as .*, got 1; write \(1, 1\)"),
+        (lambda: Vocabulary("v", ("relu",)), r'vocabulary "v": expected Primitive\(...\), got \'relu\''),
+        (lambda: Vocabulary("v", (Primitive,)), r'vocabulary "v": expected Primitive\(...\), got <class'),
     ],
     ids=range(11),
 )

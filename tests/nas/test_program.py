@@ -159,10 +159,10 @@ def test_a_call_never_consists_of_constants_alone():
         ("plus(a, 'b')", "y=x0, s=s, t=t", "at x0: a number or one of a, s, t is expected; got 'b'"),
         ("plus(a, True)", "y=x0, s=s, t=t", "at x0: a number or one of a, s, t is expected; got True"),
         ("a", "y=a, s=s, t=t", "program at x0: a call such as add(x, y) is expected; got a"),
-        ("size(a)", "y=x0, s=s, t=t", "y: number, s: number, t: number are expected; got y=x0, s=s, t=t"),
-        ("minus(a)", "y=x0, s=s", "s: number, t: number are expected; got y=x0, s=s"),
-        ("minus(a)", "y=1.0, s=s, t=t", "are expected; got y=1.0, s=s, t=t"),
-        ("minus(a)", "y=x1, s=s, t=t", "are expected; got y=x1, s=s, t=t"),
+        ("size(a)", "y=x0, s=s, t=t", "y: number, s: number, t: number, got y=x0, s=s, t=t"),
+        ("minus(a)", "y=x0, s=s", "s: number, t: number, got y=x0, s=s"),
+        ("minus(a)", "y=1.0, s=s, t=t", ", got y=1.0, s=s, t=t"),
+        ("minus(a)", "y=x1, s=s, t=t", ", got y=x1, s=s, t=t"),
     ],
 )
 def test_programs_that_are_none_are_refused_in_one_line(statements_, outputs, message):

@@ -106,11 +106,11 @@ def test_the_fidelity_is_the_evaluators():
     assert plan(None).search_fidelity is None
     with pytest.raises(
         ConfigError,
-        match=r"^search\.fidelity: 1 to 4 epochs are expected, 4\.5 came; set one of them, or let",
+        match=r"^search\.fidelity: expected 1 to 4 epochs, got 4\.5; set one of them, or let",
     ):
         plan(4.5)
     with pytest.raises(
-        ConfigError, match=r"^search\.fidelity: null is expected, the evaluator has no fidelity; 2"
+        ConfigError, match=r"^search\.fidelity: expected null, as the evaluator has no fidelity, got 2"
     ):
         plan(2, FUNCTION)
 

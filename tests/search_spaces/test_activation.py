@@ -129,7 +129,7 @@ def test_random_activations_agree_in_numpy_and_torch():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"depth": 0}, "depth is expected to be an integer in 1"),
+        ({"depth": 0}, "expected depth to be an integer in 1"),
         ({"betas": []}, r"betas is expected .* got \[\]"),
     ],
 )

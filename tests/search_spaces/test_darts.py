@@ -155,7 +155,7 @@ def test_a_smaller_form_keeps_the_cells_and_learns() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layers": 2}, "darts: layers are expected to be at least 3, 2 came"),
+        ({"layers": 2}, "darts: expected layers to be at least 3, got 2"),
         ({"channels": 0}, "width: expected an integer of at least 1; got 0"),
     ],
 )

@@ -160,5 +160,5 @@ def test_options_out_of_range(options: dict[str, Any], message: str) -> None:
 
 
 def test_repeats_ascend() -> None:
-    with pytest.raises(SpaceError, match=r"^repeat: ascending integers .* are expected, \(2, 1\) came$"):
+    with pytest.raises(SpaceError, match=r"^repeat: expected ascending integers .*, got \(2, 1\)$"):
         space(repeats=[2, 1])

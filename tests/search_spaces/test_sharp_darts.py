@@ -120,7 +120,7 @@ def test_networks_of_one_operation_learn(name: str, mode: Any) -> None:
             {"primitives": "blunt"},
             "^sharp_darts: primitives are expected to be one of darts, sharp, sharper; got",
         ),
-        ({"layers": 2}, "^sharp_darts: layers are expected to be at least 3, 2 came"),
+        ({"layers": 2}, "^sharp_darts: expected layers to be at least 3, got 2"),
         ({"channels": 0}, "width: expected an integer of at least 1; got 0"),
         ({"middle": 0}, "middle: expected an integer of at least 1; got 0"),
     ],
@@ -131,5 +131,5 @@ def test_options_out_of_range(options: dict[str, Any], message: str) -> None:
 
 
 def test_options_of_another_type_are_named() -> None:
-    with pytest.raises(ConfigError, match='space "sharp_darts": middle is expected to be int'):
+    with pytest.raises(ConfigError, match='space "sharp_darts": expected middle to be int'):
         build(SPACES, {"name": "sharp_darts", "middle": "wide"})

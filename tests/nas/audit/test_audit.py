@@ -150,10 +150,10 @@ def test_mistakes_are_told_in_one_line(table: Path, tmp_path: Path) -> None:
     line = f"+experiment=hash_audit evaluator.path={table} {FEW}"
     for more, expected in (
         ("hashing=none", 'hashing "none": has no option "zero"; options: none'),
-        ("hashing=symbolic audit.chunk=0", "audit.chunk: 1 or more is expected, 0 came"),
-        ("hashing=symbolic audit.sample=0", "audit.sample: 1 or more is expected, 0 came"),
+        ("hashing=symbolic audit.chunk=0", "audit.chunk: expected 1 or more, got 0"),
+        ("hashing=symbolic audit.sample=0", "audit.sample: expected 1 or more, got 0"),
         ("hashing=symbolic space=darts audit.sample=null", "space: at most 1,000,000 architectures are"),
-        ("hashing=symbolic audit.readings.zero=[]", "audit.readings.zero: a list of values is expected"),
+        ("hashing=symbolic audit.readings.zero=[]", "audit.readings.zero: expected a list of values"),
         ("hashing=symbolic audit.exact=nothing", 'hashing "nothing" is not registered'),
     ):
         assert command(f"{line} {more}", tmp_path).message.startswith(f"ConfigError: {expected}")

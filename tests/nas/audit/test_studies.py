@@ -64,7 +64,7 @@ def test_searches_under_noise_and_their_report(shared_data: Path, tmp_path: Path
             "audit.seeds=0",
             "audit.searchers: caches, noise and at least one of audit.seeds are expected beside",
         ),
-        ("+audit.caches.odd.budget=3", "audit.caches.odd: sections hashing and cache are expected"),
+        ("+audit.caches.odd.budget=3", "audit.caches.odd: expected sections hashing and cache"),
         ("evaluator=digits", "audit.searchers: an evaluator that looks results up is expected"),
     ],
 )

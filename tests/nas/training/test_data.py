@@ -103,7 +103,7 @@ def test_given_validation_images_stay_those_and_test_images_come_from_those_for_
     assert (data.validation.tolist(), data.test.tolist()) == ([3, 5, 8, 11], [0, 1])
     assert len(data.train) == 54
     with pytest.warns(
-        UserWarning, match=r'^data "x": no test images came with the 4 for validation, so that 14 of'
+        UserWarning, match=r'^data "x": no test images are given beside the 4 for validation, so that 14 of'
     ):
         data = split(
             "x",

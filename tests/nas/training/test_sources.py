@@ -245,7 +245,7 @@ def test_folder_with_splits_keeps_them_apart(tmp_path: Path) -> None:
     ]
     shutil.rmtree(tmp_path / "test")
     with pytest.warns(
-        UserWarning, match=r"no test images came with the 20 for validation, so that 4 of those for"
+        UserWarning, match=r"no test images are given beside the 20 for validation, so that 4 of those for"
     ):
         data = load(options)
     assert data.validation.tolist() == list(range(20, 40))
