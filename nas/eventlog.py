@@ -84,6 +84,10 @@ class EventLog:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(exist_ok=False)
         except FileExistsError as error:
+            if not path.parent.is_dir():
+                raise StoreError(
+                    f"{path.parent}: expected a folder for the log, got a file; choose another folder"
+                ) from error
             raise StoreError(
                 f"{path}: expected no log; one exists; run again to continue it, or choose another folder"
             ) from error
@@ -119,10 +123,20 @@ class EventLog:
         return data
 
     def close(self) -> None:
-        """Forces everything to the disk; safe to call twice."""
-        if not self._file.closed:
+        """Forces everything to the disk; safe to call twice.
+
+        Raises:
+            StoreError: the disk failed, or a candidate in this process has closed the file.
+        """
+        if self._file.closed:
+            return
+        try:
             os.fsync(self._file.fileno())
-            self._file.close()
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        finally:
+            with contextlib.suppress(OSError):
+                self._file.close()
 
 
 class Lock:
@@ -152,7 +166,8 @@ class Lock:
         """Safe to call twice."""
         if self._file is not None:
             Lock._held.discard(self._file)
-            self._file.close()
+            with contextlib.suppress(OSError):  # a candidate in this process has closed it
+                self._file.close()
             self._file = None
 
     @staticmethod
@@ -173,8 +188,18 @@ def encode(data: Any) -> str:
     """Compact JSON of one line; numbers that are not finite become "nan", "inf" or "-inf"."""
     try:
         return _ENCODER.encode(data)
-    except (TypeError, ValueError):
-        return _ENCODER.encode(plain(data))
+    except (TypeError, ValueError, RecursionError):
+        try:
+            return _ENCODER.encode(plain(data))
+        except RecursionError:
+            raise _unloggable("some that contain themselves or are too deep") from None
+
+
+def _unloggable(got: str) -> StoreError:
+    return StoreError(
+        f"event log: expected numbers, strings, lists and mappings; got {got}; "
+        "return JSON values in `info`, `values` and `curve`"
+    )
 
 
 def plain(value: Any) -> Any:
@@ -193,10 +218,7 @@ def plain(value: Any) -> Any:
         return float(value) if math.isfinite(value) else str(float(value))
     if value is None or isinstance(value, str | int):
         return value
-    raise StoreError(
-        f"event log: expected numbers, strings, lists and mappings; got {type(value).__name__}; "
-        "return JSON values in `info`, `values` and `curve`"
-    )
+    raise _unloggable(type(value).__name__)
 
 
 def read_lines(path: Path) -> list[bytes]:
@@ -777,4 +799,9 @@ def taken(path: Path) -> StoreError:
 
 
 def _unwritable(path: Path, error: OSError) -> StoreError:
+    if error.errno == errno.EBADF:
+        return StoreError(
+            f"{path}: cannot write the log, as something in this process has closed its file; continue "
+            "with the same command and resume on executor=ray, which keeps trials apart"
+        )
     return StoreError(f"{path}: cannot write the log; {error.strerror}; free it or choose another run.dir")
