@@ -41,6 +41,7 @@ import json
 import math
 import os
 import re
+import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -417,6 +418,7 @@ _ABSENT = _Absent()
 _NUMBER = re.compile(rb'\{"event":"[a-z]+","n":(\d{1,18}),')
 _DEPTH = 64  # of nested lists and objects; what is deeper breaks what works on it, not only its parser
 _LARGE = 1e18  # of moments and seconds
+_LARGEST = sys.float_info.max  # of values
 _TRIALS = max(FIRST_TRIAL.values()) + 10_000_000
 
 Fields = Mapping[str, tuple[type, ...]]
@@ -633,7 +635,7 @@ def _fault_of_numbers(name: str, values: Mapping[str, Any]) -> str | None:
     for key, value in values.items():
         if type(value) is float:
             continue
-        if (type(value) is int and -_LARGE < value < _LARGE) or (
+        if (type(value) is int and -_LARGEST <= value <= _LARGEST) or (
             type(value) is str and value in _WORDS["number"]
         ):
             continue

@@ -123,7 +123,8 @@ class Log:
         return self
 
     def final(self, architecture: str, *values: tuple[float, float] | None) -> Log:
-        for index, value in enumerate(values):
+        before = sum(line["event"] == "asked" and line["stage"] == "final" for line in self.lines)
+        for index, value in enumerate(values, before):
             self.trial("final", index, value, architecture=architecture)
         return self
 
