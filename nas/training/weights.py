@@ -261,7 +261,8 @@ def _numbers(file: Path, metadata: Mapping[str, str]) -> tuple[tuple[int, ...], 
     ):
         _refuse(
             file,
-            "expected input_shape, class_names, pixel_range, mean and std of one image; got others; copy it anew",
+            "expected input_shape, class_names, pixel_range, mean and std of one image; got others; "
+            "copy it anew",
         )
     return tuple(shape), len(names), options
 
