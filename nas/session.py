@@ -436,8 +436,8 @@ def _check_accept(config: Config) -> None:
         )
     if accepted_parts(config) and _marker(config) == AUDIT:  # it has no trials that could be kept
         raise ConfigError(
-            "accept: expected a run, a comparison or a study of protocols, got an audit; leave accept out, or "
-            "start the audit anew in another run.dir if what it measures was repaired"
+            "accept: expected a run, a comparison or a study of protocols, got an audit; leave accept out, "
+            "or start the audit anew in another run.dir if what it measures was repaired"
         )
 
 

@@ -118,6 +118,7 @@ def test_damaged_spaces_are_read_or_refused_with_their_place(text, data):
         ("not " * 900 + "a", "this UnaryOp is no plain value|recursion|too many"),
         ("(" * 1000 + ")" * 1000, "too many nested parentheses"),
         ("a >> " * 50_000 + "a", "recursion|too complex|nested"),
+        (f"a(k={'9' * 5000})", "an integer of at most .* is expected, one of thousands of digits"),
         ("oneof()", "line 1, column 1: oneof: at least one option is expected"),
         ("a() >> oneof(3, k=4)", "line 1, column 8: oneof.. got an unexpected keyword argument 'k'"),
         ("integer(1)", "missing 1 required positional argument: 'high'"),

@@ -151,7 +151,7 @@ def test_a_repaired_evaluator_keeps_what_was_finished_where_it_is_accepted(tmp_p
 
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_an_audit_has_no_trials_that_could_be_kept(tmp_path, dry_run):
-    audit = replace(config({}), audit=AuditSection(exact={"name": "symbolic"}), dry_run=dry_run)
+    audit = replace(config({}), audit=AuditSection(exact="symbolic"), dry_run=dry_run)
     with pytest.raises(ConfigError, match=r"^accept: expected a run, .* got an audit; leave accept out"):
         carry_out(replace(audit, resume=str(tmp_path), accept="evaluator"))
 
