@@ -44,6 +44,7 @@ import re
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import FileIO
 from pathlib import Path
@@ -743,7 +744,17 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name}, which is no number in JSON")
 
 
-_SCAN: Any = json.JSONDecoder(parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object; Python's own parser would keep the last of two values without a word."""
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{one_line(twice, 40)} twice in one object")
+    return data
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique)
+_SCAN: Any = _DECODER.scan_once  # type: ignore[attr-defined]
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 

@@ -229,6 +229,10 @@ BROKEN: dict[str, tuple[Callable[[list[bytes]], bytes], str]] = {
     "no utf-8": (lambda lines: b'{"event":"\xff"}\n', "expected a JSON object with an event"),
     "torn": (lambda lines: lines[3][:30] + b"\n", "expected a JSON object with an event"),
     "two in one": (lambda lines: lines[3].strip() + lines[3], "more after it"),
+    "doubled key": (
+        lambda lines: lines[3].replace(b'"clock":0.0', b'"clock":0.0,"clock":1.0'),
+        "clock twice in one object",
+    ),
     "list": (lambda lines: b"[1]\n", "expected a JSON object with an event"),
     "blank": (lambda lines: b"\n", "expected a JSON object with an event"),
 }  # fmt: skip
