@@ -70,6 +70,7 @@ class Choices:
 
     Attributes:
         make_searcher: see `algorithms.wrapping.prepare_searcher`.
+        searcher_name: for messages.
         outline: of the evaluator, or the evaluator itself where it is built already; None for one that says
             nothing by its options.
     """
@@ -79,6 +80,7 @@ class Choices:
     hasher: Hasher | None
     cache: CachePolicy
     make_searcher: Callable[..., Searcher]
+    searcher_name: str
     outline: Evaluator | Outline | None
 
 
@@ -103,7 +105,8 @@ def check_options(config: Config, problem: Problem | None = None) -> Choices:
     cache = cache_policy(config)
     space = problem.space if problem else build_space(config.space)
     make_searcher = prepare_searcher(_with_proxy(config), seed=config.seed)
-    choices = Choices(space, executor, hasher, cache, make_searcher, outline)
+    name = str(config.searcher["name"])
+    choices = Choices(space, executor, hasher, cache, make_searcher, name, outline)
     if problem is None and outline is not None:
         _searcher(choices, outline, plan)
     return choices
@@ -132,7 +135,7 @@ def compose(config: Config, problem: Problem | None = None) -> Components:
 def _searcher(choices: Choices, evaluator: Evaluator | Outline, plan: Plan) -> Searcher:
     """The searcher for an evaluator, its fidelities and limits checked against what that has."""
     searcher = choices.make_searcher(choices.space, evaluator.objectives, fidelity_range(evaluator, plan))
-    check_part("searcher", searcher)
+    check_part("searcher", searcher, f'searcher "{choices.searcher_name}"')
     check_levels(evaluator, plan, declared(searcher).fidelities)
     check_values(searcher, evaluator, plan)
     return searcher
@@ -428,6 +431,11 @@ def _check_accept(config: Config) -> None:
     if accepted_parts(config) and config.resume is None:
         raise ConfigError(
             "accept: expected with the folder of a run, got no resume; add resume=DIR or leave it out"
+        )
+    if accepted_parts(config) and _marker(config) == AUDIT:  # it has no trials that could be kept
+        raise ConfigError(
+            "accept: expected a run, a comparison or a study of protocols, got an audit; leave accept out, "
+            "or start the audit anew in another run.dir if what it measures was repaired"
         )
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Fidelity, Objective
-from nas.training.augment import check_augmentation
 from nas.training.checks import field_names, function_name, given, load_function
 from nas.training.data import DataOptions, Dataset
 from nas.training.settings import EXTRA, MEASURED, TEST, VALIDATION, TrainSettings
@@ -43,6 +42,7 @@ class ImageEvaluator:
         compiler: str | Callable[..., Any],
         identity: tuple[str, ...] = (),
     ) -> None:
+        from nas.training.augment import check_augmentation
         from nas.training.trial import fingerprint
 
         self.dataset = dataset

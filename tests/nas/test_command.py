@@ -218,7 +218,7 @@ def test_a_dry_run_checks_what_a_run_checks_and_leaves_nothing(tmp_path):
             assert command(f"{line} {words}{dry}", tmp_path).message.startswith(beginning)
     for words in ("resume=run", "run.dir=new/below"):
         assert command(f"{OWN} {words} dry_run=true", tmp_path).status == 0
-    assert command("resume=run dry_run=true", tmp_path).status == 0
+    assert command("resume=run trust=true dry_run=true", tmp_path).status == 0
     assert before == {name: (tmp_path / "run" / name).stat().st_mtime_ns for name in before}
     assert not (tmp_path / "new").exists()
 

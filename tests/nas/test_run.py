@@ -126,8 +126,8 @@ def test_a_folder_that_cannot_be_written_is_one_line(folder, reason, tmp_path):
 def test_malformed_expressions_in_a_file_are_one_line_with_the_place(tmp_path):
     texts = {
         "stem(width=16) >> ": "SpaceError: ",
-        "stem(width=16) >> conf(kernel=3) >> head()": "SpaceError: broken at con",
-        "stem(width=16) >> conv(kernal=3) >> head()": "SpaceError: broken at con",
+        "stem(width=16) >> conf(kernel=3) >> head()": "SpaceError: space.path: 'broken.txt': broken at con",
+        "stem(width=16) >> conv(kernal=3) >> head()": "SpaceError: space.path: 'broken.txt': broken at con",
         "__import__('os')": "SpaceError: ",
     }
     for text, beginning in texts.items():
