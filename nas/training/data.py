@@ -177,7 +177,8 @@ def split(name: str, source: sources.Source, options: DataOptions) -> Dataset:
             note(
                 f'data "{name}": no test images are given beside the {len(validation)} for validation, '
                 f"so that {len(test)} of those for training are held out to report on "
-                f"(evaluator.test_fraction = {options.test_fraction:g}); to report on those for validation instead, name them test"
+                f"(evaluator.test_fraction = {options.test_fraction:g}); "
+                "to report on those for validation instead, name them test"
             )
     if not len(validation):
         train, validation = _part(name, source.labels, train, options.validation_fraction, options.split_seed)

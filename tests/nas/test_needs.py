@@ -165,7 +165,7 @@ CELL = op.cell(op.node(oneof(op.skip(), op.sep_conv(kernel=3)), inputs=(0,)))
             Levels(),
             SPACE,
             {"search_fidelity": Fidelity("epochs", 10)},
-            "expected 1 to 9 epochs",
+            "expected 1 to 9 epo",
         ),
         (
             "random",

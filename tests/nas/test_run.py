@@ -88,7 +88,7 @@ REFUSED = {
     "+experiment=null": f"ConfigError: experiment: expected one of {EXPERIMENTS}, got null",
     "+experiment=digits space=x": "ConfigError: space: expected one of activation, activation_units, darts, ",
     "+experiment=digits space=": "ConfigError: space: expected one of activation, ",
-    "+experiment=digits searcher=randm": "ConfigError: searcher: expected one of asha, darts, darts_cifar10, ",
+    "+experiment=digits searcher=randm": "ConfigError: searcher: expected one of asha, darts, darts_cifar",
     "+experiment=digits executor.mode=x": 'ConfigError: executor.mode: expected "actors" or "tasks", got ',
     "+experiment=digits +executor.x=1": "ConfigError: executor.x: unknown option of ray; options: address, ",
     "+experiment=update_rule space=macro": "ConfigError: space macro: none of 16 samples fits the evaluator",
