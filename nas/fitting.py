@@ -164,7 +164,7 @@ def uninformed_search(name: str, searcher: Searcher, trials: int | None) -> list
     if trials is None or start is None or math.isinf(start) or trials > start:
         return []
     return [
-        f'searcher "{name}": it asks for its first {start:.0f} trials without knowledge of any result, and '
+        f'searcher "{name}": it asks for its first {start:.0f} trials without knowing any result, and '
         f"budget.trials={trials} ends there, so this is random search; give more than {start:.0f} trials, or "
         "choose options with a shorter start"
     ]

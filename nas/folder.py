@@ -268,7 +268,7 @@ def _check_foreign(folder: Path, config: Mapping[str, Any]) -> None:
 
 def _not_trusted(folder: Path, what: str) -> ConfigError:
     return ConfigError(
-        f"resume: a folder that is safe wherever it comes from is expected without the run's command; in "
+        f"resume: expected a folder that can do no harm, as the run's command is not given; in "
         f"{folder} {what}; give the whole command with resume={folder}, or trust=true if you know its author"
     )
 

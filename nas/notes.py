@@ -101,11 +101,12 @@ def _uninformed_notes(runs: Sequence[Run]) -> list[str]:
         if start is None or not trials or trials > start:
             continue
         if math.isinf(start):
-            said[f"No result steers {method}: it asks for every trial without knowledge of any."] = None
+            said[f"No result steers {method}: it asks for all of its trials without knowing any."] = None
         else:
             said[
                 f"Random search: {method} asks for its first {_number(int(start), 'trial')} without "
-                f"knowledge of any result, and {study} has {trials}, so nothing steered that search."
+                f"knowing any result, and {study} ended after {_number(trials, 'trial')}, so no "
+                f"result steered that search."
             ] = None
     return list(said)
 
@@ -221,7 +222,7 @@ def _accepted_note(study: str, part: str, fact: Mapping[str, Any]) -> str:
     was, now = (" ".join(map(str, fact[name])) for name in ("was", "is"))
     return (
         f"The {part} of {study} was changed from {was} to {now} by accept={part}: the first "
-        f"{_number(fact['kept'], 'evaluation')} of its log are of the old one, and answer equal trials still."
+        f"{_number(fact['kept'], 'evaluation')} of its log are of the old one, and still answer equal trials."
     )
 
 

@@ -93,7 +93,7 @@ class Comparison:
         sizes = f"n = {self.n_method} and {self.n_random}"
         if self.descriptive:
             return (
-                f"described, not tested: a single value on a side says nothing of a method ({sizes}; the "
+                f"described, not tested: a single value on a side says nothing about a method ({sizes}; the "
                 f"smallest p that this design can reach is {_number(self.smallest_p)})"
             )
         if math.isnan(self.p):

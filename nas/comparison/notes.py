@@ -151,12 +151,12 @@ def _uninformed(analysis: Analysis) -> list[str]:
         start = min(starts, default=0.0)
         within = [budget for budget in analysis.comparison.budgets if budget <= start]
         if math.isinf(start):
-            said.append(f"No result steers {method}: it asks for every trial without knowledge of any.")
+            said.append(f"No result steers {method}: it asks for all of its trials without knowing any.")
         elif within and method not in analysis.comparison.mixed:  # whose trials are no evaluations
             listed = ", ".join(map(str, within))
             said.append(
                 f"Up to {listed} evaluations {method} is random search: it asks for its first {start:.0f} "
-                "trials without knowledge of any result."
+                "trials without knowing any result."
             )
     return said
 

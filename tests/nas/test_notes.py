@@ -140,16 +140,16 @@ def test_runs_of_before_and_after_an_evaluator_tells_are_one_table(tmp_path):
         (
             {"uninformed": 5},
             {},
-            "Random search: s asks for its first 5 trials without knowledge of any result, ",
+            "Random search: s asks for its first 5 trials without knowing any result, ",
         ),
         (
             {"uninformed": 2},
             {},
-            "Random search: s asks for its first 2 trials without knowledge of any result, ",
+            "Random search: s asks for its first 2 trials without knowing any result, ",
         ),
         ({"uninformed": 1}, {}, None),
         ({"uninformed": 5}, {"uninformed": 1}, None),  # what a wrapper knew in the end
-        ({"uninformed": "inf"}, {}, "No result steers s: it asks for every trial without knowledge of any."),
+        ({"uninformed": "inf"}, {}, "No result steers s: it asks for all of its trials without knowing any."),
         ({"uninformed": None}, {}, None),
         ({}, {}, None),
     ],

@@ -209,7 +209,7 @@ def test_a_single_value_on_a_side_is_described_and_never_tested(method, random, 
     assert not result.significant()
     assert not result.can_reach()
     assert result.verdict() == (
-        "described, not tested: a single value on a side says nothing of a method "
+        "described, not tested: a single value on a side says nothing about a method "
         f"(n = {len(method)} and {len(random)}; the smallest p that this design can reach is {smallest})"
     )
     assert result.tested() == f"descriptive (p at least {smallest})"

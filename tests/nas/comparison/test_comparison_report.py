@@ -31,7 +31,7 @@ def test_budgets_within_a_random_start_are_called_random_search(tmp_path):
         real_comparison(tmp_path, seeds=2)
     )  # budgets 4 and 12; evolution begins with 4 at random
     text = " ".join((tmp_path / "comparison.md").read_text().split())
-    assert "- No result steers random: it asks for every trial without knowledge of any." in text
+    assert "- No result steers random: it asks for all of its trials without knowing any." in text
     assert "- Up to 4 evaluations evolution is random search: it asks for its first 4 trials without" in text
 
 
