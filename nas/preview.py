@@ -108,12 +108,22 @@ def _cost_of_studies(config: Config, campaign: Campaign, trials: int) -> list[st
             "most that for methods that choose fidelities: every trial counts as a full one here",
         ]
     short = replace(config, budget=replace(config.budget, trials=min(trials, _SHORT)))
-    per_study = {label: _short_study(short, label) * trials for label in lineup.methods}
+    long = [label for label in lineup.methods if _trains_supernet(short, label)]
+    per_study = {label: _short_study(short, label) * trials for label in lineup.methods if label not in long}
     return [
         f"cost: {_duration(sum(per_study.values()) * len(lineup.seeds) + baseline)} of work in all, shared "
         f"among the workers; by studies of {short.budget.trials} evaluations, one worker of this machine",
         *(f"  {label}: {_duration(seconds)} a study" for label, seconds in per_study.items()),
+        *(f"  {label}: not measured; the training of its supernets comes on top" for label in long),
     ]
+
+
+def _trains_supernet(config: Config, label: str) -> bool:
+    """Whether a study of this method, however short, trains for as long as its options say."""
+    from nas.jobs import composed, study_job
+
+    study = study_job(config, label, config.compare.first_seed, Path()).config
+    return declared(composed(study).searcher).trains_supernet
 
 
 def _short_study(config: Config, label: str) -> float:

@@ -115,3 +115,17 @@ def test_a_table_has_no_images_for_a_supernet(tmp_path):
     )
     assert result.status == 2
     assert "Traceback" not in result.err
+
+
+def test_a_dry_run_of_a_comparison_trains_no_supernet(tmp_path):
+    (tmp_path / "own.py").write_text("def score(architecture): return 1.0\n")
+    settings = "name: darts, epochs: 1000000, data: {dataset: digits}"
+    line = (
+        "name=mine executor=inline space=nasbench201_small evaluator=function evaluator.function=own:score "
+        "hashing=none final.seeds=0 compare.seeds=5 compare.launcher=inline budget.trials=4 dry_run=true "
+        f"+searcher@compare.searchers.random=random '+compare.searchers.darts={{{settings}}}'"
+    )
+    result = command(line, tmp_path)
+    assert result.status == 0, result.err
+    assert "  random: " in result.out
+    assert "  darts: not measured; the training of its supernets comes on top" in result.out

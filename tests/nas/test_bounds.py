@@ -287,7 +287,7 @@ def test_expressions_of_many_python_objects_are_refused_before_they_are_walked()
         expression = op.pair(expression, expression)
     with (
         within(SECONDS),
-        pytest.raises(SpaceError, match="toy: expression: at most 100000 sub-terms are exp"),
+        pytest.raises(SpaceError, match="toy: expression: expected at most 100000 sub-terms"),
     ):
         SearchSpace("toy", expression, vocabulary=VOCABULARY)
     deep: Term = op.a()
