@@ -46,9 +46,7 @@ class Result:
         assert self.out == ""
         # of a key that a test gives once more
         lines = [
-            line
-            for line in self.err.splitlines()
-            if not re.fullmatch(r"note: .* is overridden by the later .*", line)
+            line for line in self.err.splitlines() if not re.fullmatch(r"note: .* is overridden by .*", line)
         ]
         assert len(lines) == 1, self.err
         return lines[0]
