@@ -132,7 +132,6 @@ def compose(config: Config, problem: Problem | None = None) -> Components:
 def _searcher(choices: Choices, evaluator: Evaluator | Outline, plan: Plan) -> Searcher:
     """The searcher for an evaluator, its fidelities and limits checked against what that has."""
     searcher = choices.make_searcher(choices.space, evaluator.objectives, fidelity_range(evaluator, plan))
-    check_part("searcher", searcher)
     check_levels(evaluator, plan, declared(searcher).fidelities)
     check_values(searcher, evaluator, plan)
     return searcher
@@ -154,8 +153,8 @@ def _with_proxy(config: Config) -> Mapping[str, Any]:
         return config.searcher
     if not isinstance(proxy, Mapping):
         raise ConfigError(
-            "searcher.proxy: options of the space in braces are expected, e.g. {channels: 16}; "
-            f"{proxy!r} came"
+            f"searcher.proxy: expected options of the space in braces, got {proxy!r}; write e.g. "
+            "{channels: 16}"
         )
     return {**config.searcher, "proxy": build_space({**config.space, **proxy})}
 
@@ -199,9 +198,11 @@ def _check_ranges(config: Config) -> None:
     keep, max_mb = config.checkpoints.keep, config.checkpoints.max_mb
     for name, value in (("seed", config.seed), ("checkpoints.keep", keep)):
         if value < 0:
-            raise ConfigError(f"{name}: 0 or more is expected, {value} came")
+            raise ConfigError(f"{name}: expected 0 or more, got {value}; change it")
     if max_mb is not None and not 0 < max_mb < math.inf:
-        raise ConfigError(f"checkpoints.max_mb: a number above 0 is expected, {max_mb:g} came")
+        raise ConfigError(
+            f"checkpoints.max_mb: expected a number above 0, got {max_mb:g}; change it, or null for no bound"
+        )
 
 
 def _plan(config: Config, evaluator: Evaluator | Outline | None) -> Plan:

@@ -72,7 +72,10 @@ def test_a_built_searcher_stays_as_it_is():
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"name": "pending_limit"}, r'^searcher "pending_limit": the option searcher is expected; give it a'),
+        (
+            {"name": "pending_limit"},
+            r'^searcher "pending_limit": expected the option searcher, got none; give it a',
+        ),
         (
             {"name": "no_repeats", "searcher": {"name": "rndom"}},
             r'^searcher\.searcher "rndom" is not registered; registered: .*; did you mean "random"\?$',
@@ -82,14 +85,14 @@ def test_a_built_searcher_stays_as_it_is():
             r'^searcher\.searcher\.searcher "random": has no option "bye"'
             r'; options: by; did you mean "by"\?$',
         ),
-        ({"name": "no_repeats", "searcher": {}}, r"^searcher\.searcher\.name: a name is expected, None came"),
+        ({"name": "no_repeats", "searcher": {}}, r"^searcher\.searcher\.name: expected a name, got None"),
         (
             {"name": "no_repeats", "searcher": "random"},
             r"^searcher\.searcher: a section with a name is expected, .*, 'random' came$",
         ),
         (
             {"name": "no_repeats", "searcher": {"name": "fractions:Fraction"}},
-            r'^searcher\.searcher "fractions:Fraction": .*is expected',
+            r'^searcher\.searcher "fractions:Fraction": expected a callable of 2 pos',
         ),
         (
             {"name": "no_repeats", "redraws": 0, "searcher": {"name": "random"}},

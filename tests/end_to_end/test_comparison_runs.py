@@ -106,7 +106,10 @@ def test_the_report_of_a_comparison(place):
             "compare: at least one of random, evolution is expected",
         ),
         ("executor=ray", "executor: inline or simulated is expected in a comparison"),
-        ("searcher=random", "searcher: a comparison has several, in compare.searchers; searcher=random came"),
+        (
+            "searcher=random",
+            "searcher: expected in compare.searchers, as a comparison has several; got searcher=random",
+        ),
         ("+searcher.population=3", "searcher: a comparison has several, in compare.searchers; +searcher.pop"),
         ("compare.searchers.evolution.sample=20", "compare.searchers.evolution: "),
         ("compare.searchers.evolution.size=20", "compare.searchers.evolution.size: "),
@@ -150,7 +153,10 @@ def test_a_method_that_fails_is_recorded_and_the_others_go_on(place, unreported,
     line = f"{INLINE} +compare.searchers.faulty.name=toy:Faulty"
     result = command(line, place)
     assert result.status == 1
-    assert "study faulty/0 failed: ZeroDivisionError: seed 0 is none that this method likes\n" in result.err
+    assert (
+        "study faulty/0 failed: Faulty.ask: expected suggestions, got ZeroDivisionError: seed 0 is"
+        in result.err
+    )
     assert "2 studies failed; the same command with resume=run tries them again" in result.out
     assert "5/7 studies done, 0 running, 2 failed" in result.err
     assert {name: len(trials) for name, trials in told(place / "run").items() if "faulty" not in name} == {

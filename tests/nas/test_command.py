@@ -40,6 +40,43 @@ def test_several_options_of_a_group_are_refused_with_what_works(tmp_path):
     assert command(f"-m {line} searcher=random,mcts dry_run=true", tmp_path).status == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "ignored"),
+    [
+        ("compare.seeds=5", ["compare.seeds"]),
+        ("protocol.samples=4 audit.strict=false", ["protocol.samples", "audit.strict"]),
+        (f"{BOTH} compare.launcher=inline audit.strict=false final.seeds=2", ["audit.strict"]),
+        (
+            "protocol.variants.a={} budget.trials=3 hashing=none searcher=mcts search.fidelity=null",
+            ["budget.trials", "hashing", "searcher"],
+        ),
+        ("-m compare.seeds=5 seed=0,1", ["compare.seeds"]),
+    ],
+)
+def test_what_a_kind_of_run_ignores_is_said_once(words, ignored, tmp_path):
+    line = "name=mine space=macro_small evaluator=function evaluator.function=ok:score executor=inline"
+    result = command(f"{line} {words} dry_run=true", tmp_path)
+    assert result.status == 0
+    assert re.findall(r"^note: (\S+): expected what ", result.err, re.MULTILINE) == ignored
+
+
+def test_a_multirun_of_one_comparison_over_seeds_that_it_does_not_use_is_refused(tmp_path):
+    line = f"{OWN.replace('searcher=random ', '')} {BOTH} compare.launcher=inline"
+    assert command(f"-m {line} seed=0,1", tmp_path).message == (
+        "ConfigError: seed: expected in compare.first_seed, as a comparison has several; got seed=0; "
+        "compare.first_seed=N begins with N"
+    )
+    assert command(f"-m {line} compare.first_seed=0,1 dry_run=true", tmp_path).status == 0
+
+
+def test_a_folder_beside_that_of_resume_is_noted(tmp_path):
+    assert command(f"{OWN} run.dir=run", tmp_path).status == 0
+    assert command(f"{OWN} run.dir=run resume=run", tmp_path).err == ""
+    result = command(f"{OWN} run.dir=other resume=run", tmp_path)
+    assert result.err == "note: run.dir: expected the folder of resume, got other; run is continued\n"
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize("group", ["space", "evaluator", "executor", "hashing", "experiment"])
 def test_a_list_is_refused_for_every_group(group, tmp_path):
     plus = "+" if group == "experiment" else ""
@@ -82,26 +119,26 @@ def test_a_key_that_is_given_twice_says_which_counts(tmp_path):
         ("'~'", "command: expected KEY=VALUE, got '~'"),
         ("searcher.=3", "command: expected KEY=VALUE, got searcher.=3; 'searcher.' is no key"),
         ("é=1", "command: expected KEY=VALUE, got é=1; 'é' is no key"),
-        ("searcher=", "searcher: one of asha, .* is expected, none came"),
-        ("searcher=null", "searcher: one of asha, .* is expected, null came"),
-        ("searcher=3", "searcher: one of asha, .* is expected, 3 came"),
-        ("searcher=../x", "searcher: one of asha, .* is expected, ../x came"),
+        ("searcher=", "searcher: expected one of asha, .*; got none"),
+        ("searcher=null", "searcher: expected one of asha, .*; got null"),
+        ("searcher=3", "searcher: expected one of asha, .*; got 3"),
+        ("searcher=../x", "searcher: expected one of asha, .*; got ../x"),
         ("a@b=c", "a: no such key; "),
-        ("'searcher@compare.searchers.x={name: mcts}'", "searcher: one of asha, .* is expected, {name: m"),
+        ("'searcher@compare.searchers.x={name: mcts}'", "searcher: expected one of asha, .*; got {name: m"),
         ("hydra.run.dir=/dev/null", r"hydra.run.dir: no such key; did you mean run.dir\?; "),
         ("hydra/launcher=joblib", "hydra/launcher: no such key; "),
         ("run.dir=/dev/null", "run.dir: expected a writable folder; /dev/null is none "),
-        ("seed=1e3", "seed: a whole number is expected, '1000.0' came"),
-        ("seed=" + "9" * 5000, "seed: a whole number is expected, '9{200} ...' came"),
+        ("seed=1e3", "seed: expected a whole number, got '1000.0'"),
+        ("seed=" + "9" * 5000, "seed: expected a whole number, got '9{200} ...'"),
         ("seed='[[['", "seed: expected a value that can be read, got "),
         ("seed='${seed}'", "seed: Recursive interpolation detected"),
         ("seed='${oc.env:NOT_THERE}'", "seed: cannot be resolved: "),
         ("name='${hydra:job.name}'", r"name: \$\{hydra:...\} has no value here"),
         ("budget.seconds=inf", "budget.seconds: expected a finite number, or null"),
-        ("compare.only=random", "compare.only: a list in brackets is expected, a str came"),
-        ("compare.searchers=3", "compare.searchers: a section of keys is expected, a int came"),
+        ("compare.only=random", "compare.only: expected a list in brackets, got a str"),
+        ("compare.searchers=3", "compare.searchers: expected a section of keys, got a int"),
         ("'~budget'", "budget: expected a value, as every run has one"),
-        ("'~foo'", "foo: there is none to take out"),
+        ("'~foo'", "foo: expected something to take out, got none"),
         ("name=../../x", "name: expected a name without "),
         ("name=/tmp/x", "name: expected a name without "),
         ("name=..", "name: expected a name that begins "),
@@ -218,7 +255,7 @@ def test_a_dry_run_checks_what_a_run_checks_and_leaves_nothing(tmp_path):
             assert command(f"{line} {words}{dry}", tmp_path).message.startswith(beginning)
     for words in ("resume=run", "run.dir=new/below"):
         assert command(f"{OWN} {words} dry_run=true", tmp_path).status == 0
-    assert command("resume=run dry_run=true", tmp_path).status == 0
+    assert command("resume=run trust=true dry_run=true", tmp_path).status == 0
     assert before == {name: (tmp_path / "run" / name).stat().st_mtime_ns for name in before}
     assert not (tmp_path / "new").exists()
 

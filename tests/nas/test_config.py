@@ -63,21 +63,24 @@ def test_options_are_checked_before_the_call():
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({}, r"^thing\.name: a name is expected, None came; registered: made, open, searching, typed$"),
-        ({"name": 3}, r"^thing\.name: a name is expected, 3 came; "),
+        ({}, r"^thing\.name: expected a name, got None; registered: made, open, searching, typed$"),
+        ({"name": 3}, r"^thing\.name: expected a name, got 3; "),
         ({"name": "tped"}, r'^thing "tped" is not registered; registered: .*; did you mean "typed"\?$'),
-        ({"name": "nowhere:x"}, r'^thing\.name: "nowhere:x" is expected to be module:attribute; No module'),
-        ({"name": "math:x"}, r'^thing\.name: "math:x" is expected to be module:attribute; module .math.'),
-        ({"name": "typed"}, r'^thing "typed": the option number is expected; give it a value$'),
+        ({"name": "nowhere:x"}, r'^thing\.name: expected module:attribute, got "nowhere:x": No module'),
+        ({"name": "math:x"}, r'^thing\.name: expected module:attribute, got "math:x": module .math.'),
+        ({"name": "typed"}, r'^thing "typed": expected the option number, got none; give it a value$'),
         ({"name": "typed", "numbr": 1}, r'^thing "typed": has no option "numbr"; options: number, share, '),
-        ({"name": "typed", "number": "1"}, r"^thing \"typed\": number is expected to be int, '1' came$"),
-        ({"name": "typed", "number": 1.0}, r"number is expected to be int, 1\.0 came$"),
-        ({"name": "typed", "number": True}, r"number is expected to be int, True came$"),
-        ({"name": "typed", "number": None}, r"number is expected to be int, None came$"),
-        ({"name": "typed", "number": 1, "share": "x"}, r"share is expected to be float, 'x' came$"),
-        ({"name": "typed", "number": 1, "text": 3}, r"text is expected to be str or None, 3 came$"),
-        ({"name": "typed", "number": 1, "on": 1}, r"on is expected to be bool, 1 came$"),
-        ({"name": "made", "a": 1}, r'^thing "made": takes no options, a came$'),
+        ({"name": "typed", "number": "1"}, r"^thing \"typed\": number: expected int, got '1'; change it$"),
+        ({"name": "typed", "number": 1.0}, r"number: expected int, got 1\.0; change it$"),
+        ({"name": "typed", "number": True}, r"number: expected int, got True; change it$"),
+        ({"name": "typed", "number": None}, r"number: expected int, got None; change it$"),
+        ({"name": "typed", "number": 1, "share": "x"}, r"share: expected float, got 'x'; change it$"),
+        (
+            {"name": "typed", "number": 1, "text": 3},
+            r"text: expected str or None, got 3; a text that looks like .* wants quotes",
+        ),
+        ({"name": "typed", "number": 1, "on": 1}, r"on: expected bool, got 1; change it$"),
+        ({"name": "made", "a": 1}, r'^thing "made": expected no options, got a; leave them out$'),
     ],
 )
 def test_what_does_not_fit_is_one_line(section, message):
@@ -88,7 +91,7 @@ def test_what_does_not_fit_is_one_line(section, message):
 
 def test_a_callable_of_another_form_is_refused():
     with pytest.raises(
-        ConfigError, match=r"^thing \"os:getcwd\": a callable of 2 positional arguments and see"
+        ConfigError, match=r"^thing \"os:getcwd\": expected a callable of 2 positional arguments and see"
     ):
         prepare(THINGS, {"name": "os:getcwd"}, 2, seed=0)
 
