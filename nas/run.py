@@ -580,7 +580,20 @@ def _experiments() -> str:
 
 def _line(error: BaseException) -> str:
     """An error of the composition as one line, in this program's words where it is a frequent one."""
+    if isinstance(error, RecursionError):
+        return (
+            "composition: expected files nested some hundred levels deep at most, got more; look for one "
+            "whose defaults lead back to itself"
+        )
+    if isinstance(error, UnicodeDecodeError):
+        byte = f"{error.object[error.start]:#x}"
+        return f"composition: expected files in UTF-8, got one with the byte {byte}; save it as UTF-8"
     text = one_line(str(error).split("Config search path:")[0], 2000)
+    if name := re.match(r"Cannot find primary config '([^']*)'", text):
+        return f"--config-name: expected config or one in --config-dir, got {name[1]}; correct it"
+    if place := re.search(r' in "([^"]+)", line (\d+)', text):  # of the parser of YAML
+        what = re.sub(r' ?in "[^"]+", line \d+, column \d+', "", text)
+        return f"{place[1]}, line {place[2]}: expected YAML, got another text ({what}); correct it"
     text = re.sub(rf"'([^']{{{_LONG}}})[^']+'", r"'\1 ...'", text)
     if key := re.match(r"Could not override '([^']+)'", text):
         return _unknown_key(key[1])
@@ -588,7 +601,7 @@ def _line(error: BaseException) -> str:
         return _unknown_key(key[1].lstrip("+"))
     if isinstance(error.__cause__, OmegaConfBaseException):
         return _line(error.__cause__)
-    if option := re.search(r"Could not find '([^']+)/([^'/]*)' Available options in '\1': (.*)", text):
+    if option := re.search(r"Could not find '([^'/]+)/([^']*)' Available options in '\1': (.*)", text):
         return _unknown_option(option[1], option[2], option[3].split())
     place = re.search(r"full_key: ([^\s=]+)(?!\S)", text)
     text = re.sub(r" ?(full_key:|object_type=|reference_type=).*", "", text)
@@ -619,6 +632,7 @@ _MEANINGS = {
     r"Invalid value assigned: (\w+) is not a ListConfig.*": r"expected a list in brackets, got a \1",
     r"Cannot assign (\w+) to Dict\[.*": r"expected a section of keys, got a \1",
     r"Key (.*) \(\w+\) is incompatible with \(str\)": r"expected a name as a key, got \1",
+    r"Invalid defaults list in '(.*)', .* \(got (\w+)\)": r"in \1.yaml: defaults: expected a list, got \2",
     r"DictConfig": "a section",
     r"ListConfig": "a list",
     r" ?See https?://\S*( for \w+)?": "",

@@ -95,6 +95,28 @@ def test_a_list_in_a_file_is_refused(tmp_path):
     assert message.startswith("ConfigError: searcher: expected one option, got [random,mcts]; ")
 
 
+@pytest.mark.parametrize(
+    ("text", "beginning"),
+    [
+        (b"name: [x\n", r"\S*own/experiment/e.yaml, line 1: expected YAML, got another text \("),
+        (b"name: x\nname: y\n", r"\S*own/experiment/e.yaml, line 1: expected YAML, .*duplicate key name"),
+        (b"name: !!python/name:os.system\n", r"\S*own/experiment/e.yaml, line 1: expected YAML, "),
+        (b"\xff\xfe\x00", "composition: expected files in UTF-8, got one with the byte 0xff; "),
+        (b"defaults:\n  - e\n", "composition: expected files nested some hundred levels deep at most, "),
+        (
+            b"space: " + b"[" * 5000 + b"]" * 5000,
+            "composition: expected files nested some hundred levels deep",
+        ),
+        (b"defaults: 5\n", "in experiment/e.yaml: defaults: expected a list"),
+    ],
+)
+def test_a_file_of_ones_own_that_cannot_be_composed_is_one_line(text, beginning, tmp_path):
+    (tmp_path / "own/experiment").mkdir(parents=True)
+    (tmp_path / "own/experiment/e.yaml").write_bytes(text)
+    message = command("--config-dir own +experiment=e", tmp_path).message
+    assert re.match(f"ConfigError: {beginning}", message), message
+
+
 def test_a_key_that_is_given_twice_says_which_counts(tmp_path):
     result = command(f"{OWN} budget.trials=3 dry_run=true", tmp_path)
     assert (result.status, result.err) == (

@@ -100,7 +100,8 @@ REFUSED = {
     "-m +experiment=digits searcher=random,x": "ConfigError: searcher: expected one of asha, ",
     "-m +experiment=digits seed=0,1 space.width=0": "SpaceError: run 0 (seed=0): macro: ",
     "--config-dir x +experiment=digits": "ConfigError: --config-dir: expected a folder, got x; give another",
-    "--config-name x": "ConfigError: Cannot find primary config 'x'.",
+    "--config-name x": "ConfigError: --config-name: expected config or one in --config-dir, got x",
+    "+experiment=digits/..": f"ConfigError: experiment: expected one of {EXPERIMENTS}; got digits/..",
     **{f"{DIGITS} {arguments}": line for arguments, line in REFUSED_WITH_DIGITS.items()},
 }
 
