@@ -18,7 +18,7 @@ from algorithms.asked import Asked
 from algorithms.population import check_range
 from nas.architecture import Architecture
 from nas.derivation import Derivation
-from nas.errors import ConfigError
+from nas.errors import ConfigError, DeadEndError
 from nas.evaluation import Objective
 from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
 from nas.sites import NUMBER, USE
@@ -75,7 +75,10 @@ class Exhaustive(BaseSearcher):
         while len(suggestions) < count and self._next < self._size:
             index = self._next if self._order is None else int(self._order[self._next])
             self._next += 1
-            architecture = derivation_at(self._space, index)
+            try:
+                architecture = derivation_at(self._space, index)
+            except DeadEndError:  # of more steps than an architecture may have
+                continue
             if self._is_new(architecture):
                 self._asked.add()
                 suggestions.append(Suggestion(architecture, info={"origin": "enumeration", "index": index}))
@@ -96,7 +99,11 @@ class Exhaustive(BaseSearcher):
 
 
 def derivation_at(space: SearchSpace, index: int) -> Architecture:
-    """The architecture of a derivation's number, 0 to `size() - 1` in depth-first order."""
+    """The architecture of a derivation's number, 0 to `size() - 1` in depth-first order.
+
+    Raises:
+        DeadEndError: it takes more steps than an architecture may have.
+    """
     derivation = space.start()
     while derivation.site is not None:
         derivation, index = _step(derivation, index)

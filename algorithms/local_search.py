@@ -124,8 +124,11 @@ class LocalSearch(BaseSearcher):
         return Suggestion(found, info={"origin": "random"})
 
     def _neighbours(self, architecture: Architecture) -> list[Architecture] | None:
-        """All of them in random order; None if they are too many."""
-        found = list(islice(neighbours(self._space, architecture, self._rng), _LISTED + 1))
+        """All of them in random order; None if they are too many, or many of them too long."""
+        try:
+            found = list(islice(neighbours(self._space, architecture, self._rng), _LISTED + 1))
+        except DeadEndError:
+            return None
         if len(found) > _LISTED:
             return None
         return [found[index] for index in self._rng.permutation(len(found))]

@@ -127,8 +127,8 @@ class Derivation:
             ids: of a repeat's elements, when they are not 0, 1, ..., option - 1.
 
         Raises:
-            SpaceError: the option is not admissible here, or nothing is left to decide; or the architecture
-                takes more than MAX_STEPS steps.
+            SpaceError: the option is not admissible here, or nothing is left to decide.
+            DeadEndError: no architecture lies behind it, or one of more than MAX_STEPS steps.
         """
         site = self.site
         if type(option) is not int or option not in self.options:
@@ -239,7 +239,7 @@ def settle(
     """Advances to the next hole with a real choice that is not known; fills the others on the way.
 
     Raises:
-        SpaceError: more than MAX_STEPS steps, of which `steps` were taken before.
+        DeadEndError: more than MAX_STEPS steps, of which `steps` were taken before.
     """
     while stack is not None:
         frame = stack
@@ -284,9 +284,11 @@ def _pushes(site: Site) -> bool:
     return site.kind == REPEAT and bool(site.active) and not site.term.tied  # type: ignore[attr-defined]
 
 
-def _endless(space: SearchSpace, site: Site) -> SpaceError:
+def _endless(space: SearchSpace, site: Site) -> DeadEndError:
     found = f"{space.name} at {site.label}: an architecture of over {MAX_STEPS} steps"
-    return SpaceError(f"{found}; give repeat fewer copies, tie them (tied=True), or lower the depth of rules")
+    return DeadEndError(
+        f"{found}; give repeat fewer copies, tie them (tied=True), or lower the depth of rules"
+    )
 
 
 def _options(space: SearchSpace, site: Site, depths: Depths, values: tuple[_Value, ...]) -> Sequence[int]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from nas.errors import SpaceError, quoted
 from nas.term import Number
-
-if TYPE_CHECKING:
-    import numpy as np
 
 STEP = 0.2  # standard deviation of a number's mutation, as a share of its range
 TRIES = 1000  # steps drawn until one leaves the old value
@@ -20,6 +19,10 @@ class Draws:
     __slots__ = ("_block", "_rng")
 
     def __init__(self, rng: np.random.Generator) -> None:
+        if not isinstance(rng, np.random.Generator):
+            raise SpaceError(
+                f"rng: expected a numpy random generator, got {quoted(rng)}; give np.random.default_rng(SEED)"
+            )
         self._rng = rng
         self._block: list[float] = []
 

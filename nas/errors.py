@@ -57,7 +57,10 @@ class SpaceError(NasError, ValueError):
 
 
 class DeadEndError(SpaceError):
-    """No admissible option is left at a hole, or no sample satisfied the constraints."""
+    """A way that leads to no architecture; searches turn back and try another one.
+
+    A hole has no option left, an architecture takes too many steps, or constraints refuse all that is drawn.
+    """
 
 
 class CompileError(NasError, ValueError):

@@ -41,8 +41,10 @@ import json
 import math
 import os
 import re
+import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import FileIO
 from pathlib import Path
@@ -84,6 +86,10 @@ class EventLog:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(exist_ok=False)
         except FileExistsError as error:
+            if not path.parent.is_dir():
+                raise StoreError(
+                    f"{path.parent}: expected a folder for the log, got a file; choose another folder"
+                ) from error
             raise StoreError(
                 f"{path}: expected no log; one exists; run again to continue it, or choose another folder"
             ) from error
@@ -119,10 +125,20 @@ class EventLog:
         return data
 
     def close(self) -> None:
-        """Forces everything to the disk; safe to call twice."""
-        if not self._file.closed:
+        """Forces everything to the disk; safe to call twice.
+
+        Raises:
+            StoreError: the disk failed, or a candidate in this process has closed the file.
+        """
+        if self._file.closed:
+            return
+        try:
             os.fsync(self._file.fileno())
-            self._file.close()
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        finally:
+            with contextlib.suppress(OSError):
+                self._file.close()
 
 
 class Lock:
@@ -152,7 +168,8 @@ class Lock:
         """Safe to call twice."""
         if self._file is not None:
             Lock._held.discard(self._file)
-            self._file.close()
+            with contextlib.suppress(OSError):  # a candidate in this process has closed it
+                self._file.close()
             self._file = None
 
     @staticmethod
@@ -173,8 +190,18 @@ def encode(data: Any) -> str:
     """Compact JSON of one line; numbers that are not finite become "nan", "inf" or "-inf"."""
     try:
         return _ENCODER.encode(data)
-    except (TypeError, ValueError):
-        return _ENCODER.encode(plain(data))
+    except (TypeError, ValueError, RecursionError):
+        try:
+            return _ENCODER.encode(plain(data))
+        except RecursionError:
+            raise _unloggable("some that contain themselves or are too deep") from None
+
+
+def _unloggable(got: str) -> StoreError:
+    return StoreError(
+        f"event log: expected numbers, strings, lists and mappings; got {got}; "
+        "return JSON values in `info`, `values` and `curve`"
+    )
 
 
 def plain(value: Any) -> Any:
@@ -193,10 +220,7 @@ def plain(value: Any) -> Any:
         return float(value) if math.isfinite(value) else str(float(value))
     if value is None or isinstance(value, str | int):
         return value
-    raise StoreError(
-        f"event log: expected numbers, strings, lists and mappings; got {type(value).__name__}; "
-        "return JSON values in `info`, `values` and `curve`"
-    )
+    raise _unloggable(type(value).__name__)
 
 
 def read_lines(path: Path) -> list[bytes]:
@@ -395,6 +419,7 @@ _ABSENT = _Absent()
 _NUMBER = re.compile(rb'\{"event":"[a-z]+","n":(\d{1,18}),')
 _DEPTH = 64  # of nested lists and objects; what is deeper breaks what works on it, not only its parser
 _LARGE = 1e18  # of moments and seconds
+_LARGEST = sys.float_info.max  # of values
 _TRIALS = max(FIRST_TRIAL.values()) + 10_000_000
 
 Fields = Mapping[str, tuple[type, ...]]
@@ -611,7 +636,7 @@ def _fault_of_numbers(name: str, values: Mapping[str, Any]) -> str | None:
     for key, value in values.items():
         if type(value) is float:
             continue
-        if (type(value) is int and -_LARGE < value < _LARGE) or (
+        if (type(value) is int and -_LARGEST <= value <= _LARGEST) or (
             type(value) is str and value in _WORDS["number"]
         ):
             continue
@@ -719,7 +744,17 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name}, which is no number in JSON")
 
 
-_SCAN: Any = json.JSONDecoder(parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object; Python's own parser would keep the last of two values without a word."""
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{one_line(twice, 40)} twice in one object")
+    return data
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique)
+_SCAN: Any = _DECODER.scan_once  # type: ignore[attr-defined]
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
@@ -777,4 +812,9 @@ def taken(path: Path) -> StoreError:
 
 
 def _unwritable(path: Path, error: OSError) -> StoreError:
+    if error.errno == errno.EBADF:
+        return StoreError(
+            f"{path}: cannot write the log, as something in this process has closed its file; continue "
+            "with the same command and resume on executor=ray, which keeps trials apart"
+        )
     return StoreError(f"{path}: cannot write the log; {error.strerror}; free it or choose another run.dir")

@@ -60,6 +60,13 @@ _CALLS: dict[str, dict[str, tuple[str, tuple[Any, ...]] | None]] = {  # what a p
     "observer": {"observe": ("observe(event, progress)", (None, None)), "close": ("close()", ())},
 }
 
+_MADE = {  # by which most parts of these kinds are made
+    "space": 'SearchSpace("NAME", EXPRESSION)',
+    "searcher": "one such as algorithms.random_search.RandomSearch(space, evaluator.objectives, seed=0)",
+    "executor": "one such as nas.InlineExecutor()",
+    "hasher": "one such as hashing.canonical.CanonicalHasher(), or None for no cache",
+}
+
 
 def check_part(kind: str, part: Any, where: str | None = None) -> None:
     """Refuses what is no part of this kind, before anything is done with it.
@@ -85,6 +92,8 @@ def check_part(kind: str, part: Any, where: str | None = None) -> None:
     missing = [name for name in needed if name not in known]
     if missing:
         remedy = f"give what has {', '.join(missing)} as well"
+        if kind in _MADE and len(missing) == len(needed):
+            remedy = f"give {_MADE[kind]}"
         if kind == "evaluator" and callable(part):
             remedy = "nas.FunctionEvaluator(FUNCTION) makes one of a function of the architecture"
         elif kind == "evaluator" and "__getitem__" in known and not isinstance(part, str):

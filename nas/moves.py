@@ -5,7 +5,8 @@ A move is the derivation right after the changed decision; the caller follows th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from nas.architecture import Decision
@@ -98,8 +99,8 @@ def _ids(old: Decision, count: int, at: int) -> tuple[int, ...]:
     return (*ids[:at], *range(fresh, fresh + extra), *ids[at + max(0, -extra) :])
 
 
-def alternatives(derivation: Derivation, known: Known, draw: Draws) -> Iterator[Derivation]:
-    """All other decisions at the hole; of a real number two steps."""
+def alternatives(derivation: Derivation, known: Known, draw: Draws) -> Iterator[Callable[[], Derivation]]:
+    """All other decisions at the hole, to be taken one by one; of a real number two steps."""
     site = derivation.site
     assert site is not None
     old = known[derivation.key]
@@ -110,9 +111,9 @@ def alternatives(derivation: Derivation, known: Known, draw: Draws) -> Iterator[
             count = _next_count(derivation, old, step)
             alike = not site.active or site.term.tied  # type: ignore[attr-defined]
             for at in range(1 if alike else min(count, int(old.option)) + 1):
-                yield derivation.take(count, _ids(old, count, at))
+                yield partial(derivation.take, count, _ids(old, count, at))
     elif derivation.options:
-        yield from (derivation.take(option) for option in derivation.options if option != old.option)
+        yield from (partial(derivation.take, option) for option in derivation.options if option != old.option)
     else:
         for _ in range(2):
-            yield derivation.take(stepped(derivation.choice, old.option, draw))  # type: ignore[arg-type]
+            yield partial(derivation.take, stepped(derivation.choice, old.option, draw))  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 ATTEMPTS = 1000  # redraws against constraints before giving up
+DEAD_ENDS = 15  # of them that may take more steps than an architecture may have; each takes its time
 
 Fill = Callable[[Derivation], Derivation]  # takes one decision at the leftmost hole
 
@@ -40,7 +41,8 @@ def sample(space: SearchSpace, rng: np.random.Generator, *, by: str = "options")
             derivation of a finite space is equally likely.
 
     Raises:
-        DeadEndError: no sample met the constraints in 1000 draws; the message gives the last reason.
+        DeadEndError: no sample met the constraints in 1000 draws, or 15 of them took too many steps; the
+            message gives the last reason.
         SpaceError: "derivations" on an unbounded space.
     """
     if by not in ("options", "derivations"):
@@ -136,7 +138,7 @@ def mutator(space: SearchSpace, parent: Architecture) -> Mutator:
     Raises:
         SpaceError: the space has a single architecture.
     """
-    known = _by_key(parent.decisions)
+    known = _known(space, parent)
     trace = _trace(space, parent, known)
     if not trace:
         raise SpaceError(
@@ -177,7 +179,7 @@ def crossover(
         DeadEndError: no child met the constraints in 1000 draws.
     """
     draw = Draws(rng)
-    ours, theirs = _by_key(first.decisions), _by_key(second.decisions)
+    ours, theirs = _known(space, first), _known(space, second)
     fill = _uniform(draw)
 
     def inherit(derivation: Derivation) -> Derivation:
@@ -194,20 +196,27 @@ def neighbours(
 ) -> Iterator[Architecture]:
     """All architectures one decision away, in derivation order, each once; a real number gives two steps.
 
-    New holes behind a changed decision are drawn from `rng`; those that break a constraint or have
-    the text of the architecture itself are left out. Where nothing is behind any decision
+    New holes behind a changed decision are drawn from `rng`; those that break a constraint, take too many
+    steps or have the text of the architecture itself are left out. Where nothing is behind any decision
     (NAS-Bench-201, say) the result is exactly the Hamming neighbourhood.
 
     Raises:
         SpaceError: the architecture is of another space.
+        DeadEndError: 15 neighbours took too many steps.
     """
     draw = Draws(rng)
-    known = _by_key(architecture.decisions)
+    known = _known(space, architecture)
     fill = _uniform(draw)
-    seen = {architecture}
+    seen, ends = {architecture}, 0
     for derivation in _trace(space, architecture, known):
         for changed in alternatives(derivation, known, draw):
-            found = _complete(changed, fill, known)
+            try:
+                found = _complete(changed(), fill, known)
+            except DeadEndError:  # a rule that grew too long
+                ends += 1
+                if ends == DEAD_ENDS:
+                    raise
+                continue
             if found not in seen and space.violation(found) is None:
                 yield found
             seen.add(found)
@@ -218,6 +227,16 @@ def changed_decisions(before: Architecture, after: Architecture) -> int:
     ours = {(d.hole, d.prefix): (d.option, d.ids) for d in before.decisions}
     theirs = {(d.hole, d.prefix): (d.option, d.ids) for d in after.decisions}
     return sum(ours.get(key) != theirs.get(key) for key in ours.keys() | theirs.keys())
+
+
+def _known(space: SearchSpace, architecture: Architecture) -> Known:
+    """Its decisions by key; raises SpaceError for what is no architecture, such as its text."""
+    if not isinstance(architecture, Architecture):
+        raise SpaceError(
+            f"{space.name}: expected an architecture, got {quoted(architecture)}; space.parse(text) and "
+            "sample(space, rng) give such"
+        )
+    return _by_key(architecture.decisions)
 
 
 def _by_key(decisions: Iterable[Decision]) -> Known:
@@ -243,16 +262,21 @@ def _followed(derivation: Derivation, known: Known) -> Derivation:
 
 
 def _until_valid(space: SearchSpace, make: Callable[[], Architecture | None]) -> Architecture:
-    reason = None
-    for _ in range(ATTEMPTS):
-        architecture = make()
+    reason, ends, draws = None, 0, 0
+    while draws < ATTEMPTS and ends < DEAD_ENDS:
+        draws += 1
+        try:
+            architecture = make()
+        except DeadEndError as error:  # of a rule that grew too long this time
+            reason, ends = str(error), ends + 1
+            continue
         if architecture is None:
             continue
         reason = space.violation(architecture) if space.constraints else None
         if reason is None:
             return architecture
     last = reason or "every child had the parent's text"
-    raise DeadEndError(f"{space.name}: nothing admissible in {ATTEMPTS} draws; the last reason: {last}")
+    raise DeadEndError(f"{space.name}: nothing admissible in {draws} draws; the last reason: {last}")
 
 
 def _uniform(draw: Draws) -> Fill:

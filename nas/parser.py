@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from nas.errors import SpaceError, one_line, quoted
 from nas.term import (
     MAX_DEPTH,
+    MAX_INTEGER,
     Literal,
     Name,
     Op,
@@ -52,6 +53,8 @@ def read(text: str, constructors: Constructors) -> Term:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line, column = getattr(error, "lineno", None) or 1, getattr(error, "offset", None) or 1
         message = one_line(getattr(error, "msg", None) or str(error) or type(error).__name__)
+        if "integer string conversion" in message:  # Python's advice is to lift a limit of its own
+            message = f"an integer of at most {MAX_INTEGER} is expected, one of thousands of digits came"
         if isinstance(error, RecursionError | MemoryError):  # of Python's own parser
             message = f"nested too deep, or a chain of too many steps ({message}); use repeat or define(...)"
         raise SpaceError(

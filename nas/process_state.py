@@ -15,6 +15,7 @@ import io
 import json
 import locale
 import logging
+import math
 import os
 import random
 import signal
@@ -38,7 +39,15 @@ Restore = Callable[[], str | None]  # puts it back; what stays changed, in words
 
 _SIGNALS = tuple(
     getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGCHLD", "SIGPIPE", "SIGUSR1", "SIGUSR2")
+    for name in (
+        *("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGCHLD", "SIGPIPE"),
+        *("SIGXCPU", "SIGXFSZ", "SIGTSTP", "SIGCONT", "SIGUSR1", "SIGUSR2"),
+    )
+    if hasattr(signal, name)
+)
+_TIMERS = tuple(
+    getattr(signal, name)
+    for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
     if hasattr(signal, name)
 )
 _LIMITS = tuple(
@@ -49,20 +58,23 @@ _LIMITS = tuple(
 # the names themselves, as a candidate may put something else in their modules
 _handler_of, _set_handler = _signal.getsignal, _signal.signal
 _blocked: Any = getattr(_signal, "pthread_sigmask", lambda *_: ())
-_timer: Any = getattr(signal, "getitimer", lambda _: (0.0, 0.0))
+_timer: Any = getattr(signal, "getitimer", None)
 _set_timer: Any = getattr(signal, "setitimer", None)
 _get_limit: Any = getattr(resource, "getrlimit", None)
 _set_limit: Any = getattr(resource, "setrlimit", None)
-_ITIMER_REAL = getattr(signal, "ITIMER_REAL", 0)
 _NAMESPACES: tuple[dict[str, Any], ...] = tuple(
     vars(module)  # pyright: ignore[reportArgumentType]
-    for module in (builtins, os, time, random, json, threading)
+    for module in (builtins, os, time, random, math, json, threading, np.random)
 )
+_BUILTINS = _NAMESPACES[0]
 _SYS: dict[str, Any] = vars(sys)  # pyright: ignore[reportAssignmentType]
 _numpy: Any = np.random
+_numpy_generator, _set_numpy_generator = _numpy.get_bit_generator, _numpy.set_bit_generator
+_seed_numpy = _numpy.seed
 _LISTS = ("path", "meta_path", "path_hooks", "argv", "warnoptions")  # of sys, changed in their place
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 _SIG_BLOCK, _SIG_SETMASK = getattr(signal, "SIG_BLOCK", 0), getattr(signal, "SIG_SETMASK", 0)
+_EXEC: dict[str, Any] = {name: getattr(os, name) for name in ("execv", "execve")}
 _monotonic = time.monotonic
 _known_modules: dict[str, Any] = {}
 _spare: list[np.random.MT19937] = []  # generators of trials that ended
@@ -80,7 +92,8 @@ class ProcessState:
     generators of random, numpy and torch, torch's settings (default type and device, threads, gradient and
     inference mode, determinism, cuDNN, precision, anomaly detection), decimal context, warnings filters,
     locale, limits of resources, signal handlers, mask and alarm, garbage collection, root logger, built-in
-    names and those of `sys`, `os`, `time`, `random`, `json` and `threading`, modules that were removed.
+    names and those of `sys`, `os`, `time`, `random`, `math`, `json`, `threading` and `numpy.random`, modules
+    that were removed.
     Numpy's error and print settings are kept apart by
     the context that the trial runs in. Attributes of other modules, files and child processes are not.
 
@@ -118,25 +131,43 @@ def _names() -> Restore:
         for names, saved in zip(_NAMESPACES, copies, strict=True):
             if names != saved:
                 names.update(saved)
+        if len(_BUILTINS) > len(copies[0]):  # the other modules may have loaded a part of them since
+            for name in _BUILTINS.keys() - copies[0].keys():
+                del _BUILTINS[name]
 
     return restore
 
 
 def _exits() -> Restore:
-    """Makes `os._exit`, called by the trial itself, an exception like that of `sys.exit`.
+    """Makes `os._exit`, called by the trial itself, an exception like that of `sys.exit`, and `os.execv` too.
 
-    It would end an inline run at once, with a status that may say that all is well. Other threads, and
-    children that were forked, leave with it as ever.
+    They would end an inline run at once, with a status that may say that all is well. Other threads leave
+    with them as ever, and children that were forked become other programs.
     """
     leave: Any = os._exit
     owner, thread = os.getpid(), threading.get_ident()
 
+    def is_trial() -> bool:
+        return os.getpid() == owner and threading.get_ident() == thread
+
     def raise_instead(status: int) -> None:
-        if os.getpid() == owner and threading.get_ident() == thread:
+        if is_trial():
             raise SystemExit(status)
         leave(status)
 
+    def refuse_instead(name: str, replace: Callable[..., Any]) -> Callable[..., Any]:
+        def refuse(*given: Any, **named: Any) -> Any:
+            if is_trial():
+                raise RuntimeError(
+                    f"os.{name} would replace the process of the run; subprocess.run starts another"
+                )
+            return replace(*given, **named)
+
+        return refuse
+
     os._exit = raise_instead  # pyright: ignore[reportAttributeAccessIssue] - `_names` puts it back
+    for name, replace in _EXEC.items():  # which the others of that name call
+        setattr(os, name, refuse_instead(name, replace))
 
     def restore() -> None:
         if os.getpid() != owner:  # a child that a trial forked and that did not end: it is no second run
@@ -289,13 +320,13 @@ def _generators() -> Restore:
 
     That of `random` goes on from a number drawn from it: its state takes as long to copy as all the rest.
     """
-    after, caller = random.getrandbits(64), _numpy.get_bit_generator()
+    after, caller = random.getrandbits(64), _numpy_generator()
     own = _spare.pop() if _spare else np.random.MT19937()
-    _numpy.set_bit_generator(own)
+    _set_numpy_generator(own)
 
     def restore() -> None:
         random.seed(after)
-        _numpy.set_bit_generator(caller)
+        _set_numpy_generator(caller)
         _spare.append(own)
 
     return restore
@@ -303,7 +334,7 @@ def _generators() -> Restore:
 
 def _seed_generators(seed: int) -> None:
     random.seed(seed)
-    _numpy.seed(seed % 2**32)
+    _seed_numpy(seed % 2**32)
     torch: Any = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "default_generator"):
         torch.default_generator.manual_seed(seed % 2**63)
@@ -454,17 +485,18 @@ def _limits() -> Restore:
 
 
 def _signals() -> Restore:
-    """Handlers, blocked signals and the alarm. Only the main thread may set handlers, and so change them."""
+    """Handlers, blocked signals and timers. Only the main thread may set handlers, and so change them."""
     handlers = [_handler_of(number) for number in _SIGNALS]
     blocked = _blocked(_SIG_BLOCK, ())
-    timer, began = _timer(_ITIMER_REAL), _monotonic()
+    timers, began = [_timer(kind) for kind in _TIMERS], _monotonic()
 
     def restore() -> None:
-        now = _timer(_ITIMER_REAL)
-        if timer[0] == 0.0 != now[0]:
-            _set_timer(_ITIMER_REAL, 0.0)
-        elif timer[0] and not now[0]:  # the caller's alarm was switched off
-            _set_timer(_ITIMER_REAL, max(timer[0] - (_monotonic() - began), 1e-3), timer[1])
+        for kind, (left, interval) in zip(_TIMERS, timers, strict=True):
+            now = _timer(kind)[0]
+            if left == 0.0 != now:
+                _set_timer(kind, 0.0)
+            elif left and not now:  # the caller's timer was switched off
+                _set_timer(kind, max(left - (_monotonic() - began), 1e-3), interval)
         for number, handler in zip(_SIGNALS, handlers, strict=True):
             if _handler_of(number) is not handler and handler is not None and _in_main_thread():
                 _set_handler(number, handler)
@@ -520,7 +552,10 @@ def _processes() -> Restore:
 
 
 def _threads() -> Restore:
-    """Threads cannot be ended from outside; those that are to end with the process are no one's harm."""
+    """Threads cannot be ended from outside; those that are to end with the process are no one's harm.
+
+    Neither are those of a pool which wait for work: one that an evaluator keeps is made by its first trial.
+    """
     known = threading.enumerate()
 
     def restore() -> str | None:
@@ -529,12 +564,20 @@ def _threads() -> Restore:
             if thread in known or thread.daemon:
                 continue
             until = until or _monotonic() + _PATIENCE
-            thread.join(max(until - _monotonic(), 0.0))
-            if thread.is_alive():
-                return "a running thread"
+            while thread.is_alive() and not _waits_for_work(thread):
+                if _monotonic() > until:
+                    return "a running thread"
+                thread.join(_PATIENCE / 20)
         return None
 
     return restore
+
+
+def _waits_for_work(thread: threading.Thread) -> bool:
+    """Whether it is one of a `ThreadPoolExecutor` with nothing to do: what it calls leaves no frame then."""
+    pools: Any = sys.modules.get("concurrent.futures.thread")
+    frame = sys._current_frames().get(thread.ident or 0)
+    return pools is not None and frame is not None and frame.f_code is pools._worker.__code__
 
 
 _ASPECTS = (

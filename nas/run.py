@@ -249,7 +249,7 @@ def _ignored(config: Config, words: Sequence[str]) -> Iterator[str]:
         unused = ("searcher", "hashing", "cache", "budget", "baseline", "final", "compare", "audit")
     elif config.audit.exact:
         kind = "an audit"
-        unused = ("searcher", "cache", "baseline", "final", "compare", "protocol", "accept")
+        unused = ("searcher", "cache", "baseline", "final", "compare", "protocol")
         if not config.audit.searchers:
             unused += ("executor", "budget", "search", "trial", "checkpoints")
         names = ("launcher", "workers", "cpus_per_study", "gpus_per_study", "address", "dashboard")

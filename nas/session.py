@@ -431,6 +431,11 @@ def _check_accept(config: Config) -> None:
         raise ConfigError(
             "accept: expected with the folder of a run, got no resume; add resume=DIR or leave it out"
         )
+    if accepted_parts(config) and _marker(config) == AUDIT:  # it has no trials that could be kept
+        raise ConfigError(
+            "accept: expected a run, a comparison or a study of protocols, got an audit; leave accept out, "
+            "or start the audit anew in another run.dir if what it measures was repaired"
+        )
 
 
 def accepted_parts(config: Config) -> tuple[str, ...]:

@@ -132,6 +132,9 @@ class SearchSpace:
         """None if the architecture is in the space and meets the constraints, else why not (not raised)."""
         from nas.operators import replay
 
+        if not isinstance(architecture, Architecture):
+            got = quoted(architecture)
+            return SpaceError(f"{self.name}: expected an architecture, got {got}; parse(text) reads its text")
         try:
             replayed = replay(self, architecture.decisions, exact=True)
         except SpaceError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, one_line
 from nas.evaluation import Fidelity, Stage
 from nas.store import FIRST_TRIAL
 
@@ -31,6 +31,8 @@ class Budget:
     def __post_init__(self) -> None:
         if self.trials is None and self.seconds is None:
             raise ConfigError("budget: expected trials, seconds or both; got neither; set budget.trials=100")
+        _check_kind("budget.trials", self.trials, int)
+        _check_kind("budget.seconds", self.seconds, int, float)
         if self.trials is not None and not 1 <= self.trials <= _MAX_TRIALS:
             raise ConfigError(f"budget.trials: expected 1 to {_MAX_TRIALS}; got {self.trials}; change it")
         if self.seconds is not None and not self.seconds > 0:
@@ -59,6 +61,15 @@ class Plan:
     time_limit: float | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.budget, Budget):
+            raise ConfigError(
+                f"budget: expected a nas.Budget, got {one_line(repr(self.budget), 100)}; "
+                "give nas.Budget(trials=100)"
+            )
+        for name, value in (("seed", self.seed), ("baseline", self.baseline), ("final", self.final)):
+            _check_kind(name, value, int, optional=False)
+        _check_kind("search_fidelity", self.search_fidelity, Fidelity)
+        _check_kind("trial.time_limit", self.time_limit, int, float)
         if self.seed < 0:
             raise ConfigError(f"seed: expected 0 or more; got {self.seed}; change it")
         for name, value in (("baseline.samples", self.baseline), ("final.seeds", self.final)):
@@ -69,6 +80,14 @@ class Plan:
                 f"trial.time_limit: expected more than 0 seconds; got {self.time_limit}; change it"
             )
         _check_finite("trial.time_limit", self.time_limit)
+
+
+def _check_kind(name: str, value: object, *kinds: type, optional: bool = True) -> None:
+    if (value is None and optional) or (isinstance(value, kinds) and not isinstance(value, bool)):
+        return
+    what = {int: "a whole number", Fidelity: "a nas.Fidelity"}.get(kinds[-1], "a number")
+    got = one_line(repr(value), 100)
+    raise ConfigError(f"{name}: expected {what}{' or None' * optional}, got {got}; change it")
 
 
 def _check_finite(name: str, value: float | None) -> None:

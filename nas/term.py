@@ -52,6 +52,14 @@ class Term:
     def _no_operator(self, _: object) -> Term:
         raise SpaceError("terms are joined by >>, | and + only; write repeat(a, 3) for copies in sequence")
 
+    def __bool__(self) -> bool:
+        # Python gives one of the two for `a or b` and `a and b`, and drops `a < b` of `a < b < c`: no error
+        # of its own would say that the other is gone
+        raise SpaceError(
+            "term: expected |, >> or + between terms, got one that is asked for its truth, as by `or`, `and` "
+            "and `if`; write a | b for a choice, a >> b for a sequence, `is None` for a test"
+        )
+
     __sub__ = __rsub__ = __mul__ = __rmul__ = __and__ = __rand__ = __lshift__ = __rlshift__ = _no_operator
     __truediv__ = __floordiv__ = __matmul__ = __xor__ = __mod__ = __pow__ = _no_operator
 

@@ -107,7 +107,7 @@ class _Unfolder:
         return self.build(site.children[0].children[0], (*prefix, site.index, 0))
 
     def whole(self, site: Site) -> Term:
-        term = site.plain or fixed(site)
+        term = fixed(site) if site.plain is None else site.plain
         if id(term) not in self.texts:
             _remember(term, self.texts)
         return term

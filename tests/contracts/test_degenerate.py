@@ -148,7 +148,8 @@ DATA: dict[str, tuple[dict[str, Any], str]] = {
     "fewer images than a batch": ({"count": 20, "batch_size": 10**6}, ""),
     "sides of one": ({"count": 20, "side": 1}, ""),
     "two channels": ({"count": 20, "side": 2, "channels": 2}, ""),
-    "padding over the sides": ({"count": 20, "side": 3, "crop_padding": 9, "cutout": 99}, ""),
+    "padding over the sides": ({"count": 20, "side": 3, "crop_padding": 9}, "crop_padding"),
+    "cutout over the sides": ({"count": 20, "side": 3, "cutout": 99}, "cutout"),
     "no time": ({"count": 20, "max_seconds": 1e-9}, ""),
     "batches of one": ({"count": 20, "batch_size": 1}, ""),
     "batches of one pixel": ({"count": 20, "batch_size": 1, "side": 1}, "batch: expected 2 images or more"),
@@ -158,6 +159,7 @@ DATA: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:data .* every image is of one colour")
 @pytest.mark.parametrize("name", ["random", "darts"])
 @pytest.mark.parametrize("case", DATA)
 def test_images(case: str, name: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.end_to_end.kit import TINY, command, count, events, files, outcomes
 
 FIELDS = {  # of the lines of a log, as nas/eventlog.py describes them
     "opened": "format session seed space evaluator deterministic searcher hashing hashing_options cache "
-    "budget baseline final fidelity time_limit config versions commit process",
+    "budget baseline final fidelity time_limit config versions commit threads process",
     "asked": "trial stage architecture digest decisions fidelity seed parent resumable info",
     "hashed": "trial digest settings reason seconds worker started finished",
     "cached": "trial outcome holder key dropped",
@@ -60,7 +60,7 @@ def test_every_line_of_the_log_has_its_fields(finished):
     lines = events(run)
     assert {line["event"] for line in lines} == set(FIELDS)
     for line in lines:
-        assert {"event", "time", *FIELDS[line["event"]].split()} == set(line)
+        assert {"event", "n", "time", *FIELDS[line["event"]].split()} == set(line)
     assert lines[-1]["reason"] == "finished"
     assert sorted(count(run, "evaluated")) == [0, 1, 2, 10_000_000, 10_000_001, 20_000_000, 20_000_001]
 

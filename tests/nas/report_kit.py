@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from nas.eventlog import encode
 
 FIRST = {"search": 0, "baseline": 10_000_000, "final": 20_000_000, "supernet": 30_000_000}
 NETWORK = "stem(width=16) >> conv(kernel=3) >> head()"
@@ -122,7 +123,8 @@ class Log:
         return self
 
     def final(self, architecture: str, *values: tuple[float, float] | None) -> Log:
-        for index, value in enumerate(values):
+        before = sum(line["event"] == "asked" and line["stage"] == "final" for line in self.lines)
+        for index, value in enumerate(values, before):
             self.trial("final", index, value, architecture=architecture)
         return self
 
@@ -131,7 +133,7 @@ class Log:
 
     def write(self) -> Path:
         self.directory.mkdir(parents=True, exist_ok=True)
-        content = "".join(json.dumps(line) + "\n" for line in self.lines)
+        content = "".join(encode(line) + "\n" for line in self.lines)
         (self.directory / "events.jsonl").write_text(content)
         return self.directory
 

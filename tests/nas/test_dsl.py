@@ -226,6 +226,9 @@ def test_names_that_begin_with_an_underscore_are_no_primitives():
         (lambda: _doubled(60, lambda x: x | x), "choice: at most 100000 parts are expected"),
         (lambda: _doubled(60, lambda x: x + x), "sum: at most 100000 parts are expected"),
         (lambda: str(_doubled(1000, residual)), "expression: nested too deep, over 150 levels; name parts"),
+        (lambda: a or b, "term: expected .* asked for its truth, .*; write a . b for a choice"),
+        (lambda: a and b, "term: expected .* asked for its truth"),
+        (lambda: a >> b if a else b, "term: expected .* asked for its truth"),
         (lambda: a >> object(), "a term, number, string, bool or tuple is expected here, not object"),
     ],
 )

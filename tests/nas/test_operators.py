@@ -236,3 +236,32 @@ def test_architectures_of_another_space_are_refused(operator):
     stranger = SPACES["branches"].parse("add(a(), c(k=1), empty())")
     with pytest.raises(SpaceError, match="range at root: no decision for this hole; got add"):
         operator(SPACES["range"], stranger, generator())
+
+
+@pytest.mark.parametrize("wrong", [0, None, np.random, np.random.RandomState(0), np.random.default_rng, "0"])
+def test_randomness_comes_from_a_generator(wrong):
+    toy_space = SPACES["choice"]
+    parent = sample(toy_space, generator())
+    message = "^rng: expected a numpy random generator, got .*; give np.random.default_rng"
+    for draw in (
+        lambda: sample(toy_space, wrong),
+        lambda: mutate(toy_space, parent, wrong),
+        lambda: crossover(toy_space, parent, parent, wrong),
+        lambda: list(neighbours(toy_space, parent, wrong)),
+    ):
+        with pytest.raises(SpaceError, match=message):
+            draw()
+
+
+@pytest.mark.parametrize("wrong", ["a()", None, 3])
+def test_a_text_is_no_architecture(wrong):
+    toy_space = SPACES["choice"]
+    message = "^choice: expected an architecture, got .*; .*parse"
+    for do in (
+        lambda: mutate(toy_space, wrong, generator()),
+        lambda: crossover(toy_space, wrong, wrong, generator()),
+        lambda: list(neighbours(toy_space, wrong, generator())),
+    ):
+        with pytest.raises(SpaceError, match=message):
+            do()
+    assert "expected an architecture" in str(toy_space.check(wrong))

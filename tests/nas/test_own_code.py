@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nas.cache import Hashed
-from nas.errors import ConfigError, EvaluationError, NasError, ProtocolError
+from nas.errors import ConfigError, EvaluationError, NasError, ProtocolError, StoreError
 from nas.evaluation import Evaluation, Status
 from nas.faults import blame, interrupts, notes_of, own_code, place_of, shown, traceback_of
 from nas.hash_jobs import hash_of
@@ -18,6 +21,7 @@ from nas.launcher import InlineLauncher
 from nas.operators import sample
 from nas.searcher import Suggestion
 from nas.space import SearchSpace
+from nas.stages import Budget, Plan
 from nas.store import read_study
 from nas.training.function import FunctionEvaluator
 from tests.nas.study_kit import (
@@ -78,12 +82,18 @@ class CoroutineAsk(Scripted):
             {"space": SearchSpace},
             "space: expected an object with .*, got the class SearchSpace itself; give Sear",
         ),
-        ({"space": "conv()"}, r"space: expected an object with name, start, .*, got 'conv\(\)'"),
+        (
+            {"space": "conv()"},
+            r"space: expected an object with name, start, .*, got 'conv\(\)'; give SearchSpace\(",
+        ),
         (
             {"searcher": Scripted},
             "searcher: expected an object with ask, tell, got the class Scripted itself",
         ),
-        ({"searcher": "random"}, "searcher: expected an object with ask, tell, got 'random'; give"),
+        (
+            {"searcher": "random"},
+            "searcher: expected an object with ask, tell, got 'random'; give one such as algor",
+        ),
         (
             {"searcher": WrongAsk(small_space(), [])},
             r"searcher WrongAsk.ask: expected .* ask\(count\), got .*\(\)",
@@ -98,10 +108,13 @@ class CoroutineAsk(Scripted):
         ({"evaluator": Dataset()}, "evaluator: expected .*; data alone are none"),
         ({"evaluator": 5}, "evaluator: expected .*, got 5; give"),
         ({"evaluator": Objectiveless()}, r"evaluator: expected `objectives` to be a tuple of nas.Objective"),
-        ({"executor": "inline"}, "executor: expected an object with capacity"),
+        ({"executor": "inline"}, r"executor: expected .*, got 'inline'; give .* nas.InlineExecutor\(\)"),
         ({"executor": make_study}, "executor: expected an object with capacity"),
         ({"hasher": Hashed}, "hasher: expected an object with .*got the class Hashed itself"),
-        ({"hasher": "text"}, "hasher: expected an object with name, in_worker, hash, got 'text'"),
+        (
+            {"hasher": "text"},
+            "hasher: expected an object with name, in_worker, hash, got 'text'; give .* None for no",
+        ),
         (
             {"observers": Watcher()},
             "Study.observers: expected a list of observers, got .*give \\[OBSERVER\\]",
@@ -121,6 +134,66 @@ def test_parts_of_other_kinds_are_refused_before_anything_is_written(tmp_path, c
     with pytest.raises(ConfigError, match=f"^{message}"):
         make_study(**{"directory": tmp_path / "run", **changes})
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Plan(seed=0.5), "seed: expected a whole number, got 0.5; change it"),  # type: ignore[arg-type]
+        (lambda: Plan(seed="0"), "seed: expected a whole number, got '0'"),  # type: ignore[arg-type]
+        (lambda: Plan(0, budget=3), r"budget: expected a nas.Budget, got 3; give nas.Budget\(trials=100\)"),  # type: ignore[arg-type]
+        (lambda: Plan(0, final=None), "final: expected a whole number, got None"),  # type: ignore[arg-type]
+        (lambda: Plan(0, search_fidelity=3), "search_fidelity: expected a nas.Fidelity or None, got 3"),  # type: ignore[arg-type]
+        (lambda: Plan(0, time_limit="9"), "trial.time_limit: expected a number or None, got '9'"),  # type: ignore[arg-type]
+        (lambda: Budget(trials="2"), "budget.trials: expected a whole number or None, got '2'"),  # type: ignore[arg-type]
+        (lambda: Budget(trials=2.5), "budget.trials: expected a whole number or None, got 2.5"),  # type: ignore[arg-type]
+        (lambda: Budget(seconds="2"), "budget.seconds: expected a number or None, got '2'"),  # type: ignore[arg-type]
+    ],
+)
+def test_plans_of_other_types_are_refused_where_they_are_made(make, message):
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        make()
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(StoreError, match="run: expected a folder for the log, got a file; choose another"):
+        make_study(tmp_path / "run").run()
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_info_without_an_end_is_refused_in_a_line(tmp_path, deep):
+    info: Any = {}
+    info["self"] = info
+    for _ in range(5000 * deep):
+        info = {"inner": info}
+    searcher = Scripted(tiny_space(), ["relu()"])
+    ask = searcher.ask
+    searcher.ask = lambda count=1: [replace(each, info=info) for each in ask(count)]  # type: ignore[method-assign]
+    with pytest.raises(StoreError, match="got some that contain themselves or are too deep; return JSON"):
+        make_study(tmp_path / "run", space=tiny_space(), searcher=searcher).run()
+
+
+def test_a_log_that_a_trial_has_closed_is_told_in_a_line_and_the_run_continues(tmp_path):
+    code = (
+        "import os; from tests.nas.study_kit import *; from nas.training.function import FunctionEvaluator\n"
+        "calls = []\n"
+        "def closes(architecture):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 2: os.closerange(3, 200)\n"
+        "    return 1.0\n"
+        "from nas.errors import StoreError\n"
+        f"study = lambda: make_study({str(tmp_path)!r}, evaluator=FunctionEvaluator(closes))\n"
+        "try: study().run()\n"
+        "except StoreError as error: print(error)\n"
+        "calls = [1] * 9\n"
+        "again = study(); again.run(); print(again.finished)\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    said, finished = ran.stdout.splitlines()
+    assert "cannot write the log, as something in this process has closed its file; continue" in said
+    assert finished == "True"
 
 
 def stopped(_: Any) -> Any:

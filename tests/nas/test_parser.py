@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nas.dsl import oneof, op, parse, ref, rule, to_text
 from nas.errors import SpaceError
 from nas.parser import MAX_NESTING, MAX_TEXT
-from nas.term import Literal, Term
+from nas.term import Literal, Op, Term
 from tests.nas.toy_spaces import TOYS
 
 PLACE = re.compile(r"text, line \d+, column \d+: .")
@@ -110,7 +110,7 @@ def test_damaged_spaces_are_read_or_refused_with_their_place(text, data):
         ("a(k=not b)", '"not b" is no plain value'),
         ("a(k=1e999)", "column 5: a finite number is expected here, not inf"),
         ("a(k=0x" + "f" * 20 + ")", "column 5: an integer of at most 64 bits is expected here"),
-        ("a(k=" + "9" * 5000 + ")", "Exceeds the limit"),
+        ("a(k=" + "9" * 5000 + ")", "an integer of at most .* is expected, one of thousands of digits"),
         ("a(k=f'{b}')", "is not of the language"),
         ("a(k='\\d')", "invalid escape sequence"),
         ("a\0b", "null bytes"),
@@ -142,7 +142,7 @@ def test_texts_of_endless_length_are_not_read():
 
 
 def test_deep_nesting_is_refused_before_it_hurts():
-    assert parse("a(" * 100 + ")" * 100)
+    assert isinstance(parse("a(" * 100 + ")" * 100), Op)
     with pytest.raises(
         SpaceError, match=f"nested more than {MAX_NESTING} levels deep; name parts with define"
     ):

@@ -5,6 +5,7 @@ import decimal
 import gc
 import locale
 import logging
+import math
 import multiprocessing
 import os
 import random
@@ -17,6 +18,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from contextvars import copy_context
 from typing import Any
@@ -77,6 +79,12 @@ def set_signals() -> None:
         signal.signal(number, bad_handler)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     signal.setitimer(signal.ITIMER_REAL, 1000.0)
+
+
+def set_timers() -> None:
+    for timer, number in (("PROF", signal.SIGPROF), ("VIRTUAL", signal.SIGVTALRM)):
+        signal.signal(number, bad_handler)
+        signal.setitimer(getattr(signal, f"ITIMER_{timer}"), 1000.0)
 
 
 def set_warnings() -> None:
@@ -144,6 +152,9 @@ def detach_streams() -> None:
 def change_names() -> None:
     os.getcwd = time.time = random.random = None  # type: ignore[assignment]
     os.environ = {}  # type: ignore[assignment]  # noqa: B003
+    math.isfinite = bool  # type: ignore[assignment]
+    np.random.seed = np.random.get_bit_generator = None  # type: ignore[assignment]
+    builtins.undeclared = 1  # type: ignore[attr-defined]
 
 
 def set_others() -> None:
@@ -190,15 +201,15 @@ def observed() -> dict[str, Any]:
         "limit": hasattr(sys, "tracebacklimit"),
         "module": "tempfile" in sys.modules,
         "files": resource.getrlimit(resource.RLIMIT_NOFILE),
-        "handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)],
+        "handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGALRM, signal.SIGPROF)],
         "mask": signal.pthread_sigmask(signal.SIG_BLOCK, ()),
-        "timer": signal.getitimer(signal.ITIMER_REAL)[0] > 0,
+        "timers": [signal.getitimer(timer)[0] > 0 for timer in range(3)],
         "gc": (gc.isenabled(), gc.get_threshold()),
         "logging": (logging.root.level, list(logging.root.handlers), logging.root.manager.disable),
         "temporary": tempfile.tempdir,
         "method": multiprocessing.get_start_method(allow_none=True),
         "timeout": socket.getdefaulttimeout(),
-        "builtins": len([]),
+        "builtins": (len([]), hasattr(builtins, "undeclared"), math.isfinite(1e999), np.random.seed),
     }
 
 
@@ -301,6 +312,18 @@ def test_a_running_thread_is_told_and_one_that_ends_is_not():
     stop.set()
 
 
+def test_threads_of_a_pool_that_wait_for_work_are_no_fault_and_those_at_work_are():
+    stop = threading.Event()
+    with ThreadPoolExecutor(3) as pool:
+        with ProcessState(0) as state:
+            assert list(pool.map(abs, range(9))) == list(range(9))
+        assert state.left == []
+        with ProcessState(0) as state:
+            pool.submit(lambda: ThreadPoolExecutor(1).submit(stop.wait)).result()
+        assert state.left == ["a running thread"]
+        stop.set()
+
+
 def test_an_inline_run_says_what_a_trial_left_behind():
     stop = threading.Event()
 
@@ -347,6 +370,9 @@ def test_a_trial_that_leaves_the_process_or_forks_it_fails_or_goes_on_alone(tmp_
         def __call__(self, task: Task) -> Evaluation:
             if task.trial == 0:
                 os._exit(0)
+            if task.trial == 3:
+                assert os.spawnlp(os.P_WAIT, "true", "true") == 0
+                os.execlp("true", "true")
             if task.trial == 1 and (child := os.fork()):
                 os.waitpid(child, 0)
             elif task.trial == 1:
@@ -357,8 +383,11 @@ def test_a_trial_that_leaves_the_process_or_forks_it_fails_or_goes_on_alone(tmp_
     with closing(make()) as executor:
         executor.open(Leaves())
         ended = []
-        for trial in range(3):
+        for trial in range(4):
             executor.submit(task(trial))
             ended += executor.wait()
-    assert [completed.evaluation.reason for completed in ended] == ["SystemExit: 0", None, None]
+    *reasons, last = (completed.evaluation.reason for completed in ended)
+    assert reasons == ["SystemExit: 0", None, None]
+    assert last is not None
+    assert last.startswith("RuntimeError: os.exec")
     assert int(marker.read_text()) != os.getpid()  # and it has ended, as this is reached once

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.config import CompareSection, RunSection
+from nas.config import AuditSection, CompareSection, RunSection
 from nas.errors import ConfigError, NasError, StoreError
 from nas.eventlog import FILE_NAME
 from nas.folder import PROTOCOL
@@ -135,6 +135,25 @@ def test_resume_evaluates_what_is_left_only(tmp_path):
     assert record.sessions == 2
     assert sum(b'"evaluated"' in line for line in log.read_bytes().splitlines()) == len(TEXTS)
     assert (folder / "protocol_values.csv").read_text() == before
+
+
+def test_a_repaired_evaluator_keeps_what_was_finished_where_it_is_accepted(tmp_path):
+    folder = carried_out(tmp_path / "run", {"base": None, "half": {"evaluator": {"factor": 0.5}}})
+    before = {name: read_study(folder / name).trials for name in ("base", "half")}
+    repaired = config({"base": None, "half": {"evaluator": {"factor": 0.5}}}, architectures=TEXTS)
+    repaired = replace(repaired, evaluator={"name": EVALUATOR, "noise": 0.5}, resume=str(folder))
+    with pytest.raises(StoreError, match=r"add accept=evaluator if it was repaired"):
+        carry_out(repaired)
+    assert carry_out(replace(repaired, accept="evaluator")) == 0
+    for name, trials in before.items():
+        assert [row.values for row in read_study(folder / name).trials] == [row.values for row in trials]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_an_audit_has_no_trials_that_could_be_kept(tmp_path, dry_run):
+    audit = replace(config({}), audit=AuditSection(exact="symbolic"), dry_run=dry_run)
+    with pytest.raises(ConfigError, match=r"^accept: expected a run, .* got an audit; leave accept out"):
+        carry_out(replace(audit, resume=str(tmp_path), accept="evaluator"))
 
 
 def test_an_executor_that_can_be_held_is_held_over_all_variants(tmp_path):

@@ -179,7 +179,7 @@ def test_damaged_unpacked_files_are_an_error_in_one_line(
 
 def test_a_path_that_the_system_refuses_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(
-        EvaluationError, match=r"^data ~no_such_user/data: expected a folder, .*; set evaluator.root"
+        EvaluationError, match=r"^data ~no_such_user/data: expected a path, got one that cannot be"
     ):
         downloads.read("FashionMNIST", "~no_such_user/data")
     kind = fashion_files(tmp_path)
