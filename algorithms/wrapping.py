@@ -17,6 +17,7 @@ from algorithms import SEARCHERS
 from nas.config import accepts, prepare
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
+from nas.fitting import check_part
 from nas.searcher import Searcher, SearchFinished, Suggestion, Trial, declared
 
 if TYPE_CHECKING:
@@ -208,9 +209,7 @@ def _checked(
     fidelity_range: FidelityRange | None = None,
 ) -> Searcher:
     made = make(space, objectives, **({"fidelity_range": fidelity_range} if ranged else {}))
-    if not _is_searcher(made):
-        got = type(made).__name__
-        raise ConfigError(f'searcher "{section["name"]}": expected something with ask, tell, got a {got}')
+    check_part("searcher", made, f'searcher "{section["name"]}"')
     return made
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Optional
 
 from nas.callables import load
-from nas.errors import ConfigError
+from nas.errors import ConfigError, one_line
 from nas.faults import own_code
 from nas.registry import Registry
 
@@ -200,7 +200,7 @@ def prepare(
         make = partial(factory, **fixed, **options)
         return partial(_made, where, make) if ":" in name else make
     if options:
-        raise ConfigError(f"{where}: expected no options, got {', '.join(options)}")
+        raise ConfigError(f"{where}: expected no options, got {', '.join(options)}; leave them out")
     return lambda *_: factory
 
 
@@ -230,7 +230,9 @@ def _own(kind: str, name: str) -> Any:
     try:
         return load(name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f'{kind}.name: "{name}" is expected to be module:attribute; {error}') from None
+        raise ConfigError(
+            f'{kind}.name: expected module:attribute, got "{name}": {one_line(error)}; correct it'
+        ) from None
 
 
 def _check_options(
@@ -251,16 +253,20 @@ def _check_options(
         annotation = signature.parameters[option].annotation
         if not _fits(value, annotation):
             expected = _written(annotation).replace(" | ", " or ")
-            raise ConfigError(f"{where}: expected {option} to be {expected}, got {value!r}")
+            raise ConfigError(
+                f"{where}: {option}: expected {expected}, got {value!r}; {_remedy(value, annotation)}"
+            )
     missing = [
         p.name for p in parameters if p.name in known and p.default is p.empty and p.name not in options
     ]
     if missing:
-        raise ConfigError(f"{where}: the option {missing[0]} is expected; give it a value")
+        raise ConfigError(f"{where}: expected the option {missing[0]}, got none; give it a value")
     try:
         signature.bind(*[None] * positional, **fixed, **options)
     except TypeError as error:
-        raise ConfigError(f"{where}: {_signature_of(positional, fixed)} is expected; {error}") from None
+        raise ConfigError(
+            f"{where}: expected {_signature_of(positional, fixed)}, got another signature: {error}; change it"
+        ) from None
 
 
 def listed_options(name: str, known: Sequence[str]) -> str:
@@ -272,6 +278,13 @@ def listed_options(name: str, known: Sequence[str]) -> str:
 def _signature_of(positional: int, fixed: Mapping[str, Any]) -> str:
     arguments = [f"{positional} positional arguments"] * bool(positional) + [f"{name}=..." for name in fixed]
     return f"a callable of {' and '.join(arguments) or 'no arguments'}"
+
+
+def _remedy(value: Any, annotation: Any) -> str:
+    """What to do about a value of another type than the annotation's."""
+    if isinstance(value, int | float) and "str" in _written(annotation):
+        return "a text that looks like another value wants quotes of its own: '\"TEXT\"'"
+    return "change it"
 
 
 def _fits(value: Any, annotation: Any) -> bool:

@@ -147,10 +147,11 @@ def _start(command: _Command) -> int:
             with _in_one_line():
                 print(_shown(composer.compose(command.overrides), command), end="")
             return 0
-        if command.multirun:
-            jobs = [(label, _job(composer, words)) for label, words in composer.jobs()]
-        else:
-            jobs = [("", _job(composer, command.overrides))]
+        commands = composer.jobs() if command.multirun else [("", list(command.overrides))]
+        jobs = [(label, _job(composer, words)) for label, words in commands]
+    ignored = (_ignored(config, words) for (_, config), (_, words) in zip(jobs, commands, strict=True))
+    for line in dict.fromkeys(itertools.chain.from_iterable(ignored)):
+        print(f"note: {line}", file=sys.stderr)
     if command.multirun:
         from nas.multirun import carry_out_all
 
@@ -220,16 +221,52 @@ def _noted_warnings() -> Iterator[None]:
         yield
 
 
-def _refuse_ignored(config: Config, overrides: Sequence[str]) -> None:
-    """Says what a comparison would ignore."""
+def _refuse_ignored(config: Config, words: Sequence[str]) -> None:
+    """Refuses what a comparison has in another place."""
     if not config.compare.searchers:
         return
-    for item in overrides:
-        if re.match(r"[+~]*searcher[=.]", item):
+    for word, key in _keys_of(words):
+        if key == "seed":
             raise ConfigError(
-                f"searcher: expected several, in compare.searchers, as this is a comparison, got {item}; "
+                f"seed: expected in compare.first_seed, as a comparison has several; got {word}; "
+                "compare.first_seed=N begins with N"
+            )
+        if key.partition(".")[0] == "searcher":
+            raise ConfigError(
+                f"searcher: expected in compare.searchers, as a comparison has several; got {word}; "
                 "+searcher@compare.searchers.LABEL=OPTION adds one, compare.only=[LABEL] chooses"
             )
+
+
+def _ignored(config: Config, words: Sequence[str]) -> Iterator[str]:
+    """One line for each word of the command that has no effect in this kind of run."""
+    kind, unused = "a single run", ("compare", "protocol", "audit")
+    used: tuple[str, ...] = ()
+    if config.compare.searchers:
+        kind, unused = "a comparison", ("protocol", "audit")
+    elif config.protocol.variants:
+        kind = "a study of protocols"
+        unused = ("searcher", "hashing", "cache", "budget", "baseline", "final", "compare", "audit")
+    elif config.audit.exact:
+        kind = "an audit"
+        unused = ("searcher", "cache", "baseline", "final", "compare", "protocol")
+        if not config.audit.searchers:
+            unused += ("executor", "budget", "search", "trial", "checkpoints")
+        names = ("launcher", "workers", "cpus_per_study", "gpus_per_study", "address", "dashboard")
+        used = tuple(f"compare.{name}" for name in names)
+    decides = ("compare.searchers", "protocol.variants", "audit.exact")  # two of them are refused later
+    for word, key in _keys_of(words):
+        if key.partition(".")[0] in unused and key not in used and not key.startswith(decides):
+            yield f"{key}: expected what {kind} uses, got {one_line(word)}, which it ignores; leave it out"
+    if config.resume is not None and config.run.dir not in (None, config.resume):
+        yield f"run.dir: expected the folder of resume, got {config.run.dir}; {config.resume} is continued"
+
+
+def _keys_of(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each word, and the key of the composition that it sets or takes out."""
+    for word in words:
+        key, _, package = word.partition("=")[0].lstrip("+~").partition("@")
+        yield word, package or key
 
 
 class _Composer:
@@ -379,7 +416,9 @@ class _Composer:
             )
         values = list(itertools.islice(override.sweep_string_iterator(), _MAX_JOBS + 1))
         if not values:
-            raise ConfigError(f"{key}: expected at least one value, got none of {override.input_line}")
+            raise ConfigError(
+                f"{key}: expected at least one value, got none of {override.input_line}; list some"
+            )
         return [f"{key}={value}" for value in values]
 
 
@@ -399,7 +438,7 @@ def _apply(cfg: DictConfig, override: Override) -> None:
         parent, _, last = key.rpartition(".")
         section: Any = OmegaConf.select(cfg, parent) if parent else cfg
         if not isinstance(section, DictConfig) or last not in section:
-            raise ConfigError(f"{key}: there is none to take out; see --cfg job")
+            raise ConfigError(f"{key}: expected something to take out, got none; see --cfg job")
         del section[last]
         return
     merge = isinstance(value, dict) and isinstance(before, DictConfig)
@@ -495,7 +534,7 @@ def _to_config(cfg: DictConfig) -> Config:
         raise ConfigError(_unknown_key(key))
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
-        raise ConfigError(f"{missing[0]}: a value is expected; add {missing[0]}=VALUE to the command")
+        raise ConfigError(f"{missing[0]}: expected a value, got none; add {missing[0]}=VALUE to the command")
     config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), cfg))
     assert isinstance(config, Config)
     return config
@@ -507,7 +546,8 @@ def _logged_config(given: Config, words: Sequence[str]) -> Config:
     others = [word for word in words if word.lstrip("+").partition("=")[0] not in _WITH_RESUME]
     if others:
         raise ConfigError(
-            f"resume: expected the folder alone or the run's whole command, got {others[0]} beside it"
+            f"resume: expected the folder alone or the run's whole command, got {others[0]} too; leave it "
+            "out or give the whole command"
         )
     folder, _ = resumed_folder(folder_at("resume", given.resume), None)
     logged = logged_config(folder, trust=given.trust)
@@ -517,7 +557,8 @@ def _logged_config(given: Config, words: Sequence[str]) -> Config:
         config = OmegaConf.to_object(merged)
     except (OmegaConfBaseException, ValueError, TypeError, AttributeError, KeyError) as error:
         raise StoreError(
-            f"{folder}: its log holds no configuration of this version; {_line(error)}"
+            f"{folder}: expected a log with a configuration of this version, got one that it refuses "
+            f"({_line(error)}); give the whole command with resume"
         ) from None
     assert isinstance(config, Config)
     return config
@@ -542,7 +583,20 @@ def _experiments() -> str:
 
 def _line(error: BaseException) -> str:
     """An error of the composition as one line, in this program's words where it is a frequent one."""
+    if isinstance(error, RecursionError):
+        return (
+            "composition: expected files nested some hundred levels deep at most, got more; look for one "
+            "whose defaults lead back to itself"
+        )
+    if isinstance(error, UnicodeDecodeError):
+        byte = f"{error.object[error.start]:#x}"
+        return f"composition: expected files in UTF-8, got one with the byte {byte}; save it as UTF-8"
     text = one_line(str(error).split("Config search path:")[0], 2000)
+    if name := re.match(r"Cannot find primary config '([^']*)'", text):
+        return f"--config-name: expected config or one in --config-dir, got {name[1]}; correct it"
+    if place := re.search(r' in "([^"]+)", line (\d+)', text):  # of the parser of YAML
+        what = re.sub(r' ?in "[^"]+", line \d+, column \d+', "", text)
+        return f"{place[1]}, line {place[2]}: expected YAML, got another text ({what}); correct it"
     text = re.sub(rf"'([^']{{{_LONG}}})[^']+'", r"'\1 ...'", text)
     if key := re.match(r"Could not override '([^']+)'", text):
         return _unknown_key(key[1])
@@ -550,12 +604,14 @@ def _line(error: BaseException) -> str:
         return _unknown_key(key[1].lstrip("+"))
     if isinstance(error.__cause__, OmegaConfBaseException):
         return _line(error.__cause__)
-    if option := re.search(r"Could not find '([^']+)/([^'/]*)' Available options in '\1': (.*)", text):
+    if option := re.search(r"Could not find '([^'/]+)/([^']*)' Available options in '\1': (.*)", text):
         return _unknown_option(option[1], option[2], option[3].split())
     place = re.search(r"full_key: ([^\s=]+)(?!\S)", text)
     text = re.sub(r" ?(full_key:|object_type=|reference_type=).*", "", text)
     for pattern, meaning in _MEANINGS.items():
         text = re.sub(pattern, meaning, text)
+    if re.match(r"expected .*, got [^;]*$", text):
+        text += "; change it"
     return f"{place[1]}: {text}" if place else text
 
 
@@ -566,19 +622,20 @@ _MEANINGS = {
     r"Cannot convert '\w+' to string: '(.*)'": r"expected a text, got \1",
     r"In '(.*?)': \w+ raised while composing config: ": r"in \1.yaml: ",
     r"Key '(.*)' not in '\w+'": r"\1: no such key; --help lists them",
-    r"Merge error: (\w+) is not a subclass of \w+\.": r"expected a section of keys, got a \1;",
+    r"Merge error: (\w+) is not a subclass of \w+\.": r"expected a section of keys, got a \1",
     r"Incompatible value 'None' for field of type '\w+'": "expected a value, got null",
     r"field .* is not Optional": "expected a value, got null",
     r"Invalid type assigned: (\w+) .* value: (.*)": r"expected a section of keys, got \2",
-    r"Config group override must be .* Got (\w+)": r"expected the name of an option, got a \1; see --help",
+    r"Config group override must be .* Got (\w+)": r"expected the name of an option, got a \1",
     r"\w+ raised while resolving interpolation: HydraConfig was not set": "${hydra:...} has no value here",
     r"\w+ raised while resolving interpolation: ": "cannot be resolved: ",
-    r"Could not delete from config. '(.*)' does not exist.*": r"\1: there is none to take out",
-    r"Could not delete '(.*)'\. No match in the defaults list": r"\1: there is none to take out",
+    r"Could not delete from config. '(.*)' does not exist.*": r"\1: expected something to take out, got none",
+    r"Could not delete '(.*)'\. No match in .*": r"\1: expected something to take out, got none",
     r"\w+ \(DictConfig\) does not support deletion": "it cannot be taken out",
     r"Invalid value assigned: (\w+) is not a ListConfig.*": r"expected a list in brackets, got a \1",
     r"Cannot assign (\w+) to Dict\[.*": r"expected a section of keys, got a \1",
     r"Key (.*) \(\w+\) is incompatible with \(str\)": r"expected a name as a key, got \1",
+    r"Invalid defaults list in '(.*)', .* \(got (\w+)\)": r"in \1.yaml: defaults: expected a list, got \2",
     r"DictConfig": "a section",
     r"ListConfig": "a list",
     r" ?See https?://\S*( for \w+)?": "",
@@ -588,8 +645,8 @@ _MEANINGS = {
 
 def _unknown_option(group: str, name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"{group}: expected one of {', '.join(known)}, got {name or 'none'}{hint}"
+    hint = f"; did you mean {close[0]}?" if close else "; choose one"
+    return f"{group}: expected one of {', '.join(known)}; got {name or 'none'}{hint}"
 
 
 def _unknown_key(key: str) -> str:

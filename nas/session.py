@@ -70,7 +70,6 @@ class Choices:
 
     Attributes:
         make_searcher: see `algorithms.wrapping.prepare_searcher`.
-        searcher_name: for messages.
         outline: of the evaluator, or the evaluator itself where it is built already; None for one that says
             nothing by its options.
     """
@@ -80,7 +79,6 @@ class Choices:
     hasher: Hasher | None
     cache: CachePolicy
     make_searcher: Callable[..., Searcher]
-    searcher_name: str
     outline: Evaluator | Outline | None
 
 
@@ -105,8 +103,7 @@ def check_options(config: Config, problem: Problem | None = None) -> Choices:
     cache = cache_policy(config)
     space = problem.space if problem else build_space(config.space)
     make_searcher = prepare_searcher(_with_proxy(config), seed=config.seed)
-    name = str(config.searcher["name"])
-    choices = Choices(space, executor, hasher, cache, make_searcher, name, outline)
+    choices = Choices(space, executor, hasher, cache, make_searcher, outline)
     if problem is None and outline is not None:
         _searcher(choices, outline, plan)
     return choices
@@ -135,7 +132,6 @@ def compose(config: Config, problem: Problem | None = None) -> Components:
 def _searcher(choices: Choices, evaluator: Evaluator | Outline, plan: Plan) -> Searcher:
     """The searcher for an evaluator, its fidelities and limits checked against what that has."""
     searcher = choices.make_searcher(choices.space, evaluator.objectives, fidelity_range(evaluator, plan))
-    check_part("searcher", searcher, f'searcher "{choices.searcher_name}"')
     check_levels(evaluator, plan, declared(searcher).fidelities)
     check_values(searcher, evaluator, plan)
     return searcher
@@ -157,7 +153,8 @@ def _with_proxy(config: Config) -> Mapping[str, Any]:
         return config.searcher
     if not isinstance(proxy, Mapping):
         raise ConfigError(
-            f"searcher.proxy: expected options of the space in braces, e.g. {{channels: 16}}, got {proxy!r}"
+            f"searcher.proxy: expected options of the space in braces, got {proxy!r}; write e.g. "
+            "{channels: 16}"
         )
     return {**config.searcher, "proxy": build_space({**config.space, **proxy})}
 
@@ -201,9 +198,11 @@ def _check_ranges(config: Config) -> None:
     keep, max_mb = config.checkpoints.keep, config.checkpoints.max_mb
     for name, value in (("seed", config.seed), ("checkpoints.keep", keep)):
         if value < 0:
-            raise ConfigError(f"{name}: expected 0 or more, got {value}")
+            raise ConfigError(f"{name}: expected 0 or more, got {value}; change it")
     if max_mb is not None and not 0 < max_mb < math.inf:
-        raise ConfigError(f"checkpoints.max_mb: expected a number above 0, got {max_mb:g}")
+        raise ConfigError(
+            f"checkpoints.max_mb: expected a number above 0, got {max_mb:g}; change it, or null for no bound"
+        )
 
 
 def _plan(config: Config, evaluator: Evaluator | Outline | None) -> Plan:

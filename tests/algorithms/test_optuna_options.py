@@ -64,7 +64,7 @@ def test_groups_take_several_objectives_without_a_warning():
         ({"sampler": "math:floor"}, 'sampler "math:floor": .*expected'),
         ({"sampler": "types:SimpleNamespace"}, "a sampler of Optuna's is expected; got SimpleNamespace"),
         ({"gama": 3}, 'sampler "tpe": has no option "gama"; options: .*n_startup_trials'),
-        ({"n_startup_trials": "many"}, "expected n_startup_trials to be int, got 'many'"),
+        ({"n_startup_trials": "many"}, "n_startup_trials: expected int, got 'many'"),
         ({"n_startup_trials": -1}, "n_startup_trials: expected 0 or more; got -1"),
         ({"n_ei_candidates": 0}, "n_ei_candidates: expected 1 or more; got 0"),
         ({"group": True, "multivariate": False}, "``group`` option can only be enabled when"),

@@ -72,7 +72,10 @@ def test_a_built_searcher_stays_as_it_is():
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"name": "pending_limit"}, r'^searcher "pending_limit": the option searcher is expected; give it a'),
+        (
+            {"name": "pending_limit"},
+            r'^searcher "pending_limit": expected the option searcher, got none; give it a',
+        ),
         (
             {"name": "no_repeats", "searcher": {"name": "rndom"}},
             r'^searcher\.searcher "rndom" is not registered; registered: .*; did you mean "random"\?$',
@@ -89,7 +92,7 @@ def test_a_built_searcher_stays_as_it_is():
         ),
         (
             {"name": "no_repeats", "searcher": {"name": "fractions:Fraction"}},
-            r'^searcher\.searcher "fractions:Fraction": .*is expected',
+            r'^searcher\.searcher "fractions:Fraction": expected a callable of 2 pos',
         ),
         (
             {"name": "no_repeats", "redraws": 0, "searcher": {"name": "random"}},

@@ -108,12 +108,9 @@ def test_the_report_of_a_comparison(place):
         ("executor.name=ray", "executor: expected inline or simulated in a comparison"),
         (
             "searcher=random",
-            "searcher: expected several, in compare.searchers, as this is a comparison, got searcher=random",
+            "searcher: expected in compare.searchers, as a comparison has several; got searcher=random",
         ),
-        (
-            "+searcher.population=3",
-            "searcher: expected several, in compare.searchers, as this is a comparison, got +searcher.pop",
-        ),
+        ("+searcher.population=3", "as a comparison has several; got +searcher.population=3"),
         ("compare.searchers.evolution.sample=20", "compare.searchers.evolution: "),
         (
             "compare.searchers.evolution.size=20",

@@ -49,7 +49,7 @@ def test_a_space_of_ones_own_from_a_module(tmp_path, unreported):
     assert "width=12" in events(tmp_path / "a")[0]["space"]["text"]
     assert "width=4" in events(tmp_path / "b")[0]["space"]["text"]
     message = command(f"{line}c +space.name=home:make +space.width=x", tmp_path).message
-    assert message == "ConfigError: space \"home:make\": expected width to be int, got 'x'"
+    assert message == "ConfigError: space \"home:make\": width: expected int, got 'x'; change it"
 
 
 def test_an_evaluator_of_ones_own_is_a_function(tmp_path):

@@ -122,7 +122,9 @@ def test_an_experiment_chooses_options_by_name_only(experiment):
 
 @pytest.mark.parametrize(("option", "key"), REQUIRED.items(), ids=str)
 def test_what_must_be_given_is_asked_for(option, key):
-    with pytest.raises(ConfigError, match=rf"^{key}: a value is expected; add {key}=VALUE to the command$"):
+    with pytest.raises(
+        ConfigError, match=rf"^{key}: expected a value, got none; add {key}=VALUE to the command$"
+    ):
         composed("=".join(option))
 
 

@@ -40,6 +40,43 @@ def test_several_options_of_a_group_are_refused_with_what_works(tmp_path):
     assert command(f"-m {line} searcher=random,mcts dry_run=true", tmp_path).status == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "ignored"),
+    [
+        ("compare.seeds=5", ["compare.seeds"]),
+        ("protocol.samples=4 audit.strict=false", ["protocol.samples", "audit.strict"]),
+        (f"{BOTH} compare.launcher=inline audit.strict=false final.seeds=2", ["audit.strict"]),
+        (
+            "protocol.variants.a={} budget.trials=3 hashing=none searcher=mcts search.fidelity=null",
+            ["budget.trials", "hashing", "searcher"],
+        ),
+        ("-m compare.seeds=5 seed=0,1", ["compare.seeds"]),
+    ],
+)
+def test_what_a_kind_of_run_ignores_is_said_once(words, ignored, tmp_path):
+    line = "name=mine space=macro_small evaluator=function evaluator.function=ok:score executor=inline"
+    result = command(f"{line} {words} dry_run=true", tmp_path)
+    assert result.status == 0
+    assert re.findall(r"^note: (\S+): expected what ", result.err, re.MULTILINE) == ignored
+
+
+def test_a_multirun_of_one_comparison_over_seeds_that_it_does_not_use_is_refused(tmp_path):
+    line = f"{OWN.replace('searcher=random ', '')} {BOTH} compare.launcher=inline"
+    assert command(f"-m {line} seed=0,1", tmp_path).message == (
+        "ConfigError: seed: expected in compare.first_seed, as a comparison has several; got seed=0; "
+        "compare.first_seed=N begins with N"
+    )
+    assert command(f"-m {line} compare.first_seed=0,1 dry_run=true", tmp_path).status == 0
+
+
+def test_a_folder_beside_that_of_resume_is_noted(tmp_path):
+    assert command(f"{OWN} run.dir=run", tmp_path).status == 0
+    assert command(f"{OWN} run.dir=run resume=run", tmp_path).err == ""
+    result = command(f"{OWN} run.dir=other resume=run", tmp_path)
+    assert result.err == "note: run.dir: expected the folder of resume, got other; run is continued\n"
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize("group", ["space", "evaluator", "executor", "hashing", "experiment"])
 def test_a_list_is_refused_for_every_group(group, tmp_path):
     plus = "+" if group == "experiment" else ""
@@ -56,6 +93,28 @@ def test_a_list_in_a_file_is_refused(tmp_path):
     (tmp_path / "own/experiment/e.yaml").write_text(text)
     message = command("--config-dir own +experiment=e", tmp_path).message
     assert message.startswith("ConfigError: searcher: expected one option, got [random,mcts]; ")
+
+
+@pytest.mark.parametrize(
+    ("text", "beginning"),
+    [
+        (b"name: [x\n", r"\S*own/experiment/e.yaml, line 1: expected YAML, got another text \("),
+        (b"name: x\nname: y\n", r"\S*own/experiment/e.yaml, line 1: expected YAML, .*duplicate key name"),
+        (b"name: !!python/name:os.system\n", r"\S*own/experiment/e.yaml, line 1: expected YAML, "),
+        (b"\xff\xfe\x00", "composition: expected files in UTF-8, got one with the byte 0xff; "),
+        (b"defaults:\n  - e\n", "composition: expected files nested some hundred levels deep at most, "),
+        (
+            b"space: " + b"[" * 5000 + b"]" * 5000,
+            "composition: expected files nested some hundred levels deep",
+        ),
+        (b"defaults: 5\n", "in experiment/e.yaml: defaults: expected a list"),
+    ],
+)
+def test_a_file_of_ones_own_that_cannot_be_composed_is_one_line(text, beginning, tmp_path):
+    (tmp_path / "own/experiment").mkdir(parents=True)
+    (tmp_path / "own/experiment/e.yaml").write_bytes(text)
+    message = command("--config-dir own +experiment=e", tmp_path).message
+    assert re.match(f"ConfigError: {beginning}", message), message
 
 
 def test_a_key_that_is_given_twice_says_which_counts(tmp_path):
@@ -82,12 +141,12 @@ def test_a_key_that_is_given_twice_says_which_counts(tmp_path):
         ("'~'", "command: expected KEY=VALUE, got '~'"),
         ("searcher.=3", "command: expected KEY=VALUE, got searcher.=3; 'searcher.' is no key"),
         ("é=1", "command: expected KEY=VALUE, got é=1; 'é' is no key"),
-        ("searcher=", "searcher: expected one of asha, .*, got none"),
-        ("searcher=null", "searcher: expected one of asha, .*, got null"),
-        ("searcher=3", "searcher: expected one of asha, .*, got 3"),
-        ("searcher=../x", "searcher: expected one of asha, .*, got ../x"),
+        ("searcher=", "searcher: expected one of asha, .*; got none"),
+        ("searcher=null", "searcher: expected one of asha, .*; got null"),
+        ("searcher=3", "searcher: expected one of asha, .*; got 3"),
+        ("searcher=../x", "searcher: expected one of asha, .*; got ../x"),
         ("a@b=c", "a: no such key; "),
-        ("'searcher@compare.searchers.x={name: mcts}'", "searcher: expected one of asha, .*, got {name: m"),
+        ("'searcher@compare.searchers.x={name: mcts}'", "searcher: expected one of asha, .*; got {name: m"),
         ("hydra.run.dir=/dev/null", r"hydra.run.dir: no such key; did you mean run.dir\?; "),
         ("hydra/launcher=joblib", "hydra/launcher: no such key; "),
         ("run.dir=/dev/null", "run.dir: expected a writable folder; /dev/null is none "),
@@ -101,7 +160,7 @@ def test_a_key_that_is_given_twice_says_which_counts(tmp_path):
         ("compare.only=random", "compare.only: expected a list in brackets, got a str"),
         ("compare.searchers=3", "compare.searchers: expected a section of keys, got a int"),
         ("'~budget'", "budget: expected a value, as every run has one"),
-        ("'~foo'", "foo: there is none to take out"),
+        ("'~foo'", "foo: expected something to take out, got none"),
         ("name=../../x", "name: expected a name without "),
         ("name=/tmp/x", "name: expected a name without "),
         ("name=..", "name: expected a name that begins "),

@@ -66,18 +66,21 @@ def test_options_are_checked_before_the_call():
         ({}, r"^thing\.name: expected a name, got None; registered: made, open, searching, typed$"),
         ({"name": 3}, r"^thing\.name: expected a name, got 3; "),
         ({"name": "tped"}, r'^thing "tped" is not registered; registered: .*; did you mean "typed"\?$'),
-        ({"name": "nowhere:x"}, r'^thing\.name: "nowhere:x" is expected to be module:attribute; No module'),
-        ({"name": "math:x"}, r'^thing\.name: "math:x" is expected to be module:attribute; module .math.'),
-        ({"name": "typed"}, r'^thing "typed": the option number is expected; give it a value$'),
+        ({"name": "nowhere:x"}, r'^thing\.name: expected module:attribute, got "nowhere:x": No module'),
+        ({"name": "math:x"}, r'^thing\.name: expected module:attribute, got "math:x": module .math.'),
+        ({"name": "typed"}, r'^thing "typed": expected the option number, got none; give it a value$'),
         ({"name": "typed", "numbr": 1}, r'^thing "typed": has no option "numbr"; options: number, share, '),
-        ({"name": "typed", "number": "1"}, r"^thing \"typed\": expected number to be int, got '1'$"),
-        ({"name": "typed", "number": 1.0}, r"expected number to be int, got 1\.0$"),
-        ({"name": "typed", "number": True}, r"expected number to be int, got True$"),
-        ({"name": "typed", "number": None}, r"expected number to be int, got None$"),
-        ({"name": "typed", "number": 1, "share": "x"}, r"expected share to be float, got 'x'$"),
-        ({"name": "typed", "number": 1, "text": 3}, r"expected text to be str or None, got 3$"),
-        ({"name": "typed", "number": 1, "on": 1}, r"expected on to be bool, got 1$"),
-        ({"name": "made", "a": 1}, r'^thing "made": expected no options, got a$'),
+        ({"name": "typed", "number": "1"}, r"^thing \"typed\": number: expected int, got '1'; change it$"),
+        ({"name": "typed", "number": 1.0}, r"number: expected int, got 1\.0; change it$"),
+        ({"name": "typed", "number": True}, r"number: expected int, got True; change it$"),
+        ({"name": "typed", "number": None}, r"number: expected int, got None; change it$"),
+        ({"name": "typed", "number": 1, "share": "x"}, r"share: expected float, got 'x'; change it$"),
+        (
+            {"name": "typed", "number": 1, "text": 3},
+            r"text: expected str or None, got 3; a text that looks like .* wants quotes",
+        ),
+        ({"name": "typed", "number": 1, "on": 1}, r"on: expected bool, got 1; change it$"),
+        ({"name": "made", "a": 1}, r'^thing "made": expected no options, got a; leave them out$'),
     ],
 )
 def test_what_does_not_fit_is_one_line(section, message):
@@ -88,7 +91,7 @@ def test_what_does_not_fit_is_one_line(section, message):
 
 def test_a_callable_of_another_form_is_refused():
     with pytest.raises(
-        ConfigError, match=r"^thing \"os:getcwd\": a callable of 2 positional arguments and see"
+        ConfigError, match=r"^thing \"os:getcwd\": expected a callable of 2 positional arguments and see"
     ):
         prepare(THINGS, {"name": "os:getcwd"}, 2, seed=0)
 

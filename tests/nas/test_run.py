@@ -35,31 +35,31 @@ REFUSED_WITH_DIGITS = {
     "seed": "ConfigError: command: expected KEY=VALUE, got 'seed'; see --help",
     "hydra.x=1": "ConfigError: hydra.x: no such key; keys: name, seed, ",
     # types
-    "seed=x": "ConfigError: seed: expected a whole number, got 'x'",
-    "seed=null": "ConfigError: seed: expected a value, got null",
-    "budget=3": "ConfigError: budget: expected a section of keys, got 3",
-    "budget.trials=x": "ConfigError: budget.trials: expected a whole number, got 'x'",
+    "seed=x": "ConfigError: seed: expected a whole number, got 'x'; change it",
+    "seed=null": "ConfigError: seed: expected a value, got null; change it",
+    "budget=3": "ConfigError: budget: expected a section of keys, got 3; change it",
+    "budget.trials=x": "ConfigError: budget.trials: expected a whole number, got 'x'; change it",
     "dry_run=maybe": "ConfigError: dry_run: expected true or false, got 'maybe'",
-    "run.dir=[a]": "ConfigError: run.dir: expected a text, got ['a']",
+    "run.dir=[a]": "ConfigError: run.dir: expected a text, got ['a']; change it",
     "run.dir=${x}": "ConfigError: run.dir: Interpolation key 'x' not found",
-    "space.width=big": "ConfigError: space \"macro\": expected width to be int, got 'big'",
-    "searcher.initial=x": 'ConfigError: searcher "surrogate": expected initial to be int,',
+    "space.width=big": "ConfigError: space \"macro\": width: expected int, got 'big'; change it",
+    "searcher.initial=x": 'ConfigError: searcher "surrogate": initial: expected int, got',
     "evaluator.epochs=x": 'ConfigError: evaluator "classification": training setting "epochs": expected a',
     # ranges
-    "seed=-1": "ConfigError: seed: expected 0 or more, got -1",
+    "seed=-1": "ConfigError: seed: expected 0 or more, got -1; change it",
     "budget.trials=null": "ConfigError: budget: expected trials, seconds or both; got neither; set budget.tr",
     "baseline.samples=-1": "ConfigError: baseline.samples: expected 0 to 10000000; got -1; change it",
     "trial.time_limit=0": "ConfigError: trial.time_limit: expected more than 0 seconds; got 0.0; change it",
-    "search.fidelity=9": "ConfigError: search.fidelity: expected 1 to 8 epochs, got 9",
-    "checkpoints.keep=-1": "ConfigError: checkpoints.keep: expected 0 or more, got -1",
-    "checkpoints.max_mb=0": "ConfigError: checkpoints.max_mb: expected a number above 0, got 0",
+    "search.fidelity=9": "ConfigError: search.fidelity: 1 to 8 epochs are expected, 9 came",
+    "checkpoints.keep=-1": "ConfigError: checkpoints.keep: expected 0 or more, got -1; change it",
+    "checkpoints.max_mb=0": "ConfigError: checkpoints.max_mb: expected a number above 0, got 0; change it",
     "space.width=0": "SpaceError: macro: width a positive multiple of 4, stages and depth of at least 1 ",
     "searcher.initial=1": 'ConfigError: searcher "surrogate": initial: expected at least 2 architectures; go',
     "evaluator.lr=-1": 'ConfigError: evaluator "classification": training setting "lr": expected a number ab',
     "evaluator.device=x": 'ConfigError: evaluator "classification": device: expected auto, cpu, cuda or cuda',
     # values that are missing
-    "space=file": "ConfigError: space.path: a value is expected; add space.path=VALUE to the command",
-    "evaluator=function": "ConfigError: evaluator.function: a value is expected; add evaluator.function=VALU",
+    "space=file": "ConfigError: space.path: expected a value, got none; add space.path=VALUE to the command",
+    "evaluator=function": "ConfigError: evaluator.function: expected a value, got none; add evaluator.functi",
     # files that are missing
     "space=file space.path=x": "ConfigError: space.path: a text file is expected at 'x'; [Errno 2] No such",
     "evaluator=npz evaluator.root=x": "EvaluationError: data x: expected an .npz file, found none; set ",
@@ -69,11 +69,11 @@ REFUSED_WITH_DIGITS = {
     "trust=maybe": "ConfigError: trust: expected true or false, got 'maybe'",
     "resume=x": "ConfigError: resume: expected the folder of a run, with events.jsonl; there is no folder x",
     # components of one's own
-    "'~space' +space.name=x:y": 'ConfigError: space.name: "x:y" is expected to be module:attribute; No modul',
-    "'~space' +space.name=os:x": 'ConfigError: space.name: "os:x" is expected to be module:attribute; module',
-    "space.name=:": 'ConfigError: space.name: ":" is expected to be module:attribute; no module',
+    "'~space' +space.name=x:y": 'ConfigError: space.name: expected module:attribute, got "x:y": No module',
+    "'~space' +space.name=os:x": 'ConfigError: space.name: expected module:attribute, got "os:x": module',
+    "space.name=:": 'ConfigError: space.name: expected module:attribute, got ":": no module',
     "'~space' +space.name=os:sep": 'ConfigError: space "os:sep": expected an object with name, start',
-    "'~searcher' +searcher.name=os:getcwd": 'ConfigError: searcher "os:getcwd": a callable of 2 positional ',
+    "'~searcher' +searcher.name=os:getcwd": 'ConfigError: searcher "os:getcwd": expected a callable of 2 ',
     "'~evaluator' +evaluator.name=os:getcwd": 'ConfigError: evaluator "os:getcwd": expected an object with ',
     "evaluator=function evaluator.function=x:y": 'ConfigError: evaluator "function": function: cannot import',
     # parts that do not fit together
@@ -83,24 +83,25 @@ REFUSED_WITH_DIGITS = {
 }
 REFUSED = {
     "": f"ConfigError: experiment: expected one, got none; add +experiment=NAME, one of {EXPERIMENTS}",
-    "+experiment=digts": f"ConfigError: experiment: expected one of {EXPERIMENTS}, got digts; did you me",
+    "+experiment=digts": f"ConfigError: experiment: expected one of {EXPERIMENTS}; got digts; did you me",
     "experiment=digits": "ConfigError: experiment: an experiment is added with a plus: +experiment=NAME, one",
-    "+experiment=null": f"ConfigError: experiment: expected one of {EXPERIMENTS}, got null",
+    "+experiment=null": f"ConfigError: experiment: expected one of {EXPERIMENTS}; got null",
     "+experiment=digits space=x": "ConfigError: space: expected one of activation, activation_units, darts, ",
     "+experiment=digits space=": "ConfigError: space: expected one of activation, ",
-    "+experiment=digits searcher=randm": "ConfigError: searcher: expected one of asha, darts, darts_cifar",
+    "+experiment=digits searcher=randm": "ConfigError: searcher: expected one of asha, darts, ",
     "+experiment=digits executor.mode=x": 'ConfigError: executor.mode: expected "actors" or "tasks", got ',
     "+experiment=digits +executor.x=1": "ConfigError: executor.x: unknown option of ray; options: address, ",
     "+experiment=update_rule space=macro": "ConfigError: space macro: none of 16 samples fits the evaluator",
     "+experiment=nasbench201": "EvaluationError: table data/nasbench201_cifar10.csv.gz: expected a CSV file",
     "accept=evaluator resume=x": "ConfigError: resume: expected the folder of a run, with events.jsonl; th",
     "resume=x": "ConfigError: resume: expected the folder of a run, with events.jsonl; there is no folder x",
-    "resume=x seed=3": "ConfigError: resume: expected the folder alone or the run's whole command, got",
-    "-m +experiment=digits seed=0,x": "ConfigError: seed: expected a whole number, got 'x'",
+    "resume=x seed=3": "ConfigError: resume: expected the folder alone or the run's whole command, got ",
+    "-m +experiment=digits seed=0,x": "ConfigError: seed: expected a whole number, got 'x'; change it",
     "-m +experiment=digits searcher=random,x": "ConfigError: searcher: expected one of asha, ",
     "-m +experiment=digits seed=0,1 space.width=0": "SpaceError: run 0 (seed=0): macro: ",
     "--config-dir x +experiment=digits": "ConfigError: --config-dir: expected a folder, got x; give another",
-    "--config-name x": "ConfigError: Cannot find primary config 'x'.",
+    "--config-name x": "ConfigError: --config-name: expected config or one in --config-dir, got x",
+    "+experiment=digits/..": f"ConfigError: experiment: expected one of {EXPERIMENTS}; got digits/..",
     **{f"{DIGITS} {arguments}": line for arguments, line in REFUSED_WITH_DIGITS.items()},
 }
 
@@ -163,11 +164,11 @@ def opened(**changes) -> str:
         (opened(config={}), "StoreError: run: its log holds no configuration; give the whole command"),
         (
             opened(config={"sed": 1}),
-            "StoreError: run: its log holds no configuration of this version; sed: sed: no such key",
+            "StoreError: run: expected a log with a configuration of this version, got ",
         ),
         (
             opened(config={"name": "x", "searcher": "random"}),
-            "StoreError: run: its log holds no configuration of this version; searcher: ",
+            "StoreError: run: expected a log with a configuration of this version, got ",
         ),
     ],
 )
@@ -216,7 +217,7 @@ def test_experiments_of_ones_own(tmp_path):
 
 def test_as_a_process_a_mistake_is_one_line_and_status_2(tmp_path):
     message = finish(start("+experiment=digits seed=x", tmp_path)).message
-    assert message == "ConfigError: seed: expected a whole number, got 'x'"
+    assert message == "ConfigError: seed: expected a whole number, got 'x'; change it"
     assert files(tmp_path) == []
 
 

@@ -253,7 +253,7 @@ def test_a_bound_needs_the_task(task: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("limit", ["50k", 5e4, True])
 def test_a_bound_is_an_integer(limit: object) -> None:
-    with pytest.raises(ConfigError, match='space "macro": expected max_parameters to be int or None, '):
+    with pytest.raises(ConfigError, match='space "macro": max_parameters: expected int or None, '):
         build(SPACES, {"name": "macro", "max_parameters": limit, **DIGITS})
     with pytest.raises(SpaceError, match="all positive integers"):
         space(max_parameters=0, image=(1, 8, 8), classes=10)

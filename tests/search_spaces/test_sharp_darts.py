@@ -131,5 +131,5 @@ def test_options_out_of_range(options: dict[str, Any], message: str) -> None:
 
 
 def test_options_of_another_type_are_named() -> None:
-    with pytest.raises(ConfigError, match='space "sharp_darts": expected middle to be int'):
+    with pytest.raises(ConfigError, match='space "sharp_darts": middle: expected int'):
         build(SPACES, {"name": "sharp_darts", "middle": "wide"})
