@@ -8,6 +8,7 @@ the one before. What it chooses in the end is suggested as a candidate and train
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.config import listed_options
-from nas.errors import CompileError, ConfigError, ProtocolError, RelaxError
+from nas.errors import CompileError, ConfigError, EvaluationError, ProtocolError, RelaxError
 from nas.evaluation import Fidelity, Objective, Stage
 from nas.oneshot.settings import OneShotSettings
 from nas.oneshot.work import SupernetTraining, loaded
@@ -126,7 +127,9 @@ class SupernetSearch(BaseSearcher):
         return True
 
     def check_images(self, images: Dataset | None) -> None:
-        found = images if self._data is None else loaded(self._data)
+        from nas.training.augment import check_augmentation
+
+        found = images if self._data is None else self._own_images(self._data)
         if found is None:
             raise ConfigError(
                 f"{self._where}: expected an evaluator with images, to train the supernet; got none; "
@@ -138,9 +141,21 @@ class SupernetSearch(BaseSearcher):
                 f"architecture; got {len(found.train)} of {found.name}; give more, or a lower "
                 "validation_fraction"
             )
+        try:
+            check_augmentation(self._settings.augmentation(found.augmentable), found.input_shape)
+        except EvaluationError as error:
+            raise ConfigError(f"{self._where}: {error}") from error
         check_relaxable(self._where, self._relaxed, self._settings, found)
         if min(self._settings.batch_size, *self._settings.halves(len(found.train))) == 1:
             check_single_images(self._relaxed, self._settings, found)
+
+    def _own_images(self, data: DataOptions) -> Dataset:
+        try:
+            return loaded(data)
+        except EvaluationError as error:  # its remedies are written for the evaluator's options
+            names = "|".join(each.name for each in dataclasses.fields(data))
+            text = re.sub(rf"\bevaluator\.(?=({names})\b)", "searcher.data.", str(error))
+            raise ConfigError(f"{self._where}: {text}") from error
 
     def _check_proxy(self, space: SearchSpace) -> None:
         """Its decisions must be those of the space."""

@@ -107,10 +107,14 @@ def _check_begin(path: Path, file: IO[bytes], magic: bytes, kind: str, remedy: s
 def _array(where: str, stream: IO[bytes], length: int) -> np.ndarray:
     """The array in a stream of so many bytes; read-only."""
     version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version in readers:
+        try:
+            shape, fortran, dtype = readers[version](stream)
+        except ValueError as error:
+            if "allow_pickle" in str(error):  # numpy's advice for long headers, which would run code
+                raise ValueError(f"{where}: its header is longer than those of plain arrays") from None
+            raise
     else:
         raise ValueError(f"format {version} of its header, which plain arrays do not have")
     if dtype.hasobject:

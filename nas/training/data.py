@@ -37,13 +37,11 @@ class DataOptions:
     limit_train: int = 0  # training images to keep, stratified by class; 0: all
     split_seed: int = 0  # seed of the validation split and of the images kept
     image_size: int = 0  # pixels: height and width to which a folder's images are scaled; 0: as they are
-    pixel_min: float = (
-        0.0  # value of black in images of one's own; both 0: by their type (`nas.training.pixels`)
-    )
+    # of images of one's own, value of black; both 0: by their type (`nas.training.pixels`)
+    pixel_min: float = 0.0
     pixel_max: float = 0.0  # value of white
-    extra_images: str = (
-        ""  # .npy file of second test images of the same classes, such as CIFAR-10.1; "": none
-    )
+    # .npy file of second test images of the same classes, such as CIFAR-10.1; "": none
+    extra_images: str = ""
     extra_labels: str = ""  # .npy file of their labels
 
     def __post_init__(self) -> None:
@@ -137,8 +135,7 @@ class Dataset:
         names = ", ".join(self.class_names[:10]) + (", ..." if self.classes > 10 else "")
         return (
             f"data {self.name}: {counts[0]} images to train, {counts[1]} to validate, {counts[2]} to test, "
-            "of "
-            f"{'x'.join(map(str, self.input_shape))}; {self.classes} classes: {names}"
+            f"of {'x'.join(map(str, self.input_shape))}; {self.classes} classes: {names}"
         )
 
     def digest(self) -> str:
@@ -207,12 +204,20 @@ def _part(
     """The pool in two parts, sorted: the second a fraction or a count, both with all classes' shares."""
     from sklearn.model_selection import train_test_split
 
+    numbers, counts = np.unique(labels[pool], return_counts=True)
+    if len(counts) and counts.min() < 2:
+        raise EvaluationError(
+            f'data "{name}": expected enough images of every class to split {len(pool)} of them, '
+            f"at least 2, got 1 of label {numbers[counts.argmin()]}; add images of it, or leave the class out"
+        )
     try:
         first, rest = train_test_split(pool, test_size=second, stratify=labels[pool], random_state=seed)
-    except ValueError as error:
+    except ValueError as error:  # a part of fewer images than classes
+        of = f"a fraction of {second:g}" if isinstance(second, float) else f"{second}"
         raise EvaluationError(
-            f'data "{name}": expected enough images of every class to split {len(pool)} of them; {error} Add '
-            "images or change evaluator.validation_fraction, test_fraction or limit_train"
+            f'data "{name}": expected enough images of every class to split {len(pool)} of them into '
+            f"parts of at least {len(counts)} images, one of each class, got {of} for one part; add images "
+            "or change evaluator.validation_fraction, test_fraction or limit_train"
         ) from error
     return np.sort(first), np.sort(rest)
 
@@ -223,6 +228,8 @@ def _note_constant(name: str, source: sources.Source) -> None:
     for start in range(0, len(flat), _CHUNK):
         part = source.images[start : start + _CHUNK]
         flat[start : start + _CHUNK] = (part == part[:, :, :1, :1]).all(axis=(1, 2, 3))
+    if source.images[0, 0].size == 1:  # of one pixel, and so of one colour, by intent
+        flat[:] = False
     if flat.all():
         note(f'data "{name}": every image is of one colour; check what the files hold and how they are read')
         return
@@ -231,8 +238,8 @@ def _note_constant(name: str, source: sources.Source) -> None:
         mine = np.flatnonzero(source.labels == label)
         if flat[mine].all():
             note(
-                f'data "{name}": every image of class {class_name} is of one colour; check what its files '
-                "hold"
+                f'data "{name}": every image of class {class_name} is of one colour; check what its '
+                "files hold"
             )
         elif len(mine) > 1 and _all_alike(source.images, mine):
             note(f'data "{name}": all {len(mine)} images of class {class_name} are the same; check its files')

@@ -91,8 +91,7 @@ def find_images(path: str) -> tuple[tuple[str, ...], dict[str, list[tuple[Path, 
         loose = f"{found.loose} images" if found.loose else "no image"
         raise EvaluationError(
             f"{where}: expected one subfolder of images per class, found {loose} in it and none in "
-            "subfolders; "
-            f"put the images ({', '.join(EXTENSIONS)}) of each class into a folder of its name"
+            f"subfolders; put the images ({', '.join(EXTENSIONS)}) of each class into a folder of its name"
         )
     _note_left_out(where, found, [name for name in parts if name not in full])
     _note_others(where, found)
@@ -116,16 +115,14 @@ def _of_splits(
         if before != name:
             raise EvaluationError(
                 f"{where}: expected one folder of images for {SPLITS[name.lower()]}, found {before} and "
-                f"{name}; "
-                "merge them or move one away"
+                f"{name}; merge them or move one away"
             )
     if TRAIN not in named or len(named) == 1:
         beside = "val or test beside train" if TRAIN in named else "a folder train beside it"
         alone = " and ".join(splits)
         raise EvaluationError(
             f"{where}: expected {beside}, found {alone} alone; to draw all splits from the images of one "
-            "folder, "
-            f"set evaluator.root to {full[splits[0]].path}"
+            f"folder, set evaluator.root to {full[splits[0]].path}"
         )
     classes: dict[str, dict[str, Found]] = {}
     for split, name in named.items():
@@ -157,30 +154,55 @@ def _checked_classes(where: str, classes: dict[str, Found]) -> list[str]:
     if alike:
         raise EvaluationError(
             f"{where}: expected names of classes in {classes[alike[0]].path.parent}, found {alike[0]}, the "
-            "name of "
-            f"a split; if it is a class, rename its folder, e.g. to {alike[0]}_class"
+            f"name of a split; if it is a class, rename its folder, e.g. to {alike[0]}_class"
         )
-    if all(re.split(r"[^a-z]", name.lower())[0] in SPLITS for name in names):
+    splits = _like_splits(names)
+    if splits:
         raise EvaluationError(
-            f"{where}: expected classes, found {_listed(names)}, which look like splits; name them train, "
-            "val and "
-            "test, or begin names of classes otherwise"
+            f"{where}: expected classes, found {_listed(splits)}, which look like splits; name them train, "
+            "val and test and move others away, or, if they are classes, give them other names"
         )
     for name, one in classes.items():
         inner = [each for each in one.names if each.lower() in SPLITS]
         if inner:
             raise EvaluationError(
                 f"{where}: expected splits above the classes, found {_listed(inner)} in {name}; move the "
-                "images to "
-                f"{SPLITS[inner[0].lower()]}/{name} and so on"
+                f"images to {SPLITS[inner[0].lower()]}/{name} and so on"
             )
-    if all(one.names and not one.loose for one in classes.values()):
-        note(
-            f"{where}: the classes {_listed(names)} hold no images but in further folders, such as "
-            f"{_listed(classes[names[0]].names)}; if these are the classes, set evaluator.root to one of the "
-            "former"
-        )
+    _check_deeper(where, classes)
     return names
+
+
+def _like_splits(names: Sequence[str]) -> list[str]:
+    """Names that all begin with a word for a split; some that differ in it alone: seg_train, seg_test."""
+    if all(re.split(r"[^a-z]", name.lower())[0] in SPLITS for name in names):
+        return list(names)
+    words = "|".join(sorted(SPLITS, key=len, reverse=True))
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        for found in re.finditer(words, name.lower()):
+            alike.setdefault(f"{name[: found.start()]}*{name[found.end() :]}".lower(), []).append(name)
+    return next((each for each in alike.values() if len(each) > 1), [])
+
+
+def _check_deeper(where: str, classes: dict[str, Found]) -> None:
+    """Notes classes whose images are all in further folders; refuses the same folders in each class."""
+    if not all(one.names and not one.loose for one in classes.values()):
+        return
+    names = list(classes)
+    inner = [{name for name, part in one.parts().items() if part.images} for one in classes.values()]
+    first = classes[names[0]]
+    if len(inner[0]) > 1 and all(each == inner[0] for each in inner):
+        raise EvaluationError(
+            f"{where}: expected one subfolder of images per class, found the same folders, "
+            f"{_listed(sorted(inner[0]))}, in each of {_listed(names)}; if they are the classes, set "
+            f"evaluator.root to {first.path}, or name the folders above them train, val and test; if they "
+            "are parts of classes, move their images up into the folders of the classes"
+        )
+    note(
+        f"{where}: the classes {_listed(names)} hold no images but in further folders, such as "
+        f"{_listed(first.names)}; if these are the classes, set evaluator.root to one of the former"
+    )
 
 
 def _refuse_names(
@@ -189,16 +211,13 @@ def _refuse_names(
     if others:
         raise EvaluationError(
             f"{where}: expected either splits or classes, found {_listed(splits)}, names of splits, beside "
-            f"{_listed(others)}; move what is not part of the data away, or, if {splits[0]} is a class, "
-            "rename its "
-            f"folder, e.g. to {splits[0]}_class"
+            f"{_listed(others)}; move what is not part of the data away, name splits train, val and test, "
+            f"or, if {splits[0]} is a class, rename its folder, e.g. to {splits[0]}_class"
         )
     raise EvaluationError(
         f"{where}: expected one subfolder of images per class in {flat[0]}, found "
-        f"{len(full[flat[0]].images)} images "
-        f"in none; sort them into folders of their classes, or move {flat[0]} away; if {flat[0]} is a class, "
-        "rename "
-        f"its folder, e.g. to {flat[0]}_class"
+        f"{len(full[flat[0]].images)} images in none; sort them into folders of their classes, or move "
+        f"{flat[0]} away; if {flat[0]} is a class, rename its folder, e.g. to {flat[0]}_class"
     )
 
 
@@ -213,8 +232,7 @@ def _refuse_difference(
     ]
     raise EvaluationError(
         f"{where}: expected the same classes in {train} and {other}, but {' and '.join(differences)}; add or "
-        "remove "
-        "them"
+        "remove them"
     )
 
 

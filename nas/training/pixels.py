@@ -76,8 +76,8 @@ class Scaler:
         low, high = float(array.min()), float(array.max())
         if not np.isfinite([low, high]).all():
             raise EvaluationError(
-                f"{self._where}: expected finite values of pixels, got {_infinite(array)} in {name}; replace "
-                "it"
+                f"{self._where}: expected finite values of pixels, got {_infinite(array)} in {name}; "
+                "replace it"
             )
         before = self._extremes.get(array.dtype.name, (low, high))
         self._extremes[array.dtype.name] = min(low, before[0]), max(high, before[1])
@@ -107,16 +107,14 @@ class Scaler:
             if name in self._outside:
                 raise EvaluationError(
                     f"{self._where}: expected values of {name} from {black:.9g} to {white:.9g}, got "
-                    f"{low:.9g} to "
-                    f"{high:.9g}, first in {self._outside[name]}; {_stating(low, high)}"
+                    f"{low:.9g} to {high:.9g}, first in {self._outside[name]}; {_stating(low, high)}"
                 )
             if not self._limits.stated and low < high < white / _USED:
                 raise EvaluationError(
                     f"{self._where}: expected values of {name} that use the range from 0 to {white:.9g}, got "
-                    "at "
-                    f"most {high:.9g}, of which {int(255 * high / white) + 1} of 256 levels would be left; "
-                    "set "
-                    f"evaluator.pixel_max={high:.17g} or another value of white, {white:.9g} if it is right"
+                    f"at most {high:.9g}, of which {int(255 * high / white) + 1} of 256 levels would be "
+                    f"left; set evaluator.pixel_max={high:.17g} or another value of white, {white:.9g} if "
+                    "it is right"
                 )
             if name != "bool" and (low, high) != (0.0, 0.0):
                 note(
@@ -192,13 +190,12 @@ class ImageReader:
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise EvaluationError(
                 f"data {file}: expected an image of at most {Image.MAX_IMAGE_PIXELS} pixels: "
-                f"{one_line(error)} "
-                "scale it down or remove it"
+                f"{one_line(error)} scale it down or remove it"
             ) from error
         except Exception as error:  # Pillow's parsers raise ten kinds, by the damage
             raise EvaluationError(
-                f"data {file}: expected an image; cannot read it: {describe_error(error)}; remove or replace "
-                "it"
+                f"data {file}: expected an image; cannot read it: {describe_error(error)}; "
+                "remove or replace it"
             ) from error
         array = self._scaler(str(file), array)
         if image_size and array.shape[:2] != (image_size, image_size):
@@ -217,9 +214,8 @@ class ImageReader:
         if self._events[_DEEP] and self._deepest < 256 // _USED:
             raise EvaluationError(
                 f"data {self._first[_DEEP]}: expected 16-bit colour that uses the range from 0 to 65535, got "
-                "at "
-                f"most {256 * self._deepest + 255}; convert the images to 8 bits, with the range that they "
-                "use"
+                f"at most {256 * self._deepest + 255}; convert the images to 8 bits, with the range that "
+                "they use"
             )
         for event, count in self._events.items():
             files = "1 file" if count == 1 else f"{count} files"
@@ -267,8 +263,7 @@ class ImageReader:
         if self._limits.stated:
             raise EvaluationError(
                 f"data {file}: expected no 16-bit colour under evaluator.pixel_max, as its upper 8 bits "
-                "alone are "
-                "read; convert the images to 8 bits"
+                "alone are read; convert the images to 8 bits"
             )
         self._happened(_DEEP, file)
         self._deepest = max(self._deepest, int(array.max()))

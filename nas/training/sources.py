@@ -139,14 +139,12 @@ def _roles(path: str, names: Sequence[str]) -> dict[tuple[str, str], str]:
         if role in roles and (role[0] != TRAIN or bool(splits) == (roles[role] in named)):
             raise EvaluationError(
                 f"data {path}: expected one array of {role[1]} for {role[0]}, found {roles[role]} and "
-                f"{name}; "
-                "leave one of them out"
+                f"{name}; leave one of them out"
             )
         if role in roles:
             raise EvaluationError(
                 f"data {path}: expected images and labels either as a whole or by splits, found "
-                f"{roles[role]} and "
-                f"{name}; leave one of them out"
+                f"{roles[role]} and {name}; leave one of them out"
             )
         roles[role] = name
     return _complete(path, names, roles, unread)
@@ -159,8 +157,7 @@ def _complete(
     if of_splits:
         raise EvaluationError(
             f"data {path}: expected arrays named images and labels, with train_, val_ or test_ before them, "
-            "found "
-            f'"{of_splits[0]}"; rename it or leave it out'
+            f'found "{of_splits[0]}"; rename it or leave it out'
         )
     for split in sorted({TRAIN, *(split for split, _ in roles)}, key=(TRAIN, VALIDATION, TEST).index):
         prefix = "" if split == TRAIN else "val_" if split == VALIDATION else "test_"
@@ -182,8 +179,7 @@ def _names_of(path: str, names: np.ndarray | None, classes: int) -> tuple[str, .
     if names.dtype.kind not in "US" or names.shape != (classes,):
         raise EvaluationError(
             f"data {path}: expected {_CLASS_NAMES} of {classes} texts, one for each class, got {names.dtype} "
-            "of shape "
-            f"{names.shape}; correct it or leave it out"
+            f"of shape {names.shape}; correct it or leave it out"
         )
     texts = [
         name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
@@ -240,8 +236,8 @@ def _classes_of(path: str, labels: dict[str, np.ndarray]) -> int:
         gaps = np.flatnonzero(present != np.arange(len(present)))
         raise EvaluationError(
             f"data {path}: expected labels 0..{classes - 1}, each at least once in {name}; class {gaps[0]} "
-            "has no "
-            f"image; number the classes without gaps, e.g. numpy.unique({name}, return_inverse=True)[1]"
+            f"has no image; number the classes without gaps, e.g. "
+            f"numpy.unique({name}, return_inverse=True)[1]"
         )
     if classes < 2:
         raise EvaluationError(
@@ -251,8 +247,7 @@ def _classes_of(path: str, labels: dict[str, np.ndarray]) -> int:
         if array.max() >= classes:
             raise EvaluationError(
                 f"data {path}: expected labels 0..{classes - 1} in {other}, as in {name}, got {array.max()}; "
-                "add "
-                f"images of class {array.max()} to those for training or leave it out"
+                f"add images of class {array.max()} to those for training or leave it out"
             )
     return classes
 
@@ -260,22 +255,22 @@ def _classes_of(path: str, labels: dict[str, np.ndarray]) -> int:
 def _images(path: str, name: str, array: np.ndarray, scaler: Scaler) -> np.ndarray:
     """(N, C, H, W) uint8."""
     if array.ndim not in (3, 4) or not array.size:
-        remedy = (
-            f"reshape them, e.g. {name}.reshape(-1, height, width)"
-            if array.ndim == 2
-            else "convert them first"
-        )
+        remedy = "convert them first"
+        if array.ndim == 2:
+            remedy = f"reshape them, e.g. {name}.reshape(-1, height, width)"
+        elif not array.size:
+            remedy = "give at least one image, of at least one pixel"
         raise EvaluationError(
             f"data {path}: expected {name} of shape (N, H, W), (N, H, W, C) or (N, C, H, W), got "
-            f"{array.dtype} of "
-            f"shape {array.shape}; {remedy}"
+            f"{array.dtype} of shape {array.shape}; {remedy}"
         )
     if array.ndim == 4 and array.shape[3] not in (1, 3) and not _channels_second(*array.shape[1:]):
+        of_images = array.shape[2] in (1, 3)  # (H, W, C, N), as in the files of SVHN
+        axis, order = ("images", "3, 0, 1, 2") if of_images else ("channels", "0, 3, 1, 2")
         raise EvaluationError(
             f"data {path}: expected {name} of shape (N, H, W), (N, H, W, C) with 1 or 3 channels, or (N, C, "
-            "H, W), "
-            f"got shape {array.shape}; if its last axis is that of channels, transpose it: "
-            f"{name}.transpose(0, 3, 1, 2)"
+            f"H, W), got shape {array.shape}; if its last axis is that of {axis}, transpose it: "
+            f"{name}.transpose({order})"
         )
     images = scaler(name, array)
     if images.ndim == 3:
@@ -296,16 +291,23 @@ def _labels(path: str, name: str, array: np.ndarray, count: int) -> np.ndarray:
     if array.ndim == 2:
         raise EvaluationError(
             f"{expected}, got shape {array.shape}; if its rows are indicators of classes (one-hot), convert "
-            "them: "
-            f"{name}.argmax(1)"
+            f"them: {name}.argmax(1)"
         )
     if array.shape != (count,):
         raise EvaluationError(
             f"{expected}, one for each image, got shape {array.shape}; give each image a label"
         )
     if array.dtype.kind not in "iu":
-        remedies = {"f": f"{name}.astype(int)", "b": f"{name}.astype(int)"}
-        remedy = remedies.get(array.dtype.kind, f"numpy.unique({name}, return_inverse=True)[1]")
+        whole = array.dtype.kind == "b"
+        if array.dtype.kind == "f":
+            wrong = array[~np.isfinite(array) | (array != np.rint(array))]
+            if len(wrong):
+                raise EvaluationError(
+                    f"{expected}, got {array.dtype} with values such as {wrong[0]:.6g}; give the number of "
+                    "its class for each image, and leave out images that have none"
+                )
+            whole = True
+        remedy = f"{name}.astype(int)" if whole else f"numpy.unique({name}, return_inverse=True)[1]"
         raise EvaluationError(f"{expected}, got {array.dtype}; convert them: {remedy}")
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > np.iinfo(np.int64).max:

@@ -124,10 +124,12 @@ class TrainedNetwork(nn.Module):
         """
         black, white = self.pixel_range or (0.0, 255.0)
         array = np.asarray(values)
-        if array.dtype.kind not in "buif" or not array.size:
+        if array.dtype.kind not in "buif" or not array.ndim:
             raise EvaluationError(
                 f"pixels: expected an array of numbers, got {array.dtype} of shape {array.shape}; convert it"
             )
+        if not array.size:
+            return np.zeros(array.shape, np.uint8)
         low, high = float(array.min()), float(array.max())
         if not (black <= low and high <= white):
             raise EvaluationError(
@@ -145,17 +147,23 @@ class TrainedNetwork(nn.Module):
             )
         if not images.numel():
             return
+        if images.is_complex():
+            raise EvaluationError(f"predict: expected real numbers, got {images.dtype}; convert them")
         values = images.float()
         low, high = (float(each) for each in values.aminmax())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise EvaluationError("predict: expected raw pixels, got values that are not finite; mend them")
-        fractions = high <= 1 and bool((values != values.round()).any())
-        if low < 0 or high > 255 or (fractions and float(self.mean.max()) > 1):
+        # of images that came as 0 to 1, or false and true, a whole 1 is white and no pixel value
+        of_ones = self.pixel_range is not None and self.pixel_range[1] <= 1
+        small = 0 < high <= 1 and (of_ones or bool((values != values.round()).any()))
+        if low < 0 or high > 255 or (small and float(self.mean.max()) > 1):
             mean = float(self.mean.mean())
+            remedy = "give pixels as nas.training.data.load reads them, neither scaled nor normalised"
+            if self.pixel_range is not None:
+                remedy += "; the `pixels` of the network makes them of what the files have"
             raise EvaluationError(
                 f"predict: expected raw pixels from 0 to 255 with a mean of about {mean:.3g}, got values "
-                f"from {low:.3g} to {high:.3g}; give pixels as nas.training.data.load reads them, neither "
-                "scaled nor normalised"
+                f"from {low:.3g} to {high:.3g}; {remedy}"
             )
 
 

@@ -15,6 +15,7 @@ from nas.dsl import oneof
 from nas.errors import ConfigError
 from nas.evaluation import Objective
 from nas.oneshot.settings import OneShotSettings
+from nas.training.data import DataOptions, load
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "searcher"
 SPACE = SearchSpace("x", op.stem(width=4) >> oneof(op.relu(), op.gelu()) >> op.head())
@@ -59,3 +60,21 @@ def test_what_is_given_stays_or_is_named(preset: str, name: str) -> None:
 def test_epochs_that_are_none_are_refused_as_such(preset: str, epochs: Any) -> None:
     with pytest.raises(ConfigError, match=r'"epochs": expected a number of at least 1, got'):
         settings_of(preset, epochs=epochs)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"crop_padding": 8},
+            'training setting "crop_padding": expected less than the 8 pixels of the images',
+        ),
+        ({"cutout": 9}, 'training setting "cutout": expected less than the 8 pixels of the images, got 9'),
+        ({"data": {"dataset": "npz", "root": "no.npz"}}, "found none; set searcher.data.root to its path$"),
+        ({"data": {"limit_train": 99999}}, "expected limit_train of at most 1293 training images"),
+    ],
+)
+def test_images_that_do_not_do_are_refused_before_any_work(options: dict[str, Any], message: str) -> None:
+    searcher = SupernetSearch(SPACE, (Objective("accuracy"),), seed=0, **options)
+    with pytest.raises(ConfigError, match=f'^searcher "supernet": .*{message}'):
+        searcher.check_images(load(DataOptions()))

@@ -90,16 +90,18 @@ def flagged(path: Path, offset: int, value: int) -> Path:
         ({"a.npy": npy(NUMBERS) + b"xy"}, "header claims 6 bytes .*, 8 follow"),
         ({"a.npy": b"id,label\n1,2\n"}, "magic string is not correct"),
         ({"a.npy": claiming("([" * 3000)}, "cannot read it: "),
+        ({"a.npy": claiming("(" * 20_000)}, "its header is longer than those of plain arrays; write it"),
         ({"a.npy": npy(np.array([{}, {}]))}, 'array "a": expected numbers or texts, got Python objects'),
         ({"data.pkl": b"x"}, "magic string is not correct|EOF"),
     ],
-    ids=["huge", "negative", "short", "long", "text", "brackets", "objects", "pickle"],
+    ids=["huge", "negative", "short", "long", "text", "brackets", "long header", "objects", "pickle"],
 )
 def test_a_damaged_archive_is_refused_in_one_line(tmp_path: Path, members: dict, message: str) -> None:
     path = zipped(tmp_path / "a.npz", members)
     with pytest.raises(EvaluationError, match=f"^data {path}.*{message}") as caught:
         everything(path)
     assert "\n" not in str(caught.value)
+    assert "allow_pickle" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("offset", "value", "message"), [(0, 1, "encrypted"), (2, 99, "compression method")])

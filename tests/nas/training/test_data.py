@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -129,11 +131,24 @@ def test_images_of_one_colour_or_all_alike_are_noted() -> None:
         with pytest.warns(UserWarning, match=f'^data "x": {expected}') as caught:
             split("x", Source(images, plain.labels, plain.test, 2, names), DataOptions())
         assert len(caught) == 1
+    pixels = np.arange(60, dtype=np.uint8).reshape(60, 1, 1, 1)
+    split("x", Source(pixels, plain.labels, plain.test, 2, names), DataOptions())  # without a note
 
 
-def test_too_few_images_of_a_class_are_an_error_in_one_line() -> None:
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ((30, 1), "at least 2, got 1 of label 1; add images of it, or leave the class out$"),
+        (
+            (2, 2),
+            "into parts of at least 2 images, one of each class, got a fraction of 0.2 for one part; add",
+        ),
+    ],
+)
+def test_too_few_images_of_a_class_are_an_error_in_one_line(counts: tuple[int, int], message: str) -> None:
     with pytest.raises(EvaluationError, match=r'^data "x": expected enough images of every class') as caught:
-        split("x", source((30, 1)), DataOptions())
+        split("x", source(counts), DataOptions())
+    assert re.search(message, str(caught.value))
     assert "\n" not in str(caught.value)
 
 

@@ -103,6 +103,12 @@ def test_splits_are_recognised_by_name(tmp_path: Path, folders: tuple[str, ...],
          "in cat; move the images to test/cat and so on"),
         (of("train2017", "val2017"), "found train2017, val2017, which look like splits; name them train"),
         (of("training_set", "test_set"), "found test_set, training_set, which look like splits"),
+        (of("seg_train", "seg_test"), "found seg_test, seg_train, which look like splits; name them train"),
+        ([*of("seg_train", "seg_test"), "seg_pred/1.png"], "found seg_test, seg_train, which look like"),
+        (["trainset/1.png", "testset/1.png"], "found testset, trainset, which look like splits"),
+        (of("split1", "split2"), "found the same folders, cat, dog, in each of split1, split2; if they are "
+         "the classes, set evaluator.root to ROOT/split1, or name the folders above them train, val and"),
+        (of("train", "eval"), "move what is not part of the data away, name splits train, val and test, or,"),
         (of("all/train/train", "all/test"), "set evaluator.root to ROOT/all"),
     ],
 )  # fmt: skip
@@ -118,6 +124,11 @@ def test_any_other_layout_is_refused_with_what_to_do(tmp_path: Path, files: list
 def test_a_class_may_have_a_name_that_begins_as_that_of_a_split(tmp_path: Path) -> None:
     names, _ = find_images(grown(tmp_path, "train_station/1.png", "test tube/1.png", "cat/1.png"))
     assert names == ("cat", "test tube", "train_station")
+
+
+def test_classes_may_have_further_folders_of_one_name(tmp_path: Path) -> None:
+    names, _ = find_images(grown(tmp_path, "cat/1.png", "cat/left/2.png", "dog/left/1.png", "dog/2.png"))
+    assert names == ("cat", "dog")
 
 
 def test_what_belongs_to_tools_is_passed_over(tmp_path: Path) -> None:

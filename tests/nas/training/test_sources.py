@@ -78,6 +78,22 @@ def test_npz_keeps_its_test_images_apart(tmp_path: Path) -> None:
             "got labels from -1 to 1; number the classes from 0: numpy",
         ),
         ({"images": IMAGES, "labels": LABELS / 1.0}, r"got float64; convert them: labels.astype\(int\)$"),
+        (
+            {"images": IMAGES, "labels": LABELS + 0.25},
+            "got float64 with values such as 0.25; give the number of its class",
+        ),
+        (
+            {"images": IMAGES, "labels": np.where(LABELS > 0, LABELS, np.nan)},
+            "got float64 with values such as nan; .* leave out images that have none$",
+        ),
+        (
+            {"images": np.zeros((9, 9, 3, 6), np.uint8), "labels": LABELS},
+            r"if its last axis is that of images, transpose it: images.transpose\(3, 0, 1, 2\)$",
+        ),
+        (
+            {"images": IMAGES[:0], "labels": LABELS[:0]},
+            "got uint8 of shape .*; give at least one image, of at least one pixel$",
+        ),
         ({"images": IMAGES, "labels": LABELS > 0}, r"got bool; convert them: labels.astype\(int\)$"),
         (
             {"images": IMAGES, "labels": np.array(list("abcabc"))},

@@ -227,6 +227,23 @@ def test_values_of_another_range_are_scaled_as_the_training_images_were(tmp_path
         network.pixels(np.array([0, 70_000]))
     with pytest.raises(EvaluationError, match="an array of numbers, got <U1"):
         network.pixels(np.array(["x"]))
+    with pytest.raises(EvaluationError, match=r"an array of numbers, got float64 of shape \(\)"):
+        network.pixels(np.float64(1))  # type: ignore[arg-type]
+    assert network.pixels(raw[:0]).shape == (0, 8, 8)
+    with pytest.raises(EvaluationError, match=r"nor normalised; the `pixels` of the network makes them of"):
+        network.predict(raw[:, None])
+
+
+def test_pixels_of_images_of_two_values_are_asked_for(saved: str) -> None:
+    network = load_network(saved)
+    network.pixel_range = (0.0, 1.0)
+    drawn = IMAGES > 8
+    with pytest.raises(EvaluationError, match=r"got values from 0 to 1; .* the `pixels` of the network"):
+        network.predict(drawn)
+    assert network.predict(network.pixels(drawn)).shape == (4,)
+    assert network.predict(np.zeros_like(IMAGES)).shape == (4,)  # black is black in both
+    with pytest.raises(EvaluationError, match=r"expected real numbers, got torch\.complex64"):
+        network.predict(IMAGES.astype(np.complex64))
 
 
 IMAGES = load(DataOptions(dataset="digits")).images[:4]
