@@ -216,7 +216,7 @@ def test_threads_and_warnings_are_left_as_they_are() -> None:
     code = (
         "import torch; before = torch.get_num_threads(), torch.backends.cudnn.benchmark\n"
         "from nas.training.classification import create\n"
-        "create(limit_train=100, compiler='math:sqrt')\n"
+        "create(limit_train=100)\n"
         "assert before == (torch.get_num_threads(), torch.backends.cudnn.benchmark) and before[0] == 1"
     )
     environment = {"OMP_NUM_THREADS": "1", "PATH": ""}
