@@ -18,7 +18,7 @@ from nas.comparison.reading import FORMAT, MANIFEST
 from nas.config import Config, resolved
 from nas.errors import ConfigError, NasError
 from nas.eventlog import FILE_NAME, Lock, plain, taken
-from nas.fitting import uninformed_search
+from nas.fitting import search_notes
 from nas.jobs import Outcome, StudyJob, baseline_job, composed, ends_of, forget, study_job
 from nas.lineup import Lineup, doubt_of, lineup_of, optimum_of, reference_of
 from nas.provenance import check_same_study, hashing_facts, opening, versions
@@ -98,8 +98,8 @@ def prepare_campaign(config: Config) -> Campaign:
     doubts = [] if doubt is None else [doubt]
     for label, study in studies.items():
         with _of_method(label):
-            searcher = composed(study).searcher
-        doubts += uninformed_search(label, searcher, study.budget.trials)
+            parts = composed(study)
+        doubts += search_notes(label, parts.searcher, parts.space, study.budget.trials)
     components = composed(baseline)
     reference_of(config, components.evaluator)
     return Campaign(config, lineup, components, launcher, tuple(doubts))

@@ -14,6 +14,7 @@ from nas.faults import check_call, own_code, shown
 from nas.operators import sample
 from nas.searcher import Searcher, declared
 from nas.stages import Plan
+from nas.term import Define, Op
 
 if TYPE_CHECKING:
     from nas.cache import Hasher
@@ -152,22 +153,34 @@ def check_fit(space: SearchSpace, evaluator: Evaluator, plan: Plan, fidelities: 
     raise ConfigError(f"space {space.name}: none of {_SAMPLES} samples fits the evaluator; {reasons[0]}")
 
 
-def uninformed_search(name: str, searcher: Searcher, trials: int | None) -> list[str]:
-    """A line where the budget ends before the searcher's first decision that rests on a result.
+def search_notes(name: str, searcher: Searcher, space: SearchSpace, trials: int | None) -> list[str]:
+    """Lines on what a fresh searcher will not do with this space and budget, to be said before the run.
+
+    One where the budget ends before its first decision that rests on a result; one where the space fixes
+    training settings that a supernet is not trained with.
 
     Args:
-        name: of the searcher, for the line.
+        name: of the searcher, for the lines.
         searcher: fresh.
+        space: that it searches.
         trials: the budget; None without one.
     """
-    start = declared(searcher).uninformed
-    if trials is None or start is None or math.isinf(start) or trials > start:
-        return []
-    return [
-        f'searcher "{name}": it asks for its first {start:.0f} trials without knowing any result, and '
-        f"budget.trials={trials} ends there, so this is random search; give more than {start:.0f} trials, or "
-        "choose options with a shorter start"
-    ]
+    needs, lines = declared(searcher), list[str]()
+    start = needs.uninformed
+    if trials is not None and start is not None and not math.isinf(start) and trials <= start:
+        lines.append(
+            f'searcher "{name}": it asks for its first {start:.0f} trials without knowing any result, and '
+            f"budget.trials={trials} ends there, so this is random search; give more than {start:.0f} "
+            "trials, or choose options with a shorter start"
+        )
+    root = space.expression.body if isinstance(space.expression, Define) else space.expression
+    if needs.trains_supernet and isinstance(root, Op) and root.name == "train" and root.attributes:
+        settings = ", ".join(setting for setting, _ in root.attributes)
+        lines.append(
+            f'searcher "{name}": train(...) of the space sets {settings} for its architectures alone; the '
+            "supernet is trained with the searcher's own settings; set those for it"
+        )
+    return lines
 
 
 def check_values(searcher: Searcher, evaluator: Evaluator | Outline, plan: Plan) -> None:

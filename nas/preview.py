@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from nas.config import Config, resolved
 from nas.evaluation import Evaluation, Fidelity, Stage, Task
 from nas.executor import carry_out
-from nas.fitting import uninformed_search
+from nas.fitting import search_notes
 from nas.hash_jobs import hash_of
 from nas.lineup import trials_of
 from nas.operators import sample
@@ -48,8 +48,8 @@ def preview(config: Config, components: Components) -> str:
         "",
         *_hashing(components, samples),
         *_estimate(components, samples),
-        *uninformed_search(
-            str(config.searcher.get("name", "")), components.searcher, components.plan.budget.trials
+        *search_notes(
+            str(config.searcher.get("name", "")), components.searcher, space, components.plan.budget.trials
         ),
     ]
     return "\n".join(lines)

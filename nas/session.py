@@ -25,7 +25,7 @@ from nas.fitting import (
     fidelity_range,
     for_data_of,
     search_fidelity,
-    uninformed_search,
+    search_notes,
 )
 from nas.folder import AUDIT, COMPARISON, PROTOCOL, has_trials, run_folder
 from nas.progress import Observer, Progress
@@ -366,8 +366,8 @@ class Single:
             print("stopping; once more to stop without a report", file=sys.stderr, flush=True)
             study.stop()
 
-        name, trials = str(self.config.searcher["name"]), self.config.budget.trials
-        for line in uninformed_search(name, self.components.searcher, trials):
+        name, parts = str(self.config.searcher["name"]), self.components
+        for line in search_notes(name, parts.searcher, parts.space, self.config.budget.trials):
             print(f"note: {line}", file=sys.stderr, flush=True)
         with stop_on_signals(stop):
             try:

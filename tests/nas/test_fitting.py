@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from algorithms.wrapping import prepare_searcher
 from nas.config import Config, SearchSection
 from nas.errors import ConfigError
+from nas.evaluation import Objective
+from nas.fitting import search_notes
 from nas.session import compose
 from nas.space import SearchSpace
 
@@ -128,3 +131,36 @@ def test_a_limit_is_passed_through_the_view_by_halves():
 def test_a_function_may_return_any_values():
     function = {"name": "function", "function": f"{__name__}:text_of"}
     assert composed(function, limited("foo"))
+
+
+@pytest.mark.parametrize(
+    ("searcher", "trials", "expected"),
+    [
+        ({"name": "random"}, 3, []),
+        ({"name": "regularized_evolution", "population": 5, "sample": 2}, 6, []),
+        (
+            {"name": "regularized_evolution", "population": 5, "sample": 2},
+            5,
+            ["it asks for its first 5 trials without knowing any result, and budget.trials=5 ends there"],
+        ),
+        ({"name": "regularized_evolution", "population": 5, "sample": 2}, None, []),
+        ({"name": "darts"}, 5, ["sets epochs, lr for its architectures alone; the supernet is trained with"]),
+    ],
+)
+def test_what_a_searcher_will_not_do_is_said_before_the_run(searcher, trials, expected):
+    network = "stem(width=4) >> (relu() | gelu()) >> head()"
+    space = SearchSpace("trained", f"train({network}, epochs=2, lr=0.1)")
+    assert_parts(search_notes("s", searcher_of(searcher, space), space, trials), expected)
+    bare = SearchSpace("bare", network)
+    without = [] if searcher["name"] == "darts" else expected
+    assert_parts(search_notes("s", searcher_of(searcher, bare), bare, trials), without)
+
+
+def searcher_of(section: dict[str, Any], space: SearchSpace) -> Any:
+    return prepare_searcher(section, seed=0)(space, (Objective("accuracy"),))
+
+
+def assert_parts(lines: list[str], parts: list[str]) -> None:
+    assert len(lines) == len(parts)
+    assert all(line.startswith('searcher "s": ') for line in lines)
+    assert all(part in line for line, part in zip(lines, parts, strict=True))
