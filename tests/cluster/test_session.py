@@ -29,7 +29,7 @@ def script(folder: Path, text: str) -> Path:
 
 
 PROGRAM = f"""
-import os, sys, time
+import os, signal, sys, time
 sys.path.append({str(ROOT)!r})
 from dataclasses import dataclass
 from cluster.ray_executor import RayExecutor
@@ -90,6 +90,7 @@ def test_ctrl_c_ends_a_local_ray_without_noise(tmp_path):
     program = script(
         tmp_path,
         """
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # also below a shell that ignores it
         executor = RayExecutor(num_cpus=2)
         try:
             executor.open(Evaluator())

@@ -139,7 +139,7 @@ def climbed(tmp_path_factory):
 @pytest.mark.slow
 def test_kill_9_in_the_middle_of_a_climb(executor, searcher, lost, tmp_path, climbed):
     """The first promotion is running: its parent's state is there, or gone; the run goes on either way."""
-    line = f"{CLIMB} executor={executor} searcher={searcher} run.dir=run"
+    line = f"{CLIMB} searcher={searcher} run.dir=run".replace("executor=inline", f"executor={executor}")
     line += " executor.num_cpus=2 executor.dashboard=false" if executor == "ray" else ""
     process = start(line, tmp_path)
     run = tmp_path / "run"
@@ -204,7 +204,7 @@ DIGITS = "+experiment=digits executor=inline"
         ),
         (
             f"{TINY} searcher=asha ~searcher.searcher",
-            'ConfigError: searcher "asha": the option searcher is expected',
+            'ConfigError: searcher "asha": expected the option searcher, got none; give it a value',
         ),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,11 +55,11 @@ class Moody(Alike):
 
 
 class Deadly(Alike):
-    """Ends its process when it hashes silu and never returns from gelu."""
+    """Kills its process when it hashes silu and never returns from gelu."""
 
     def digest(self, text: str) -> Hashed:
         if "silu" in text:
-            os._exit(3)
+            os.kill(os.getpid(), signal.SIGKILL)
         if "gelu" in text:
             time.sleep(1000)
         return super().digest(text)
