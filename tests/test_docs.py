@@ -81,6 +81,7 @@ def test_sessions_give_what_they_show(
     assert not result.failed, "".join(shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", having(sessions=False), ids=name_of)
 def test_programs_run(document: Path, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(python_of(document, sessions=False), encoding="utf-8")

@@ -120,6 +120,7 @@ def test_nothing_is_exported_without_ray(recorders, monkeypatch):
     assert recorders["done"].total is None
 
 
+@pytest.mark.slow
 def test_ray_takes_the_metrics(local_ray):  # noqa: F811
     observer = MetricsObserver("digits")
     observer.observe({"event": "closed"}, progress(3, best=0.5, cache_hits=2))

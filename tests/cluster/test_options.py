@@ -13,6 +13,7 @@ from tests.cluster.local_ray import local_ray  # noqa: F401
 from tests.cluster.stand_ins import Scripted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

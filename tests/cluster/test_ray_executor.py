@@ -35,6 +35,7 @@ def test_the_evaluator_is_pickled_once_for_all_workers(mode):
     assert {e.values["score"] for e in evaluations} == {float(evaluator.data.sum())}
 
 
+@pytest.mark.slow
 def test_workers_are_recycled_after_the_stated_number_of_trials():
     with opened(recycle_after=2, workers=1, max_in_flight=4) as executor:
         evaluations = by_trial(run(executor, *[("process",)] * 6))

@@ -157,6 +157,7 @@ def test_a_signal_ends_a_comparison_on_ray_in_a_report(number, place, unreported
     assert sorted(told(place / "run")) == sorted(LOGS)
 
 
+@pytest.mark.slow
 def test_a_repaired_evaluator_keeps_the_finished_studies_if_the_user_says_so(place):
     assert command(INLINE, place).status == 0
     log = place / "run/studies/evolution/0/events.jsonl"

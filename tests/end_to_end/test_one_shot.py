@@ -41,6 +41,7 @@ def works(run: Path) -> dict[int, tuple[Any, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_darts_trains_chooses_and_reports(uninterrupted):
     assert len(works(uninterrupted)) == 4
     last = works(uninterrupted)[FIRST + 3][0]

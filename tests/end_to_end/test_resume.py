@@ -111,6 +111,7 @@ def test_a_finished_run_is_only_reported(uninterrupted, tmp_path):
     assert (tmp_path / "run/results.md").exists()
 
 
+@pytest.mark.slow
 def test_a_larger_budget_continues_a_finished_run(uninterrupted, tmp_path, unreported):
     shutil.copytree(uninterrupted, tmp_path / "run")
     assert command(f"{JOB} resume=run budget.trials=14 baseline.samples=3", tmp_path).status == 0
@@ -238,6 +239,7 @@ def test_a_second_interrupt_ends_the_run_at_once(tmp_path):
     assert events(tmp_path / "run")[-1]["reason"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_a_multirun(tmp_path):
     (tmp_path / "slow.py").write_text(SLOW)
     line = f"-m {SLOW_JOB} executor=inline seed=0,1,2"
@@ -248,6 +250,7 @@ def test_an_interrupt_ends_a_multirun(tmp_path):
     assert os.listdir(tmp_path / "run") == ["0"]
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_is_not_resumed_and_shows_its_state(tmp_path):
     (tmp_path / "slow.py").write_text(SLOW)
     line = f"{SLOW_JOB} executor=inline"

@@ -242,6 +242,7 @@ def test_the_tabular_comparison_gets_several_fidelities_to_the_cost_of_the_other
     assert searchers["mcts_bisection"]["all_choices"]  # or it would be mcts, as a cell has no ordered choice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", COMPARISONS)
 def test_a_comparison_on_real_data_is_prepared(experiment, shared_data, tmp_path):
     changes = [] if "nasbench201" not in experiment else [f"evaluator.path={shared_data / TABLE}"]

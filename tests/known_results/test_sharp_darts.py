@@ -100,6 +100,7 @@ def test_the_count_for_imagenet_but_for_its_stem() -> None:
     assert ours - own_stem + theirs == 8_267_296
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("primitives", "expected"), [("sharp", 5_867_642), ("sharper", 9_707_002)])
 def test_supernets_have_their_published_counts(primitives: str, expected: int) -> None:
     """At 16 channels and 8 cells: every operation on every edge, in search mode."""

@@ -152,6 +152,7 @@ def runs(operation: str, kept: Kept) -> bool:
     return needed in kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_operation_ends_or_names_its_bound(name):
     text, kept = TEXTS[name], Kept()
@@ -197,6 +198,7 @@ GROWING = SearchSpace(
 )
 
 
+@pytest.mark.slow
 def test_what_grows_too_long_is_drawn_again():
     parents = [sample(GROWING, rng(seed)) for seed in range(8)]  # some of the first draws grow too long
     assert all(GROWING.check(parent) is None for parent in parents)
@@ -214,6 +216,7 @@ def test_an_enumeration_leaves_out_what_is_too_long(order):
     assert len(searcher.ask(10)) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "do", "message"),
     [

@@ -126,6 +126,7 @@ def test_a_key_that_is_given_twice_says_which_counts(tmp_path):
     assert "trials: 3\n" in result.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "beginning"),
     [
@@ -261,6 +262,7 @@ def test_values_of_an_option_that_is_a_mapping_are_set(words, tmp_path):
     assert events(tmp_path / "run")[0]["searcher"]["options"]["limits"] == {"score": 1}
 
 
+@pytest.mark.slow
 def test_a_dry_run_checks_what_a_run_checks_and_leaves_nothing(tmp_path):
     assert command(f"{OWN} run.dir=run", tmp_path).status == 0
     before = {name: (tmp_path / "run" / name).stat().st_mtime_ns for name in files(tmp_path / "run")}
@@ -312,6 +314,7 @@ def test_a_run_that_fails_does_not_end_the_others_and_the_same_command_continues
     assert other.startswith(f"StoreError: {name}: m/0/events.jsonl: seed: expected 0, as logged; got 7")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -346,6 +349,7 @@ def test_wrong_values_are_refused_before_anything_heavy_is_loaded(words, tmp_pat
     assert done.stdout == "2\n", done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shell", "status"),
     [

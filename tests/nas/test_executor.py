@@ -119,6 +119,7 @@ def test_simulated_needs_a_worker():
         SimulatedExecutor(0)
 
 
+@pytest.mark.slow
 def test_simulated_bookkeeping_is_linear_in_the_number_of_tasks():
     def seconds(count: int) -> float:
         executor = simulated(8)

@@ -85,6 +85,7 @@ PLACES: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_resuming_a_folder_alone_imports_nothing_that_it_names(workplace, place):
     run_with(changed(place, PLACES[place]), workplace / "run")
@@ -319,6 +320,7 @@ def test_a_configuration_of_any_content_is_one_line(workplace):
         assert result.status == 0 or len(result.err.splitlines()) == 1, (place, value, result.err)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manifest", ["comparison.json", "protocol.json", "audit.json"])
 @pytest.mark.parametrize(
     "content",

@@ -113,6 +113,7 @@ def check(report) -> None:
 # values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [
@@ -154,6 +155,7 @@ def test_the_large_values_of_the_table_are_right(tmp_path):
     assert "/ 1e200" not in text, "the table has the values themselves"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cost", [1e308, 2**63, 0.0, -1.0, float("nan"), float("inf")], ids=str)
 def test_every_cost_has_a_full_report(tmp_path, cost):
     log = Log(tmp_path).opened()
@@ -268,6 +270,7 @@ def protocol_run(directory, name, values, objective):
     return log.closed().write()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values", [HUGE, (1e308, -1e308, 5e-324), (1.0,), (float("nan"),) * 3], ids=lambda v: len(v)
 )
@@ -321,6 +324,7 @@ def test_a_supernet_with_a_strange_curve_leaves_the_table(tmp_path, row):
 # names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_names_stay_names_in_a_report(tmp_path, name, monkeypatch):
     monkeypatch.setattr("nas.output.FIGURE_DPI", 40)

@@ -118,6 +118,7 @@ def test_a_mistake_is_one_line(variants, options, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["cifar10_controls", "digits_controls"])
 def test_the_controls_are_the_published_cells_with_both_blocks(experiment):
     """Each with and without AutoAugment; with DARTS' settings, the published numbers of parameters."""

@@ -255,6 +255,7 @@ def test_the_first_words_come_without_torch():
     assert done.stdout.strip() == ""
 
 
+@pytest.mark.slow
 def test_multirun_makes_a_folder_for_each_run_and_nothing_else(tmp_path):
     line = f"-m {TINY} searcher=random budget.trials=1 baseline.samples=1 final.seeds=1 seed=3,4 run.dir=both"
     assert command(line, tmp_path).status == 0

@@ -141,6 +141,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", CHANGES)
 def test_whatever_the_cache_and_the_budget_a_kill_changes_nothing(tmp_path, what):
     section = {"name": "regularized_evolution", "population": 5, "sample": 2}

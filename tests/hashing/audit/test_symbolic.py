@@ -143,6 +143,7 @@ def test_classes_are_those_of_brute_force_on_all_cells(reading: tuple[str, str])
     same_partition(sorted(set(map(pruned, cells())), key=repr), reading, seed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reading", READINGS, ids=" ".join)
 def test_equal_forms_are_equal_functions_of_the_weights_that_they_match(reading: tuple[str, str]) -> None:
     classes: dict[object, list[tuple[Cell, Form]]] = defaultdict(list)

@@ -191,6 +191,7 @@ def test_the_axis_of_evaluations_begins_at_the_first(tmp_path):
     assert axes.get_xticks().tolist() == [1, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("several", [False, True])
 def test_all_figures_can_be_drawn(tmp_path, several):
     changes = {"objectives": [VALIDATION, LATENCY], "optimum": {}} if several else {}

@@ -71,6 +71,7 @@ def test_steps_of_softmax_weight_at_most_one_over_the_square_of_their_number_are
 VARIANTS = [{}, {"weighting": "max_w", "skip_light": True}, {"order": 2}, {"eigenvalue": True}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", VARIANTS, ids=lambda options: "-".join(options) or "plain")
 def test_a_continued_search_equals_one_that_never_stopped(options, tmp_path):
     settings, data = settings_of(**options), images()
