@@ -88,6 +88,7 @@ def test_wait_returns_after_its_timeout(shared):  # noqa: F811
     assert len(shared.wait()) == 1
 
 
+@pytest.mark.slow
 @both_modes
 def test_close_does_not_wait_for_running_trials(mode, tmp_path):
     diary = tmp_path / "diary"

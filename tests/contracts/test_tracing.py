@@ -64,6 +64,7 @@ def test_the_suite_has_every_space_of_images() -> None:
     assert set(SPACES.names()) == set(SMALL) | set(NO_NETWORKS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("architecture", list(networks()))
 def test_networks_are_traced_with_equal_outputs(architecture: Any, way: str) -> None:

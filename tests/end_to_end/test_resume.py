@@ -82,6 +82,7 @@ def test_a_torn_log_is_continued_to_the_same_end(share, uninterrupted, tmp_path,
     assert sessions == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_torn_line_is_noted_in_one_line(uninterrupted, tmp_path, unreported):
     cut(uninterrupted, tmp_path / "run", 0.5)
     result = command("resume=run", tmp_path, may_warn=".*torn")
@@ -99,6 +100,7 @@ def test_the_folder_alone_is_enough_to_resume(uninterrupted, tmp_path):
     assert [name for name in files(tmp_path) if not name.startswith("run")] == []
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_only_reported(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted, tmp_path / "run")
     before = (tmp_path / "run/events.jsonl").read_bytes()

@@ -186,6 +186,7 @@ def test_odd_words_are_one_line_without_the_names_of_libraries(words, beginning,
     assert files(tmp_path) == ["ok.py"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -292,6 +293,7 @@ def test_all_runs_of_a_multirun_are_checked_before_the_first_begins(tmp_path):
     assert files(tmp_path) == ["ok.py"]
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_does_not_end_the_others_and_the_same_command_continues(tmp_path):
     (tmp_path / "bad.py").write_text("def score(architecture):\n    raise ValueError('broken')\n")
     line = (

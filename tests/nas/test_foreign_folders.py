@@ -188,6 +188,7 @@ def test_a_report_imports_no_vocabulary_that_a_log_names(workplace, capsys):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", ["os:system", "nas:Study", "sys:modules", "", ":", "nas.layers", "x:y:z"])
 def test_a_vocabulary_is_nothing_else(workplace, home, capsys):
     log = Log(workplace / "run").opened()

@@ -441,6 +441,7 @@ def test_a_quantity_named_like_a_path_writes_no_file_elsewhere(tmp_path):
 # faults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "missing"),
     [

@@ -100,6 +100,7 @@ def test_numbers_of_classes(reading: tuple[str, str]) -> None:
     assert len({form.key for form in forms(*reading).values()}) == CLASSES[reading]
 
 
+@pytest.mark.slow
 def test_operations_without_a_path_to_the_output_do_not_count() -> None:
     rng = np.random.default_rng(0)
     for number in rng.choice(len(cells()), 300, replace=False):
