@@ -28,7 +28,8 @@ from nas.oneshot.settings import OneShotSettings
 from nas.relax.choices import heaviest
 from nas.relax.grid_net import GridSupernet
 from nas.relax.holes import Gate, Hole
-from nas.relax.modules import Weight, all_active, constant
+from nas.relax.board import Weight
+from nas.relax.modules import all_active, constant
 from nas.relax.paths import chosen_path
 from nas.training.device import DeviceData, derived_seed
 
