@@ -168,6 +168,7 @@ def test_with_pareto_it_finds_a_wider_front_than_random_search():
     assert mannwhitneyu(ours, random, alternative="greater").pvalue < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["deepconv", "macro", "update_rule", "darts"])
 def test_it_searches_every_kind_of_space(name):
     """Conditional, recursive and program spaces; better than random search by a rank test, alpha 0.01."""

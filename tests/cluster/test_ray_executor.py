@@ -24,6 +24,7 @@ def test_architectures_of_local_classes_can_be_sent(shared):  # noqa: F811
     assert evaluation.values == {"score": 3.0}
 
 
+@pytest.mark.slow
 @both_modes
 def test_the_evaluator_is_pickled_once_for_all_workers(mode):
     Counted.pickled = 0

@@ -171,6 +171,7 @@ def test_hashes_are_asked_for_like_evaluations_and_fail_like_them(make):
     assert all(0 <= each.started <= each.finished and each.worker for each in ended)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value", [1, True, np.float32(1.0), np.array([1.0]), torch.tensor(1.0, requires_grad=True), Fraction(1)]
 )
@@ -216,6 +217,7 @@ def test_close_abandons_work_and_may_be_repeated(make):
         executor.submit(task(1, "value", 1.0))
 
 
+@pytest.mark.slow
 def test_an_executor_opens_again_with_an_empty_line(make):
     executor = make()
     executor.open(Scripted())

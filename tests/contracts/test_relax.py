@@ -147,6 +147,7 @@ def test_the_heaviest_options_are_the_architecture(case):
         assert heaviest(space, net.holes, net.gates, weights) == architecture
 
 
+@pytest.mark.slow
 def test_soft_weights_reach_every_parameter_and_every_hole(case):
     _, shape, net = case
     x = torch.randn(4, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

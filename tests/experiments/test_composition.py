@@ -128,6 +128,7 @@ def test_what_must_be_given_is_asked_for(option, key):
         composed("=".join(option))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "name"), [o for o in OPTIONS if o[0] != "evaluator" and o not in REQUIRED])
 def test_every_component_takes_its_options(group, name):
     section = getattr(composed(f"{group}={name}"), group)

@@ -179,6 +179,7 @@ def behaviour(term):
     return out.detach(), sum(weight.numel() for weight in read)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_forms_compute_what_the_networks_compute(name):
     rng, compiled = np.random.default_rng(0), 0

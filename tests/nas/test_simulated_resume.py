@@ -115,6 +115,7 @@ def check_every_line(folder: Path, make: Callable[[Path], Study], step: int = 1)
         assert told(directory / FILE_NAME) == expected, f"killed after line {kept} of {len(lines)}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "workers"), [("evolution", 4), ("asha", 8), ("bisection", 4)])
 def test_a_study_killed_at_any_line_goes_on_as_if_it_never_was(tmp_path, name, workers):
     check_every_line(tmp_path, lambda directory: study(directory, SEARCHERS[name], workers), step=3)
