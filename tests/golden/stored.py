@@ -8,6 +8,7 @@ from pathlib import Path
 
 STORES = bool(os.environ.get("STORE_GOLDEN"))  # set by `make golden`
 ROOT = Path(__file__).resolve().parents[2]
+AROUND = 60  # characters of a line shown before its first difference
 REMEDY = "if the change is meant: make golden, look at the difference, and say so in CHANGELOG.md"
 
 
@@ -28,13 +29,15 @@ def check(file: Path, found: str) -> None:
     stored = gzip.decompress(file.read_bytes()) if packed else file.read_bytes()
     if stored == content:
         return
-    before, now = stored.decode("utf-8").splitlines(), found.splitlines()
-    pairs = zip(before, now, strict=False)
-    line = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(before), len(now)))
-    was, got = (repr(lines[line]) if line < len(lines) else "the end" for lines in (before, now))
-    if was == got:
-        was, got = "other line ends", "these"
-    raise AssertionError(f"{name}, line {line + 1}:\nstored {was}\ngot    {got}\n{REMEDY}")
+    before, now = (text.decode("utf-8").splitlines(keepends=True) for text in (stored, content))
+    pairs = zip([*before, ""], [*now, ""], strict=False)
+    line, (was, got) = next((n, pair) for n, pair in enumerate(pairs, 1) if pair[0] != pair[1])
+    column = next((n for n, (a, b) in enumerate(zip(was, got, strict=False)) if a != b), 0)
+    start = max(0, column - AROUND)
+    was, got = (repr(each[start : start + 3 * AROUND]) if each else "the end" for each in (was, got))
+    raise AssertionError(
+        f"{name}, line {line}, from column {start + 1}:\nstored {was}\ngot    {got}\n{REMEDY}"
+    )
 
 
 def remove_others(folder: Path, names: set[str]) -> None:

@@ -5,7 +5,7 @@ never written anew, so that such folders stay readable. `reports/NAME/expected` 
 which `make golden` writes anew; of figures it has the names.
 
 The runs are small and made to have what tables and notes speak of: failures, answers from the cache, studies
-that failed, are under way or missing. `README.md` in `reports` has the commands that made them.
+that failed, are under way or missing. `reports/README.md` says which has what.
 """
 
 from __future__ import annotations
