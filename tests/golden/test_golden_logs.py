@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from tests.nas.study_kit import make_study
 FOLDER = Path(__file__).with_name("logs")
 SEARCHERS = searcher_kit.names()
 NUMERIC = {*LEFT_OUT, *searcher_kit.ONE_SHOT}
-SURROUNDINGS = {"n", "time", "format", "versions", "commit", "threads", "process"}
+SURROUNDINGS = {"n", "time", "format", "versions", "commit", "threads", "process", "hardware"}
 CLOCK = {"clock", "started", "finished", "finish", "cost_seconds", "seconds", "worker", "device"}
 NAMES = {"fingerprint", "vocabulary"}  # keys of what a part is known by, beside module:attribute
 ONE_SHOT: dict[str, dict[str, Any]] = {
@@ -120,6 +121,15 @@ def test_the_log_is_that_of_before(name: str, tmp_path: Path) -> None:
     compare(name, normalised(tmp_path, SURROUNDINGS))
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", searcher_kit.ONE_SHOT)
 def test_the_log_of_a_search_on_a_supernet_is_that_of_before(name: str, tmp_path: Path) -> None:
     """Trained for real, two steps an epoch."""
