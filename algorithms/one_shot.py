@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.config import listed_options
 from nas.errors import CompileError, ConfigError, EvaluationError, ProtocolError, RelaxError
 from nas.evaluation import Fidelity, Objective, Stage
 from nas.oneshot.settings import OneShotSettings
 from nas.oneshot.work import SupernetTraining, loaded
+from nas.registry import listed_options
 from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
 from nas.store import FIRST_TRIAL
 

@@ -43,11 +43,10 @@ import numpy as np
 from algorithms.asked import Asked
 from algorithms.optuna_parameters import derive, values_of
 from nas.architecture import Architecture
-from nas.config import prepare
 from nas.errors import ConfigError, DeadEndError
 from nas.evaluation import Evaluation, Objective
 from nas.operators import sample
-from nas.registry import Registry
+from nas.registry import Registry, prepare
 from nas.searcher import BaseSearcher, Suggestion, Trial
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from algorithms import SEARCHERS
-from nas.config import accepts, prepare
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
 from nas.fitting import check_part
+from nas.registry import accepts, prepare
 from nas.searcher import Searcher, SearchFinished, Suggestion, Trial, declared
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from cluster.pool import Job, Outcome, Pool, Setup
 from cluster.session import Session, amounts, connect, places
 from cluster.tasks import TaskPool
 from cluster.worker import Answer, encode_task
-from nas.config import listed_options
 from nas.errors import ConfigError, EvaluationError, ProtocolError, describe_error
 from nas.evaluation import Evaluation, Evaluator, Status, Task, failure
 from nas.executor import Completed, nothing_in_flight
+from nas.registry import listed_options
 
 _log = logging.getLogger(__name__)
 _PATIENCE = 30.0  # seconds without any worker before the log says what is waited for

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 from hashing.digests import Digest, checked_bits, hex_of
 from hashing.settings import settings_digest
 from nas.cache import Hashed
-from nas.config import build
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Fidelity, Stage, Task
+from nas.registry import build
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture
@@ -120,7 +120,7 @@ class UnifiedHasher:
     def _built(self) -> Evaluator:
         evaluator = self._evaluator
         if evaluator is None:
-            from nas.training import EVALUATORS
+            from nas.evaluation import EVALUATORS
 
             evaluator = build(EVALUATORS, self.section)
             self._fidelity(evaluator)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from nas.architecture import Architecture, Decision, Key
 from nas.counting import Runs, Suffixes
 from nas.errors import DeadEndError, SpaceError, one_line, quoted
+from nas.layout import value_number
 from nas.sites import (
     BIND,
     CHOICE,
@@ -22,7 +23,6 @@ from nas.sites import (
     RULE,
     SHARED,
     USE,
-    Layout,
     Site,
 )
 from nas.term import Number, Term, Use
@@ -342,10 +342,3 @@ def _expand(space: SearchSpace, site: Site, prefix: tuple[int, ...], depths: Dep
         left, body = depths[slot] - 1, site.children[0].children[0]
         prefix = (*prefix, site.index, 0)
     return (body, prefix, (*depths[:slot], left, *depths[slot + 1 :]), stack)
-
-
-def value_number(layout: Layout, slot: int, prefix: tuple[int, ...]) -> int:
-    """Stable number of a statement's value: inputs come first; an element's statements keep theirs."""
-    if not prefix:
-        return -1 - slot
-    return len(layout.inputs) + prefix[-1] * len(layout.lets) + slot

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nas.errors import one_line
+from nas.registry import Registry
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture
@@ -254,3 +255,51 @@ class Evaluator(Protocol):
     def __call__(self, task: Task) -> Evaluation:
         """Carries the task out; raises only for faults that are not the candidate's."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What an evaluator will have, as the attributes and methods of the same names of an evaluator.
+
+    Attributes:
+        values: names of the values of every completed evaluation, at each of `levels`, or under None at any
+            fidelity; {} where only evaluations tell.
+    """
+
+    objectives: tuple[Objective, ...]
+    fidelity_range: tuple[str, float, float] | None = None
+    levels: tuple[Fidelity, ...] = ()
+    values: Mapping[float | None, tuple[str, ...]] = field(default_factory=dict)
+
+    def value_names(self, fidelity: Fidelity | None) -> tuple[str, ...] | None:
+        """The values of every completed evaluation at a fidelity; None where nothing tells."""
+        if not self.levels:
+            return self.values.get(None)
+        return self.values.get(self.levels[-1].value if fidelity is None else fidelity.value)
+
+
+EVALUATORS = Registry("evaluator")
+EVALUATORS.register(
+    "classification",
+    "nas.training.classification:create",
+    "trains the network on images: digits, Fashion-MNIST, CIFAR-10/100, an .npz file or an image folder",
+    outline="nas.training.outlines:classification",
+)
+EVALUATORS.register(
+    "table",
+    "nas.training.tabular:create",
+    "looks the architecture up in a CSV file, with simulated cost, e.g. NAS-Bench-201 (Dong and Yang 2020)",
+    outline="nas.training.tabular:outline",
+)
+EVALUATORS.register(
+    "function",
+    "nas.training.function:create",
+    "calls a Python function of the architecture, given as module:function",
+    outline="nas.training.function:outline",
+)
+EVALUATORS.register(
+    "optimizer_task",
+    "nas.training.optimizer_task:create",
+    "trains a small fixed network with the optimizer program (Chen et al. 2023: a proxy task)",
+    outline="nas.training.outlines:optimizer_task",
+)

@@ -19,7 +19,15 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any, Protocol
 
-from nas.errors import ConfigError, EvaluationError, NasError, ProtocolError, one_line
+from nas.errors import (
+    CompileError,
+    ConfigError,
+    EvaluationError,
+    NasError,
+    ProtocolError,
+    SpaceError,
+    one_line,
+)
 from nas.evaluation import Evaluation, Evaluator, Status, Task, failure, number, perform
 from nas.faults import interrupts, named, place_of, shown, traceback_of
 from nas.process_state import ProcessState
@@ -394,3 +402,10 @@ def _within_limit(evaluation: Evaluation, limit: float | None) -> Evaluation:
         return evaluation
     reason = f"took {evaluation.cost_seconds:g} simulated seconds, over the limit of {limit:g}"
     return replace(evaluation, status=Status.TIMEOUT, values={}, cost_seconds=limit, reason=reason)
+
+
+def failure_of(error: Exception, cost_seconds: float) -> Evaluation:
+    """How an evaluation ended whose candidate raised `error`."""
+    if isinstance(error, CompileError | SpaceError | EvaluationError):
+        return failure(Status.INVALID, str(error) or "no message", cost_seconds)
+    return failed(error, cost_seconds)

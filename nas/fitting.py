@@ -18,8 +18,8 @@ from nas.term import Define, Op
 
 if TYPE_CHECKING:
     from nas.cache import Hasher
+    from nas.evaluation import Outline
     from nas.space import SearchSpace
-    from nas.training.outlines import Outline
 
 _SAMPLES = 16  # of a space that are tried before it is refused
 

@@ -14,19 +14,11 @@ from typing import Any
 from nas.callables import foreign_targets
 from nas.config import Config
 from nas.errors import ConfigError, StoreError, one_line
-from nas.eventlog import FILE_NAME, read_events, read_json
+from nas.eventlog import FILE_NAME, read_events
+from nas.store import AUDIT, KINDS, compared, folder_at, holds_run, manifest_of
 
-COMPARISON = "comparison.json"  # in the folder of a comparison of searchers, in place of a log
-PROTOCOL = "protocol.json"  # in the folder of a study of protocols
-AUDIT = "audit.json"  # in the folder of an audit of a hasher
 MAX_NAME = 100  # bytes of a name that becomes a folder's or a file's
 _SEPARATORS = '/\\:*?"<>|'  # of paths, or not allowed in names, on any of the usual systems
-_KINDS = {
-    FILE_NAME: "a run",
-    COMPARISON: "a comparison",
-    PROTOCOL: "a study of protocols",
-    AUDIT: "an audit",
-}
 
 
 @contextmanager
@@ -117,21 +109,6 @@ def jobs_in(folder: Path) -> list[str]:
     return sorted(found, key=int)
 
 
-def folder_at(key: str, text: str) -> Path:
-    """The folder that a configuration's value names; raises ConfigError for what cannot be a path."""
-    if not text.strip() or "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
-        raise ConfigError(f"{key}: expected the path of a folder, got {one_line(repr(text))}; give another")
-    try:
-        path = Path(text).expanduser()
-        path.exists()
-        return Path(os.path.relpath(path.resolve())) if ".." in path.parts else path
-    except (RuntimeError, OSError) as error:  # ~user, and there is none; a name that is too long
-        why = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(
-            f"{key}: expected a path, got {one_line(text, 100)}: {one_line(why)}; give another"
-        ) from None
-
-
 def check_folder_name(key: str, name: str) -> None:
     """Raises ConfigError unless the name is one that a single folder can have on every system.
 
@@ -156,7 +133,7 @@ def _check_kind(folder: Path, marker: str) -> None:
     name = FILE_NAME if found is None else found.name
     if name != marker:
         raise ConfigError(
-            f"{folder}: expected {_KINDS[marker]}, as the command is one; the folder holds {_KINDS[name]}; "
+            f"{folder}: expected {KINDS[marker]}, as the command is one; the folder holds {KINDS[name]}; "
             f"give the command of that one with resume={folder}, or choose another run.dir"
         )
 
@@ -191,26 +168,6 @@ def _unwritable(folder: Path, error: OSError) -> ConfigError:
     return ConfigError(
         f"run.dir: expected a writable folder; {one_line(folder)} is none ({error.strerror}); choose another"
     )
-
-
-def holds_run(folder: Path) -> bool:
-    """Whether a run, a comparison, a study of protocols or an audit has settled in the folder."""
-    return any(os.path.exists(folder / name) for name in _KINDS)
-
-
-def manifest_of(folder: Path) -> Path | None:
-    """The file of a comparison, a study of protocols or an audit that says what it is, if there is one."""
-    names = (COMPARISON, PROTOCOL, AUDIT)
-    return next((folder / name for name in names if os.path.isfile(folder / name)), None)
-
-
-def compared(folder: Path) -> Mapping[str, Any] | None:
-    """The configuration in the folder's manifest; None if that is damaged."""
-    try:
-        config = read_json(manifest_of(folder) or folder).get("config")
-    except StoreError:
-        return None
-    return config if isinstance(config, dict) else None
 
 
 def logged_config(folder: Path, *, trust: bool = False) -> Mapping[str, Any]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from nas import sites
 from nas.architecture import Decision
-from nas.derivation import value_number
 from nas.errors import SpaceError, one_line
+from nas.layout import value_number
 from nas.notation import arguments, length, steps, written_out
 from nas.sites import Site
 from nas.term import Choice, Literal, Name, Number, Program, Repeat, Rule, Seq, Term, Use, walk

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from nas.config import Config
 from nas.errors import NasError, describe_error
 from nas.jobs import composed, forget
-from nas.session import carry_out, check
+from nas.kinds import carry_out, check
 from nas.signals import was_interrupted
 
 Job = tuple[str, Config]  # what tells a run from the others, e.g. "seed=3"; what it is to do

@@ -230,6 +230,6 @@ def _probe(components: Components, architecture: Architecture, fidelity: Fidelit
 
 
 def _duration(seconds: float) -> str:
-    from nas.display import format_duration
+    from nas.formats import format_duration
 
     return format_duration(seconds)

@@ -41,8 +41,9 @@ from omegaconf.errors import OmegaConfBaseException
 from nas.config import Config
 from nas.errors import ConfigError, NasError, StoreError, one_line
 from nas.faults import notes_of
-from nas.folder import folder_at, logged_config, resumed_folder
+from nas.folder import logged_config, resumed_folder
 from nas.signals import command_streams, was_interrupted
+from nas.store import folder_at
 
 ConfigStore.instance().store(name="schema", node=Config)
 
@@ -156,7 +157,7 @@ def _start(command: _Command) -> int:
         from nas.multirun import carry_out_all
 
         return carry_out_all(jobs)
-    from nas.session import carry_out
+    from nas.kinds import carry_out
 
     return carry_out(jobs[0][1])
 

@@ -14,7 +14,6 @@ from nas.faults import blame, shown
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
-    from nas.training.data import Dataset
 
 
 class SearchFinished(Exception):
@@ -139,8 +138,8 @@ class BaseSearcher(ABC):
         """Raises ConfigError if it needs a value that is not among those of a completed evaluation."""
         return
 
-    def check_images(self, images: Dataset | None) -> None:  # noqa: ARG002
-        """Raises NasError if it cannot train on the evaluator's images; None where that one has none."""
+    def check_images(self, images: Any) -> None:  # noqa: ARG002
+        """Raises NasError unless it can train on the evaluator's images, a `Dataset` or None."""
         return
 
 

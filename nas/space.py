@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nas import counting, matching, vetting
 from nas.architecture import Architecture, Decision
-from nas.callables import describe, stable
+from nas.callables import describe, load, stable
 from nas.derivation import Derivation, settle
 from nas.dsl import parse as parse_term
 from nas.errors import SpaceError, describe_error, one_line, quoted
@@ -21,6 +21,7 @@ from nas.term import Term, check_extent
 if TYPE_CHECKING:
     from nas.primitives import Vocabulary
 
+_STANDARD: Final = "nas.layers:NETWORK"  # by its name: layers build on spaces, and are loaded on demand
 MAX_SPACE_NAME: Final = 255  # characters; it names files and rows
 
 Constraint = Callable[[Architecture], "str | None"]  # None: satisfied; otherwise the reason, one line
@@ -52,7 +53,7 @@ class SearchSpace:
         gate: str | None = None,
     ) -> None:
         if vocabulary is None:
-            from nas.layers import NETWORK as vocabulary  # noqa: N811 - standard vocabulary, on demand
+            vocabulary = load(_STANDARD)
         self.name = _checked_name(name)
         self.expression = parse_term(expression) if isinstance(expression, str) else expression
         self.vocabulary = _checked_vocabulary(name, vocabulary)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, TextIO
 
-from nas.display import format_duration
+from nas.formats import format_duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

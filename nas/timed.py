@@ -15,7 +15,6 @@ from nas.searcher import BaseSearcher, declared
 if TYPE_CHECKING:
     from nas.evaluation import Fidelity
     from nas.searcher import Searcher, Suggestion, Trial
-    from nas.training.data import Dataset
 
 OVERHEAD = "overhead.json"
 
@@ -70,7 +69,7 @@ class TimedSearcher(BaseSearcher):
     def check_values(self, names: Collection[str]) -> None:
         declared(self.inner).check_values(names)
 
-    def check_images(self, images: Dataset | None) -> None:
+    def check_images(self, images: Any) -> None:
         declared(self.inner).check_images(images)
 
     def to_json(self) -> dict[str, Any]:

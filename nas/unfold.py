@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from nas.architecture import Decision
-from nas.derivation import value_number
+from nas.layout import value_number
 from nas.printer import to_text
 from nas.sites import CHOICE, EXPAND, FIXED, LET, NODE, NUMBER, PROGRAM, REPEAT, RULE, SHARED, USE, Site
 from nas.term import (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nas.audit.compare import Agreement, compare
-from nas.audit.jobs import Labels, Reading, readings_of
+from nas.audit.labels import Labels, Reading, readings_of
 from nas.audit.spread import Spread, differences, originals, spread
 from nas.audit.studies import Row
 from nas.evaluation import Evaluation, Objective, Stage, Task

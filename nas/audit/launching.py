@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from nas.display import format_duration
+from nas.formats import format_duration
 from nas.jobs import Outcome
 
 if TYPE_CHECKING:

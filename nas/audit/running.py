@@ -7,21 +7,24 @@ studies/KIND/SEED/  one search each, an ordinary run
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nas.audit.jobs import Part, columns_of, count_of, hasher_of, read_part
+from nas.audit.jobs import Part, candidates, count_of, hasher_of, read_part, read_parts
+from nas.audit.labels import columns_of
 from nas.audit.launching import launch
-from nas.audit.studies import is_finished, study_jobs
-from nas.config import Config, resolved
+from nas.audit.studies import NOISE, STUDIES, Condition, conditions
+from nas.config import AuditSection, BaselineSection, CacheSection, Config, FinalSection, RunSection, resolved
 from nas.errors import ConfigError, NasError, StoreError
-from nas.eventlog import Lock, plain, taken
-from nas.folder import AUDIT, compared
+from nas.eventlog import FILE_NAME, Lock, plain, taken
+from nas.jobs import StudyJob, ends_of
 from nas.provenance import versions
 from nas.session import build_evaluator, build_space, check_options, make_launcher
+from nas.store import AUDIT, compared
 from nas.timed import write_json
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ _SAME = ("space", "hashing", "audit", "seed")  # sections that a resumed audit m
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """An audit that can begin; see `nas.session.Execution`.
+    """An audit that can begin; see `nas.kinds.Execution`.
 
     Attributes:
         config: as composed.
@@ -170,6 +173,70 @@ def _run(
         what = "stopped early" if stopped else f"{failures} jobs failed"
         print(f"{what}; the same command with resume={folder} continues")
         return 130 if stopped else 1
-    written = write_audit(config, parts, *built, folder)
+    space, table = built
+    labels, architectures = read_parts(parts), list(candidates(config, space, 0, parts[-1].stop))
+    written = write_audit(config, labels, architectures, space, table, hasher_of, folder)
     written.show()
     return written.status if written.sound else 1
+
+
+def study_jobs(config: Config, folder: Path) -> list[StudyJob]:
+    """One job for each condition and seed.
+
+    Raises:
+        ConfigError: searchers without caches, noise or seeds, or sections that are none.
+    """
+    section = config.audit
+    if not section.searchers:
+        return []
+    if not section.caches or not section.noise or section.seeds < 1:
+        raise ConfigError(
+            "audit.searchers: caches, noise and at least one of audit.seeds are expected beside"
+        )
+    wrong = [std for std in section.noise if not 0 <= std < math.inf]
+    if wrong:
+        raise ConfigError(f"audit.noise: expected standard deviations of 0 or more, got {wrong[0]:g}")
+    for label, changes in section.caches.items():
+        if not isinstance(changes, Mapping) or set(changes) - {"hashing", "cache"}:
+            raise ConfigError(f"audit.caches.{label}: expected sections hashing and cache, got {changes!r}")
+        for key, own in changes.items():
+            if not isinstance(own, Mapping):
+                raise ConfigError(f"audit.caches.{label}.{key}: expected a section of keys, got {own!r}")
+        known = [option.name for option in fields(CacheSection)]
+        unknown = [option for option in changes.get("cache", {}) if option not in known]
+        if unknown:
+            raise ConfigError(
+                f"audit.caches.{label}.cache: expected one of {', '.join(known)}, got {unknown[0]}"
+            )
+    for label, searcher in section.searchers.items():
+        if not isinstance(searcher, Mapping):
+            raise ConfigError(f"audit.searchers.{label}: expected a searcher's section, got {searcher!r}")
+    return [
+        StudyJob(condition.folder, own, folder.absolute() / STUDIES / condition.folder / str(own.seed))
+        for condition in conditions(section)
+        for own in (_own(config, condition, seed) for seed in range(section.seeds))
+    ]
+
+
+def _own(config: Config, condition: Condition, seed: int) -> Config:
+    section, std = config.audit, condition.noise
+    noisy = {"name": NOISE, "evaluator": dict(config.evaluator), "std": std} if std else config.evaluator
+    changes: Mapping[str, Any] = section.caches[condition.cache]
+    return replace(
+        config,
+        seed=seed,
+        searcher=dict(section.searchers[condition.searcher]),
+        evaluator=noisy,
+        hashing=dict(changes.get("hashing", config.hashing)),
+        cache=CacheSection(**changes.get("cache", {})),
+        baseline=BaselineSection(0),
+        final=FinalSection(0),
+        audit=AuditSection(),
+        run=RunSection(),
+        resume=None,
+    )
+
+
+def is_finished(job: StudyJob) -> bool:
+    """Whether an earlier session finished it."""
+    return ends_of(job.folder / FILE_NAME)[1].get("reason") == "finished"

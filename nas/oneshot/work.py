@@ -49,11 +49,11 @@ class SupernetTraining:
     data: DataOptions | None = None
 
     def __call__(self, task: Task, evaluator: Evaluator) -> Evaluation:
+        from nas.executor import failure_of
         from nas.oneshot.loop import train
         from nas.oneshot.state import save
         from nas.training.augment import check_augmentation
         from nas.training.device import forked_seed, surroundings
-        from nas.training.failures import failure_of
         from nas.training.train import Stopped
 
         data = device_data(evaluator, self.data)

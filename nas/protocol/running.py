@@ -16,10 +16,11 @@ from typing import TypeVar
 from nas.config import Config, resolved
 from nas.errors import EvaluationError, NasError
 from nas.eventlog import FILE_NAME, plain
-from nas.folder import PROTOCOL, has_trials
+from nas.folder import has_trials
 from nas.protocol.variants import Variant, variants_of
 from nas.provenance import versions
 from nas.session import build_executor, build_space, check_options, compose, make_observers, make_study
+from nas.store import PROTOCOL
 from nas.study import Study
 from nas.timed import write_json
 
@@ -29,7 +30,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Protocols:
-    """A study of protocols that can begin; see `nas.session.Execution`.
+    """A study of protocols that can begin; see `nas.kinds.Execution`.
 
     Attributes:
         config: as composed.

@@ -12,19 +12,11 @@ from typing import Any
 
 from nas.callables import describe
 from nas.errors import ConfigError, EvaluationError, one_line
-from nas.evaluation import Evaluation, Status, Task, failure, number
+from nas.evaluation import Evaluation, Outline, Status, Task, failure, number
+from nas.executor import failure_of
 from nas.faults import shown
-from nas.training.checks import (
-    check_names,
-    check_takes,
-    function_name,
-    given,
-    load_function,
-    objectives_from,
-    reported_from,
-)
-from nas.training.failures import failure_of
-from nas.training.outlines import Outline
+from nas.registry import check_names, given
+from nas.training.checks import check_takes, function_name, load_function, objectives_from, reported_from
 
 _NAME = 'evaluator "function"'
 _OPTIONS = ("function", "objectives", "reported", "deterministic")

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Fidelity, Objective
-from nas.training.checks import field_names, function_name, given, load_function
+from nas.registry import field_names, given
+from nas.training.checks import function_name, load_function
 from nas.training.data import DataOptions, Dataset
-from nas.training.settings import EXTRA, MEASURED, TEST, VALIDATION, TrainSettings
+from nas.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from nas.training.device import DeviceData
 
+_PROTOCOL = 1  # of a trial; to be raised with every change after which the same task has another result
 DATA_NAMES = field_names(DataOptions)
+VALIDATION = Objective("validation_accuracy", "maximize", "%")
+TEST = Objective("test_accuracy", "maximize", "%")
+EXTRA = "test_accuracy_extra"  # in percent, on second test images where there are such
+MEASURED = (VALIDATION.name, "validation_loss")  # on validation data
 
 
 class ImageEvaluator:
@@ -43,7 +52,6 @@ class ImageEvaluator:
         identity: tuple[str, ...] = (),
     ) -> None:
         from nas.training.augment import check_augmentation
-        from nas.training.trial import fingerprint
 
         self.dataset = dataset
         self.settings = settings
@@ -56,7 +64,9 @@ class ImageEvaluator:
         self._where = where
         self._digest = dataset.digest()
         name = function_name(load_function(f"{where}: compiler", compiler))
-        self._fingerprint = fingerprint(self._digest, settings, name, device, *identity)
+        determining = [_PROTOCOL, self._digest, asdict(settings), name, device, *identity]
+        text = json.dumps(determining, sort_keys=True)
+        self._fingerprint = hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

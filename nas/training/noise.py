@@ -35,8 +35,8 @@ class NoisyEvaluator:
     """
 
     def __init__(self, *, evaluator: Mapping[str, Any], std: float) -> None:
-        from nas.config import build
-        from nas.training import EVALUATORS
+        from nas.evaluation import EVALUATORS
+        from nas.registry import build
 
         if not isinstance(evaluator, Mapping):
             raise ConfigError(f"{_NAME}: evaluator: expected a section with a name; got {evaluator!r}")

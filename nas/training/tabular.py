@@ -17,18 +17,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.errors import ConfigError, EvaluationError, describe_error
-from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task, failure
-from nas.training.arrays import existing
+from nas.evaluation import Evaluation, Fidelity, Objective, Outline, Status, Task, failure
+from nas.registry import check_names, given
 from nas.training.checks import (
-    check_names,
     check_takes,
+    existing,
     function_name,
-    given,
     load_function,
     objectives_from,
     reported_from,
 )
-from nas.training.outlines import Outline
 
 _NAME = 'evaluator "table"'
 _MOST_BYTES = 2**29

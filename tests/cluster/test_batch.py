@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from cluster.batch import RayLauncher
-from nas.config import build
 from nas.errors import ConfigError, ProtocolError
 from nas.launcher import Update
+from nas.registry import build
 from tests.cluster.local_ray import local_ray
 
 __all__ = ["local_ray"]

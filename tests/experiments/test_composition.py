@@ -17,12 +17,13 @@ from algorithms.wrapping import prepare_searcher
 from cluster import EXECUTORS
 from hashing import HASHERS
 from nas.campaign import manifest, prepare_campaign
-from nas.config import Config, build, prepare
+from nas.config import Config
 from nas.errors import ConfigError, EvaluationError
+from nas.evaluation import EVALUATORS
 from nas.lineup import lineup_of, trials_of
+from nas.registry import build, prepare
 from nas.run import _to_config
 from nas.session import compose
-from nas.training import EVALUATORS
 from search_spaces import SPACES
 
 REGISTRIES = {

@@ -26,7 +26,7 @@ BOTH = "+searcher@compare.searchers.random=random +searcher@compare.searchers.mc
 @pytest.fixture(autouse=True)
 def own(tmp_path, monkeypatch):
     (tmp_path / "ok.py").write_text(SCORE)
-    monkeypatch.setattr("nas.session._report", lambda folder: None)
+    monkeypatch.setattr("nas.kinds._report", lambda folder: None)
 
 
 def test_several_options_of_a_group_are_refused_with_what_works(tmp_path):

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 import pytest
 
-from nas.config import BudgetSection, Config, build, prepare, resolved
+from nas.config import BudgetSection, Config, resolved
 from nas.errors import ConfigError
-from nas.registry import Registry
+from nas.registry import Registry, build, prepare
 
 THINGS = Registry("thing")
 THINGS.register("typed", f"{__name__}:typed", "with plain types")

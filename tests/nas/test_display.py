@@ -3,8 +3,9 @@ import time
 
 import pytest
 
-from nas.display import LineDisplay, LiveDisplay, format_duration, format_value, open_display, state_line
+from nas.display import LineDisplay, LiveDisplay, open_display, state_line
 from nas.evaluation import Objective
+from nas.formats import format_duration, format_value
 from nas.progress import Progress
 
 ACCURACY = Objective("validation_accuracy", "maximize", "%")

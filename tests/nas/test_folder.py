@@ -8,7 +8,8 @@ import pytest
 
 from nas.config import Config, RunSection
 from nas.errors import ConfigError
-from nas.folder import COMPARISON, compared, has_trials, run_folder
+from nas.folder import has_trials, run_folder
+from nas.store import COMPARISON, compared
 
 OPENED = '{"event":"opened"}\n'
 ASKED = '{"event":"asked","trial":0}\n'

@@ -9,9 +9,10 @@ import pytest
 from nas.complexity import parameters
 from nas.config import RunSection
 from nas.errors import NasError
+from nas.kinds import carry_out
 from nas.operators import sample
 from nas.protocol.variants import variants_of
-from nas.session import build_space, carry_out
+from nas.session import build_space
 from nas.space import SearchSpace
 from nas.stages import baseline_rng
 from nas.store import read_study

@@ -10,12 +10,11 @@ import pytest
 from nas.config import AuditSection, CompareSection, RunSection
 from nas.errors import ConfigError, NasError, StoreError
 from nas.eventlog import FILE_NAME
-from nas.folder import PROTOCOL
+from nas.kinds import carry_out
 from nas.operators import sample
 from nas.report import main, report_folders, write_report
-from nas.session import carry_out
 from nas.stages import baseline_rng
-from nas.store import read_study
+from nas.store import PROTOCOL, read_study
 from tests.nas.protocol_kit import EVALUATOR, TEXTS, Held, config, small
 
 VARIANTS = {
