@@ -27,10 +27,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from algorithms.asked import Asked
-from algorithms.climbing import Bracket, open_inner
-from algorithms.rungs import Ladder, Rungs
-from algorithms.wrapping import FidelityRange, ask_each, build_inner
+from algorithms.shared.method import InFlight
+from algorithms.shared.successive_halving import Bracket, FidelityLevels, Rungs, open_inner
+from algorithms.shared.wrapping import FidelityRange, ask_each, build_inner
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
 from nas.searcher import BaseSearcher, Searcher, Suggestion, Trial
@@ -73,7 +72,7 @@ class Asha(BaseSearcher):
         early_stopping_rate: int = 0,
         fidelity_range: FidelityRange | None = None,
     ) -> None:
-        fidelities = Ladder(levels, lowest, highest, eta).fidelities("asha", fidelity_range)
+        fidelities = FidelityLevels(levels, lowest, highest, eta).fidelities("asha", fidelity_range)
         if not 0 <= early_stopping_rate < len(fidelities):
             raise ConfigError(
                 f'searcher "asha": early_stopping_rate: expected 0 to {len(fidelities) - 1}, with '
@@ -85,7 +84,7 @@ class Asha(BaseSearcher):
         rungs = Rungs(len(self._fidelities), eta)
         self._eta = eta
         self._bracket = Bracket(self._inner, rungs, self._fidelities, objectives[0])
-        self._asked = Asked(type(self).__name__)
+        self._asked = InFlight(type(self).__name__)
 
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:

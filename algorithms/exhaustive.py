@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from algorithms.asked import Asked
-from algorithms.population import check_range
+from algorithms.shared.method import InFlight
+from algorithms.shared.population import check_range
 from nas.architecture import Architecture
 from nas.derivation import Derivation
 from nas.errors import ConfigError, DeadEndError
@@ -64,7 +64,7 @@ class Exhaustive(BaseSearcher):
         self._order = np.random.default_rng(seed).permutation(self._size) if order == "random" else None
         self._next = 0
         self._seen: set[str] = set()
-        self._asked = Asked(type(self).__name__)
+        self._asked = InFlight(type(self).__name__)
 
     @property
     def uninformed(self) -> float:

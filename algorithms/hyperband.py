@@ -24,10 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.asked import Asked
-from algorithms.climbing import Bracket, open_inner
-from algorithms.rungs import Ladder, Rungs
-from algorithms.wrapping import FidelityRange, ask_each, build_inner
+from algorithms.shared.method import InFlight
+from algorithms.shared.successive_halving import Bracket, FidelityLevels, Rungs, open_inner
+from algorithms.shared.wrapping import FidelityRange, ask_each, build_inner
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
 from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
@@ -76,7 +75,7 @@ class Hyperband(BaseSearcher):
         levels: Sequence[float] = (),
         fidelity_range: FidelityRange | None = None,
     ) -> None:
-        self._fidelities: tuple[Fidelity, ...] = Ladder(levels, lowest, highest, eta).fidelities(
+        self._fidelities: tuple[Fidelity, ...] = FidelityLevels(levels, lowest, highest, eta).fidelities(
             "hyperband", fidelity_range
         )
         if not isinstance(searcher, Mapping):
@@ -95,7 +94,7 @@ class Hyperband(BaseSearcher):
         ]
         self._open: list[Bracket] = []  # oldest first
         self._next = len(self._fidelities) - 1  # s of the bracket to begin next
-        self._asked = Asked(type(self).__name__)
+        self._asked = InFlight(type(self).__name__)
 
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.asked import Asked
+from algorithms.shared.method import InFlight
 from nas.architecture import Architecture
 from nas.errors import ConfigError, SpaceError
 from nas.evaluation import Objective
@@ -64,7 +64,7 @@ class Listed(BaseSearcher):
                 f"{_WHERE}: expected architectures or a number of samples of at least 1, "
                 f"got {'none' if samples is None else samples}; give searcher.samples=8"
             )
-        self._asked = Asked(type(self).__name__)
+        self._asked = InFlight(type(self).__name__)
 
     @property
     def uninformed(self) -> float:

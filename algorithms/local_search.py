@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from algorithms.asked import Asked
+from algorithms.shared.method import InFlight
 from nas.architecture import Architecture
 from nas.errors import DeadEndError, SpaceError
 from nas.evaluation import Objective
@@ -75,7 +75,7 @@ class LocalSearch(BaseSearcher):
         self._around: list[Architecture] | None = None  # of the point, still to suggest; None: to be drawn
         self._origins: dict[int, float] = {}  # trial in flight -> loss of the point it was suggested from
         self._rest: list[Architecture] | None = None  # what samples did not find; None: not looked for
-        self._asked = Asked(type(self).__name__)
+        self._asked = InFlight(type(self).__name__)
 
     @property
     def uninformed(self) -> int:

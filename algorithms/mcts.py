@@ -30,13 +30,13 @@ space is visited again. The tree grows by at most 20 nodes a trial, by one where
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from algorithms.asked import Asked
-from algorithms.uct_tree import Node, Option, Tree
+from algorithms.shared.method import InFlight
 from nas.architecture import Architecture, Decision
 from nas.derivation import Derivation
 from nas.draws import Draws, number_at
@@ -49,11 +49,118 @@ from nas.term import Number, Repeat
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
+
+Option = int | float
+_LARGEST = 1e290  # size of a loss, so that no sum of them overflows
+
+
+@dataclass(slots=True)
+class TreeNode:
+    """What is known of the architectures behind some first decisions.
+
+    Attributes:
+        children: numbers of nodes, by option.
+        gone: options that lead to nothing admissible.
+        told: results that came back, failures included.
+        successes: those of them that have a loss.
+        losses: its sum.
+        pending: trials in flight.
+    """
+
+    children: dict[Option, int] = field(default_factory=dict)
+    gone: set[Option] = field(default_factory=set)
+    told: int = 0
+    successes: int = 0
+    losses: float = 0.0
+    pending: int = 0
+
+    @property
+    def visits(self) -> int:
+        return self.told + self.pending
+
+
+class Tree:
+    """Nodes by number, the root first; they refer to one another by number, so that depth costs no recursion.
+
+    Args:
+        exploration: c of the score.
+    """
+
+    def __init__(self, exploration: float) -> None:
+        self.nodes: list[TreeNode] = []
+        self._exploration = exploration
+        self._best, self._worst = math.inf, -math.inf  # losses of successes
+
+    def grow(self, parent: int | None, option: Option) -> int:
+        """Number of a new node."""
+        number = len(self.nodes)
+        self.nodes.append(TreeNode())
+        if parent is not None:
+            self.nodes[parent].children[option] = number
+        return number
+
+    def remove(self, parent: int, option: Option) -> None:
+        """Takes a child that leads to nothing out of the tree, for good."""
+        del self.nodes[parent].children[option]
+        self.nodes[parent].gone.add(option)
+
+    def fly(self, path: Iterable[int], trials: int) -> None:
+        """Counts trials in flight on the nodes of a path; -1 takes one back."""
+        for number in path:
+            self.nodes[number].pending += trials
+
+    def back_up(self, path: Iterable[int], loss: float) -> None:
+        """Adds a result to the nodes of a path; a loss that is not finite is a failure."""
+        success = math.isfinite(loss)
+        if success:
+            loss = max(-_LARGEST, min(_LARGEST, loss))
+            self._best, self._worst = min(self._best, loss), max(self._worst, loss)
+        for number in path:
+            node = self.nodes[number]
+            node.told += 1
+            if success:
+                node.successes += 1
+                node.losses += loss
+
+    def reward(self, node: TreeNode) -> float:
+        """Mean reward in [0, 1] of a visited node; a trial in flight counts as 0."""
+        spread = self._worst - self._best
+        gained = node.successes if spread <= 0 else (node.successes * self._worst - node.losses) / spread
+        return gained / node.visits
+
+    def score(self, parent: TreeNode, child: TreeNode) -> float:
+        """UCT score; infinite without a visit."""
+        if not child.visits:
+            return math.inf
+        return uct(self.reward(child), parent.visits, child.visits, self._exploration)
+
+    def best_options(self, node: TreeNode) -> list[Option]:
+        """The options of highest score; none without children."""
+        scores = {option: self.score(node, self.nodes[child]) for option, child in node.children.items()}
+        highest = max(scores.values(), default=0.0)
+        return [option for option, score in scores.items() if score == highest]
+
+    def by_path(self) -> Mapping[tuple[Option, ...], TreeNode]:
+        """The nodes by the options that lead to them; the root has none."""
+        found: dict[tuple[Option, ...], TreeNode] = {}
+        stack: list[tuple[tuple[Option, ...], int]] = [((), 0)] if self.nodes else []
+        while stack:
+            path, number = stack.pop()
+            found[path] = self.nodes[number]
+            stack += [((*path, option), child) for option, child in found[path].children.items()]
+        return found
+
+
+def uct(reward: float, visits: int, child_visits: int, exploration: float) -> float:
+    """Mean reward + exploration * sqrt(2 ln visits / child_visits); `visits` are those of the parent."""
+    return reward + exploration * math.sqrt(2 * math.log(visits) / child_visits)
+
+
 _WALKS = 20  # through the tree for one suggestion
 _ROLL_OUTS = 50  # behind one node
 
 
-class Walk(NamedTuple):
+class TreePath(NamedTuple):
     """A way through the tree: its nodes, the options between them, and where it ends (None: nowhere)."""
 
     nodes: list[int]
@@ -104,7 +211,7 @@ class MonteCarloTreeSearch(BaseSearcher):
         self._draw = Draws(self._rng)
         self._tree = Tree(exploration)
         self._flying: dict[int, Flight] = {}
-        self._asked = Asked(type(self).__name__)
+        self._asked = InFlight(type(self).__name__)
 
     @property
     def uninformed(self) -> float:
@@ -135,7 +242,7 @@ class MonteCarloTreeSearch(BaseSearcher):
         value = evaluation.values.get(self._objective.name) if evaluation.ok else None
         self._tree.back_up(nodes, self._objective.loss(value))
 
-    def tree(self) -> Mapping[tuple[Option, ...], Node]:
+    def tree(self) -> Mapping[tuple[Option, ...], TreeNode]:
         """Visits and results by the options that lead to a node; the root has none."""
         return self._tree.by_path()
 
@@ -164,7 +271,7 @@ class MonteCarloTreeSearch(BaseSearcher):
         architecture = sample(self._space, self._rng)
         return self._known_nodes(architecture), architecture
 
-    def _walk(self) -> Walk:
+    def _walk(self) -> TreePath:
         """From the root to a new node, or to the end."""
         derivation, nodes, options = self._space.start(), [0], []
         new = not self._tree.nodes
@@ -174,17 +281,17 @@ class MonteCarloTreeSearch(BaseSearcher):
             node = self._tree.nodes[nodes[-1]]
             option = self._next_option(node, derivation)
             if option is None:
-                return Walk(nodes, options, None)
+                return TreePath(nodes, options, None)
             new = option not in node.children
             nodes.append(self._tree.grow(nodes[-1], option) if new else node.children[option])
             options.append(option)
             try:
                 derivation = derivation.take(option)
             except DeadEndError:
-                return Walk(nodes, options, None)
-        return Walk(nodes, options, derivation)
+                return TreePath(nodes, options, None)
+        return TreePath(nodes, options, derivation)
 
-    def _next_option(self, node: Node, derivation: Derivation) -> Option | None:
+    def _next_option(self, node: TreeNode, derivation: Derivation) -> Option | None:
         """The option to follow from a node: a new one, or that of the best child; None if all are gone."""
         options = derivation.options
         numeric = isinstance(derivation.choice, Number | Repeat)

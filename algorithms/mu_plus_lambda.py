@@ -9,10 +9,10 @@ Differs from the papers:
 - asynchronous without a barrier: a generation is the next lambda results, whichever suggestions they belong
   to, and no ask waits. A steady state (one result, one replacement) would change the selection
   pressure of the method, and a barrier would leave workers idle and hang with a trial that hangs; one trial
-  at a time gives the papers' generations exactly (`algorithms.population.Generations`);
+  at a time gives the papers' generations exactly (`algorithms.shared.population.Generations`);
 - until the first generation is complete, its results so far are the parents once the random suggestions
   are given out; while there is none, more random architectures are suggested;
-- one mutation for each child, after the crossover where there is one (`algorithms.population.Breeder`);
+- one mutation for each child, after the crossover where there is one (`Breeder`);
   nothing adapts itself, as decisions have no step sizes;
 - failed trials count for their generation and are never parents;
 - an architecture is in the population once, with its latest result; of equal losses the younger stays, so
@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from algorithms.asked import Asked
-from algorithms.population import Breeder, Generations, Member, check_range
+from algorithms.shared.method import InFlight
+from algorithms.shared.population import Breeder, Generations, Member, check_range
 from nas.evaluation import Objective
 from nas.searcher import BaseSearcher, Suggestion, Trial
 
@@ -71,7 +71,7 @@ class MuPlusLambda(BaseSearcher):
         self._generations: Generations[Member] = Generations(parents, children, best)
         self._random = parents
         self._first_children = children
-        self._asked = Asked(type(self).__name__)
+        self._asked = InFlight(type(self).__name__)
 
     @property
     def uninformed(self) -> int:

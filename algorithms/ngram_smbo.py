@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from algorithms.asked import Asked
+from algorithms.shared.method import InFlight
 from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.evaluation import Objective
@@ -46,7 +46,7 @@ Ngram = tuple[str, ...]  # names of primitives; () stands for their number
 Counts = Mapping[Ngram, float]
 
 
-class Candidate(NamedTuple):
+class CountedArchitecture(NamedTuple):
     """An architecture and its features."""
 
     architecture: Architecture
@@ -93,8 +93,8 @@ class NgramSMBO(BaseSearcher):
         self._counts = CountMatrix(threshold)
         self._losses: list[float] = []  # +inf for failures
         self._weights: Mapping[Ngram, float] | None = {}  # None: to be fitted
-        self._flying: dict[int, Candidate] = {}
-        self._asked = Asked(type(self).__name__)
+        self._flying: dict[int, CountedArchitecture] = {}
+        self._asked = InFlight(type(self).__name__)
 
     @property
     def uninformed(self) -> float:
@@ -137,9 +137,9 @@ class NgramSMBO(BaseSearcher):
         self._flying[self._asked.add()] = chosen
         return Suggestion(chosen.architecture, info={"origin": "exploration" if explore else "model"})
 
-    def _candidate(self) -> Candidate:
+    def _candidate(self) -> CountedArchitecture:
         architecture = sample(self._space, self._rng)
-        return Candidate(architecture, ngram_counts(architecture.network))
+        return CountedArchitecture(architecture, ngram_counts(architecture.network))
 
 
 def ngram_counts(network: Term) -> Counts:

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from algorithms.asked import Asked
-from algorithms.wrapping import FidelityRange, Inner, Proposal, ask_each, build_inner
+from algorithms.shared.method import InFlight
+from algorithms.shared.wrapping import FidelityRange, Inner, Proposal, ask_each, build_inner
 from nas.architecture import Architecture
 from nas.errors import ConfigError, SpaceError
 from nas.evaluation import Fidelity, Objective
@@ -41,7 +41,7 @@ _SAMPLES = 1000
 _ENUMERABLE = 20_000
 
 
-class Key(NamedTuple):
+class ProposalKey(NamedTuple):
     """What must not be proposed twice."""
 
     digest: str
@@ -81,11 +81,11 @@ class NoRepeats(BaseSearcher):
         self._inner = Inner(
             build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
         )
-        self._asked = Asked(type(self).__name__)
-        self._known: dict[Key, Trial] = {}  # what has ended
-        self._waiting: dict[Key, list[int]] = {}  # what is in flight -> inner trials that repeat it
-        self._flying: dict[int, tuple[int, Key]] = {}  # outer trial -> inner trial, what was proposed
-        self._keys: list[Key] = []  # of all outer trials
+        self._asked = InFlight(type(self).__name__)
+        self._known: dict[ProposalKey, Trial] = {}  # what has ended
+        self._waiting: dict[ProposalKey, list[int]] = {}  # what is in flight -> inner trials that repeat it
+        self._flying: dict[int, tuple[int, ProposalKey]] = {}  # outer trial -> inner trial, what was proposed
+        self._keys: list[ProposalKey] = []  # of all outer trials
         self._repeats: list[int] = []  # inner trials that were answered from what is known
         self._promoted: set[tuple[int, Fidelity | None]] = set()  # inner trials, and where to
         self._unseen: dict[Fidelity | None, list[Architecture]] = {}  # found by enumeration
@@ -163,7 +163,7 @@ class NoRepeats(BaseSearcher):
         else:
             self._inner.tell(proposal.number, _answer(self._known[key]))
 
-    def _is_new(self, key: Key) -> bool:
+    def _is_new(self, key: ProposalKey) -> bool:
         return key not in self._known and key not in self._waiting
 
     def _is_promotion(self, proposal: Proposal) -> bool:
@@ -179,7 +179,7 @@ class NoRepeats(BaseSearcher):
 
     def _something_new(self, repeated: Suggestion) -> Architecture | None:
         for architecture in self._candidates(repeated.architecture):
-            if self._is_new(Key(architecture.digest(), repeated.fidelity)):
+            if self._is_new(ProposalKey(architecture.digest(), repeated.fidelity)):
                 return architecture
         return self._enumerated(repeated.fidelity)
 
@@ -205,13 +205,13 @@ class NoRepeats(BaseSearcher):
         unseen = self._unseen[fidelity]
         while unseen:
             architecture = unseen.pop()
-            if self._is_new(Key(architecture.digest(), fidelity)):
+            if self._is_new(ProposalKey(architecture.digest(), fidelity)):
                 return architecture
         return None
 
 
-def _key(suggestion: Suggestion) -> Key:
-    return Key(suggestion.architecture.digest(), suggestion.fidelity)
+def _key(suggestion: Suggestion) -> ProposalKey:
+    return ProposalKey(suggestion.architecture.digest(), suggestion.fidelity)
 
 
 def _answer(known: Trial) -> Trial:

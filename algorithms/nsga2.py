@@ -8,7 +8,7 @@ and crowding are). For architectures e.g. NSGA-Net (Lu et al. 2019, https://arxi
 Differs from the paper:
 - asynchronous without a barrier: a generation is the next `population` results, whichever suggestions they
   belong to, and no ask waits; one trial at a time gives the paper's generations exactly
-  (`algorithms.population.Generations`);
+  (`algorithms.shared.population.Generations`);
 - until the first generation is complete, its results so far are drawn as parents without a tournament once
   the random suggestions are given out; while there is none, more random architectures are suggested;
 - crossover is uniform over decisions and gives one child, then one decision is mutated: the paper mutates
@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from algorithms.asked import Asked
-from algorithms.population import Breeder, Generations, check_range
+from algorithms.shared.method import InFlight
+from algorithms.shared.population import Breeder, Generations, check_range
 from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective
@@ -94,7 +94,7 @@ class NSGA2(BaseSearcher):
         self._breeder = Breeder(space, self._rng, crossover)
         self._generations: Generations[Solution] = Generations(population, population, survivors)
         self._random = population
-        self._asked = Asked(type(self).__name__)
+        self._asked = InFlight(type(self).__name__)
 
     def check_values(self, names: Collection[str]) -> None:
         """Raises ConfigError if a limit is on none of the values that evaluations have."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from algorithms.asked import Asked
-from algorithms.wrapping import FidelityRange, Inner, ask_each, build_inner
+from algorithms.shared.method import InFlight
+from algorithms.shared.wrapping import FidelityRange, Inner, ask_each, build_inner
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
 from nas.searcher import BaseSearcher, Searcher, Suggestion, Trial
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 
-class PendingLimit(BaseSearcher):
+class ConcurrencyLimiter(BaseSearcher):
     """Asks the searcher inside only while fewer than `limit` of its trials are in flight.
 
     Args:
@@ -53,7 +53,7 @@ class PendingLimit(BaseSearcher):
         self._inner = Inner(
             build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
         )
-        self._asked = Asked(type(self).__name__)
+        self._asked = InFlight(type(self).__name__)
 
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:

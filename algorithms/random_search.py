@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from algorithms.asked import Asked
+from algorithms.shared.method import InFlight
 from nas.errors import ConfigError
 from nas.evaluation import Objective
 from nas.operators import sample
@@ -58,7 +58,7 @@ class RandomSearch(BaseSearcher):
         self._space = space
         self._rng = np.random.default_rng(seed)
         self._by = by
-        self._asked = Asked(type(self).__name__)
+        self._asked = InFlight(type(self).__name__)
 
     @property
     def uninformed(self) -> float:

@@ -10,7 +10,7 @@ Differs from the paper:
 - failed trials are members too, with loss +inf, so that they age like the others;
 - a mutation is one of `nas.operators.mutate`, which redraws a child equal to its parent (the paper's
   identity mutation, probability 0.05, is left out); where the space or its constraints leave a parent
-  no child, a random architecture takes its place (`algorithms.population.Breeder`);
+  no child, a random architecture takes its place (`Breeder`);
 - given architectures may stand in for the first random ones (`initial`);
 - with `crossover`, a child may begin as the uniform crossover of the winners of two tournaments and is then
   mutated like the others, as in NSGA-Net (Lu et al. 2019, https://arxiv.org/abs/1810.03522); the
@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from algorithms.asked import Asked
-from algorithms.population import Breeder, Member, check_range
+from algorithms.shared.method import InFlight
+from algorithms.shared.population import Breeder, Member, check_range
 from nas.evaluation import Objective
 from nas.searcher import BaseSearcher, Suggestion, Trial
 
@@ -77,7 +77,7 @@ class RegularizedEvolution(BaseSearcher):
         self._initial = [space.parse(text) for text in initial]
         self._population: list[Member] = []  # once full, a ring: the next result replaces the oldest
         self._oldest = 0
-        self._asked = Asked(type(self).__name__)
+        self._asked = InFlight(type(self).__name__)
 
     @property
     def uninformed(self) -> float:

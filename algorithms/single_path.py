@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from algorithms.one_shot import SupernetSearch
-from algorithms.wrapping import build_inner
+from algorithms.shared.supernet_search import SupernetSearch
+from algorithms.shared.wrapping import build_inner
 from nas.errors import ConfigError
 from nas.evaluation import Objective, Stage
 from nas.oneshot.work import SHARED_ACCURACY, SharedWeights

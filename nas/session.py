@@ -64,7 +64,7 @@ class Choices:
     """What is built and checked before an evaluator is: nothing heavy is loaded, no data are read.
 
     Attributes:
-        make_searcher: see `algorithms.wrapping.prepare_searcher`.
+        make_searcher: see `algorithms.shared.wrapping.prepare_searcher`.
         outline: of the evaluator, or the evaluator itself where it is built already; None for one that says
             nothing by its options.
     """
@@ -87,7 +87,7 @@ def check_options(config: Config, problem: Problem | None = None) -> Choices:
     Raises:
         NasError: one line for the first thing that is unknown, missing or out of range.
     """
-    from algorithms.wrapping import prepare_searcher
+    from algorithms.shared.wrapping import prepare_searcher
     from nas.evaluation import EVALUATORS
 
     _check_ranges(config)

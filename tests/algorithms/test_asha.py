@@ -9,7 +9,7 @@ import pytest
 
 from algorithms.asha import Asha
 from algorithms.random_search import RandomSearch
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.wrapping import prepare_searcher
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity
 from nas.searcher import SearchFinished, Suggestion, Trial

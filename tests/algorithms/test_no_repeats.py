@@ -4,7 +4,7 @@ import pytest
 
 from algorithms.no_repeats import NoRepeats
 from algorithms.random_search import RandomSearch
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.wrapping import prepare_searcher
 from nas.architecture import Architecture
 from nas.evaluation import Evaluation, Fidelity
 from nas.searcher import SearchFinished, Suggestion, Trial

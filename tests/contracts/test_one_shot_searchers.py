@@ -279,7 +279,7 @@ def test_a_proxy_of_another_space_is_refused(name):
 
 @pytest.mark.parametrize("wrapper", ["no_repeats", "asha", "pending_limit"])
 def test_no_wrapper_takes_a_searcher_on_a_supernet(wrapper):
-    from algorithms.wrapping import prepare_searcher
+    from algorithms.shared.wrapping import prepare_searcher
 
     section = {"name": wrapper, "searcher": {"name": "darts"}}
     with pytest.raises(ConfigError, match="stands alone"):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.wrapping import prepare_searcher
 from nas.cache import TextHasher
 from nas.errors import ProtocolError
 from nas.evaluation import Evaluation, Stage, Status, failure

@@ -13,7 +13,7 @@ from hydra import compose as compose_yaml
 from hydra import initialize_config_module
 
 from algorithms import SEARCHERS
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.wrapping import prepare_searcher
 from cluster import EXECUTORS
 from hashing import HASHERS
 from nas.campaign import manifest, prepare_campaign

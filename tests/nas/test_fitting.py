@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.wrapping import prepare_searcher
 from nas.config import Config, SearchSection
 from nas.errors import ConfigError
 from nas.evaluation import Objective

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from algorithms import SEARCHERS
-from algorithms.one_shot import SupernetSearch
 from algorithms.random_search import RandomSearch
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.supernet_search import SupernetSearch
+from algorithms.shared.wrapping import prepare_searcher
 from nas import (
     Budget,
     Fidelity,

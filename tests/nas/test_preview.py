@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from algorithms.darts import Darts
+from algorithms.differentiable import Darts
 from nas.config import Config
 from nas.dsl import op
 from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task, failure

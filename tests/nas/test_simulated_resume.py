@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.wrapping import prepare_searcher
 from nas.cache import Hashed, TextHasher
 from nas.cache_policy import CachePolicy
 from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task, failure

@@ -8,9 +8,9 @@ import pytest
 
 from algorithms import SEARCHERS
 from algorithms.no_repeats import NoRepeats
-from algorithms.pending_limit import PendingLimit
+from algorithms.pending_limit import ConcurrencyLimiter
 from algorithms.random_search import RandomSearch
-from algorithms.wrapping import Inner, ask_each, build_inner, child_seed, prepare_searcher
+from algorithms.shared.wrapping import Inner, ask_each, build_inner, child_seed, prepare_searcher
 from nas.errors import ConfigError
 from nas.searcher import SearchFinished
 from nas.stages import baseline_rng, trial_seed
@@ -58,7 +58,7 @@ def test_the_searcher_inside_has_a_stream_of_its_own():
     seeds |= {int(baseline_rng(7, index).integers(2**32)) for index in range(3)}
     assert len(seeds) == 8
     space = searcher_kit.spaces()["choices"]
-    inside = PendingLimit(space, OBJECTIVES, seed=7, searcher={"name": "random"}, limit=9)
+    inside = ConcurrencyLimiter(space, OBJECTIVES, seed=7, searcher={"name": "random"}, limit=9)
     alone = RandomSearch(space, OBJECTIVES, seed=7)
     assert [s.architecture for s in inside.ask(9)] != [s.architecture for s in alone.ask(9)]
 

@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+
 # Counts are told apart up to 8, then in steps of a quarter to an eighth: 32 copies are much like 33.
 _LEVELS = (*range(1, 9), *(step * 2**power for power in range(1, 8) for step in (5, 6, 7, 8)))
 
 
-class Code(NamedTuple):
+class SparseCode(NamedTuple):
     """One architecture in one kind of encoding: the columns that are 1, and columns with a share."""
 
     ones: NDArray[np.intp]
@@ -44,10 +45,10 @@ class Code(NamedTuple):
     shares: Floats
 
 
-Codes = Sequence[tuple[Code, ...]]
+Codes = Sequence[tuple[SparseCode, ...]]
 
 
-class Packed(NamedTuple):
+class CodeMatrix(NamedTuple):
     """Architectures as rows, in one kind of encoding; features that came later have no column.
 
     Attributes:
@@ -65,11 +66,11 @@ class Packed(NamedTuple):
         """Of each column in `columns`."""
         return np.repeat(np.arange(len(self.shares)), np.diff(self.ends))
 
-    def above(self, lower: Packed) -> Packed:
+    def above(self, lower: CodeMatrix) -> CodeMatrix:
         """Its rows, then those of another that was packed later."""
         columns = np.concatenate([self.columns, lower.columns])
         ends = np.concatenate([self.ends, self.ends[-1] + lower.ends[1:]])
-        return Packed(
+        return CodeMatrix(
             columns, ends, np.concatenate([_widened(self.shares, lower.shares.shape[1]), lower.shares])
         )
 
@@ -90,7 +91,7 @@ class _Kind:
     def groups(self) -> int:
         return max(1, len(self._groups))
 
-    def code(self, features: Features) -> Code:
+    def code(self, features: Features) -> SparseCode:
         ones: list[int] = []
         places, shares = [], []
         for feature in features.items():
@@ -101,23 +102,23 @@ class _Kind:
                 shares.append(feature[1])
             else:
                 ones += self._new_columns(*feature)
-        return Code(np.array(ones, np.intp), np.array(places, np.intp), np.array(shares, float))
+        return SparseCode(np.array(ones, np.intp), np.array(places, np.intp), np.array(shares, float))
 
     def _new_columns(self, name: str, value: float) -> list[int]:
         levels = range(bisect_right(_LEVELS, value))
         columns = self._columns[name, value] = [self._column(name, level) for level in levels]
         return columns
 
-    def pack(self, codes: Sequence[Code]) -> Packed:
+    def pack(self, codes: Sequence[SparseCode]) -> CodeMatrix:
         """With a place for each share so far."""
         columns, ends = _joined([code.ones for code in codes], np.intp)
         places, last = _joined([code.places for code in codes], np.intp)
         shares = np.zeros((len(codes), len(self._places)))
         rows = np.repeat(np.arange(len(codes)), np.diff(last))
         shares[rows, places] = _joined([code.shares for code in codes], np.float64)[0]
-        return Packed(columns, ends, shares)
+        return CodeMatrix(columns, ends, shares)
 
-    def between(self, rows: Packed, others: Packed, scales: Floats) -> Floats:
+    def between(self, rows: CodeMatrix, others: CodeMatrix, scales: Floats) -> Floats:
         """Distances (rows, others); scales (groups,), for groups that came later their geometric mean."""
         if (later := self.groups - len(scales)) > 0:
             scales = np.append(scales, np.full(later, np.exp(np.log(scales).mean())))
@@ -130,7 +131,7 @@ class _Kind:
             found += _apart(a, b, self.squared)
         return np.maximum(found, 0.0)  # sums of scaled ones are rounded
 
-    def by_group(self, rows: Sequence[Code]) -> Floats:
+    def by_group(self, rows: Sequence[SparseCode]) -> Floats:
         """Distances (groups, rows, rows) of every group alone."""
         found = np.zeros((self.groups, len(rows), len(rows)))
         packed = self.pack(rows)
@@ -184,18 +185,20 @@ class Distances:
         """How many groups each kind has so far; it grows with the features that occur."""
         return tuple(kind.groups for kind in self._kinds)
 
-    def code(self, architecture: Architecture) -> tuple[Code, ...]:
+    def code(self, architecture: Architecture) -> tuple[SparseCode, ...]:
         """One code of each kind; columns of new features are added."""
         found = self._encoder.by_kind(architecture)
         if "ngram" in found:
             del found["ngram"]["primitives"]  # the counts of single names sum to it
         return tuple(kind.code(found[name]) for name, kind in zip(self.names, self._kinds, strict=True))
 
-    def pack(self, codes: Codes) -> tuple[Packed, ...]:
+    def pack(self, codes: Codes) -> tuple[CodeMatrix, ...]:
         """Codes as matrices, to measure from several times."""
         return tuple(kind.pack([code[i] for code in codes]) for i, kind in enumerate(self._kinds))
 
-    def between(self, rows: Sequence[Packed], others: Sequence[Packed], scales: Sequence[Floats]) -> Floats:
+    def between(
+        self, rows: Sequence[CodeMatrix], others: Sequence[CodeMatrix], scales: Sequence[Floats]
+    ) -> Floats:
         """Distances (kinds, rows, others) with scales (groups,) of each kind; later groups may lack."""
         parts = zip(self._kinds, rows, others, scales, strict=True)
         return np.stack([kind.between(a, b, scale) for kind, a, b, scale in parts])
@@ -212,7 +215,7 @@ def _joined(parts: Sequence[NDArray[Any]], kind: type) -> tuple[NDArray[Any], ND
     return np.concatenate(parts) if parts else np.zeros(0, kind), ends
 
 
-def _symmetric_difference(rows: Packed, others: Packed, weights: Floats) -> Floats:
+def _symmetric_difference(rows: CodeMatrix, others: CodeMatrix, weights: Floats) -> Floats:
     """Weight of the columns that just one of two rows has, (rows, others)."""
     from scipy.sparse import csr_array
 
@@ -261,3 +264,74 @@ def _is_share(name: str) -> bool:
 
 def _has_cell(term: Term) -> bool:
     return (isinstance(term, Op) and term.name == "cell") or any(map(_has_cell, children(term)))
+
+
+class DistanceCache:
+    """Distances from known architectures, which become more, to each other and to others.
+
+    Args:
+        distances: measures.
+
+    Attributes:
+        between: distances (kinds, n, n) between the known ones.
+    """
+
+    def __init__(self, distances: Distances) -> None:
+        self._distances = distances
+        self._known: Codes = ()
+        self._trusted: Codes = ()
+        self._columns: dict[str, Floats] = {}  # (kinds, what was known then) of each of the latest others
+        self._rows: tuple[CodeMatrix, ...] = ()
+        self.rescale(())
+
+    def rescale(self, scales: Sequence[Floats]) -> None:
+        """Forgets all distances; scales are (groups,) of each kind."""
+        self._scales = scales
+        self._columns.clear()
+        self.between: Floats = np.zeros((len(scales), 0, 0))
+
+    def know(self, codes: Codes) -> None:
+        """All known ones: first those that were known before, then new ones."""
+        new = self._pack(codes[self.between.shape[1] :])
+        self._known, self._trusted = codes, ()
+        pairs = zip(self._rows, new, strict=True)
+        self._rows = tuple(rows.above(more) for rows, more in pairs) if self.between.size else new
+        self.between = grown(self.between, self._measure(self._rows, new))
+
+    def trust(self, codes: Codes) -> Floats:
+        """Distances (kinds, n + m, m) of all to m more, which count as known until the next `know`."""
+        self._trusted, more = codes, self._pack(codes)
+        return np.concatenate([self._measure(self._rows, more), self._measure(more, more)], axis=1)
+
+    def to(self, names: Sequence[str], codes: Codes) -> Floats:
+        """Distances (kinds, known, others) to others.
+
+        Those that also were in the latest call with fewer known ones are measured from the new ones only.
+        """
+        known = len(self._known)
+        found = np.empty((len(self._scales), known, len(codes)))
+        new = [i for i, name in enumerate(names) if name not in self._columns]
+        found[:, :, new] = self._measure(self._rows, self._pack([codes[i] for i in new]))
+        if old := [i for i, name in enumerate(names) if name in self._columns]:
+            before = np.stack([self._columns[names[i]] for i in old], axis=2)
+            rows = self._pack(self._known[before.shape[1] :])
+            found[:, : before.shape[1], old] = before
+            found[:, before.shape[1] :, old] = self._measure(rows, self._pack([codes[i] for i in old]))
+        self._columns.update(zip(names, np.moveaxis(found, 2, 0), strict=True))
+        self._columns = {name: each for name, each in self._columns.items() if each.shape[1] == known}
+        if not self._trusted:
+            return found
+        return np.concatenate([found, self._measure(self._pack(self._trusted), self._pack(codes))], axis=1)
+
+    def _pack(self, codes: Codes) -> tuple[CodeMatrix, ...]:
+        return self._distances.pack(codes)
+
+    def _measure(self, rows: Sequence[CodeMatrix], others: Sequence[CodeMatrix]) -> Floats:
+        return self._distances.between(rows, others, self._scales)
+
+
+def grown(between: Floats, added: Floats) -> Floats:
+    """Distances (kinds, n, n) with further columns (kinds, n + m, m), and rows, as they are symmetric."""
+    n = between.shape[1]
+    wide = np.concatenate([between, added[:, :n]], axis=2)
+    return np.concatenate([wide, added.transpose(0, 2, 1)], axis=1)

@@ -31,12 +31,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from algorithms.acquisition import incumbent_order, log_expected_improvement, normal_scores, scalarized
-from algorithms.asked import Asked
-from algorithms.candidates import Candidate, Candidates
-from algorithms.distances import Distances
-from algorithms.gaussian_process import GaussianProcess, learnt_from
-from algorithms.measured import Measured, grown
+from algorithms.shared.method import InFlight
+from algorithms.surrogate.candidates import Candidate, Candidates
+from algorithms.surrogate.distances import DistanceCache, Distances, grown
+from algorithms.surrogate.gaussian_process import GaussianProcess, learnt_from
 from nas.errors import ConfigError
 from nas.evaluation import Objective
 from nas.operators import sample
@@ -44,9 +42,65 @@ from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
     from threadpoolctl import ThreadpoolController
 
     from nas.space import SearchSpace
+
+
+_AUGMENTATION = 0.05  # weight of the sum in ParEGO's norm (Knowles 2006, equation 2)
+
+
+def normal_scores(losses: Floats) -> Floats:
+    """Quantiles of the standard normal at the ranks of the losses, ties averaged; +inf ranks last."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    return ndtri((rankdata(losses) - 0.5) / len(losses))
+
+
+def incumbent_order(values: Floats, most: int = 10) -> NDArray[np.intp]:
+    """Indices of the best, best first; the earlier one at equal values."""
+    return np.argsort(values, kind="stable")[:most]
+
+
+def scalarized(losses: Floats, rng: np.random.Generator) -> Floats:
+    """One loss (n,) out of several (n, objectives), by random weights (Knowles 2006, ParEGO, equation 2).
+
+    Objectives count by their ranks, in [0, 1], where ParEGO scales them between their extremes, which one
+    outlier would decide. A row with a loss that is not finite gives +inf.
+    """
+    from scipy.stats import rankdata
+
+    usable = np.isfinite(losses).all(axis=1)
+    weights = rng.dirichlet(np.ones(losses.shape[1]))
+    found = np.full(len(losses), np.inf)
+    ranks = (rankdata(losses[usable], axis=0) - 0.5) / max(1, usable.sum())
+    weighted = ranks * weights
+    found[usable] = weighted.max(axis=1) + _AUGMENTATION * weighted.sum(axis=1)
+    return found
+
+
+def log_expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
+    """Log E[max(best - f, 0)] of normal predictions, exact where the expectation itself underflows.
+
+    With z = (best - mean) / deviation it is log deviation + log(pdf(z) + z cdf(z)), written so that nothing
+    cancels for z << 0 (Ament et al. 2023, equation 9).
+    """
+    from scipy.special import erfcx, ndtr
+
+    z = (best - mean) / deviation
+    log_density = -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
+    near = np.maximum(z, -1.0)
+    direct = np.log(np.exp(-0.5 * near**2) / np.sqrt(2 * np.pi) + near * ndtr(near))
+    middle = np.clip(z, -1e3, -1.0)
+    ratio = np.sqrt(np.pi / 2) * erfcx(-middle / np.sqrt(2))  # cdf(z) / pdf(z)
+    with np.errstate(divide="ignore"):
+        tail = log_density + np.log1p(np.minimum(middle * ratio, -0.0))
+    far = log_density - 2 * np.log(np.abs(np.minimum(z, -1.0)))
+    return np.log(deviation) + np.where(z > -1, direct, np.where(z > -1e3, tail, far))
+
 
 _CLIMBS = 4  # rounds in which the best candidates are mutated further
 _REFIT = 15  # hyper-parameters are learnt anew when the results have grown by this share of one
@@ -88,7 +142,7 @@ class SurrogateSearch(BaseSearcher):
         self._objectives = tuple(objectives) if pareto else tuple(objectives[:1])
         self._initial = initial
         self._rng = np.random.default_rng(seed)
-        self._asked = Asked(type(self).__name__)
+        self._asked = InFlight(type(self).__name__)
         self._distances = Distances(space, sample(space, np.random.default_rng(seed)))
         self._candidates = Candidates(space, self._distances, self._rng)
         self._process = GaussianProcess()
@@ -96,7 +150,7 @@ class SurrogateSearch(BaseSearcher):
         self._pending: dict[int, Candidate] = {}
         self._told: list[Candidate] = []
         self._losses: list[tuple[float, ...]] = []
-        self._measured = Measured(self._distances)
+        self._measured = DistanceCache(self._distances)
 
     @property
     def uninformed(self) -> int:

@@ -37,7 +37,7 @@ _SHAPE, _CLASSES = (3, 32, 32), 10  # of the images for which a space is checked
 
 
 @dataclass(slots=True)
-class Chain:
+class SupernetChain:
     """One search: what its works did so far.
 
     Attributes:
@@ -110,9 +110,11 @@ class SupernetSearch(BaseSearcher):
         self._step = epochs_per_work
         self._data = data_options(self._where, data)
         seeds = np.random.SeedSequence(seed, spawn_key=(_STREAM,)).generate_state(searches)
-        self._chains = [Chain(int(each), space.architecture_from_json(first.to_json())) for each in seeds]
+        self._chains = [
+            SupernetChain(int(each), space.architecture_from_json(first.to_json())) for each in seeds
+        ]
         self._asked = Numbers(self.name)
-        self._works: dict[int, Chain] = {}
+        self._works: dict[int, SupernetChain] = {}
 
     @property
     def needs_states(self) -> bool:
@@ -194,10 +196,10 @@ class SupernetSearch(BaseSearcher):
                 return Suggestion(chain.choice, info={"origin": self.name, "epochs": chain.epochs})
         return None
 
-    def _is_done(self, chain: Chain) -> bool:
+    def _is_done(self, chain: SupernetChain) -> bool:
         return chain.failed or chain.suggested
 
-    def _work(self, chain: Chain) -> Suggestion:
+    def _work(self, chain: SupernetChain) -> Suggestion:
         until = min(chain.epochs + self._step, self._settings.epochs)
         work = SupernetTraining(self._relaxed, self._settings, chain.epochs, until, chain.seed, self._data)
         number = self._asked.add(Stage.SUPERNET)
@@ -206,7 +208,7 @@ class SupernetSearch(BaseSearcher):
         fidelity = Fidelity(EPOCHS, until)
         return Suggestion(chain.choice, fidelity, chain.last, resumable=True, work=work)
 
-    def _take(self, chain: Chain, trial: Trial) -> None:
+    def _take(self, chain: SupernetChain, trial: Trial) -> None:
         evaluation = trial.evaluation
         assert evaluation is not None, "Numbers.close checks it"
         chain.busy = False

@@ -2,7 +2,13 @@
 import numpy as np
 import pytest
 
-from algorithms.gaussian_process import MOST, GaussianProcess, _prior, learnt_from, negative_log_posterior
+from algorithms.surrogate.gaussian_process import (
+    MOST,
+    GaussianProcess,
+    _prior,
+    learnt_from,
+    negative_log_posterior,
+)
 
 
 def by_group(a, b):

@@ -6,7 +6,7 @@ from operator import attrgetter
 import numpy as np
 import pytest
 
-from algorithms.population import Breeder, Generations, Member, check_range
+from algorithms.shared.population import Breeder, Generations, Member, check_range
 from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.space import SearchSpace
@@ -72,7 +72,7 @@ def one_of(*texts: str):
 
 
 def test_parents_without_a_common_child_are_mutated(monkeypatch):
-    from algorithms import population
+    from algorithms.shared import population
     from nas.errors import DeadEndError
 
     def dead_end(*_: object) -> Architecture:

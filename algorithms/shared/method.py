@@ -6,7 +6,7 @@ from nas.errors import ProtocolError
 from nas.searcher import Trial
 
 
-class Asked:
+class InFlight:
     """Numbers suggestions in their order and checks that each is told once.
 
     Args:

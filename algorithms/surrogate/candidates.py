@@ -15,7 +15,7 @@ from nas.searcher import Suggestion
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from algorithms.distances import Code, Distances
+    from algorithms.surrogate.distances import Distances, SparseCode
     from nas.space import SearchSpace
 
 _MUTATIONS = 30  # of incumbents, each ask
@@ -40,7 +40,7 @@ class Candidate(NamedTuple):
     """
 
     architecture: Architecture
-    code: tuple[Code, ...]
+    code: tuple[SparseCode, ...]
     origin: str
     parent: int | None = None
     trial: int | None = None

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from algorithms.one_shot import FOLLOWING, SupernetSearch
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.supernet_search import FOLLOWING, SupernetSearch
+from algorithms.shared.wrapping import prepare_searcher
 from nas import SearchSpace, op
 from nas.dsl import oneof
 from nas.errors import ConfigError
@@ -17,7 +17,7 @@ from nas.evaluation import Objective
 from nas.oneshot.settings import OneShotSettings
 from nas.training.data import DataOptions, load
 
-FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "searcher"
+FOLDER = Path(__file__).resolve().parents[3] / "experiments" / "searcher"
 SPACE = SearchSpace("x", op.stem(width=4) >> oneof(op.relu(), op.gelu()) >> op.head())
 PRESETS = ("darts", "darts_cifar10", "gdas", "pc_darts", "sharp_darts", "hypercuboid", "single_path")
 PUBLISHED = {"pc_darts": (0, 15), "sharp_darts": (5, 0), "hypercuboid": (5, 0)}
