@@ -1,50 +1,61 @@
 """Any searcher on binary decisions: bisection of ordered choices (Negrinho and Gordon 2017).
 
 DeepArchitect (https://arxiv.org/abs/1704.08792) restructures the tree of a search space so that a choice
-among k ordered values becomes a path of halves; results of one value then speak for its neighbours. The
-searcher inside sees the bisected view of the space (`algorithms.bisection`), its suggestions come out as
-architectures of the space itself, one for one and under the same numbers.
+among k ordered values becomes a path of halves: 0 leads to the values [left, mid), 1 to [mid, right) with
+mid = floor((left + right) / 2), until one value is left. Results of one value then speak for its neighbours.
+The searcher inside sees a view of the space (`BisectedSpace`), its suggestions come out as architectures of
+the space itself, one for one and under the same numbers.
+
+The view is no rewritten expression: a derivation halves the options of a hole and fills the hole when one is
+left. All operators work on it, a copy of a repeat keeps its decisions when the count changes, and the
+architecture in the space itself is what remains when the decisions about halves are left out.
 
 Differs from the paper:
 - usable around every searcher, not for tree search alone: what mutates, crosses over or encodes does so
   with decisions about halves. Changing a repeat's count then adds or removes copies at the end;
-- only ordered choices are halved (numbers, repeats, choices among numbers), unless `all_choices`;
-- real numbers, which the paper does not have, are halved `depth` times.
+- only ordered choices are halved, where the paper halves every choice in the order written, as `all_choices`
+  does: integers, repeats and choices among numbers (in ascending order), all by position but for
+  logarithmic integers, which are halved on their scale;
+- real numbers, which the paper does not have, are halved on their scale `depth` times, and what is left of
+  the interval is a real hole;
+- arguments of a program's statements are never halved: what is in scope changes with every statement.
 
-A searcher that samples uniformly over options is, inside, uniform over halves: with k no power of two some
-values are twice as likely as others.
+The view has as many derivations as the space, but a searcher that samples uniformly over options is, inside,
+uniform over halves: of three values the first has probability 1/2. `sample(..., by="derivations")` is the
+same in both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from algorithms.shared.method import InFlight
-from algorithms.shared.wrapping import FidelityRange, Inner, ask_each, build_inner
+from algorithms.shared.method import check_range
+from algorithms.shared.wrapping import FidelityRange, Wrapper, build_inner
 from nas.architecture import Architecture, Decision
 from nas.counting import Runs, Suffixes
 from nas.derivation import Derivation
 from nas.draws import number_at
 from nas.errors import ConfigError, SpaceError
-from nas.evaluation import Fidelity, Objective
-from nas.searcher import BaseSearcher, Searcher, Suggestion, Trial
+from nas.evaluation import Objective
+from nas.searcher import Searcher, Suggestion, Trial
 from nas.sites import CHOICE, FIXED, NUMBER, REPEAT, Layout, Site
 from nas.space import SearchSpace
 from nas.term import Choice, Literal, Number
 
 if TYPE_CHECKING:
     from nas.moves import Known
-    from nas.space import SearchSpace
-
 
 MAX_DEPTH = 40  # halvings of a real hole; six digits are told apart after 20 of a linear one
 
 
-def bisected(space: SearchSpace, *, all_choices: bool = False, depth: int = 5) -> BisectedSpace:
-    """The space with its ordered holes decided by halves.
+class BisectedSpace(SearchSpace):
+    """A view of a space; its architectures carry the decisions of the space, and those about halves.
+
+    The decision about a half has the hole's key, longer by (the number of the half's site, the halves so far
+    as binary digits behind a 1); so has the number chosen from the last interval of a real hole.
 
     Args:
         space: to look at in this way.
@@ -54,17 +65,8 @@ def bisected(space: SearchSpace, *, all_choices: bool = False, depth: int = 5) -
     Raises:
         SpaceError: the space is bisected already, or `depth` is out of range.
     """
-    return BisectedSpace(space, all_choices=all_choices, depth=depth)
 
-
-class BisectedSpace(SearchSpace):
-    """A view of a space; its architectures carry the decisions of the space, and those about halves.
-
-    The decision about a half has the hole's key, longer by (the number of the half's site, the halves so far
-    as binary digits behind a 1); so has the number chosen from the last interval of a real hole.
-    """
-
-    def __init__(self, space: SearchSpace, *, all_choices: bool, depth: int) -> None:
+    def __init__(self, space: SearchSpace, *, all_choices: bool = False, depth: int = 5) -> None:
         if isinstance(space, BisectedSpace):
             raise SpaceError(f"{space.name}: a space that is not bisected yet is expected; bisect it once")
         if not 0 <= depth <= MAX_DEPTH:
@@ -121,7 +123,7 @@ class BisectedSpace(SearchSpace):
         return any(site >= self._whole for site in (decision.hole, *decision.prefix[-2:-1]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.original, self._all_choices, self.depth)
+        return partial(BisectedSpace, all_choices=self._all_choices, depth=self.depth), (self.original,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,18 +306,14 @@ def _half_site(layout: Layout, site: Site) -> Site:
     return half
 
 
-def _rebuild(space: SearchSpace, all_choices: bool, depth: int) -> BisectedSpace:
-    return BisectedSpace(space, all_choices=all_choices, depth=depth)
-
-
-class Bisection(BaseSearcher):
+class Bisection(Wrapper[Suggestion]):  # of a trial in flight: as the searcher inside made it
     """Asks the searcher inside, which decides by halves.
 
     Args:
         space: to search.
         objectives: of the searcher inside.
         seed: of all randomness.
-        searcher: the one inside, as a section with a name; or one built on `bisected(space)`.
+        searcher: the one inside, as a section with a name; or one built on `BisectedSpace(space)`.
         all_choices: halve every choice, as DeepArchitect's released code does.
         depth: halvings of a real number, 0 to 40.
         fidelity_range: of the evaluator, for the searcher inside.
@@ -339,46 +337,21 @@ class Bisection(BaseSearcher):
     ) -> None:
         if isinstance(space, BisectedSpace):
             raise ConfigError(
-                'searcher "bisection": expected a space that is not bisected; got one that is; name it once'
+                'searcher "bisection": expected a space that is not bisected, got one that is; name it once'
             )
-        if not 0 <= depth <= MAX_DEPTH:
+        check_range("bisection", "depth", depth, 0, MAX_DEPTH)
+        self._space = BisectedSpace(space, all_choices=all_choices, depth=depth)
+        if not self._space.halves and BisectedSpace(space, all_choices=True, depth=depth).halves:
             raise ConfigError(
-                f'searcher "bisection": depth: expected 0 to {MAX_DEPTH}; got {depth}; change it'
-            )
-        self._space = bisected(space, all_choices=all_choices, depth=depth)
-        if not self._space.halves and bisected(space, all_choices=True, depth=depth).halves:
-            raise ConfigError(
-                f'searcher "bisection": space {space.name}: expected ordered choices to halve; got none; set '
+                f'searcher "bisection": space {space.name}: expected ordered choices to halve, got none; set '
                 "all_choices=true"
             )
-        self._inner = Inner(
+        super().__init__(
             build_inner(searcher, self._space, objectives, seed=seed, fidelity_range=fidelity_range)
         )
-        self._flying: dict[int, Suggestion] = {}  # as the searcher inside made them
-        self._asked = InFlight(type(self).__name__)
 
-    @property
-    def fidelities(self) -> tuple[Fidelity, ...]:
-        return self._inner.fidelities
-
-    @property
-    def needs_states(self) -> bool:
-        return self._inner.needs_states
-
-    @property
-    def uninformed(self) -> float | None:
-        """That of the searcher inside."""
-        return self._inner.uninformed
-
-    def check_values(self, names: Collection[str]) -> None:
-        self._inner.check_values(names)
-
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        return ask_each(count, self._suggest)
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        suggestion = self._flying.pop(trial.number)
+    def _take(self, trial: Trial, remembered: Suggestion) -> None:
+        suggestion = remembered
         if self._space.restored(suggestion.architecture) != trial.architecture:
             adopted = self._space.adopted(trial.architecture)
             suggestion = replace(trial.suggestion, architecture=adopted, parent=None)
@@ -391,10 +364,8 @@ class Bisection(BaseSearcher):
         suggestion = proposal.suggestion
         if suggestion.architecture.space != self._space.name:
             raise ConfigError(
-                f'searcher "bisection": expected a searcher built on "{self._space.name}"; got one of '
+                f'searcher "bisection": expected a searcher built on "{self._space.name}", got one of '
                 f'"{suggestion.architecture.space}"; give its section'
             )
-        number = self._asked.add()
-        self._inner.stands_for(proposal.number, number)
-        self._flying[number] = suggestion
+        self._inner.stands_for(proposal.number, self._in_flight.add(suggestion))
         return replace(suggestion, architecture=self._space.restored(suggestion.architecture))

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from algorithms.shared.method import InFlight
-from algorithms.shared.population import check_range
+from algorithms.shared.method import SearchMethod, bad_option, check_range
 from nas.architecture import Architecture
 from nas.derivation import Derivation
 from nas.errors import ConfigError, DeadEndError
 from nas.evaluation import Objective
-from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
+from nas.searcher import SearchFinished, Suggestion
 from nas.sites import NUMBER, USE
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 _NAME = "exhaustive"
 
 
-class Exhaustive(BaseSearcher):
+class Exhaustive(SearchMethod[None]):
     """Goes through the space.
 
     Args:
@@ -55,24 +54,21 @@ class Exhaustive(BaseSearcher):
         limit: int = 1_000_000,
     ) -> None:
         if order not in ("derivation", "random"):
-            raise ConfigError(
-                f'searcher "{_NAME}": order: expected "derivation" or "random"; got {order!r}; change it'
-            )
-        check_range(_NAME, "limit", limit, 1, None)
+            raise bad_option(_NAME, "order", '"derivation" or "random"', repr(order))
+        check_range(_NAME, "limit", limit, 1)
+        super().__init__()
         self._space = space
         self._size = _checked_size(space, limit)
         self._order = np.random.default_rng(seed).permutation(self._size) if order == "random" else None
         self._next = 0
         self._seen: set[str] = set()
-        self._asked = InFlight(type(self).__name__)
 
     @property
     def uninformed(self) -> float:
         return math.inf  # no result steers it
 
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        suggestions: list[Suggestion] = []
-        while len(suggestions) < count and self._next < self._size:
+    def _suggest(self) -> Suggestion:
+        while self._next < self._size:
             index = self._next if self._order is None else int(self._order[self._next])
             self._next += 1
             try:
@@ -80,14 +76,9 @@ class Exhaustive(BaseSearcher):
             except DeadEndError:  # of more steps than an architecture may have
                 continue
             if self._is_new(architecture):
-                self._asked.add()
-                suggestions.append(Suggestion(architecture, info={"origin": "enumeration", "index": index}))
-        if count > 0 and not suggestions:
-            raise SearchFinished
-        return suggestions
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
+                self._in_flight.add(None)
+                return Suggestion(architecture, info={"origin": "enumeration", "index": index})
+        raise SearchFinished
 
     def _is_new(self, architecture: Architecture) -> bool:
         """Whether it is admissible and its text did not come before; from now on it did."""
@@ -129,12 +120,12 @@ def _checked_size(space: SearchSpace, limit: int) -> int:
     size = space.size_within(limit)
     if size is None and space.size_text() == "unbounded":
         raise ConfigError(
-            f'searcher "{_NAME}": space {space.name}: expected a finite space; got one with real-valued '
+            f'searcher "{_NAME}": space {space.name}: expected a finite space, got one with real-valued '
             "holes; give them as oneof(...) or take another searcher"
         )
     if size is None:
         raise ConfigError(
-            f'searcher "{_NAME}": space {space.name}: expected at most {limit} derivations; got '
+            f'searcher "{_NAME}": space {space.name}: expected at most {limit} derivations, got '
             f"{space.size_text().removesuffix(' derivations')}; raise limit or take another searcher"
         )
     return size

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.shared.method import InFlight
+from algorithms.shared.method import SearchMethod
 from nas.architecture import Architecture
 from nas.errors import ConfigError, SpaceError
 from nas.evaluation import Objective
 from nas.operators import sample
-from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
+from nas.searcher import SearchFinished, Suggestion
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _WHERE = 'searcher "listed"'
 
 
-class Listed(BaseSearcher):
+class Listed(SearchMethod[None]):
     """Proposes what it is given and is finished.
 
     Args:
@@ -64,23 +64,16 @@ class Listed(BaseSearcher):
                 f"{_WHERE}: expected architectures or a number of samples of at least 1, "
                 f"got {'none' if samples is None else samples}; give searcher.samples=8"
             )
-        self._asked = InFlight(type(self).__name__)
+        super().__init__()
 
     @property
     def uninformed(self) -> float:
         return math.inf  # no result steers it
 
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        first = self._asked.count
-        given = self._listed[first : first + count]
-        if count > 0 and not given:
+    def _suggest(self) -> Suggestion:
+        if self._in_flight.following == len(self._listed):
             raise SearchFinished
-        for _ in given:
-            self._asked.add()
-        return [Suggestion(architecture) for architecture in given]
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
+        return Suggestion(self._listed[self._in_flight.add(None)])
 
 
 def _read(space: SearchSpace, given: Sequence[str | Mapping[str, Any]]) -> list[Architecture]:

@@ -36,14 +36,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from algorithms.shared.method import InFlight
+from algorithms.shared.method import SearchMethod, check_range, loss_of
 from nas.architecture import Architecture, Decision
 from nas.derivation import Derivation
 from nas.draws import Draws, number_at
-from nas.errors import ConfigError, DeadEndError
+from nas.errors import DeadEndError
 from nas.evaluation import Objective
 from nas.operators import sample
-from nas.searcher import BaseSearcher, Suggestion, Trial
+from nas.searcher import Suggestion, Trial
 from nas.term import Number, Repeat
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Tree:
         del self.nodes[parent].children[option]
         self.nodes[parent].gone.add(option)
 
-    def fly(self, path: Iterable[int], trials: int) -> None:
+    def count_pending(self, path: Iterable[int], trials: int) -> None:
         """Counts trials in flight on the nodes of a path; -1 takes one back."""
         for number in path:
             self.nodes[number].pending += trials
@@ -168,14 +168,14 @@ class TreePath(NamedTuple):
     end: Derivation | None
 
 
-class Flight(NamedTuple):
+class Visit(NamedTuple):
     """A trial in flight: its nodes and its decisions."""
 
     nodes: list[int]
     decisions: tuple[Decision, ...]
 
 
-class MonteCarloTreeSearch(BaseSearcher):
+class MonteCarloTreeSearch(SearchMethod[Visit]):
     """UCT on the first objective.
 
     Args:
@@ -200,9 +200,10 @@ class MonteCarloTreeSearch(BaseSearcher):
         branching: int = 16,
         widening: float = 1.0,
     ) -> None:
-        _check("exploration", exploration, 0 <= exploration < math.inf, "0 or more")
-        _check("branching", branching, branching >= 1, "1 or more")
-        _check("widening", widening, 0 < widening < math.inf, "above 0")
+        check_range("mcts", "exploration", exploration, 0)
+        check_range("mcts", "branching", branching, 1)
+        check_range("mcts", "widening", widening, 0, above=True)
+        super().__init__()
         self._space = space
         self._objective = objectives[0]
         self._branching = branching
@@ -210,8 +211,6 @@ class MonteCarloTreeSearch(BaseSearcher):
         self._rng = np.random.default_rng(seed)
         self._draw = Draws(self._rng)
         self._tree = Tree(exploration)
-        self._flying: dict[int, Flight] = {}
-        self._asked = InFlight(type(self).__name__)
 
     @property
     def uninformed(self) -> float:
@@ -228,19 +227,11 @@ class MonteCarloTreeSearch(BaseSearcher):
             derivation, asked = derivation.take(admissible[0]), asked + 1
         return math.inf
 
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        return [self._suggest() for _ in range(count)]
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        flight = self._flying.pop(trial.number)
-        self._tree.fly(flight.nodes, -1)
-        same = trial.architecture.decisions == flight.decisions
-        nodes = flight.nodes if same else self._known_nodes(trial.architecture)
-        evaluation = trial.evaluation
-        assert evaluation is not None
-        value = evaluation.values.get(self._objective.name) if evaluation.ok else None
-        self._tree.back_up(nodes, self._objective.loss(value))
+    def _take(self, trial: Trial, remembered: Visit) -> None:
+        self._tree.count_pending(remembered.nodes, -1)
+        same = trial.architecture.decisions == remembered.decisions
+        nodes = remembered.nodes if same else self._known_nodes(trial.architecture)
+        self._tree.back_up(nodes, loss_of(trial, self._objective))
 
     def tree(self) -> Mapping[tuple[Option, ...], TreeNode]:
         """Visits and results by the options that lead to a node; the root has none."""
@@ -248,8 +239,8 @@ class MonteCarloTreeSearch(BaseSearcher):
 
     def _suggest(self) -> Suggestion:
         nodes, architecture = self._find()
-        self._tree.fly(nodes, 1)
-        self._flying[self._asked.add()] = Flight(nodes, architecture.decisions)
+        self._tree.count_pending(nodes, 1)
+        self._in_flight.add(Visit(nodes, architecture.decisions))
         return Suggestion(architecture, info={"origin": "tree", "depth": len(nodes) - 1})
 
     def _visits_to_widen(self) -> float:
@@ -349,8 +340,3 @@ def _leads_on(derivation: Derivation, option: Option) -> bool:
     except DeadEndError:
         return False
     return True
-
-
-def _check(option: str, value: float, fits: bool, expected: str) -> None:
-    if not fits:
-        raise ConfigError(f'searcher "mcts": {option}: expected {expected}; got {value}; change it')

@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from algorithms.shared.method import InFlight
-from algorithms.shared.population import Breeder, Generations, Member, check_range
+from algorithms.shared.method import SearchMethod, check_range, loss_of
+from algorithms.shared.population import Breeder, Generations, Member
 from nas.evaluation import Objective
-from nas.searcher import BaseSearcher, Suggestion, Trial
+from nas.searcher import Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _NAME = "mu_plus_lambda"
 
 
-class MuPlusLambda(BaseSearcher):
+class MuPlusLambda(SearchMethod[None]):
     """Elitist evolution on the first objective.
 
     Args:
@@ -62,30 +62,24 @@ class MuPlusLambda(BaseSearcher):
         children: int = 10,
         crossover: float = 0.5,
     ) -> None:
-        check_range(_NAME, "parents", parents, 1, None)
-        check_range(_NAME, "children", children, 1, None)
+        check_range(_NAME, "parents", parents, 1)
+        check_range(_NAME, "children", children, 1)
         check_range(_NAME, "crossover", crossover, 0, 1)
+        super().__init__()
         self._objective = objectives[0]
         self._rng = np.random.default_rng(seed)
         self._breeder = Breeder(space, self._rng, crossover)
         self._generations: Generations[Member] = Generations(parents, children, best)
         self._random = parents
         self._first_children = children
-        self._asked = InFlight(type(self).__name__)
 
     @property
     def uninformed(self) -> int:
         """The first parents; with a single one also its children, which have no other to choose."""
         return self._random + (self._first_children if self._random == 1 else 0)
 
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        return [self._suggest(self._asked.add()) for _ in range(count)]
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        evaluation = trial.evaluation
-        assert evaluation is not None
-        loss = self._objective.loss(evaluation.values.get(self._objective.name) if evaluation.ok else None)
+    def _take(self, trial: Trial, remembered: None) -> None:  # noqa: ARG002
+        loss = loss_of(trial, self._objective)
         self._generations.add(Member(loss, trial.architecture, trial.number) if loss < float("inf") else None)
 
     @property
@@ -93,7 +87,8 @@ class MuPlusLambda(BaseSearcher):
         """Those of the next child, best first once the first generation is complete."""
         return tuple(self._generations.parents)
 
-    def _suggest(self, number: int) -> Suggestion:
+    def _suggest(self) -> Suggestion:
+        number = self._in_flight.add(None)
         if number < self._random or not self._generations.parents:
             return self._breeder.random()
         return self._breeder.child(self._pick)

@@ -19,19 +19,19 @@ own fidelity. A second promotion of one trial to one fidelity is treated like an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from algorithms.shared.method import InFlight
-from algorithms.shared.wrapping import FidelityRange, Inner, Proposal, ask_each, build_inner
+from algorithms.shared.method import check_range
+from algorithms.shared.wrapping import FidelityRange, Proposal, Wrapper, build_inner
 from nas.architecture import Architecture
-from nas.errors import ConfigError, SpaceError
+from nas.errors import SpaceError
 from nas.evaluation import Fidelity, Objective
 from nas.operators import enumerate_architectures, mutate, sample
-from nas.searcher import BaseSearcher, Searcher, SearchFinished, Suggestion, Trial
+from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -48,7 +48,7 @@ class ProposalKey(NamedTuple):
     fidelity: Fidelity | None
 
 
-class NoRepeats(BaseSearcher):
+class NoRepeats(Wrapper[tuple[int, ProposalKey]]):  # of a trial: the inner one, what was proposed
     """Asks the searcher inside until it proposes something new.
 
     Args:
@@ -73,52 +73,32 @@ class NoRepeats(BaseSearcher):
         redraws: int = 20,
         fidelity_range: FidelityRange | None = None,
     ) -> None:
-        if redraws < 1:
-            raise ConfigError(f'searcher "no_repeats": redraws: expected 1 or more; got {redraws}; change it')
+        check_range("no_repeats", "redraws", redraws, 1)
+        super().__init__(build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range))
         self._space = space
         self._rng = np.random.default_rng(seed)
         self._redraws = redraws
-        self._inner = Inner(
-            build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
-        )
-        self._asked = InFlight(type(self).__name__)
         self._known: dict[ProposalKey, Trial] = {}  # what has ended
         self._waiting: dict[ProposalKey, list[int]] = {}  # what is in flight -> inner trials that repeat it
-        self._flying: dict[int, tuple[int, ProposalKey]] = {}  # outer trial -> inner trial, what was proposed
         self._keys: list[ProposalKey] = []  # of all outer trials
         self._repeats: list[int] = []  # inner trials that were answered from what is known
         self._promoted: set[tuple[int, Fidelity | None]] = set()  # inner trials, and where to
         self._unseen: dict[Fidelity | None, list[Architecture]] = {}  # found by enumeration
 
     @property
-    def fidelities(self) -> tuple[Fidelity, ...]:
-        return self._inner.fidelities
-
-    @property
-    def needs_states(self) -> bool:
-        return self._inner.needs_states
-
-    @property
     def uninformed(self) -> float | None:
         """That of the searcher inside, without its repeats so far, which are no trials here."""
-        inside = self._inner.uninformed
+        inside = self._inner.needs.uninformed
         return None if inside is None else inside - sum(number < inside for number in self._repeats)
 
-    def check_values(self, names: Collection[str]) -> None:
-        self._inner.check_values(names)
-
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        return ask_each(count, self._ask)
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        number, key = self._flying.pop(trial.number)
+    def _take(self, trial: Trial, remembered: tuple[int, ProposalKey]) -> None:
+        number, key = remembered
         self._known[key] = self._known[_key(trial.suggestion)] = trial
         self._inner.tell(number, trial)
         for repeat in self._waiting.pop(key):
             self._inner.tell(repeat, _answer(trial))
 
-    def _ask(self) -> Suggestion | None:
+    def _suggest(self) -> Suggestion | None:
         repeats = 0
         while True:
             proposal = self._inner.ask()
@@ -139,7 +119,7 @@ class NoRepeats(BaseSearcher):
         architecture = self._something_new(repeated)
         if architecture is None:
             self._answer_repeat(proposal)
-            if self._flying:
+            if self._in_flight:
                 return None  # what is in flight may be promoted
             raise SearchFinished
         info = {**repeated.info, "instead_of": repeated.architecture.digest()}
@@ -148,8 +128,8 @@ class NoRepeats(BaseSearcher):
         )
 
     def _propose(self, proposal: Proposal) -> Suggestion:
-        outer, key = self._asked.add(), _key(proposal.suggestion)
-        self._flying[outer] = proposal.number, key
+        key = _key(proposal.suggestion)
+        outer = self._in_flight.add((proposal.number, key))
         self._waiting[key] = []
         self._keys.append(key)
         self._inner.stands_for(proposal.number, outer)

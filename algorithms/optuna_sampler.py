@@ -8,7 +8,7 @@
 - `optuna`: any sampler of `SAMPLERS`, or of one's own as "module:class".
 
 All numbers are Optuna's; its defaults stay, so that a comparison is with Optuna as people use it. What is
-decided here is how a space becomes parameters (`optuna_parameters`: holes are suggested in the order of
+decided here is how a space becomes parameters (holes are suggested in the order of
 the derivation, those of a condition only where it holds) and what becomes of trials without a value:
 
 - Trials in flight are Optuna's running trials (`tpe`: option `constant_liar`, on by default).
@@ -25,6 +25,25 @@ the derivation, those of a condition only where it holds) and what becomes of tr
 Conditions: `gp` models what every told trial has and draws the other parameters at random, or by the sampler
 named with `independent_sampler`; `tpe` models each other parameter on its own, or with `group=true`
 those that occur together.
+
+The holes of a space as Optuna's parameters:
+
+| hole | distribution | value |
+|---|---|---|
+| real number | float, log scale where the space has it | the number, to six significant digits |
+| integer | int, log scale where the space has it | the number |
+| copies of a repeat | int | rank among the counts, from 0 |
+| choice among three numbers or more | int | rank among the numbers, ascending, from 0 |
+| every other choice, argument of a statement | categorical | the option |
+
+Ranks keep the order of numbers and leave their distances out, as these are seldom the quantity that
+matters (widths of 8, 16, 32 are steps alike). The order of two values says nothing; they are categorical.
+
+A name is the hole's label, its site and the repeat elements and rule expansions on the way to it, e.g.
+"stem.width#2" or "root[1].body#7/6.1" for the second copy of the repeat at site 6. A hole without its
+usual options (near the depth bound of a rule; arguments, whose options are the values in scope) has them in
+its name too, because Optuna takes one set of choices for each name: what was learnt in one scope
+does not carry over to another.
 """
 
 from __future__ import annotations
@@ -34,30 +53,50 @@ import inspect
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.shared.method import InFlight
+from algorithms.shared.method import SearchMethod
 from nas.architecture import Architecture
 from nas.derivation import Derivation
 from nas.errors import ConfigError, DeadEndError, SpaceError
 from nas.evaluation import Evaluation, Objective
 from nas.operators import sample
 from nas.registry import Registry, prepare
-from nas.searcher import BaseSearcher, Suggestion, Trial
+from nas.searcher import Suggestion, Trial
 from nas.sites import REPEAT, USE, Site
 from nas.term import Choice, Literal, Number
 
 if TYPE_CHECKING:
-    from optuna import Study, Trial
+    import optuna
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
 
     from nas.space import SearchSpace
+
+
+SAMPLERS = Registry("sampler")
+SAMPLERS.register("tpe", "optuna.samplers:TPESampler", "tree-structured Parzen estimator")
+SAMPLERS.register("gp", "optuna.samplers:GPSampler", "Gaussian process")
+SAMPLERS.register("nsga2", "optuna.samplers:NSGAIISampler", "NSGA-II (Deb et al. 2002)")
+SAMPLERS.register("nsga3", "optuna.samplers:NSGAIIISampler", "NSGA-III (Deb and Jain 2014)")
+SAMPLERS.register("cmaes", "optuna.samplers:CmaEsSampler", "CMA-ES (Hansen 2016); numbers only")
+
+_START = {  # of each sampler: the option that says how many trials it draws at random first, and its default
+    "tpe": ("n_startup_trials", 10),
+    "gp": ("n_startup_trials", 10),
+    "nsga2": ("population_size", 50),
+    "nsga3": ("population_size", 50),
+    "cmaes": ("n_startup_trials", 1),
+}
+_LARGEST = 1e100  # size of a value, so that no square of it overflows
+_REDRAWS = 20  # suggestions against a constraint in one ask
+_LEAST = {"n_startup_trials": 0, "n_ei_candidates": 1, "population_size": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +113,7 @@ class Parameter:
     distribution: BaseDistribution
     ranked: tuple[int, ...] = ()
 
-    def suggested(self, trial: Trial) -> int | float:
+    def suggested(self, trial: optuna.Trial) -> int | float:
         """The option that Optuna suggests; it is the trial's from then on."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -114,7 +153,7 @@ def parameter_at(derivation: Derivation) -> Parameter:
     return Parameter(_name(derivation), CategoricalDistribution(tuple(options)))
 
 
-def derive(space: SearchSpace, trial: Trial) -> Architecture:
+def derive(space: SearchSpace, trial: optuna.Trial) -> Architecture:
     """The architecture that Optuna suggests, hole by hole.
 
     Raises:
@@ -178,26 +217,7 @@ def _ranked(site: Site, options: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(numbers, key=numbers.__getitem__)) if len(numbers) == len(options) else ()
 
 
-SAMPLERS = Registry("sampler")
-SAMPLERS.register("tpe", "optuna.samplers:TPESampler", "tree-structured Parzen estimator")
-SAMPLERS.register("gp", "optuna.samplers:GPSampler", "Gaussian process")
-SAMPLERS.register("nsga2", "optuna.samplers:NSGAIISampler", "NSGA-II (Deb et al. 2002)")
-SAMPLERS.register("nsga3", "optuna.samplers:NSGAIIISampler", "NSGA-III (Deb and Jain 2014)")
-SAMPLERS.register("cmaes", "optuna.samplers:CmaEsSampler", "CMA-ES (Hansen 2016); numbers only")
-
-_START = {  # of each sampler: the option that says how many trials it draws at random first, and its default
-    "tpe": ("n_startup_trials", 10),
-    "gp": ("n_startup_trials", 10),
-    "nsga2": ("population_size", 50),
-    "nsga3": ("population_size", 50),
-    "cmaes": ("n_startup_trials", 1),
-}
-_LARGEST = 1e100  # size of a value, so that no square of it overflows
-_REDRAWS = 20  # suggestions against a constraint in one ask
-_LEAST = {"n_startup_trials": 0, "n_ei_candidates": 1, "population_size": 2}
-
-
-class OptunaSearcher(BaseSearcher):
+class OptunaSearcher(SearchMethod[tuple[int, Architecture]]):  # of a trial: Optuna's number, suggestion
     """A study of Optuna's that this project's studies ask and tell.
 
     Args:
@@ -223,12 +243,12 @@ class OptunaSearcher(BaseSearcher):
         first_only: bool = False,
         **options: Any,
     ) -> None:
+        super().__init__()
         self._space = space
         self._objectives = tuple(objectives[:1] if first_only else objectives)
         self._rng = np.random.default_rng(seed)
-        built = _build(sampler, options, _seed(seed))
-        _check_objectives(sampler, built, self._objectives)
-        self._study = _study(built, self._objectives)
+        optuna_seed = seed if seed < 2**32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
+        self._study = _study(sampler, _build(sampler, options, optuna_seed), self._objectives)
         self._origin = sampler
         self._startup = max(1, options.get("n_startup_trials", 10))
         start = _START.get(sampler)
@@ -236,11 +256,9 @@ class OptunaSearcher(BaseSearcher):
         self._worst: list[float] = []  # value of each objective
         self._completed = 0
         self._held: list[int] = []  # Optuna's numbers of failed trials that are still to be told
-        self._flying: dict[int, tuple[int, Architecture]] = {}  # trial -> Optuna's number, suggestion
-        self._asked = InFlight(type(self).__name__)
 
     @property
-    def study(self) -> Study:
+    def study(self) -> optuna.Study:
         """Optuna's study, for its own tools; telling it anything from outside breaks this searcher."""
         return self._study
 
@@ -251,11 +269,10 @@ class OptunaSearcher(BaseSearcher):
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         with _quietly():
-            return [self._suggest() for _ in range(count)]
+            return super().ask(count)
 
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        number, suggested = self._flying.pop(trial.number)
+    def _take(self, trial: Trial, remembered: tuple[int, Architecture]) -> None:
+        number, suggested = remembered
         if trial.architecture != suggested:
             self._drop(number)
             number = self._placed(trial.architecture)
@@ -283,7 +300,7 @@ class OptunaSearcher(BaseSearcher):
         return self._noted(self._placed(architecture), architecture, "random")
 
     def _noted(self, number: int, architecture: Architecture, origin: str) -> Suggestion:
-        self._flying[self._asked.add()] = (number, architecture)
+        self._in_flight.add((number, architecture))
         return Suggestion(architecture, info={"origin": origin})
 
     def _placed(self, architecture: Architecture) -> int:
@@ -343,35 +360,25 @@ def _named(sampler: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _build(name: str, options: Mapping[str, Any], seed: int) -> BaseSampler:
-    """The sampler of Optuna's that a name stands for."""
+    """The sampler of Optuna's that a name stands for; checks what Optuna finds out late or not at all."""
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.samplers import BaseSampler
+
     options = dict(options)
     if isinstance(options.get("independent_sampler"), str):
         options["independent_sampler"] = _build(options["independent_sampler"], {}, seed)
     if options.get("group"):
         options.setdefault("multivariate", True)  # what Optuna makes of it, with a warning
     make = prepare(SAMPLERS, {"name": name, **options}, 0, seed=seed)
-    _check_options(name, options)
-    if _warns_by_default(make):
-        options.setdefault("warn_independent_sampling", False)  # conditions are nothing unusual here
-        make = prepare(SAMPLERS, {"name": name, **options}, 0, seed=seed)
-    return _made(name, make)
-
-
-def _check_options(name: str, options: Mapping[str, Any]) -> None:
-    """What Optuna finds out late or not at all."""
+    if "warn_independent_sampling" not in options and _warns_by_default(make):
+        make = partial(make, warn_independent_sampling=False)  # conditions are nothing unusual here
     for option, least in _LEAST.items():
-        if isinstance(options.get(option), int) and options[option] < least:
-            raise ConfigError(
-                f'sampler "{name}": {option}: expected {least} or more; got {options[option]}; change it'
-            )
+        given = options.get(option)
+        if isinstance(given, int) and given < least:
+            expected = f"expected {least} or more, got {given}"
+            raise ConfigError(f'sampler "{name}": {option}: {expected}; leave it out for the default')
     if name == "cmaes" and importlib.util.find_spec("cmaes") is None:
-        raise ConfigError('sampler "cmaes": the package cmaes is expected; got none; pip install cmaes')
-
-
-def _made(name: str, make: Callable[[], Any]) -> BaseSampler:
-    from optuna.exceptions import ExperimentalWarning
-    from optuna.samplers import BaseSampler
-
+        raise ConfigError('sampler "cmaes": expected the package cmaes, got none; pip install cmaes')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -380,7 +387,7 @@ def _made(name: str, make: Callable[[], Any]) -> BaseSampler:
         raise ConfigError(f'sampler "{name}": {" ".join(str(error).split())}; change the option') from None
     if not isinstance(built, BaseSampler):
         got = type(built).__name__
-        raise ConfigError(f'sampler "{name}": a sampler of Optuna\'s is expected; got {got}; name another')
+        raise ConfigError(f'sampler "{name}": expected a sampler of Optuna\'s, got {got}; name another')
     return built
 
 
@@ -392,31 +399,26 @@ def _warns_by_default(make: Any) -> bool:
     return parameter is not None and parameter.default is True
 
 
-def _check_objectives(name: str, sampler: BaseSampler, objectives: Sequence[Objective]) -> None:
+def _study(name: str, sampler: BaseSampler, objectives: Sequence[Objective]) -> optuna.Study:
+    """An empty study of Optuna's in memory; raises ConfigError for several objectives of a sampler of one."""
+    from optuna import create_study
+    from optuna.pruners import NopPruner
     from optuna.samplers import CmaEsSampler
+    from optuna.storages import InMemoryStorage
+    from optuna.study import StudyDirection
 
     if isinstance(sampler, CmaEsSampler) and len(objectives) > 1:
         listed = ", ".join(objective.name for objective in objectives)
         raise ConfigError(
-            f'sampler "{name}": one objective is expected; got {listed}; set first_only, or take another'
+            f'sampler "{name}": expected one objective, got {listed}; set first_only, or take another'
         )
-
-
-def _study(sampler: BaseSampler, objectives: Sequence[Objective]) -> Study:
-    from optuna import create_study
-    from optuna.pruners import NopPruner
-    from optuna.storages import InMemoryStorage
-    from optuna.study import StudyDirection
-
-    directions = [StudyDirection[objective.direction.upper()] for objective in objectives]
     with _quietly():
         return create_study(
-            storage=InMemoryStorage(), sampler=sampler, pruner=NopPruner(), directions=directions
+            storage=InMemoryStorage(),
+            sampler=sampler,
+            pruner=NopPruner(),
+            directions=[StudyDirection[objective.direction.upper()] for objective in objectives],
         )
-
-
-def _seed(seed: int) -> int:
-    return seed if seed < 2**32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
 @contextmanager

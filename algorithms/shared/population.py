@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from nas.architecture import Architecture
-from nas.errors import ConfigError, DeadEndError, SpaceError
+from nas.errors import DeadEndError, SpaceError
 from nas.operators import crossover as cross
 from nas.operators import mutate, sample
 from nas.searcher import Suggestion
@@ -119,14 +119,3 @@ class Generations(Generic[M]):
         self._survivors = self._survive(list(distinct.values()), self._size)
         self._arrived = []
         self._missing = self._children
-
-
-def check_range(
-    searcher: str, option: str, value: float, low: float, high: float | None, what: str = ""
-) -> None:
-    """Raises ConfigError unless the option's value lies between the bounds; None is no upper bound."""
-    if low <= value and (high is None or value <= high):
-        return
-    bounds = f"{low:g} or more" if high is None else f"{low:g} to {high:g}"
-    of = f" {what}" if what else ""
-    raise ConfigError(f'searcher "{searcher}": {option}: expected {bounds}{of}; got {value:g}; change it')

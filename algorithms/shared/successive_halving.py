@@ -1,7 +1,8 @@
-"""Successive halving: the rungs of one bracket, on which candidates climb from a low fidelity to a high one.
+"""Successive halving: brackets of rungs, on which architectures climb from a low fidelity to a high one.
 
 Li et al. 2018 (Hyperband, https://arxiv.org/abs/1603.06560) and Li et al. 2020 (ASHA,
-https://arxiv.org/abs/1810.05934) differ in when a rung lets its best go up; the rest is shared here.
+https://arxiv.org/abs/1810.05934) differ in when a rung lets its best go up and in how many brackets there
+are; the rest is shared here.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from algorithms.shared.wrapping import FidelityRange, Inner
+from algorithms.shared.method import InFlight, bad_option, check_range, loss_of
+from algorithms.shared.wrapping import FidelityRange, Inner, Wrapper
 from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
-from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
+from nas.searcher import SearchFinished, Suggestion, Trial
+
+_REMEDY = "nest only one of asha and hyperband"
 
 
 class RungResult(NamedTuple):
@@ -33,9 +37,13 @@ class RungResult(NamedTuple):
     trial: int
     architecture: Architecture
 
+    @property
+    def order(self) -> tuple[float, int]:
+        return self.loss, self.trial
+
 
 class Rungs:
-    """One bracket.
+    """The rungs of one bracket.
 
     Without sizes the best 1/eta of those that have ended at a rung may go up, at any time (ASHA,
     Algorithm 2). With sizes a rung's best go up once all of it has ended (Hyperband, Algorithm 1).
@@ -44,7 +52,7 @@ class Rungs:
     Args:
         number: of rungs, 1 or more.
         eta: 2 or more.
-        sizes: most candidates at each rung, lowest first; None for no bound.
+        sizes: most architectures at each rung, lowest first; None for no bound.
     """
 
     def __init__(self, number: int, eta: int, sizes: Sequence[int] | None = None) -> None:
@@ -61,29 +69,33 @@ class Rungs:
         return len(self._begun) - 1
 
     @property
+    def in_flight(self) -> int:
+        """How many have begun at a rung and not ended there."""
+        return sum(self._begun) - sum(map(len, self._ended))
+
+    @property
     def is_open(self) -> bool:
-        """Whether the lowest rung takes another candidate."""
+        """Whether the lowest rung takes another architecture."""
         return not self._closed and (self._sizes is None or self._begun[0] < self._sizes[0])
 
     @property
     def is_done(self) -> bool:
         """Whether nothing more happens here."""
-        ended = all(len(ended) == begun for ended, begun in zip(self._ended, self._begun, strict=True))
-        return not self.is_open and ended and not any(map(self._may_go_up, range(self.top)))
+        return not (self.is_open or self.in_flight or any(map(self._may_go_up, range(self.top))))
 
     def close(self) -> None:
-        """Lets no more candidates in, as there are none."""
+        """Lets no more architectures in, as there are none."""
         self._closed = True
 
     def begin(self, rung: int) -> None:
-        """Takes note of a candidate that is evaluated at a rung from now on."""
+        """Takes note of an architecture that is evaluated at a rung from now on."""
         self._begun[rung] += 1
 
-    def end(self, rung: int, candidate: RungResult) -> None:
+    def end(self, rung: int, result: RungResult) -> None:
         """Takes note of its result."""
-        insort(self._ended[rung], (candidate.loss, candidate.trial))
-        if math.isfinite(candidate.loss) and rung < self.top:
-            insort(self._waiting[rung], candidate, key=_order)
+        insort(self._ended[rung], result.order)
+        if math.isfinite(result.loss) and rung < self.top:
+            insort(self._waiting[rung], result, key=lambda each: each.order)
 
     def promote(self) -> tuple[int, RungResult] | None:
         """The next to go up and the rung it goes to, highest rung first, best first; it is begun there."""
@@ -100,7 +112,7 @@ class Rungs:
             return self._has_next(rung) and self._is_complete(rung)
         ended = self._ended[rung]
         best = ended[: len(ended) // self._eta]
-        return bool(waiting and best) and _order(waiting[0]) <= best[-1]
+        return bool(waiting and best) and waiting[0].order <= best[-1]
 
     def _has_next(self, rung: int) -> bool:
         assert self._sizes is not None
@@ -115,122 +127,28 @@ class Rungs:
         return self._is_complete(rung - 1) and not self._has_next(rung - 1)
 
 
-def _order(candidate: RungResult) -> tuple[float, int]:
-    return candidate.loss, candidate.trial
-
-
-@dataclass(frozen=True, slots=True)
-class FidelityLevels:
-    """The options that say which fidelities there are.
+class Climb(NamedTuple):
+    """A trial in flight.
 
     Attributes:
-        levels: stated one by one; empty for evenly spaced ones.
-        lowest: None for the evaluator's.
-        highest: likewise.
-        eta: factor between levels, and one of how many goes up.
+        rung: at which it is evaluated.
+        inner: its number at the searcher inside if it is new, else None.
     """
 
-    levels: Sequence[float]
-    lowest: float | None
-    highest: float | None
-    eta: int
-
-    def fidelities(self, name: str, fidelity_range: FidelityRange | None) -> tuple[Fidelity, ...]:
-        """The levels, lowest first, within the evaluator's range.
-
-        Without stated ones they go from the lowest to the highest by a constant factor as near to eta as
-        a whole number of steps allows, which is eta itself where the papers' R/r is a power of it; whole
-        numbers where both ends are whole, as epochs are.
-
-        Args:
-            name: of the searcher, for messages.
-            fidelity_range: the evaluator's.
-
-        Raises:
-            ConfigError: an option out of range, or an evaluator without fidelity.
-        """
-        where = f'searcher "{name}"'
-        if self.eta < 2:
-            raise ConfigError(f"{where}: eta: expected 2 or more; got {self.eta}; change it")
-        if fidelity_range is None:
-            raise ConfigError(
-                f"{where}: expected an evaluator with a fidelity, such as epochs; this one has none; "
-                "choose another searcher, or in Python give fidelity_range=evaluator.fidelity_range"
-            )
-        unit, low, full = fidelity_range
-        if low >= full:
-            raise ConfigError(
-                f"{where}: expected several {unit} to choose from; got {full:g} alone; set "
-                "search.fidelity=null, or give the evaluator more"
-            )
-        values = self._stated(where) if self.levels else self._spaced(low, full)
-        for value in values:
-            if not low <= value <= full:
-                raise ConfigError(
-                    f"{where}: expected {low:g} to {full:g} {unit}; got {value:g}; change levels, lowest or "
-                    "highest, or search.fidelity where it ends the range"
-                )
-        if len(values) < 2 or any(a >= b for a, b in pairwise(values)):
-            listed = ", ".join(f"{value:g}" for value in values)
-            raise ConfigError(
-                f"{where}: expected two or more rising fidelities within {low:g} to {full:g} {unit}; got "
-                f"{listed}; change levels, lowest or highest"
-            )
-        return tuple(Fidelity(unit, float(value)) for value in values)
-
-    def _stated(self, where: str) -> list[float]:
-        numbers = [float(value) for value in self.levels if isinstance(value, int | float)]
-        if len(numbers) < len(self.levels):
-            raise ConfigError(f"{where}: levels: expected numbers; got {list(self.levels)!r}; change it")
-        if self.lowest is not None or self.highest is not None:
-            raise ConfigError(
-                f"{where}: levels: expected alone; got lowest or highest as well; leave those out"
-            )
-        return numbers
-
-    def _spaced(self, low: float, full: float) -> list[float]:
-        low = low if self.lowest is None else self.lowest
-        full = full if self.highest is None else self.highest
-        if not 0 < low < full:
-            return [low, full]  # which is refused
-        steps = max(1, round(math.log(full / low, self.eta)))
-        between = [low * (full / low) ** (step / steps) for step in range(1, steps)]
-        if float(low).is_integer() and float(full).is_integer():
-            between = [float(round(value)) for value in between]
-        return list(dict.fromkeys([low, *between, full]))
-
-
-_REMEDY = "nest only one of asha and hyperband"
-
-
-def open_inner(name: str, searcher: Searcher) -> Inner:
-    """The searcher inside a wrapper that chooses fidelities.
-
-    Args:
-        name: of the wrapper, for messages.
-        searcher: fresh.
-
-    Raises:
-        ConfigError: one that says it chooses fidelities itself, through wrappers of its own too.
-    """
-    inner = Inner(searcher)
-    if inner.fidelities:
-        listed = ", ".join(f"{fidelity.value:g}" for fidelity in inner.fidelities)
-        raise ConfigError(
-            f'searcher "{name}": searcher: expected one that leaves the fidelity to the wrapper around it; '
-            f"got one that asks for {inner.fidelities[0].name} of {listed}; {_REMEDY}"
-        )
-    return inner
+    bracket: Bracket
+    rung: int
+    inner: int | None
 
 
 class Bracket:
-    """What climbs, and what climbed: the part of ASHA and of Hyperband that suggests and is told.
+    """Suggestions from the rungs of one bracket and from the searcher inside, results back to both.
 
     Args:
         inner: gives new architectures; brackets may share it.
         rungs: fresh.
         fidelities: of the rungs, lowest first.
         objective: decides.
+        in_flight: to which its suggestions are added.
         info: added to that of its suggestions.
     """
 
@@ -240,72 +158,171 @@ class Bracket:
         rungs: Rungs,
         fidelities: Sequence[Fidelity],
         objective: Objective,
+        in_flight: InFlight[Climb],
         info: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.rungs = rungs
         self._inner = inner
         self._fidelities = tuple(fidelities)
         self._objective = objective
+        self._in_flight = in_flight
         self._info = dict(info)
-        self._flying: dict[int, tuple[int, int | None]] = {}  # outer trial -> rung, inner trial if it is new
 
-    def ask(self, number: int) -> Suggestion | None:
-        """One for the outer trial `number`; None: to be told more first.
+    def ask(self) -> Suggestion | None:
+        """The next suggestion; None: to be told more first.
 
         Raises:
             SearchFinished: the searcher inside has nothing left and nothing can climb any more.
         """
         promoted = self.rungs.promote()
         if promoted is not None:
-            rung, candidate = promoted
-            self._flying[number] = rung, None
-            return self._suggestion(
-                Suggestion(candidate.architecture, parent=candidate.trial, info={"origin": "promotion"}), rung
-            )
-        return self._new(number) if self.rungs.is_open else self._nothing()
+            rung, best = promoted
+            self._in_flight.add(Climb(self, rung, None))
+            origin = {"origin": "promotion"}
+            return self._at(rung, Suggestion(best.architecture, parent=best.trial, info=origin))
+        if self.rungs.is_open:
+            try:
+                return self._new()
+            except SearchFinished:
+                self.rungs.close()
+        if not self.rungs.in_flight:  # else one of them may still open the way for a promotion
+            raise SearchFinished
+        return None
 
-    def tell(self, trial: Trial) -> None:
+    def tell(self, trial: Trial, climb: Climb) -> None:
         """Takes a finished trial of this bracket."""
-        rung, inner = self._flying.pop(trial.number)
-        evaluation = trial.evaluation
-        assert evaluation is not None
-        value = evaluation.values.get(self._objective.name) if evaluation.ok else None
-        self.rungs.end(rung, RungResult(self._objective.loss(value), trial.number, trial.architecture))
-        if inner is not None:
-            self._inner.tell(inner, trial)
+        result = RungResult(loss_of(trial, self._objective), trial.number, trial.architecture)
+        self.rungs.end(climb.rung, result)
+        if climb.inner is not None:
+            self._inner.tell(climb.inner, trial)
 
-    def __contains__(self, number: int) -> bool:
-        """Whether a trial in flight is of this bracket."""
-        return number in self._flying
-
-    def _new(self, number: int) -> Suggestion | None:
-        try:
-            proposal = self._inner.ask()
-        except SearchFinished:
-            self.rungs.close()
-            return self._nothing()
+    def _new(self) -> Suggestion | None:
+        proposal = self._inner.ask()
         if proposal is None:
             return None
         given = proposal.suggestion.fidelity
         if given is not None:
             raise ConfigError(
-                "searcher.searcher: expected one that leaves the fidelity to the wrapper around it; got a "
+                "searcher.searcher: expected one that leaves the fidelity to the wrapper around it, got a "
                 f"suggestion with {given.name} = {given.value:g}; {_REMEDY}"
             )
         self.rungs.begin(0)
-        self._flying[number] = 0, proposal.number
-        self._inner.stands_for(proposal.number, number)
-        return self._suggestion(proposal.suggestion, 0)
+        self._inner.stands_for(proposal.number, self._in_flight.add(Climb(self, 0, proposal.number)))
+        return self._at(0, proposal.suggestion)
 
-    def _nothing(self) -> None:
-        """None while a trial in flight may still open the way for a promotion."""
-        if not self._flying:
-            raise SearchFinished
-
-    def _suggestion(self, suggestion: Suggestion, rung: int) -> Suggestion:
+    def _at(self, rung: int, suggestion: Suggestion) -> Suggestion:
         return replace(
             suggestion,
             fidelity=self._fidelities[rung],
             resumable=rung < self.rungs.top,
             info={**suggestion.info, **self._info, "rung": rung},
         )
+
+
+class HalvingSearcher(Wrapper[Climb]):
+    """A wrapper that chooses the fidelities of what the searcher inside proposes.
+
+    Args:
+        name: of the wrapper, for messages.
+        inner: one that leaves the fidelity open.
+        fidelities: of all rungs, lowest first.
+
+    Raises:
+        ConfigError: the searcher inside chooses fidelities itself, through wrappers of its own too.
+    """
+
+    def __init__(self, name: str, inner: Inner, fidelities: Sequence[Fidelity]) -> None:
+        super().__init__(inner)
+        self._fidelities = tuple(fidelities)
+        asked_for = inner.needs.fidelities
+        if asked_for:
+            listed = ", ".join(f"{fidelity.value:g}" for fidelity in asked_for)
+            raise ConfigError(
+                f'searcher "{name}": searcher: expected one that leaves the fidelity to the wrapper around '
+                f"it, got one that asks for {asked_for[0].name} of {listed}; {_REMEDY}"
+            )
+
+    @property
+    def fidelities(self) -> tuple[Fidelity, ...]:
+        return self._fidelities
+
+    @property
+    def needs_states(self) -> bool:
+        return True
+
+    def _take(self, trial: Trial, remembered: Climb) -> None:
+        remembered.bracket.tell(trial, remembered)
+
+
+def fidelity_levels(
+    name: str,
+    fidelity_range: FidelityRange | None,
+    eta: int,
+    *,
+    levels: Sequence[float] = (),
+    lowest: float | None = None,
+    highest: float | None = None,
+) -> tuple[Fidelity, ...]:
+    """The fidelities of the rungs, lowest first, within the evaluator's range.
+
+    Without stated ones they go from the lowest to the highest by a constant factor as near to eta as
+    a whole number of steps allows, which is eta itself where the papers' R/r is a power of it; whole
+    numbers where both ends are whole, as epochs are.
+
+    Args:
+        name: of the searcher, for messages.
+        fidelity_range: the evaluator's.
+        eta: factor between levels.
+        levels: stated one by one; empty for evenly spaced ones.
+        lowest: None for the evaluator's.
+        highest: likewise.
+
+    Raises:
+        ConfigError: an option out of range, or an evaluator without fidelity.
+    """
+    where = f'searcher "{name}"'
+    check_range(name, "eta", eta, 2)
+    if fidelity_range is None:
+        raise ConfigError(
+            f"{where}: expected an evaluator with a fidelity, such as epochs, got one without; "
+            "choose another searcher, or in Python give fidelity_range=evaluator.fidelity_range"
+        )
+    unit, low, full = fidelity_range
+    if low >= full:
+        raise ConfigError(
+            f"{where}: expected several {unit} to choose from, got {full:g} alone; set "
+            "search.fidelity=null, or give the evaluator more"
+        )
+    if levels:
+        values = [float(value) for value in levels if isinstance(value, int | float)]
+        if len(values) < len(levels):
+            raise bad_option(name, "levels", "numbers", repr(list(levels)))
+        if lowest is not None or highest is not None:
+            raise ConfigError(
+                f"{where}: levels: expected alone, got lowest or highest as well; leave those out"
+            )
+    else:
+        values = _spaced(low if lowest is None else lowest, full if highest is None else highest, eta)
+    for value in values:
+        if not low <= value <= full:
+            raise ConfigError(
+                f"{where}: expected {low:g} to {full:g} {unit}, got {value:g}; change levels, lowest or "
+                "highest, or search.fidelity where it ends the range"
+            )
+    if len(values) < 2 or any(a >= b for a, b in pairwise(values)):
+        listed = ", ".join(f"{value:g}" for value in values)
+        raise ConfigError(
+            f"{where}: expected two or more rising fidelities within {low:g} to {full:g} {unit}, got "
+            f"{listed}; change levels, lowest or highest"
+        )
+    return tuple(Fidelity(unit, float(value)) for value in values)
+
+
+def _spaced(low: float, full: float, eta: int) -> list[float]:
+    if not 0 < low < full:
+        return [low, full]  # which is refused
+    steps = max(1, round(math.log(full / low, eta)))
+    between = [low * (full / low) ** (step / steps) for step in range(1, steps)]
+    if float(low).is_integer() and float(full).is_integer():
+        between = [float(round(value)) for value in between]
+    return list(dict.fromkeys([low, *between, full]))

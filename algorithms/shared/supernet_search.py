@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.errors import CompileError, ConfigError, EvaluationError, ProtocolError, RelaxError
+from algorithms.shared.method import InFlight, SearchMethod, bad_option
+from nas.errors import CompileError, ConfigError, EvaluationError, RelaxError
 from nas.evaluation import Fidelity, Objective, Stage
 from nas.oneshot.settings import OneShotSettings
 from nas.oneshot.work import SupernetTraining, loaded
 from nas.registry import listed_options
-from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
+from nas.searcher import SearchFinished, Suggestion, Trial
 from nas.store import FIRST_TRIAL
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 EPOCHS = "supernet_epochs"  # fidelity of a work
 FOLLOWING = ("warmup_epochs", "alpha_from")  # settings whose defaults follow the number of epochs
-_FIRST = FIRST_TRIAL[Stage.SUPERNET]
 _STREAM = 3  # of the searches' seeds
 _SHAPE, _CLASSES = (3, 32, 32), 10  # of the images for which a space is checked before it meets its own
 
@@ -60,7 +60,7 @@ class SupernetChain:
     suggested: bool = False
 
 
-class SupernetSearch(BaseSearcher):
+class SupernetSearch(SearchMethod[None]):
     """Trains one supernet for each search and suggests what each chooses.
 
     Args:
@@ -97,10 +97,9 @@ class SupernetSearch(BaseSearcher):
         proxy: SearchSpace | None = None,
         **settings: Any,
     ) -> None:
+        super().__init__()
         self._where = f'searcher "{self.name}"'
-        for option, value in (("searches", searches), ("epochs_per_work", epochs_per_work)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"{self._where}: {option}: expected 1 or more, got {value!r}")
+        check_counts(self.name, searches=searches, epochs_per_work=epochs_per_work)
         self._settings = settings_of(self._where, self.defaults, settings)
         self._relaxed = space if proxy is None else proxy
         check_relaxable(self._where, self._relaxed, self._settings)
@@ -113,8 +112,7 @@ class SupernetSearch(BaseSearcher):
         self._chains = [
             SupernetChain(int(each), space.architecture_from_json(first.to_json())) for each in seeds
         ]
-        self._asked = Numbers(self.name)
-        self._works: dict[int, SupernetChain] = {}
+        self._works: InFlight[Any] = InFlight(type(self).__name__, FIRST_TRIAL[Stage.SUPERNET])
 
     @property
     def needs_states(self) -> bool:
@@ -168,49 +166,16 @@ class SupernetSearch(BaseSearcher):
                 f"with the same decisions; got {self._relaxed.name} with {self._relaxed.size()} architectures"
             )
 
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        given: list[Suggestion] = []
-        while len(given) < count:
-            suggestion = self._next()
-            if suggestion is None:
-                break
-            given.append(suggestion)
-        if not given and count > 0 and all(self._is_done(chain) for chain in self._chains):
-            raise SearchFinished
-        return given
-
     def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        chain = self._works.pop(trial.number, None)
-        if chain is not None:
-            self._take(chain, trial)
+        if trial.number < FIRST_TRIAL[Stage.SUPERNET]:
+            super().tell(trial)
+        else:
+            self._take_work(trial, self._works.close(trial))
 
-    def _next(self) -> Suggestion | None:
-        for chain in self._chains:
-            if not chain.busy and not chain.over:
-                return self._work(chain)
-        for chain in self._chains:
-            if chain.over and not chain.failed and not chain.suggested:
-                chain.suggested = True
-                self._asked.add(Stage.SEARCH)
-                return Suggestion(chain.choice, info={"origin": self.name, "epochs": chain.epochs})
-        return None
-
-    def _is_done(self, chain: SupernetChain) -> bool:
-        return chain.failed or chain.suggested
-
-    def _work(self, chain: SupernetChain) -> Suggestion:
-        until = min(chain.epochs + self._step, self._settings.epochs)
-        work = SupernetTraining(self._relaxed, self._settings, chain.epochs, until, chain.seed, self._data)
-        number = self._asked.add(Stage.SUPERNET)
-        self._works[number] = chain
-        chain.busy = True
-        fidelity = Fidelity(EPOCHS, until)
-        return Suggestion(chain.choice, fidelity, chain.last, resumable=True, work=work)
-
-    def _take(self, chain: SupernetChain, trial: Trial) -> None:
+    def _take_work(self, trial: Trial, chain: Any) -> None:
+        """Takes the result of a work and the chain that it is of, or what else a subclass remembers of it."""
         evaluation = trial.evaluation
-        assert evaluation is not None, "Numbers.close checks it"
+        assert evaluation is not None, "InFlight.close checks it"
         chain.busy = False
         if not evaluation.ok:
             chain.failed = chain.over = True
@@ -219,31 +184,33 @@ class SupernetSearch(BaseSearcher):
         chain.choice = self._space.architecture_from_json(evaluation.info["decisions"])
         chain.over = chain.epochs >= self._settings.epochs or evaluation.info["stopped"] is not None
 
+    def _suggest(self) -> Suggestion | None:
+        for chain in self._chains:
+            if not chain.busy and not chain.over:
+                return self._work(chain)
+        for chain in self._chains:
+            if chain.over and not chain.failed and not chain.suggested:
+                chain.suggested = True
+                self._in_flight.add(None)
+                return Suggestion(chain.choice, info={"origin": self.name, "epochs": chain.epochs})
+        if all(chain.failed or chain.suggested for chain in self._chains):
+            raise SearchFinished
+        return None
 
-class Numbers:
-    """Numbers candidates and works, each from the first of their stage, and checks that each is told once."""
+    def _work(self, chain: SupernetChain) -> Suggestion:
+        until = min(chain.epochs + self._step, self._settings.epochs)
+        work = SupernetTraining(self._relaxed, self._settings, chain.epochs, until, chain.seed, self._data)
+        self._works.add(chain)
+        chain.busy = True
+        fidelity = Fidelity(EPOCHS, until)
+        return Suggestion(chain.choice, fidelity, chain.last, resumable=True, work=work)
 
-    def __init__(self, searcher: str) -> None:
-        self._searcher = searcher
-        self._next = {Stage.SEARCH: 0, Stage.SUPERNET: _FIRST}
-        self._open: set[int] = set()
 
-    def add(self, stage: Stage) -> int:
-        """Number of the trial that the next suggestion of this stage becomes."""
-        number = self._next[stage]
-        self._next[stage] += 1
-        self._open.add(number)
-        return number
-
-    def close(self, trial: Trial) -> None:
-        """Takes note of a told trial; raises ProtocolError for one that is not in flight or has no end."""
-        if trial.evaluation is None or trial.number not in self._open:
-            happened = "has no evaluation" if trial.evaluation is None else "is not in flight"
-            raise ProtocolError(
-                f"{self._searcher}.tell: expected a trial in flight that has ended; trial {trial.number} "
-                f"{happened}; each suggestion is told once"
-            )
-        self._open.remove(trial.number)
+def check_counts(name: str, **counts: Any) -> None:
+    """Raises ConfigError unless these options are whole numbers from 1."""
+    for option, value in counts.items():
+        if type(value) is not int or value < 1:
+            raise bad_option(name, option, "a whole number, 1 or more", repr(value))
 
 
 def settings_of(where: str, defaults: Mapping[str, Any], given: Mapping[str, Any]) -> OneShotSettings:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from algorithms import SEARCHERS
+from algorithms.shared.method import SearchMethod, T
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
 from nas.fitting import check_part
 from nas.registry import accepts, prepare
-from nas.searcher import Searcher, SearchFinished, Suggestion, Trial, declared
+from nas.searcher import Searcher, Suggestion, Trial, declared
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -54,7 +55,7 @@ def build_inner(
     *,
     seed: int,
     fidelity_range: FidelityRange | None = None,
-) -> Searcher:
+) -> Inner:
     """The searcher inside a wrapper; a section becomes one with a seed of its own, a built one stays.
 
     Args:
@@ -65,26 +66,24 @@ def build_inner(
         fidelity_range: the evaluator's, for a searcher whose signature has it.
 
     Raises:
-        ConfigError: neither a section nor a searcher; an unknown name or option.
+        ConfigError: neither a section nor a searcher; an unknown name or option; a searcher that asks for
+            works besides candidates, which would confuse those around it.
     """
     if isinstance(searcher, Mapping):
-        make = prepare_searcher(searcher, seed=child_seed(seed))
-        return _alone(make(space, objectives, fidelity_range))
-    if not _is_searcher(searcher):
+        made = prepare_searcher(searcher, seed=child_seed(seed))(space, objectives, fidelity_range)
+    elif {"ask", "tell"} <= set(dir(searcher)):
+        made = searcher
+    else:
         raise ConfigError(
             f"searcher.searcher: expected a section with a name, such as {{name: random}}, got {searcher!r}"
         )
-    return _alone(searcher)
-
-
-def _alone(searcher: Searcher) -> Searcher:
-    """The searcher itself; one that asks for works besides candidates would confuse those around it."""
-    if declared(searcher).trains_supernet:
-        name = getattr(searcher, "name", type(searcher).__name__)
+    inner = Inner(made)
+    if inner.needs.trains_supernet:
+        name = getattr(made, "name", type(made).__name__)
         raise ConfigError(
             f'searcher.searcher: "{name}" trains a supernet and stands alone; use it as searcher'
         )
-    return searcher
+    return inner
 
 
 def child_seed(seed: int) -> int:
@@ -114,10 +113,14 @@ class Inner:
 
     Args:
         searcher: fresh.
+
+    Attributes:
+        needs: what it declares of its needs.
     """
 
     def __init__(self, searcher: Searcher) -> None:
         self.searcher = searcher
+        self.needs = declared(searcher)
         self._proposed: dict[int, Suggestion] = {}  # in flight, as the inner searcher knows them
         self._outer: list[int | None] = []  # inner number -> the outer trial that stands for it
 
@@ -125,24 +128,6 @@ class Inner:
     def in_flight(self) -> int:
         """How many proposals were not told yet."""
         return len(self._proposed)
-
-    @property
-    def fidelities(self) -> tuple[Fidelity, ...]:
-        """Those that it asks for, if it chooses them and says so."""
-        return declared(self.searcher).fidelities
-
-    @property
-    def needs_states(self) -> bool:
-        return declared(self.searcher).needs_states
-
-    @property
-    def uninformed(self) -> float | None:
-        """How many of its first trials it asks for whatever it is told; None if it does not say."""
-        return declared(self.searcher).uninformed
-
-    def check_values(self, names: Collection[str]) -> None:
-        """Passes on which values evaluations have."""
-        declared(self.searcher).check_values(names)
 
     def ask(self) -> Proposal | None:
         """One proposal, or None: it is to be told more first.
@@ -180,24 +165,32 @@ class Inner:
         self.searcher.tell(replace(trial, number=number, suggestion=suggestion))
 
 
-def ask_each(count: int, ask: Callable[[], Suggestion | None]) -> list[Suggestion]:
-    """Up to `count` suggestions, one at a time, until there is none.
+class Wrapper(SearchMethod[T]):
+    """A searcher around another one, for whose needs it speaks; a subclass says which proposals pass and how.
 
-    Raises:
-        SearchFinished: nothing is left and nothing was given.
+    Args:
+        inner: the one inside, as `build_inner` makes it.
     """
-    given: list[Suggestion] = []
-    while len(given) < count:
-        try:
-            suggestion = ask()
-        except SearchFinished:
-            if given:
-                return given
-            raise
-        if suggestion is None:
-            return given
-        given.append(suggestion)
-    return given
+
+    def __init__(self, inner: Inner) -> None:
+        super().__init__()
+        self._inner = inner
+
+    @property
+    def fidelities(self) -> tuple[Fidelity, ...]:
+        return self._inner.needs.fidelities
+
+    @property
+    def needs_states(self) -> bool:
+        return self._inner.needs.needs_states
+
+    @property
+    def uninformed(self) -> float | None:
+        """That of the searcher inside."""
+        return self._inner.needs.uninformed
+
+    def check_values(self, names: Collection[str]) -> None:
+        self._inner.needs.check_values(names)
 
 
 def _checked(
@@ -211,7 +204,3 @@ def _checked(
     made = make(space, objectives, **({"fidelity_range": fidelity_range} if ranged else {}))
     check_part("searcher", made, f'searcher "{section["name"]}"')
     return made
-
-
-def _is_searcher(thing: Any) -> bool:
-    return {"ask", "tell"} <= set(dir(thing))

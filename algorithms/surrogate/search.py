@@ -7,7 +7,7 @@ random candidates of a large space are all poor. Each part is chosen for searche
 evaluations in any space:
 
 - the model is a sum of kernels, exponentials of distances between decisions, ordered values, counts of
-  primitives and structure (`distances.py`), its hyper-parameters learnt (`gaussian_process.py`);
+  primitives and structure (`distances`), its hyper-parameters learnt (`gaussian_process`);
 - losses become normal scores, the quantiles of a standard normal at their ranks (Salinas et al. 2020,
   https://arxiv.org/abs/1909.13595): architectures that learn nothing and the last tenths of a percent
   both keep a place on the scale, and neither unit nor outliers matter; failures share the worst rank;
@@ -31,25 +31,136 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from algorithms.shared.method import InFlight
+from algorithms.shared.method import SearchMethod, check_range, loss_of
 from algorithms.surrogate.candidates import Candidate, Candidates
 from algorithms.surrogate.distances import DistanceCache, Distances, grown
 from algorithms.surrogate.gaussian_process import GaussianProcess, learnt_from
 from nas.errors import ConfigError
 from nas.evaluation import Objective
 from nas.operators import sample
-from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
+from nas.searcher import SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
     from threadpoolctl import ThreadpoolController
 
     from nas.space import SearchSpace
 
-
+    Floats = NDArray[np.float64]
+_CLIMBS = 4  # rounds in which the best candidates are mutated further
+_REFIT = 15  # hyper-parameters are learnt anew when the results have grown by this share of one
 _AUGMENTATION = 0.05  # weight of the sum in ParEGO's norm (Knowles 2006, equation 2)
+
+
+class SurrogateSearch(SearchMethod[Candidate]):
+    """Asks for what a Gaussian process expects to improve most on the results.
+
+    Args:
+        space: of any kind.
+        objectives: the first one, or all of them, see `pareto`.
+        seed: of all randomness.
+        initial: random architectures before the model decides; at least 2.
+        pareto: search for the best trade-offs of all objectives instead of the best of the first.
+
+    Raises:
+        ConfigError: too few initial architectures, or a trade-off of a single objective.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        *,
+        seed: int,
+        initial: int = 5,
+        pareto: bool = False,
+    ) -> None:
+        check_range("surrogate", "initial", initial, 2, what="architectures")
+        if pareto and len(objectives) < 2:
+            raise ConfigError(
+                'searcher "surrogate": pareto: expected two objectives or more, got an evaluator of '
+                f"{len(objectives)}; add one to evaluator.objectives or set pareto=false"
+            )
+        super().__init__()
+        _one_thread()
+        self._objectives = tuple(objectives) if pareto else tuple(objectives[:1])
+        self._initial = initial
+        self._rng = np.random.default_rng(seed)
+        self._distances = Distances(space, sample(space, np.random.default_rng(seed)))
+        self._candidates = Candidates(space, self._distances, self._rng)
+        self._process = GaussianProcess()
+        self._fitted_at = 0
+        self._told: list[Candidate] = []
+        self._losses: list[tuple[float, ...]] = []
+        self._measured = DistanceCache(self._distances)
+
+    @property
+    def uninformed(self) -> int:
+        """Its random start; more where too few of these trials complete."""
+        return self._initial
+
+    def _suggest(self) -> Suggestion:
+        with _one_thread().limit(limits=1):
+            candidate = self._propose()
+        if candidate is None:
+            raise SearchFinished
+        self._in_flight.add(candidate)
+        return candidate.suggestion()
+
+    def _take(self, trial: Trial, remembered: Candidate) -> None:
+        candidate = remembered
+        if trial.architecture.digest() != candidate.architecture.digest():  # a log of another version, say
+            candidate = self._candidates.coded(trial.architecture)
+        self._losses.append(tuple(loss_of(trial, objective) for objective in self._objectives))
+        self._told.append(candidate._replace(trial=trial.number))
+
+    def _propose(self) -> Candidate | None:
+        completed = sum(np.isfinite(losses).all() for losses in self._losses)
+        if completed < 2 or len(self._told) + len(self._in_flight) < self._initial:
+            return self._candidates.random() or self._candidates.any_left()
+        values = normal_scores(self._scalar_losses())
+        self._learn(values)
+        pool = self._candidates.gather([self._told[i] for i in incumbent_order(values)])
+        scores = self._scores(pool)
+        for _ in range(_CLIMBS):
+            further = self._candidates.near([pool[i] for i in np.argsort(-scores, kind="stable")])
+            if not further:
+                break
+            before = scores.max()
+            pool, scores = pool + further, np.concatenate([scores, self._scores(further)])
+            if scores.max() <= before:
+                break
+        if not pool:
+            return self._candidates.any_left()
+        return self._candidates.take(pool, scores)
+
+    def _scalar_losses(self) -> NDArray[np.float64]:
+        losses = np.array(self._losses)
+        return losses[:, 0] if len(self._objectives) == 1 else scalarized(losses, self._rng)
+
+    def _learn(self, values: NDArray[np.float64]) -> None:
+        """Hyper-parameters now and then, results always, and what trials in flight are believed to give."""
+        n, known = len(values), [each.code for each in self._told]
+        if n >= self._fitted_at + 1 + self._fitted_at // _REFIT or len(self._objectives) > 1:
+            chosen = learnt_from(values, self._rng)
+            self._process.fit(self._distances.by_group([known[i] for i in chosen]), values[chosen])
+            self._measured.rescale(self._process.hyperparameters.rates)
+            self._fitted_at = n
+        self._measured.know(known)
+        means = self._process.condition(self._measured.between, values)
+        self._best = float(means.min())
+        if self._in_flight:
+            across = self._measured.trust([each.code for each in self._in_flight.remembered()])
+            believed = self._process.mean(across[:, :n])
+            between = grown(self._measured.between, across)
+            self._process.condition(between, np.concatenate([values, believed]))
+
+    def _scores(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+        if not candidates:
+            return np.zeros(0)
+        digests = [each.architecture.digest() for each in candidates]
+        across = self._measured.to(digests, [each.code for each in candidates])
+        return log_expected_improvement(*self._process.predict(across), self._best)
 
 
 def normal_scores(losses: Floats) -> Floats:
@@ -100,134 +211,6 @@ def log_expected_improvement(mean: Floats, deviation: Floats, best: float) -> Fl
         tail = log_density + np.log1p(np.minimum(middle * ratio, -0.0))
     far = log_density - 2 * np.log(np.abs(np.minimum(z, -1.0)))
     return np.log(deviation) + np.where(z > -1, direct, np.where(z > -1e3, tail, far))
-
-
-_CLIMBS = 4  # rounds in which the best candidates are mutated further
-_REFIT = 15  # hyper-parameters are learnt anew when the results have grown by this share of one
-
-
-class SurrogateSearch(BaseSearcher):
-    """Asks for what a Gaussian process expects to improve most on the results.
-
-    Args:
-        space: of any kind.
-        objectives: the first one, or all of them, see `pareto`.
-        seed: of all randomness.
-        initial: random architectures before the model decides; at least 2.
-        pareto: search for the best trade-offs of all objectives instead of the best of the first.
-
-    Raises:
-        ConfigError: too few initial architectures, or a trade-off of a single objective.
-    """
-
-    def __init__(
-        self,
-        space: SearchSpace,
-        objectives: Sequence[Objective],
-        *,
-        seed: int,
-        initial: int = 5,
-        pareto: bool = False,
-    ) -> None:
-        if initial < 2:
-            raise ConfigError(
-                f'searcher "surrogate": initial: expected at least 2 architectures; got {initial}; raise it'
-            )
-        if pareto and len(objectives) < 2:
-            raise ConfigError(
-                'searcher "surrogate": pareto: expected two objectives or more; the evaluator has '
-                f"{len(objectives)}; add one to evaluator.objectives or set pareto=false"
-            )
-        _one_thread()
-        self._objectives = tuple(objectives) if pareto else tuple(objectives[:1])
-        self._initial = initial
-        self._rng = np.random.default_rng(seed)
-        self._asked = InFlight(type(self).__name__)
-        self._distances = Distances(space, sample(space, np.random.default_rng(seed)))
-        self._candidates = Candidates(space, self._distances, self._rng)
-        self._process = GaussianProcess()
-        self._fitted_at = 0
-        self._pending: dict[int, Candidate] = {}
-        self._told: list[Candidate] = []
-        self._losses: list[tuple[float, ...]] = []
-        self._measured = DistanceCache(self._distances)
-
-    @property
-    def uninformed(self) -> int:
-        """Its random start; more where too few of these trials complete."""
-        return self._initial
-
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        suggestions: list[Suggestion] = []
-        for _ in range(count):
-            with _one_thread().limit(limits=1):
-                candidate = self._propose()
-            if candidate is None:
-                break
-            self._pending[self._asked.add()] = candidate
-            suggestions.append(candidate.suggestion())
-        if count > 0 and not suggestions:
-            raise SearchFinished
-        return suggestions
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        candidate = self._pending.pop(trial.number)
-        evaluation = trial.evaluation
-        assert evaluation is not None
-        if trial.architecture.digest() != candidate.architecture.digest():  # a log of another version, say
-            candidate = self._candidates.coded(trial.architecture)
-        values = evaluation.values if evaluation.ok else {}
-        self._losses.append(tuple(o.loss(values.get(o.name)) for o in self._objectives))
-        self._told.append(candidate._replace(trial=trial.number))
-
-    def _propose(self) -> Candidate | None:
-        completed = sum(np.isfinite(losses).all() for losses in self._losses)
-        if completed < 2 or len(self._told) + len(self._pending) < self._initial:
-            return self._candidates.random() or self._candidates.any_left()
-        values = normal_scores(self._scalar_losses())
-        self._learn(values)
-        pool = self._candidates.gather([self._told[i] for i in incumbent_order(values)])
-        scores = self._scores(pool)
-        for _ in range(_CLIMBS):
-            further = self._candidates.near([pool[i] for i in np.argsort(-scores, kind="stable")])
-            if not further:
-                break
-            before = scores.max()
-            pool, scores = pool + further, np.concatenate([scores, self._scores(further)])
-            if scores.max() <= before:
-                break
-        if not pool:
-            return self._candidates.any_left()
-        return self._candidates.take(pool, scores)
-
-    def _scalar_losses(self) -> NDArray[np.float64]:
-        losses = np.array(self._losses)
-        return losses[:, 0] if len(self._objectives) == 1 else scalarized(losses, self._rng)
-
-    def _learn(self, values: NDArray[np.float64]) -> None:
-        """Hyper-parameters now and then, results always, and what trials in flight are believed to give."""
-        n, known = len(values), [each.code for each in self._told]
-        if n >= self._fitted_at + 1 + self._fitted_at // _REFIT or len(self._objectives) > 1:
-            chosen = learnt_from(values, self._rng)
-            self._process.fit(self._distances.by_group([known[i] for i in chosen]), values[chosen])
-            self._measured.rescale(self._process.hyperparameters.rates)
-            self._fitted_at = n
-        self._measured.know(known)
-        means = self._process.condition(self._measured.between, values)
-        self._best = float(means.min())
-        if self._pending:
-            across = self._measured.trust([each.code for each in self._pending.values()])
-            believed = self._process.mean(across[:, :n])
-            between = grown(self._measured.between, across)
-            self._process.condition(between, np.concatenate([values, believed]))
-
-    def _scores(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
-        if not candidates:
-            return np.zeros(0)
-        digests = [each.architecture.digest() for each in candidates]
-        across = self._measured.to(digests, [each.code for each in candidates])
-        return log_expected_improvement(*self._process.predict(across), self._best)
 
 
 @cache

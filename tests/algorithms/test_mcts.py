@@ -60,11 +60,11 @@ def test_score_of_a_node_takes_results_failures_and_trials_in_flight():
     tree.back_up([root, right], 10.0)
     assert tree.reward(tree.nodes[left]) == pytest.approx((0.75 + 1) / 2)
     tree.back_up([root, left], math.inf)
-    tree.fly([root, left], 1)
+    tree.count_pending([root, left], 1)
     assert tree.reward(tree.nodes[left]) == pytest.approx((0.75 + 1) / 4)
     score = tree.score(tree.nodes[root], tree.nodes[left])
     assert score == pytest.approx(1.75 / 4 + 0.5 * math.sqrt(2 * math.log(5) / 4))
-    tree.fly([root, left], -1)
+    tree.count_pending([root, left], -1)
     assert tree.reward(tree.nodes[left]) == pytest.approx((0.75 + 1) / 3)
 
 
@@ -204,10 +204,10 @@ def test_one_node_a_trial():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"exploration": -0.1}, "exploration: expected 0 or more; got -0.1"),
-        ({"exploration": math.nan}, "exploration: expected 0 or more; got nan"),
-        ({"branching": 0}, "branching: expected 1 or more; got 0"),
-        ({"widening": 0.0}, "widening: expected above 0; got 0.0"),
+        ({"exploration": -0.1}, "exploration: expected 0 or more, got -0.1"),
+        ({"exploration": math.nan}, "exploration: expected 0 or more, got nan"),
+        ({"branching": 0}, "branching: expected 1 or more, got 0"),
+        ({"widening": 0.0}, "widening: expected above 0, got 0;"),
     ],
 )
 def test_options_are_checked(options, message):

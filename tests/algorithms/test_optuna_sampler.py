@@ -446,13 +446,13 @@ def test_groups_take_several_objectives_without_a_warning():
     [
         ({"sampler": "tp"}, r'sampler "tp" is not registered; registered: cmaes, gp, .*; did you mean "tpe"'),
         ({"sampler": "math:floor"}, 'sampler "math:floor": .*expected'),
-        ({"sampler": "types:SimpleNamespace"}, "a sampler of Optuna's is expected; got SimpleNamespace"),
+        ({"sampler": "types:SimpleNamespace"}, "expected a sampler of Optuna's, got SimpleNamespace"),
         ({"gama": 3}, 'sampler "tpe": has no option "gama"; options: .*n_startup_trials'),
         ({"n_startup_trials": "many"}, "n_startup_trials: expected int, got 'many'"),
-        ({"n_startup_trials": -1}, "n_startup_trials: expected 0 or more; got -1"),
-        ({"n_ei_candidates": 0}, "n_ei_candidates: expected 1 or more; got 0"),
+        ({"n_startup_trials": -1}, "n_startup_trials: expected 0 or more, got -1"),
+        ({"n_ei_candidates": 0}, "n_ei_candidates: expected 1 or more, got 0"),
         ({"group": True, "multivariate": False}, "``group`` option can only be enabled when"),
-        ({"sampler": "nsga2", "population_size": 1}, "population_size: expected 2 or more; got 1"),
+        ({"sampler": "nsga2", "population_size": 1}, "population_size: expected 2 or more, got 1"),
         ({"sampler": "nsga2", "crossover_prob": 2.0}, '"nsga2": `crossover_prob` must be a float'),
         ({"sampler": "gp", "independent_sampler": "x"}, 'sampler "x" is not registered'),
     ],
@@ -471,10 +471,10 @@ def test_a_named_searcher_takes_no_other_sampler(make):
 
 def test_cmaes_needs_its_package_and_one_objective(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="the package cmaes is expected; got none; pip install cmaes"):
+    with pytest.raises(ConfigError, match="expected the package cmaes, got none; pip install cmaes"):
         OptunaSearcher(MIXED, (ACCURACY,), seed=0, sampler="cmaes")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    with pytest.raises(ConfigError, match="one objective is expected; got accuracy, latency; set first_only"):
+    with pytest.raises(ConfigError, match="expected one objective, got accuracy, latency; set first_only"):
         OptunaSearcher(MIXED, (ACCURACY, LATENCY), seed=0, sampler="cmaes")
 
 

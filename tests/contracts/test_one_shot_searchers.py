@@ -145,10 +145,10 @@ def test_tell_twice_unknown_or_too_early_is_an_error(name):
     searcher, numbering = make(name, space), Numbering()
     (suggestion,) = searcher.ask(1)
     trial = numbering.trial(suggestion, answer(space, suggestion))
-    with pytest.raises(ProtocolError, match="has no evaluation"):
+    with pytest.raises(ProtocolError, match="expected an evaluation, got none"):
         searcher.tell(Numbering().trial(suggestion, None))
     searcher.tell(trial)
-    with pytest.raises(ProtocolError, match="not in flight"):
+    with pytest.raises(ProtocolError, match="was told before"):
         searcher.tell(trial)
 
 
@@ -186,7 +186,7 @@ def test_a_space_without_a_supernet_is_refused_in_one_line(name, kind):
     [
         ({"epochs": 0}, "epochs"),
         ({"nonsense": 1}, 'has no option "nonsense"'),
-        ({"epochs_per_work": 0}, "epochs_per_work: expected 1 or more"),
+        ({"epochs_per_work": 0}, "epochs_per_work: expected a whole number, 1 or more"),
         ({"data": {"nonsense": 1}}, "data: expected options among dataset"),
     ],
 )

@@ -6,9 +6,8 @@ from operator import attrgetter
 import numpy as np
 import pytest
 
-from algorithms.shared.population import Breeder, Generations, Member, check_range
+from algorithms.shared.population import Breeder, Generations, Member
 from nas.architecture import Architecture
-from nas.errors import ConfigError
 from nas.space import SearchSpace
 from tests.algorithms.evolution_kit import chain, differing, steps, text_of
 
@@ -151,17 +150,3 @@ def test_an_architecture_is_a_parent_once_with_its_latest_result():
     generations.add(member(2, 5.0, *["relu"] * 6))
     generations.add(member(3, 4.0))
     assert [(each.trial, each.loss) for each in generations.parents] == [(1, 2.0), (3, 4.0)]
-
-
-@pytest.mark.parametrize("value", [0, 6, math.nan])
-def test_ranges_are_checked(value):
-    with pytest.raises(
-        ConfigError, match=rf'^searcher "x": size: expected 1 to 5 things; got {value}; change it$'
-    ):
-        check_range("x", "size", value, 1, 5, "things")
-    check_range("x", "size", 5, 1, 5)
-
-
-def test_ranges_may_have_no_upper_bound():
-    with pytest.raises(ConfigError, match=r"size: expected 1 or more; got 0\.5; change it"):
-        check_range("x", "size", 0.5, 1, None)

@@ -10,11 +10,11 @@ from algorithms import SEARCHERS
 from algorithms.no_repeats import NoRepeats
 from algorithms.pending_limit import ConcurrencyLimiter
 from algorithms.random_search import RandomSearch
-from algorithms.shared.wrapping import Inner, ask_each, build_inner, child_seed, prepare_searcher
+from algorithms.shared.wrapping import Inner, build_inner, child_seed, prepare_searcher
 from nas.errors import ConfigError
 from nas.searcher import SearchFinished
 from nas.stages import baseline_rng, trial_seed
-from tests.algorithms.wrapping_kit import OBJECTIVES, Script, ended, letter, letters
+from tests.algorithms.wrapping_kit import OBJECTIVES, Script, ended, letters
 from tests.contracts import searcher_kit
 
 WRAPPERS = ("no_repeats", "pending_limit", "asha", "hyperband")
@@ -66,7 +66,7 @@ def test_the_searcher_inside_has_a_stream_of_its_own():
 def test_a_built_searcher_stays_as_it_is():
     space = letters()
     inside = Script(space, "ab")
-    assert build_inner(inside, space, OBJECTIVES, seed=0) is inside
+    assert build_inner(inside, space, OBJECTIVES, seed=0).searcher is inside
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,11 @@ def test_a_built_searcher_stays_as_it_is():
         ),
         (
             {"name": "no_repeats", "redraws": 0, "searcher": {"name": "random"}},
-            r'^searcher "no_repeats": redraws: expected 1 or more; got 0; change it$',
+            r'^searcher "no_repeats": redraws: expected 1 or more, got 0; leave it out for the default$',
         ),
         (
             {"name": "pending_limit", "limit": 0, "searcher": {"name": "random"}},
-            r'^searcher "pending_limit": limit: expected 1 or more; got 0; change it$',
+            r'^searcher "pending_limit": limit: expected 1 or more, got 0; leave it out for the default$',
         ),
     ],
 )
@@ -157,12 +157,6 @@ def test_the_searcher_inside_is_told_what_was_evaluated_in_place_of_its_proposal
     inner.tell(1, ended(1, first.suggestion, 1.0))
     assert script.heard == [(1, "a")]
     assert script.told[0].suggestion.parent is None
-
-
-def test_asking_stops_at_the_first_nothing():
-    answers = iter([Script(letters(), "a").ask()[0], None])
-    assert [letter(one) for one in ask_each(5, lambda: next(answers))] == ["a"]
-    assert ask_each(0, lambda: pytest.fail("nothing was asked for")) == []
 
 
 def test_the_same_seed_gives_the_same_walk():

@@ -91,7 +91,7 @@ def test_what_is_believed_of_trials_in_flight_leaves_the_mean_and_lowers_the_dou
     searcher = SurrogateSearch(chain(6, 4), (MAXIMIZE,), seed=3)
     run(searcher, smooth, 20)
     searcher.ask(1)  # learns
-    flying = [each.code for each in searcher._pending.values()]
+    flying = [each.code for each in searcher._in_flight.remembered()]
     across = searcher._measured.to(["flying"], flying)
     assert across.shape[1:] == (20, 1)
     before = searcher._process.predict(across)
@@ -140,11 +140,15 @@ def test_it_leaves_what_fails():
 @pytest.mark.parametrize(
     ("options", "objectives", "message"),
     [
-        ({"initial": 1}, (MAXIMIZE,), "initial: expected at least 2 architectures; got 1; raise it"),
+        (
+            {"initial": 1},
+            (MAXIMIZE,),
+            "initial: expected 2 or more architectures, got 1; leave it out",
+        ),
         (
             {"pareto": True},
             (MAXIMIZE,),
-            "pareto: expected two objectives or more; the evaluator has 1; add one",
+            "pareto: expected two objectives or more, got an evaluator of 1; add one",
         ),
     ],
 )
