@@ -5,7 +5,7 @@ from nas.registry import Registry
 SEARCHERS = Registry("searcher")
 SEARCHERS.register(
     "surrogate",
-    "algorithms.surrogate:SurrogateSearch",
+    "algorithms.surrogate.search:SurrogateSearch",
     "the default: Gaussian process over encodings, expected improvement climbed by mutation",
 )
 SEARCHERS.register(

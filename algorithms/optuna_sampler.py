@@ -48,6 +48,7 @@ does not carry over to another.
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import inspect
 import logging
@@ -67,7 +68,7 @@ from nas.derivation import Derivation
 from nas.errors import ConfigError, DeadEndError, SpaceError
 from nas.evaluation import Evaluation, Objective
 from nas.operators import sample
-from nas.registry import Registry, prepare
+from nas.registry import Registry, accepts, prepare
 from nas.searcher import Suggestion, Trial
 from nas.sites import REPEAT, USE, Site
 from nas.term import Choice, Literal, Number
@@ -244,6 +245,10 @@ class OptunaSearcher(SearchMethod[tuple[int, Architecture]]):  # of a trial: Opt
         **options: Any,
     ) -> None:
         super().__init__()
+        for option in options:
+            meant = difflib.get_close_matches(option, ("sampler", "first_only"), n=1)
+            if meant and not accepts(SAMPLERS, {"name": sampler}, option):
+                raise ConfigError(f'searcher "optuna": has no option "{option}"; did you mean "{meant[0]}"?')
         self._space = space
         self._objectives = tuple(objectives[:1] if first_only else objectives)
         self._rng = np.random.default_rng(seed)

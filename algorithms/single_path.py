@@ -48,6 +48,7 @@ class SinglePath(SupernetSearch):
     """
 
     name = "single_path"
+    own = ("searcher", "evaluations", "top", "epochs_per_work", "data", "proxy")
     defaults = {"weighting": "uniform", "train_fraction": 0.9}  # noqa: RUF012 - never changed
 
     def __init__(

@@ -79,10 +79,12 @@ class SupernetSearch(SearchMethod[None]):
 
     Attributes:
         name: of the method.
+        own: its options besides settings.
         defaults: its settings where they are not DARTS'.
     """
 
     name = "supernet"
+    own = ("searches", "epochs_per_work", "data", "proxy")
     defaults: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
@@ -100,7 +102,7 @@ class SupernetSearch(SearchMethod[None]):
         super().__init__()
         self._where = f'searcher "{self.name}"'
         check_counts(self.name, searches=searches, epochs_per_work=epochs_per_work)
-        self._settings = settings_of(self._where, self.defaults, settings)
+        self._settings = settings_of(self._where, self.defaults, settings, self.own)
         self._relaxed = space if proxy is None else proxy
         check_relaxable(self._where, self._relaxed, self._settings)
         first = first_architecture(self._relaxed)
@@ -213,19 +215,17 @@ def check_counts(name: str, **counts: Any) -> None:
             raise bad_option(name, option, "a whole number, 1 or more", repr(value))
 
 
-def settings_of(where: str, defaults: Mapping[str, Any], given: Mapping[str, Any]) -> OneShotSettings:
+def settings_of(
+    where: str, defaults: Mapping[str, Any], given: Mapping[str, Any], own: Sequence[str] = ()
+) -> OneShotSettings:
     """A method's settings with some replaced; raises ConfigError for unknown names and bad values.
 
     Phases that a method counts in epochs (`FOLLOWING`) keep their share of the search where they are not
     given, or given as None: a search of half the epochs has half of them.
     """
     names = [each.name for each in dataclasses.fields(OneShotSettings)]
-    unknown = sorted(set(given) - set(names))
-    if unknown:
-        own = ("searches", "epochs_per_work", "data", "proxy")
-        raise ConfigError(
-            f'{where}: has no option "{unknown[0]}"; {listed_options(unknown[0], (*own, *names))}'
-        )
+    for name in sorted(set(given) - set(names)):
+        raise ConfigError(f'{where}: has no option "{name}"; {listed_options(name, (*own, *names))}')
     chosen = {**defaults, **given}
     whole, epochs = defaults.get("epochs", OneShotSettings().epochs), chosen.get("epochs")
     for name in FOLLOWING:

@@ -70,7 +70,10 @@ def build_inner(
             works besides candidates, which would confuse those around it.
     """
     if isinstance(searcher, Mapping):
-        made = prepare_searcher(searcher, seed=child_seed(seed))(space, objectives, fidelity_range)
+        try:
+            made = prepare_searcher(searcher, seed=child_seed(seed))(space, objectives, fidelity_range)
+        except ConfigError as error:
+            raise ConfigError(f"searcher.{error}") from error
     elif {"ask", "tell"} <= set(dir(searcher)):
         made = searcher
     else:

@@ -245,7 +245,11 @@ def test_a_path_that_looks_like_a_number_is_a_path(name, tmp_path):
         (
             "searcher=nsga2 searcher.limits.parameters=5000",
             'searcher "nsga2": limits: expected values that are '
-            "reported (validation_accuracy, validation_loss, test_accuracy); got parameters; change it",
+            "reported (validation_accuracy, validation_loss, test_accuracy), got parameters; name those",
+        ),
+        (
+            "searcher=no_repeats searcher.searcher.name=darts searcher.searcher.epoch=3",
+            'searcher.searcher "darts": has no option "epoch"; options: searches, ',
         ),
         ("searcher=gdas searcher.epoch=3", 'searcher "gdas": has no option "epoch"; options: searches, '),
     ],

@@ -31,6 +31,11 @@ def settings_of(preset: str, **options: Any) -> OneShotSettings:
     return searcher._settings
 
 
+def test_own_options_are_among_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r'has no option "evaluation"; .* mean "evaluations"\?$'):
+        settings_of("single_path", evaluation=3)
+
+
 def test_the_suite_has_every_preset_of_a_supernet() -> None:
     names = {file.stem for file in FOLDER.glob("*.yaml") if "epochs_per_work" in file.read_text()}
     assert names == set(PRESETS)

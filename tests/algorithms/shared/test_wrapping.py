@@ -95,6 +95,28 @@ def test_a_built_searcher_stays_as_it_is():
             r'^searcher\.searcher "fractions:Fraction": expected a callable of 2 pos',
         ),
         (
+            {
+                "name": "asha",
+                "searcher": {"name": "no_repeats", "searcher": {"name": "nsga2", "populaton": 3}},
+            },
+            r'^searcher\.searcher\.searcher "nsga2": has no option "populaton"; .* mean "population"\?$',
+        ),
+        (
+            {
+                "name": "no_repeats",
+                "searcher": {"name": "pending_limit", "searcher": {"name": "tpe", "grop": 1}},
+            },
+            r'^searcher\.searcher\.sampler "tpe": has no option "grop"; .* mean "group"\?$',
+        ),
+        (
+            {"name": "no_repeats", "searcher": {"name": "optuna", "first_onyl": True}},
+            r'^searcher\.searcher "optuna": has no option "first_onyl"; did you mean "first_only"\?$',
+        ),
+        (
+            {"name": "no_repeats", "searcher": {"name": "nsga2", "population": 1}},
+            r'^searcher\.searcher "nsga2": population: expected 2 or more, got 1; leave it out',
+        ),
+        (
             {"name": "no_repeats", "redraws": 0, "searcher": {"name": "random"}},
             r'^searcher "no_repeats": redraws: expected 1 or more, got 0; leave it out for the default$',
         ),
