@@ -149,7 +149,7 @@ CELL = op.cell(op.node(oneof(op.skip(), op.sep_conv(kernel=3)), inputs=(0,)))
             Levels(),
             SPACE,
             {},
-            r"values that are reported \(score\); got",
+            r"values that are reported \(score\), got",
         ),
         (
             "no_repeats",
@@ -157,7 +157,7 @@ CELL = op.cell(op.node(oneof(op.skip(), op.sep_conv(kernel=3)), inputs=(0,)))
             Levels(),
             SPACE,
             {},
-            r"values that are reported \(score\); got latency",
+            r"values that are reported \(score\), got latency",
         ),
         (
             "random",
