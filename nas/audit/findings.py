@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nas.architecture import Architecture
-    from nas.config import Config
     from nas.evaluation import Evaluator, Fidelity
+    from nas.run.config import Config
 
 PAIRS = 20_000  # random pairs of candidates, for the figure
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nas.config import Config
+    from nas.run.config import Config
 
 
 @dataclass(frozen=True, slots=True)

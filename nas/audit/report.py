@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from nas.audit.compare import Mismatch
     from nas.audit.labels import Reading
     from nas.cache import Hasher
-    from nas.config import Config
     from nas.evaluation import Evaluator
+    from nas.run.config import Config
     from nas.space import SearchSpace
 
 MOST_EXAMPLES = 5  # of joins and of splits in a reading's text; the CSV has all

@@ -23,8 +23,8 @@ from nas.statistics import deviation, mean, rank_test
 from nas.store import read_study
 
 if TYPE_CHECKING:
-    from nas.config import AuditSection, Config
     from nas.evaluation import Evaluator
+    from nas.run.config import AuditSection, Config
     from nas.space import SearchSpace
 
 STUDIES = "studies"

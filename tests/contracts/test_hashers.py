@@ -18,7 +18,7 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-import nas.run  # noqa: F401 - registers the schema of the configuration
+import nas.run.command  # noqa: F401 - registers the schema of the configuration
 from hashing import HASHERS
 from nas.architecture import Architecture
 from nas.cache import Hashed

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from algorithms.shared.wrapping import prepare_searcher
-from nas.config import Config, SearchSection
 from nas.errors import ConfigError
 from nas.evaluation import Objective
 from nas.fitting import search_notes
-from nas.session import compose
+from nas.run.compose import compose
+from nas.run.config import Config, SearchSection
 from nas.space import SearchSpace
 
 SPACE = SearchSpace("four", "relu() | gelu() | silu() | tanh()")

@@ -17,8 +17,8 @@ from nas.errors import ConfigError, EvaluationError, NasError, ProtocolError, St
 from nas.evaluation import Evaluation, Status
 from nas.faults import blame, interrupts, notes_of, own_code, place_of, shown, traceback_of
 from nas.hash_jobs import hash_of
-from nas.launcher import InlineLauncher
 from nas.operators import sample
+from nas.run.jobs import InlineLauncher
 from nas.searcher import Suggestion
 from nas.space import SearchSpace
 from nas.stages import Budget, Plan

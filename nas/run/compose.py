@@ -1,0 +1,251 @@
+"""Brings the rooms together: the components that a configuration names, built and checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nas.cache_policy import CachePolicy
+from nas.errors import ConfigError, NasError
+from nas.evaluation import Evaluator
+from nas.fitting import (
+    check_levels,
+    check_part,
+    check_parts,
+    check_values,
+    fidelity_range,
+    for_data_of,
+    search_fidelity,
+)
+from nas.registry import Registry, build
+from nas.run.config import Config
+from nas.searcher import declared
+from nas.stages import Budget, Plan
+
+if TYPE_CHECKING:
+    from nas.cache import Hasher
+    from nas.evaluation import Outline
+    from nas.executor import Executor
+    from nas.run.jobs import Launcher
+    from nas.searcher import Searcher
+    from nas.space import SearchSpace
+
+
+_built: dict[str, Problem] = {}  # the last one of this process; a worker has the same for all its jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """What a configuration names, built."""
+
+    space: SearchSpace
+    searcher: Searcher
+    evaluator: Evaluator
+    executor: Executor
+    hasher: Hasher | None
+    plan: Plan
+    cache: CachePolicy = field(default_factory=CachePolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is searched and how it is judged; the same for all studies of a comparison."""
+
+    space: SearchSpace
+    evaluator: Evaluator
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What is built and checked before an evaluator is: nothing heavy is loaded, no data are read.
+
+    Attributes:
+        make_searcher: see `algorithms.shared.wrapping.prepare_searcher`.
+        outline: of the evaluator, or the evaluator itself where it is built already; None for one that says
+            nothing by its options.
+    """
+
+    space: SearchSpace
+    executor: Executor
+    hasher: Hasher | None
+    cache: CachePolicy
+    make_searcher: Callable[..., Searcher]
+    outline: Evaluator | Outline | None
+
+
+def check_options(config: Config, problem: Problem | None = None) -> Choices:
+    """Checks every value that can be checked without data; loads no heavy library for it.
+
+    Args:
+        config: of the run.
+        problem: space and evaluator of these sections, where they are built already.
+
+    Raises:
+        NasError: one line for the first thing that is unknown, missing or out of range.
+    """
+    from algorithms.shared.wrapping import prepare_searcher
+    from nas.evaluation import EVALUATORS
+
+    _check_ranges(config)
+    outline = problem.evaluator if problem else EVALUATORS.outline(config.evaluator)
+    plan = _plan(config, outline)
+    executor = build_executor(config)
+    hasher = build_hasher(config.hashing)
+    cache = cache_policy(config)
+    space = problem.space if problem else build_space(config.space)
+    make_searcher = prepare_searcher(_with_proxy(config), seed=config.seed)
+    choices = Choices(space, executor, hasher, cache, make_searcher, outline)
+    if problem is None and outline is not None:
+        _searcher(choices, outline, plan)
+    return choices
+
+
+def compose(config: Config, problem: Problem | None = None) -> Components:
+    """Builds all components; nothing is started or written.
+
+    Args:
+        config: of the run.
+        problem: space and evaluator of these sections, where they are built already.
+
+    Raises:
+        NasError: one line for the first thing that is unknown, missing or out of range.
+    """
+    choices = check_options(config, problem)
+    # reads its data, maybe downloads them: after all others
+    evaluator = problem.evaluator if problem else build_evaluator(config.evaluator)
+    plan = _plan(config, evaluator)
+    searcher = _searcher(choices, evaluator, plan)
+    check_parts(choices.space, searcher, evaluator, plan)
+    hasher = for_data_of(evaluator, choices.hasher)
+    return Components(choices.space, searcher, evaluator, choices.executor, hasher, plan, choices.cache)
+
+
+def _searcher(choices: Choices, evaluator: Evaluator | Outline, plan: Plan) -> Searcher:
+    """The searcher for an evaluator, its fidelities and limits checked against what that has."""
+    searcher = choices.make_searcher(choices.space, evaluator.objectives, fidelity_range(evaluator, plan))
+    check_levels(evaluator, plan, declared(searcher).fidelities)
+    check_values(searcher, evaluator, plan)
+    return searcher
+
+
+def build_executor(config: Config) -> Executor:
+    """The executor of a run; raises NasError in one line."""
+    from cluster import EXECUTORS
+
+    on_ray = config.executor.get("name") == "ray"
+    return _part(EXECUTORS, config.executor, "executor", **({"name": config.name} if on_ray else {}))
+
+
+def _with_proxy(config: Config) -> Mapping[str, Any]:
+    """The searcher's section, with the space that it relaxes in place of that space's options."""
+    proxy = config.searcher.get("proxy")
+    if proxy is None:
+        return config.searcher
+    if not isinstance(proxy, Mapping):
+        raise ConfigError(
+            f"searcher.proxy: expected options of the space in braces, got {proxy!r}; write e.g. "
+            "{channels: 16}"
+        )
+    return {**config.searcher, "proxy": build_space({**config.space, **proxy})}
+
+
+def build_space(section: Mapping[str, Any]) -> SearchSpace:
+    """The space of a section; raises NasError in one line."""
+    from search_spaces import SPACES
+
+    return _part(SPACES, section, "space")
+
+
+def cache_policy(config: Config) -> CachePolicy:
+    """How the cache answers; raises ConfigError in one line."""
+    return CachePolicy(**asdict(config.cache))
+
+
+def build_hasher(section: Mapping[str, Any]) -> Hasher | None:
+    """The hasher of a section; raises NasError in one line."""
+    from hashing import HASHERS
+
+    return _part(HASHERS, section, "hasher")
+
+
+def build_evaluator(section: Mapping[str, Any]) -> Evaluator:
+    """The evaluator of a section; raises NasError in one line."""
+    from nas.evaluation import EVALUATORS
+
+    return _part(EVALUATORS, section, "evaluator")
+
+
+def _part(registry: Registry, section: Mapping[str, Any], kind: str, **fixed: Any) -> Any:
+    """The component that a section names; raises ConfigError if a name of one's own gives another kind."""
+    part = build(registry, section, **fixed)
+    if part is not None or kind != "hasher":
+        check_part(kind, part, f'{registry.kind} "{section["name"]}"')
+    return part
+
+
+def _check_ranges(config: Config) -> None:
+    """What no component checks before it is used."""
+    keep, max_mb = config.checkpoints.keep, config.checkpoints.max_mb
+    for name, value in (("seed", config.seed), ("checkpoints.keep", keep)):
+        if value < 0:
+            raise ConfigError(f"{name}: expected 0 or more, got {value}; change it")
+    if max_mb is not None and not 0 < max_mb < math.inf:
+        raise ConfigError(
+            f"checkpoints.max_mb: expected a number above 0, got {max_mb:g}; change it, or null for no bound"
+        )
+
+
+def _plan(config: Config, evaluator: Evaluator | Outline | None) -> Plan:
+    """The plan; without an evaluator the search's fidelity is left open."""
+    fidelity = None if evaluator is None else search_fidelity(config.search.fidelity, evaluator)
+    return Plan(
+        seed=config.seed,
+        budget=Budget(config.budget.trials, config.budget.seconds),
+        baseline=config.baseline.samples,
+        final=config.final.seeds,
+        search_fidelity=fidelity,
+        time_limit=config.trial.time_limit,
+    )
+
+
+def composed(config: Config) -> Components:
+    """The components of one of several studies; space and evaluator are those of the one before, if equal."""
+    key = repr((config.space, config.evaluator))
+    components = compose(config, _built.get(key))
+    forget()
+    _built[key] = Problem(components.space, components.evaluator)
+    return components
+
+
+def forget() -> None:
+    """Lets go of the space and the evaluator that this process keeps."""
+    _built.clear()
+
+
+@contextmanager
+def mistakes_at(place: str) -> Iterator[None]:
+    """Names the place in the configuration before each mistake that is found meanwhile."""
+    try:
+        yield
+    except NasError as error:
+        raise type(error)(f"{place}: {error}") from error
+
+
+def options_of(section: Mapping[str, Any]) -> dict[str, Any]:
+    """What a section holds besides the name."""
+    return {key: value for key, value in section.items() if key != "name"}
+
+
+def make_launcher(config: Config) -> Launcher:
+    """Where the studies of a comparison run."""
+    from cluster import LAUNCHERS
+
+    section = config.compare
+    options: dict[str, Any] = {"name": section.launcher}
+    if section.launcher == "ray":
+        names = ("workers", "cpus_per_study", "gpus_per_study", "address", "dashboard")
+        options |= {name: getattr(section, name) for name in names}
+    return build(LAUNCHERS, options)
