@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from nas.errors import ConfigError, ProtocolError
 from nas.evaluation import Objective
-from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
+from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class InFlight(Generic[T]):
         return self._remembered.pop(trial.number)
 
 
-class SearchMethod(BaseSearcher, Generic[T]):
+class SearchMethod(Searcher, Generic[T]):
     """Suggests one architecture at a time, each on all that was told before."""
 
     def __init__(self) -> None:

@@ -234,7 +234,7 @@ class HalvingSearcher(Wrapper[Climb]):
     def __init__(self, name: str, inner: Inner, fidelities: Sequence[Fidelity]) -> None:
         super().__init__(inner)
         self._fidelities = tuple(fidelities)
-        asked_for = inner.needs.fidelities
+        asked_for = inner.searcher.fidelities
         if asked_for:
             listed = ", ".join(f"{fidelity.value:g}" for fidelity in asked_for)
             raise ConfigError(
