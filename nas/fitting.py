@@ -53,18 +53,14 @@ def check_part(kind: type, part: Any, where: str) -> None:
     if isinstance(part, type):
         name = part.__name__
         raise ConfigError(
-            f"{where}: expected an object of a subclass of {home_of(kind)}, got the class {name} itself; "
-            f"give {name}(...)"
+            f"{where}: expected a {home_of(kind)}, got the class {name} itself; give {name}(...)"
         )
     if not isinstance(part, kind):
-        raise ConfigError(
-            f"{where}: expected an object of a subclass of {home_of(kind)}, got {shown(part)}; "
-            f"{_remedy(kind, part)}"
-        )
+        raise ConfigError(f"{where}: expected a {home_of(kind)}, got {shown(part)}; {_remedy(kind, part)}")
     if issubclass(kind, Component):
         _check_hooks(f"{where} {type(part).__name__}", part, kind)
     if isinstance(part, Evaluator):
-        _check_objectives(where, part)
+        _check_facts(where, part)
 
 
 def _check_hooks(where: str, part: Any, kind: type[Component]) -> None:
@@ -91,7 +87,7 @@ def _remedy(kind: type, part: Any) -> str:
     name = type(part).__name__
     hooks = [name for name, hook in vars(kind).items() if getattr(hook, "__isabstractmethod__", False)]
     if hooks and set(hooks) <= set(dir(type(part))):  # it is one but for its class
-        return f"write class {name}({kind.__name__})"
+        return f"inherit from it: class {name}({kind.__name__})"
     if kind is Evaluator and callable(part):
         return "nas.FunctionEvaluator(FUNCTION) makes one of a function of the architecture"
     if kind is Evaluator and not isinstance(part, str) and "__getitem__" in dir(part):
@@ -109,7 +105,7 @@ _MADE = {  # one part of each kind
 }
 
 
-def _check_objectives(where: str, evaluator: Evaluator) -> None:
+def _check_facts(where: str, evaluator: Evaluator) -> None:
     with own_code(where, "its objectives", kind=ConfigError):
         objectives, reported = evaluator.objectives, evaluator.reported
     listed = isinstance(objectives, list | tuple) and objectives
@@ -122,6 +118,12 @@ def _check_objectives(where: str, evaluator: Evaluator) -> None:
         raise ConfigError(
             f"{where}: expected `reported` to be one nas.Objective, got {shown(reported)}; "
             "write reported = objectives[0]"
+        )
+    dataset = evaluator.dataset
+    if dataset is not None and not {"input_shape", "classes"} <= set(dir(dataset)):
+        raise ConfigError(
+            f"{where}: expected `dataset` to be a nas.training.data.Dataset or None, got {shown(dataset)}; "
+            "give the attribute of other data another name"
         )
 
 

@@ -79,8 +79,8 @@ def build_inner(
         made = searcher
     else:
         raise ConfigError(
-            "searcher.searcher: expected a section with a name, such as {name: random}, or an object of a "
-            f"subclass of nas.searcher.Searcher, got {shown(searcher)}; give one of them"
+            "searcher.searcher: expected a section with a name or a nas.searcher.Searcher, got "
+            f"{shown(searcher)}; give one such as {{name: random}}"
         )
     if made.trains_supernet:
         name = searcher["name"] if isinstance(searcher, Mapping) else type(searcher).__name__

@@ -51,8 +51,10 @@ def composition_lines(config: Config) -> list[str]:
 
 def _data(components: Components) -> list[str]:
     """The images of an evaluator that has some, as the platform reads them."""
+    from nas.training.data import Dataset
+
     dataset = components.evaluator.dataset
-    return [] if dataset is None else [dataset.summary()]
+    return [dataset.summary()] if isinstance(dataset, Dataset) else []
 
 
 def evaluation_seconds(components: Components, seed: int) -> float | None:
