@@ -247,4 +247,4 @@ def make_launcher(config: Config) -> Launcher:
     if section.launcher == "ray":
         names = ("workers", "cpus_per_study", "gpus_per_study", "address", "dashboard")
         options |= {name: getattr(section, name) for name in names}
-    return _part(Launcher, LAUNCHERS, options)
+    return build(LAUNCHERS, options)

@@ -18,7 +18,7 @@ from nas.executor import Planned, SimulatedExecutor
 from nas.space import SearchSpace
 from nas.stages import Budget, Plan
 from nas.study import Study
-from tests.nas.study_kit import Scripted, score, tiny_space
+from tests.nas.study_kit import FakeEvaluator, Scripted, score, tiny_space
 
 OBJECTIVES = (Objective("accuracy", "maximize", "%"), Objective("size", "minimize"))
 TIMES = {"time", "born", "pid"}
@@ -211,9 +211,20 @@ def test_a_log_without_plans_goes_on_by_the_moments_of_the_starts(tmp_path):
         assert found == expected
 
 
+class Always(FakeEvaluator):
+    """Costs the same for everything."""
+
+    def __init__(self, cost: float) -> None:
+        super().__init__()
+        self.cost = cost
+
+    def __call__(self, task: Task) -> Evaluation:
+        return Evaluation(Status.COMPLETED, {"x": 1.0}, self.cost)
+
+
 def test_what_was_in_flight_ends_as_planned_though_its_cost_is_measured_anew():
     executor = SimulatedExecutor(2)
-    executor.open(lambda task: Evaluation(Status.COMPLETED, {"x": 1.0}, 5.0))  # type: ignore[arg-type]
+    executor.open(Always(5.0))
     tasks = [Task(number, None) for number in range(3)]  # type: ignore[arg-type]
     executor.resume(4.0, [(tasks[1], Planned(2.0, 9.0, "simulated-1")), (tasks[0], Planned(3.0, 9.0))])
     assert executor.now() == 4.0

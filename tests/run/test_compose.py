@@ -85,7 +85,7 @@ def test_the_functional_hasher_takes_channels_and_classes_from_the_data():
 
 
 def test_something_that_is_no_hasher_is_refused():
-    with pytest.raises(ConfigError, match="expected an object with name, in_worker, hash, got 'digest'"):
+    with pytest.raises(ConfigError, match=r"expected a nas\.cache\.Hasher, got 'digest'; give one such as"):
         compose(config(hashing={"name": f"{__name__}:no_hasher"}))
 
 
