@@ -12,8 +12,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from algorithms.shared.method import SearchMethod, bad_option, check_range
 from nas.architecture import Architecture
 from nas.derivation import Derivation
@@ -47,7 +45,7 @@ class Exhaustive(SearchMethod[None]):
     def __init__(
         self,
         space: SearchSpace,
-        objectives: Sequence[Objective],  # noqa: ARG002 - the signature of all searchers
+        objectives: Sequence[Objective],
         *,
         seed: int,
         order: Literal["derivation", "random"] = "derivation",
@@ -56,10 +54,9 @@ class Exhaustive(SearchMethod[None]):
         if order not in ("derivation", "random"):
             raise bad_option(_NAME, "order", '"derivation" or "random"', repr(order))
         check_range(_NAME, "limit", limit, 1)
-        super().__init__()
-        self._space = space
+        super().__init__(space, objectives, seed=seed)
         self._size = _checked_size(space, limit)
-        self._order = np.random.default_rng(seed).permutation(self._size) if order == "random" else None
+        self._order = self._rng.permutation(self._size) if order == "random" else None
         self._next = 0
         self._seen: set[str] = set()
 

@@ -88,15 +88,13 @@ class Hyperband(HalvingSearcher):
                 'searcher "hyperband": searcher: expected a section with a name, as each kind of bracket has '
                 f"a searcher of its own, got {type(searcher).__name__}; give its name and options"
             )
-        self._inners = []  # of each s
-        for s in range(len(fidelities)):
-            own = int(np.random.SeedSequence(seed, spawn_key=(_STREAM, s)).generate_state(1)[0])
-            self._inners.append(
-                build_inner(searcher, space, objectives, seed=own, fidelity_range=fidelity_range)
-            )
-        super().__init__("hyperband", self._inners[-1], fidelities)
+        inside = {"searcher": searcher, "fidelity_range": fidelity_range}
+        streams = [np.random.SeedSequence(seed, spawn_key=(_STREAM, s)) for s in range(len(fidelities))]
+        *seeds, last = [int(stream.generate_state(1)[0]) for stream in streams]
+        super().__init__("hyperband", fidelities, space, objectives, seed=last, **inside)
+        others = [build_inner(space=space, objectives=objectives, seed=own, **inside) for own in seeds]
+        self._inners = [*others, self._inner]  # of each s
         self._eta = eta
-        self._objective = objectives[0]
         self._open: list[Bracket] = []  # oldest first
         self._next = len(fidelities) - 1  # s of the bracket to begin next
 

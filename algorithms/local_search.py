@@ -28,8 +28,6 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from algorithms.shared.method import SearchMethod, loss_of
 from nas.architecture import Architecture
 from nas.errors import DeadEndError, SpaceError
@@ -67,10 +65,7 @@ class LocalSearch(SearchMethod[float]):  # of a trial in flight: loss of the poi
     """
 
     def __init__(self, space: SearchSpace, objectives: Sequence[Objective], *, seed: int) -> None:
-        super().__init__()
-        self._space = space
-        self._objective = objectives[0]
-        self._rng = np.random.default_rng(seed)
+        super().__init__(space, objectives, seed=seed)
         self._seen: set[str] = set()
         self._point: Point | None = None
         self._around: list[Architecture] | None = None  # of the point, still to suggest; None: to be drawn

@@ -23,10 +23,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from algorithms.shared.method import check_range
-from algorithms.shared.wrapping import FidelityRange, Proposal, Wrapper, build_inner
+from algorithms.shared.wrapping import FidelityRange, Proposal, Wrapper
 from nas.architecture import Architecture
 from nas.errors import SpaceError
 from nas.evaluation import Fidelity, Objective
@@ -74,9 +72,7 @@ class NoRepeats(Wrapper[tuple[int, ProposalKey]]):  # of a trial: the inner one,
         fidelity_range: FidelityRange | None = None,
     ) -> None:
         check_range("no_repeats", "redraws", redraws, 1)
-        super().__init__(build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range))
-        self._space = space
-        self._rng = np.random.default_rng(seed)
+        super().__init__(space, objectives, seed=seed, searcher=searcher, fidelity_range=fidelity_range)
         self._redraws = redraws
         self._known: dict[ProposalKey, Trial] = {}  # what has ended
         self._waiting: dict[ProposalKey, list[int]] = {}  # what is in flight -> inner trials that repeat it

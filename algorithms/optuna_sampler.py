@@ -244,14 +244,11 @@ class OptunaSearcher(SearchMethod[tuple[int, Architecture]]):  # of a trial: Opt
         first_only: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(space, objectives[:1] if first_only else objectives, seed=seed)
         for option in options:
             meant = difflib.get_close_matches(option, ("sampler", "first_only"), n=1)
             if meant and not accepts(SAMPLERS, {"name": sampler}, option):
                 raise ConfigError(f'searcher "optuna": has no option "{option}"; did you mean "{meant[0]}"?')
-        self._space = space
-        self._objectives = tuple(objectives[:1] if first_only else objectives)
-        self._rng = np.random.default_rng(seed)
         optuna_seed = seed if seed < 2**32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
         self._study = _study(sampler, _build(sampler, options, optuna_seed), self._objectives)
         self._origin = sampler

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Collection
-from typing import Generic, TypeVar
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
 
 from nas.errors import ConfigError, ProtocolError
 from nas.evaluation import Objective
 from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
 
 T = TypeVar("T")
 
@@ -68,9 +73,19 @@ class InFlight(Generic[T]):
 
 
 class SearchMethod(BaseSearcher, Generic[T]):
-    """Suggests one architecture at a time, each on all that was told before."""
+    """Suggests one architecture at a time, each on all that was told before.
 
-    def __init__(self) -> None:
+    Args:
+        space: to search.
+        objectives: of its evaluations, the first one before all.
+        seed: of all randomness.
+    """
+
+    def __init__(self, space: SearchSpace, objectives: Sequence[Objective], *, seed: int) -> None:
+        self._space = space
+        self._objectives = tuple(objectives)
+        self._objective = self._objectives[0]
+        self._rng = np.random.default_rng(seed)
         self._in_flight: InFlight[T] = InFlight(type(self).__name__)
 
     @abstractmethod

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from algorithms.shared.method import InFlight, bad_option, check_range, loss_of
 from algorithms.shared.wrapping import FidelityRange, Inner, Wrapper
@@ -21,6 +21,9 @@ from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
 from nas.searcher import SearchFinished, Suggestion, Trial
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
 
 _REMEDY = "nest only one of asha and hyperband"
 
@@ -224,17 +227,24 @@ class HalvingSearcher(Wrapper[Climb]):
 
     Args:
         name: of the wrapper, for messages.
-        inner: one that leaves the fidelity open.
         fidelities: of all rungs, lowest first.
+        space: as for `Wrapper`, like the following ones.
 
     Raises:
         ConfigError: the searcher inside chooses fidelities itself, through wrappers of its own too.
     """
 
-    def __init__(self, name: str, inner: Inner, fidelities: Sequence[Fidelity]) -> None:
-        super().__init__(inner)
+    def __init__(
+        self,
+        name: str,
+        fidelities: Sequence[Fidelity],
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        **given: Any,
+    ) -> None:
+        super().__init__(space, objectives, **given)
         self._fidelities = tuple(fidelities)
-        asked_for = inner.needs.fidelities
+        asked_for = self._inner.needs.fidelities
         if asked_for:
             listed = ", ".join(f"{fidelity.value:g}" for fidelity in asked_for)
             raise ConfigError(

@@ -90,7 +90,7 @@ class SupernetSearch(SearchMethod[None]):
     def __init__(
         self,
         space: SearchSpace,
-        objectives: Sequence[Objective],  # noqa: ARG002 - the signature of all searchers
+        objectives: Sequence[Objective],
         *,
         seed: int,
         searches: int = 1,
@@ -99,7 +99,7 @@ class SupernetSearch(SearchMethod[None]):
         proxy: SearchSpace | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(space, objectives, seed=seed)
         self._where = f'searcher "{self.name}"'
         check_counts(self.name, searches=searches, epochs_per_work=epochs_per_work)
         self._settings = settings_of(self._where, self.defaults, settings, self.own)
@@ -107,7 +107,6 @@ class SupernetSearch(SearchMethod[None]):
         check_relaxable(self._where, self._relaxed, self._settings)
         first = first_architecture(self._relaxed)
         self._check_proxy(space)
-        self._space = space
         self._step = epochs_per_work
         self._data = data_options(self._where, data)
         seeds = np.random.SeedSequence(seed, spawn_key=(_STREAM,)).generate_state(searches)

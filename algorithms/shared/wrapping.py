@@ -172,12 +172,27 @@ class Wrapper(SearchMethod[T]):
     """A searcher around another one, for whose needs it speaks; a subclass says which proposals pass and how.
 
     Args:
-        inner: the one inside, as `build_inner` makes it.
+        space: for the searcher inside.
+        objectives: likewise.
+        seed: of all randomness; the searcher inside gets another one that follows from it.
+        searcher: a section with a name and options, or a searcher.
+        fidelity_range: the evaluator's, for the searcher inside.
+
+    Raises:
+        ConfigError: as `build_inner`.
     """
 
-    def __init__(self, inner: Inner) -> None:
-        super().__init__()
-        self._inner = inner
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        *,
+        seed: int,
+        searcher: Mapping[str, Any] | Searcher,
+        fidelity_range: FidelityRange | None = None,
+    ) -> None:
+        super().__init__(space, objectives, seed=seed)
+        self._inner = build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
 
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:
