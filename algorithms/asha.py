@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from algorithms.shared.method import bad_option
-from algorithms.shared.successive_halving import Bracket, HalvingSearcher, Rungs, fidelity_levels
+from algorithms.shared.successive_halving import Bracket, HalvingSearcher, fidelity_levels
 from algorithms.shared.wrapping import FidelityRange
 from nas.evaluation import Objective
 from nas.searcher import Searcher, Suggestion
@@ -80,8 +80,7 @@ class Asha(HalvingSearcher):
         inside = {"searcher": searcher, "fidelity_range": fidelity_range}
         super().__init__("asha", fidelities[early_stopping_rate:], space, objectives, seed=seed, **inside)
         self._eta = eta
-        rungs = Rungs(len(self._fidelities), eta)
-        self._bracket = Bracket(self._inner, rungs, self._fidelities, self._objective, self._in_flight)
+        self._bracket = Bracket(self._inner, self._fidelities, eta, self._objective, self._in_flight)
 
     @property
     def uninformed(self) -> float | None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal
 
 from algorithms.shared.method import SearchMethod, bad_option, check_range
 from nas.architecture import Architecture
-from nas.derivation import Derivation
 from nas.errors import ConfigError, DeadEndError
 from nas.evaluation import Objective
 from nas.searcher import SearchFinished, Suggestion
@@ -55,7 +54,18 @@ class Exhaustive(SearchMethod[None]):
             raise bad_option(_NAME, "order", '"derivation" or "random"', repr(order))
         check_range(_NAME, "limit", limit, 1)
         super().__init__(space, objectives, seed=seed)
-        self._size = _checked_size(space, limit)
+        size = space.size_within(limit)
+        if size is None and space.size_text() == "unbounded":
+            raise ConfigError(
+                f'searcher "{_NAME}": space {space.name}: expected a finite space, got one with real-valued '
+                "holes; give them as oneof(...) or take another searcher"
+            )
+        if size is None:
+            raise ConfigError(
+                f'searcher "{_NAME}": space {space.name}: expected at most {limit} derivations, got '
+                f"{space.size_text().removesuffix(' derivations')}; raise limit or take another searcher"
+            )
+        self._size = size
         self._order = self._rng.permutation(self._size) if order == "random" else None
         self._next = 0
         self._seen: set[str] = set()
@@ -94,35 +104,15 @@ def derivation_at(space: SearchSpace, index: int) -> Architecture:
     """
     derivation = space.start()
     while derivation.site is not None:
-        derivation, index = _step(derivation, index)
+        at, options = derivation, derivation.options
+        if derivation.site.kind in (NUMBER, USE):  # the same lies behind each option
+            behind = at.take(options[0]).count() or 1
+            derivation, index = at.take(options[index // behind]), index % behind
+            continue
+        for option in options:  # an index below the size lies behind one of them
+            derivation = at.take(option)
+            behind = derivation.count() or 0
+            if index < behind:
+                break
+            index -= behind
     return derivation.architecture()
-
-
-def _step(derivation: Derivation, index: int) -> tuple[Derivation, int]:
-    """The option behind which the index lies, and the index there."""
-    assert derivation.site is not None
-    if derivation.site.kind in (NUMBER, USE):  # the same lies behind each option
-        behind = derivation.take(derivation.options[0]).count() or 1
-        return derivation.take(derivation.options[index // behind]), index % behind
-    for option in derivation.options:
-        taken = derivation.take(option)
-        behind = taken.count() or 0
-        if index < behind:
-            return taken, index
-        index -= behind
-    raise AssertionError("an index below the size is always found")
-
-
-def _checked_size(space: SearchSpace, limit: int) -> int:
-    size = space.size_within(limit)
-    if size is None and space.size_text() == "unbounded":
-        raise ConfigError(
-            f'searcher "{_NAME}": space {space.name}: expected a finite space, got one with real-valued '
-            "holes; give them as oneof(...) or take another searcher"
-        )
-    if size is None:
-        raise ConfigError(
-            f'searcher "{_NAME}": space {space.name}: expected at most {limit} derivations, got '
-            f"{space.size_text().removesuffix(' derivations')}; raise limit or take another searcher"
-        )
-    return size

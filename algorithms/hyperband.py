@@ -28,7 +28,6 @@ from algorithms.shared.successive_halving import (
     Bracket,
     Climb,
     HalvingSearcher,
-    Rungs,
     fidelity_levels,
 )
 from algorithms.shared.wrapping import FidelityRange, build_inner
@@ -107,7 +106,7 @@ class Hyperband(HalvingSearcher):
 
     def _take(self, trial: Trial, remembered: Climb) -> None:
         super()._take(trial, remembered)
-        self._open = [bracket for bracket in self._open if not bracket.rungs.is_done]
+        self._open = [bracket for bracket in self._open if not bracket.is_done]
 
     def _suggest(self) -> Suggestion | None:
         for bracket in self._open:
@@ -115,12 +114,12 @@ class Hyperband(HalvingSearcher):
             if suggestion is not None:
                 return suggestion
         for _ in self._fidelities:  # one of each s, whose searcher inside may have nothing left
-            if any(bracket.rungs.is_open and bracket.rungs.top == self._next for bracket in self._open):
+            if any(bracket.is_open and bracket.top == self._next for bracket in self._open):
                 break  # that one has nothing now
             suggestion = self._from(self._begin())
             if suggestion is not None:
                 return suggestion
-        self._open = [bracket for bracket in self._open if not bracket.rungs.is_done]
+        self._open = [bracket for bracket in self._open if not bracket.is_done]
         if not self._open:
             raise SearchFinished
         return None
@@ -135,8 +134,14 @@ class Hyperband(HalvingSearcher):
         """The next bracket: s_max, ..., 0, s_max, ..."""
         s, s_max = self._next, len(self._fidelities) - 1
         self._next = s - 1 if s > 0 else s_max
-        rungs = Rungs(s + 1, self._eta, bracket_sizes(self._eta, s_max, s))
-        fidelities, info = self._fidelities[s_max - s :], {"bracket": s}
-        bracket = Bracket(self._inners[s], rungs, fidelities, self._objective, self._in_flight, info)
+        bracket = Bracket(
+            self._inners[s],
+            self._fidelities[s_max - s :],
+            self._eta,
+            self._objective,
+            self._in_flight,
+            sizes=bracket_sizes(self._eta, s_max, s),
+            info={"bracket": s},
+        )
         self._open.append(bracket)
         return bracket
