@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -42,10 +41,18 @@ def prepare_searcher(section: Mapping[str, Any], *, seed: int) -> Callable[..., 
             prepare_searcher(inside, seed=0)
         except ConfigError as error:
             raise ConfigError(f"searcher.{error}") from error
-    if accepts(SEARCHERS, section, "fidelity_range"):
-        ranged = prepare(SEARCHERS, section, 2, seed=seed, fidelity_range=None)
-        return partial(_checked, section, ranged, True)
-    return partial(_checked, section, prepare(SEARCHERS, section, 2, seed=seed), False)
+    ranged = accepts(SEARCHERS, section, "fidelity_range")
+    fixed = {"seed": seed, "fidelity_range": None} if ranged else {"seed": seed}
+    make = prepare(SEARCHERS, section, 2, **fixed)
+
+    def make_checked(
+        space: SearchSpace, objectives: Sequence[Objective], fidelity_range: FidelityRange | None = None
+    ) -> Searcher:
+        made = make(space, objectives, **({"fidelity_range": fidelity_range} if ranged else {}))
+        check_part("searcher", made, f'searcher "{section["name"]}"')
+        return made
+
+    return make_checked
 
 
 def build_inner(
@@ -209,16 +216,3 @@ class Wrapper(SearchMethod[T]):
 
     def check_values(self, names: Collection[str]) -> None:
         self._inner.needs.check_values(names)
-
-
-def _checked(
-    section: Mapping[str, Any],
-    make: Callable[..., Any],
-    ranged: bool,
-    space: SearchSpace,
-    objectives: Sequence[Objective],
-    fidelity_range: FidelityRange | None = None,
-) -> Searcher:
-    made = make(space, objectives, **({"fidelity_range": fidelity_range} if ranged else {}))
-    check_part("searcher", made, f'searcher "{section["name"]}"')
-    return made

@@ -188,6 +188,6 @@ def test_the_same_seed_gives_the_same_walk():
         searcher = NoRepeats(space, OBJECTIVES, seed=seed, searcher=Script(letters(), ""), redraws=1)
         rng = np.random.default_rng(0)
         start = RandomSearch(space, OBJECTIVES, seed=int(rng.integers(9))).ask(1)[0].architecture
-        return [one.text for one in searcher._candidates(start)]
+        return [one.text for one in searcher._alternatives(start)]
 
     assert texts(1) == texts(1) != texts(2)
