@@ -1,9 +1,9 @@
 """Exhaustive search: every architecture of a finite space once.
 
-No paper; the yardstick of small spaces, in derivation order or in a random one (random search without
+No paper; the reference on small spaces, in derivation order or in a random one (random search without
 repeats, to the very end). Results do not influence it, so it never waits. The n-th derivation is
 reached by counting what lies behind each option, so that nothing is listed in advance and the search stands
-at a number. Derivations against a constraint, and those with a text that came before, are passed over.
+at a number. Derivations that break a constraint, and those whose text was suggested before, are skipped.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Exhaustive(SearchMethod[None]):
         seed: of the random order; not used otherwise.
         order: "derivation", the order of `nas.operators.enumerate_architectures`, or "random", every order
             equally likely.
-        limit: derivations that the space may have at most, 1 or more; the texts that came are remembered,
+        limit: derivations that the space may have at most, 1 or more; the texts suggested are remembered,
             about 100 bytes each.
 
     Raises:
@@ -88,7 +88,7 @@ class Exhaustive(SearchMethod[None]):
         raise SearchFinished
 
     def _is_new(self, architecture: Architecture) -> bool:
-        """Whether it is admissible and its text did not come before; from now on it did."""
+        """Whether it is admissible and its text was not suggested before; from now on it was."""
         digest = architecture.digest()
         if digest in self._seen or self._space.violation(architecture) is not None:
             return False

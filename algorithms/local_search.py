@@ -12,7 +12,7 @@ Differs from the paper:
   the point if it is better than the point that it was suggested from and than the present one;
 - no waiting at the end of a neighbourhood: restarts are suggested while neighbours are in flight, as a worker
   is better used on a random architecture than not at all. The next point is the first restart that
-  completes, unless one of those neighbours improves on the point it came from, and on the next one:
+  completes, unless one of those neighbours improves on the point it is next to, and on the next one:
   then the search returns there;
 - failed trials are seen, never points;
 - decisions behind a changed one are drawn at random, a real number has two random steps as neighbours

@@ -59,7 +59,7 @@ class TreeNode:
     Attributes:
         children: numbers of nodes, by option.
         gone: options that lead to nothing admissible.
-        told: results that came back, failures included.
+        told: results so far, failures included.
         successes: those of them that have a loss.
         losses: its sum.
         pending: trials in flight.
