@@ -84,9 +84,13 @@ class SearchMethod(BaseSearcher, Generic[T]):
     def __init__(self, space: SearchSpace, objectives: Sequence[Objective], *, seed: int) -> None:
         self._space = space
         self._objectives = tuple(objectives)
-        self._objective = self._objectives[0]
         self._rng = np.random.default_rng(seed)
         self._in_flight: InFlight[T] = InFlight(type(self).__name__)
+
+    @property
+    def _objective(self) -> Objective:
+        """The one that decides; methods that learn nothing may have none."""
+        return self._objectives[0]
 
     @abstractmethod
     def _suggest(self) -> Suggestion | None:
