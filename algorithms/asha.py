@@ -85,7 +85,7 @@ class Asha(HalvingSearcher):
     @property
     def uninformed(self) -> float | None:
         """That of the searcher inside, at most eta: then the best of so many goes up."""
-        inside = self._inner.needs.uninformed
+        inside = self.inner.uninformed
         return None if inside is None else min(inside, self._eta)
 
     def _suggest(self) -> Suggestion | None:

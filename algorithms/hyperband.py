@@ -101,7 +101,7 @@ class Hyperband(HalvingSearcher):
     def uninformed(self) -> float | None:
         """That of the first searcher inside, at most the first bracket's lowest rung: then its best go up."""
         s_max = len(self._fidelities) - 1
-        inside = self._inner.needs.uninformed
+        inside = self.inner.uninformed
         return None if inside is None else min(inside, bracket_sizes(self._eta, s_max, s_max)[0])
 
     def _take(self, trial: Trial, remembered: Climb) -> None:

@@ -84,7 +84,7 @@ class NoRepeats(Wrapper[tuple[int, ProposalKey]]):  # of a trial: the inner one,
     @property
     def uninformed(self) -> float | None:
         """That of the searcher inside, without its repeats so far, which are no trials here."""
-        inside = self._inner.needs.uninformed
+        inside = self.inner.uninformed
         return None if inside is None else inside - sum(number < inside for number in self._repeats)
 
     def _take(self, trial: Trial, remembered: tuple[int, ProposalKey]) -> None:

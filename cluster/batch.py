@@ -14,7 +14,7 @@ from cluster.failures import explain
 from cluster.options import RayOptions
 from cluster.session import Session, amounts, connect, places
 from nas.errors import ConfigError, ProtocolError
-from nas.run.jobs import Job, JobUpdate, do
+from nas.run.jobs import Job, JobUpdate, Launcher, do
 
 _RETRIES = 2  # of a job whose process or node was lost
 _WAKE_SECONDS = 0.2  # the longest that a call of `stop` goes unnoticed
@@ -27,7 +27,7 @@ class _Attempt:
     fault: str | None = None  # of the last loss
 
 
-class RayLauncher:
+class RayLauncher(Launcher):
     """Runs jobs on a local Ray, or on the cluster at an address whose nodes see the same files.
 
     Args:

@@ -19,14 +19,14 @@ from cluster.tasks import TaskPool
 from cluster.worker import Answer, encode_task
 from nas.errors import ConfigError, EvaluationError, ProtocolError, describe_error
 from nas.evaluation import Evaluation, Evaluator, Status, Task, failure
-from nas.executor import Completed, nothing_in_flight
+from nas.executor import Completed, Executor, nothing_in_flight
 from nas.registry import listed_options
 
 _log = logging.getLogger(__name__)
 _PATIENCE = 30.0  # seconds without any worker before the log says what is waited for
 
 
-class RayExecutor:
+class RayExecutor(Executor):
     """Runs trials on Ray workers, each isolated in its own process.
 
     Hangs, crashes and, with `memory_per_trial`, memory are the trial's own: the search goes on.

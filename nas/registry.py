@@ -1,13 +1,14 @@
-"""Registries of named components, how one is built from its section, and how its options are checked."""
+"""Components and their hooks; registries, how one is built from its section, how its options are checked."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from abc import ABC
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cached_property, partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -23,6 +24,73 @@ _PLAIN: dict[str, tuple[type, ...]] = {
     "None": (type(None),),
 }
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_ALIKE = 0.8  # the similarity, as of difflib, from which a name is taken for a misspelt hook
+
+
+class Component(ABC):  # noqa: B024 - its kinds have abstract methods
+    """Base of the kinds of parts that a study is made of, such as `Searcher` and `Evaluator`.
+
+    A kind is a class directly below this one. Its public methods and attributes are hooks: those without a
+    default are abstract, or annotated only, and a subclass gives them; the others it may replace.
+
+    A subclass is refused with a ConfigError when it is defined if it has a public name that is nearly that of
+    a hook which it does not replace, as nobody would read what is misspelt; or if it has a method where a
+    value is expected, or a value in place of a method.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for kind in cls.__mro__[1:]:
+            if Component not in kind.__bases__:
+                continue
+            own = own_names(cls, kind)
+            check_spelling(cls.__name__, own, kind)
+            for name in own.keys() & vars(kind).keys():
+                _check_form(f"{cls.__name__}.{name}", vars(kind)[name], own[name])
+
+
+def own_names(cls: type, kind: type[Component]) -> dict[str, Any]:
+    """What a class has besides or in place of what its kind declares."""
+    return {
+        name: value
+        for each in reversed(cls.__mro__)
+        if each not in kind.__mro__
+        for name, value in vars(each).items()
+    }
+
+
+def check_spelling(where: str, names: Collection[str], kind: type[Component]) -> None:
+    """Refuses a public name that is nearly that of a hook with a default, which is not among the names.
+
+    Raises:
+        ConfigError: one line with the name and the hook.
+    """
+    hooks = [
+        name
+        for name, value in vars(kind).items()
+        if not (name.startswith("_") or name in names or getattr(value, "__isabstractmethod__", False))
+    ]
+    for name in names:
+        close = [] if name.startswith("_") else difflib.get_close_matches(name, hooks, n=1, cutoff=_ALIKE)
+        if close:
+            raise ConfigError(
+                f"{where}: expected hooks of {home_of(kind)}, got {name}; did you mean {close[0]}? Otherwise "
+                "give it a name less alike"
+            )
+
+
+def _check_form(where: str, hook: Any, own: Any) -> None:
+    if inspect.isfunction(own) and not inspect.isfunction(hook):
+        raise ConfigError(f"{where}: expected a value, got a method; write @property above it")
+    if not inspect.isfunction(hook):
+        return
+    if isinstance(own, property | cached_property) or not (callable(own) or hasattr(own, "__get__")):
+        raise ConfigError(f"{where}: expected a method, got {one_line(repr(own), 80)}; write it as a method")
+
+
+def home_of(kind: type) -> str:
+    """Where a class is imported from, for messages."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from nas.errors import ConfigError, ProtocolError
 from nas.evaluation import Objective
-from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
+from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -72,7 +72,7 @@ class InFlight(Generic[T]):
         return self._remembered.pop(trial.number)
 
 
-class SearchMethod(BaseSearcher, Generic[T]):
+class SearchMethod(Searcher, Generic[T]):
     """Suggests one architecture at a time, each on all that was told before.
 
     Args:

@@ -214,7 +214,7 @@ class HalvingSearcher(Wrapper[Climb]):
     ) -> None:
         super().__init__(space, objectives, **given)
         self._fidelities = tuple(fidelities)
-        asked_for = self._inner.needs.fidelities
+        asked_for = self.inner.fidelities
         if asked_for:
             listed = ", ".join(f"{fidelity.value:g}" for fidelity in asked_for)
             raise ConfigError(

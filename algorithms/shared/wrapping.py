@@ -6,7 +6,7 @@ Wrappers nest in any order, since each is a searcher to the one around it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,10 +15,11 @@ import numpy as np
 from algorithms import SEARCHERS
 from algorithms.shared.method import SearchMethod, T
 from nas.errors import ConfigError
-from nas.evaluation import Fidelity, Objective
+from nas.evaluation import Objective
+from nas.faults import shown
 from nas.fitting import check_part
 from nas.registry import accepts, prepare
-from nas.searcher import Searcher, Suggestion, Trial, declared
+from nas.searcher import Searcher, Suggestion, Trial, WrappedSearcher
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -49,7 +50,7 @@ def prepare_searcher(section: Mapping[str, Any], *, seed: int) -> Callable[..., 
         space: SearchSpace, objectives: Sequence[Objective], fidelity_range: FidelityRange | None = None
     ) -> Searcher:
         made = make(space, objectives, **({"fidelity_range": fidelity_range} if ranged else {}))
-        check_part("searcher", made, f'searcher "{section["name"]}"')
+        check_part(Searcher, made, f'searcher "{section["name"]}"')
         return made
 
     return make_checked
@@ -81,19 +82,19 @@ def build_inner(
             made = prepare_searcher(searcher, seed=child_seed(seed))(space, objectives, fidelity_range)
         except ConfigError as error:
             raise ConfigError(f"searcher.{error}") from error
-    elif {"ask", "tell"} <= set(dir(searcher)):
+    elif isinstance(searcher, Searcher):
         made = searcher
     else:
         raise ConfigError(
-            f"searcher.searcher: expected a section with a name, such as {{name: random}}, got {searcher!r}"
+            "searcher.searcher: expected a section with a name or a nas.searcher.Searcher, got "
+            f"{shown(searcher)}; give one such as {{name: random}}"
         )
-    inner = Inner(made)
-    if inner.needs.trains_supernet:
-        name = getattr(made, "name", type(made).__name__)
+    if made.trains_supernet:
+        name = searcher["name"] if isinstance(searcher, Mapping) else type(searcher).__name__
         raise ConfigError(
             f'searcher.searcher: "{name}" trains a supernet and stands alone; use it as searcher'
         )
-    return inner
+    return Inner(made)
 
 
 def child_seed(seed: int) -> int:
@@ -123,21 +124,12 @@ class Inner:
 
     Args:
         searcher: fresh.
-
-    Attributes:
-        needs: what it declares of its needs.
     """
 
     def __init__(self, searcher: Searcher) -> None:
         self.searcher = searcher
-        self.needs = declared(searcher)
         self._proposed: dict[int, Suggestion] = {}  # in flight, as the inner searcher knows them
         self._outer: list[int | None] = []  # inner number -> the outer trial that stands for it
-
-    @property
-    def in_flight(self) -> int:
-        """How many proposals were not told yet."""
-        return len(self._proposed)
 
     def ask(self) -> Proposal | None:
         """One proposal, or None: it is to be told more first.
@@ -175,7 +167,7 @@ class Inner:
         self.searcher.tell(replace(trial, number=number, suggestion=suggestion))
 
 
-class Wrapper(SearchMethod[T]):
+class Wrapper(SearchMethod[T], WrappedSearcher):
     """A searcher around another one, for whose needs it speaks; a subclass says which proposals pass and how.
 
     Args:
@@ -198,21 +190,6 @@ class Wrapper(SearchMethod[T]):
         searcher: Mapping[str, Any] | Searcher,
         fidelity_range: FidelityRange | None = None,
     ) -> None:
-        super().__init__(space, objectives, seed=seed)
+        SearchMethod.__init__(self, space, objectives, seed=seed)
         self._inner = build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
-
-    @property
-    def fidelities(self) -> tuple[Fidelity, ...]:
-        return self._inner.needs.fidelities
-
-    @property
-    def needs_states(self) -> bool:
-        return self._inner.needs.needs_states
-
-    @property
-    def uninformed(self) -> float | None:
-        """That of the searcher inside."""
-        return self._inner.needs.uninformed
-
-    def check_values(self, names: Collection[str]) -> None:
-        self._inner.needs.check_values(names)
+        WrappedSearcher.__init__(self, self._inner.searcher)

@@ -160,11 +160,11 @@ class _Report:
         start = max(0, _common(texts) - _AROUND)
         end = max(0, _common([text[::-1] for text in texts]) - _AROUND)
         said = []
-        explain = getattr(self.hasher_of(reading.exact), "explain", None)
+        exact = self.hasher_of(reading.exact)
         for count, n, text in zip(mismatch.parts, mismatch.examples, texts, strict=True):
             core = text[start : len(text) - end][:400]
-            meaning = f" = {explain(self.architectures[n])}" if explain else ""
-            said.append(f"{count} like ..{core}..{meaning}")
+            meaning = exact.explain(self.architectures[n])
+            said.append(f"{count} like ..{core}..{f' = {meaning}' if meaning else ''}")
         return "; ".join(said[:4]) + ("; and others" if len(said) > 4 else "")
 
     def classes(self) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -53,11 +53,7 @@ from nas.run.folder import MAX_NAME, held
 from nas.run.jobs import Launcher, carry_out_jobs, exit_status, stop_on_signals
 from nas.run.preview import SAMPLES, composition_lines, evaluation_seconds
 from nas.run.single import NoSearch, StudyJob, ends_of
-from nas.searcher import declared
 from nas.timed import OVERHEAD, write_json
-
-if TYPE_CHECKING:
-    from nas.training.tabular import TableEvaluator
 
 BASELINE = "baseline"
 STUDIES = "studies"
@@ -289,12 +285,11 @@ def reference_of(config: Config, evaluator: Evaluator) -> dict[str, float]:
         raise ConfigError(f"compare.reference: expected one of {', '.join(names)}, got {unknown[0]}")
     if len(names) == 1 and not given:
         return {}
-    known = getattr(evaluator, "values_of", None)
     point: dict[str, float] = {}
     for objective in evaluator.objectives:
         value = given.get(objective.name)
-        if value is None and known is not None:
-            value = max(known(objective), key=objective.loss)
+        if value is None and (known := evaluator.values_of(objective)) is not None:
+            value = max(known, key=objective.loss)
         if value is None or not math.isfinite(value):
             raise ConfigError(
                 f"compare.reference: a number for each of {', '.join(names)} is expected, for the "
@@ -309,15 +304,17 @@ def optimum_of(evaluator: Evaluator, reference: Mapping[str, float]) -> dict[str
 
     With several objectives also the hypervolume of the best front, under the name "hypervolume".
     """
-    if not hasattr(evaluator, "optimum"):
-        return {}
-    table = cast("TableEvaluator", evaluator)
-    quantities = {quantity.name: quantity for quantity in (*table.objectives, table.reported)}
-    found = {name: table.optimum(quantity) for name, quantity in quantities.items()}
-    if len(table.objectives) > 1:
-        losses = np.array([[o.loss(value) for value in table.values_of(o)] for o in table.objectives]).T
+    known: dict[str, Sequence[float]] = {}
+    found: dict[str, float] = {}
+    for quantity in (*evaluator.objectives, evaluator.reported):
+        values = evaluator.values_of(quantity)
+        if values is None:
+            return {}
+        known[quantity.name], found[quantity.name] = values, min(values, key=quantity.loss)
+    if len(evaluator.objectives) > 1:
+        losses = np.array([[o.loss(value) for value in known[o.name]] for o in evaluator.objectives]).T
         front = losses[non_dominated(losses)]
-        point = [objective.loss(reference[objective.name]) for objective in table.objectives]
+        point = [objective.loss(reference[objective.name]) for objective in evaluator.objectives]
         found["hypervolume"] = hypervolume(front, point)
     return found
 
@@ -407,7 +404,7 @@ def _cost_of_studies(run: ComparisonRun, trials: int) -> list[str]:
     for label in plan.methods:
         with TemporaryDirectory() as folder:
             study = study_job(short, label, config.compare.first_seed, Path(folder))
-            if declared(composed(study.config).searcher).trains_supernet:  # for as long as its options say
+            if composed(study.config).searcher.trains_supernet:  # for as long as its options say
                 long.append(label)
             else:
                 per_study[label] = study().seconds / (short.budget.trials or 1) * trials

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nas.cache import Hasher
 from nas.cache_policy import CachePolicy
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Evaluator
+from nas.executor import Executor
 from nas.fitting import (
     check_levels,
     check_part,
@@ -22,16 +24,13 @@ from nas.fitting import (
 )
 from nas.registry import Registry, build
 from nas.run.config import Config
-from nas.searcher import declared
+from nas.space import SearchSpace
 from nas.stages import Budget, Plan
 
 if TYPE_CHECKING:
-    from nas.cache import Hasher
     from nas.evaluation import Outline
-    from nas.executor import Executor
     from nas.run.jobs import Launcher
     from nas.searcher import Searcher
-    from nas.space import SearchSpace
 
 
 _built: dict[str, Problem] = {}  # the last one of this process; a worker has the same for all its jobs
@@ -126,7 +125,7 @@ def compose(config: Config, problem: Problem | None = None) -> Components:
 def _searcher(choices: Choices, evaluator: Evaluator | Outline, plan: Plan) -> Searcher:
     """The searcher for an evaluator, its fidelities and limits checked against what that has."""
     searcher = choices.make_searcher(choices.space, evaluator.objectives, fidelity_range(evaluator, plan))
-    check_levels(evaluator, plan, declared(searcher).fidelities)
+    check_levels(evaluator, plan, searcher.fidelities)
     check_values(searcher, evaluator, plan)
     return searcher
 
@@ -136,7 +135,7 @@ def build_executor(config: Config) -> Executor:
     from cluster import EXECUTORS
 
     on_ray = config.executor.get("name") == "ray"
-    return _part(EXECUTORS, config.executor, "executor", **({"name": config.name} if on_ray else {}))
+    return _part(Executor, EXECUTORS, config.executor, **({"name": config.name} if on_ray else {}))
 
 
 def _with_proxy(config: Config) -> Mapping[str, Any]:
@@ -156,7 +155,7 @@ def build_space(section: Mapping[str, Any]) -> SearchSpace:
     """The space of a section; raises NasError in one line."""
     from search_spaces import SPACES
 
-    return _part(SPACES, section, "space")
+    return _part(SearchSpace, SPACES, section)
 
 
 def cache_policy(config: Config) -> CachePolicy:
@@ -168,20 +167,20 @@ def build_hasher(section: Mapping[str, Any]) -> Hasher | None:
     """The hasher of a section; raises NasError in one line."""
     from hashing import HASHERS
 
-    return _part(HASHERS, section, "hasher")
+    return _part(Hasher, HASHERS, section)
 
 
 def build_evaluator(section: Mapping[str, Any]) -> Evaluator:
     """The evaluator of a section; raises NasError in one line."""
     from nas.evaluation import EVALUATORS
 
-    return _part(EVALUATORS, section, "evaluator")
+    return _part(Evaluator, EVALUATORS, section)
 
 
-def _part(registry: Registry, section: Mapping[str, Any], kind: str, **fixed: Any) -> Any:
+def _part(kind: type, registry: Registry, section: Mapping[str, Any], **fixed: Any) -> Any:
     """The component that a section names; raises ConfigError if a name of one's own gives another kind."""
     part = build(registry, section, **fixed)
-    if part is not None or kind != "hasher":
+    if part is not None or kind is not Hasher:
         check_part(kind, part, f'{registry.kind} "{section["name"]}"')
     return part
 

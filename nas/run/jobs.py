@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 
 from nas.evaluation import REASON_LIMIT
 from nas.faults import interrupts, named
+from nas.registry import Component
 from nas.run.progress import JobCounts, ProgressDisplay
 
 
@@ -67,13 +69,13 @@ class JobUpdate:
     fault: str | None = None
 
 
-class Launcher(Protocol):
+class Launcher(Component):
     """Runs jobs. Used by one thread."""
 
     @property
+    @abstractmethod
     def workers(self) -> int:
         """Jobs at the same time; known once it is open."""
-        ...
 
     def open(self) -> None:
         """Makes workers ready.
@@ -81,23 +83,21 @@ class Launcher(Protocol):
         Raises:
             ConfigError: it cannot run as configured.
         """
-        ...
 
+    @abstractmethod
     def run(self, jobs: Sequence[Job]) -> Iterator[JobUpdate]:
         """Runs the jobs in their order; an update as each begins and as it ends, until all did."""
-        ...
 
+    @abstractmethod
     def stop(self) -> None:
         """Lets `run` end soon; what is under way is given up. For signal handlers too."""
-        ...
 
     def close(self) -> None:
         """Stops all work; safe to call twice."""
-        ...
 
     def describe(self) -> Sequence[str]:
         """Lines for the head of a run: where its jobs run and how to look at them."""
-        ...
+        return ()
 
 
 def do(job: Job, stopping: Callable[[], bool] | None = None) -> JobUpdate:
@@ -114,13 +114,15 @@ def do(job: Job, stopping: Callable[[], bool] | None = None) -> JobUpdate:
         return JobUpdate(job, True, fault=named(error, REASON_LIMIT))
 
 
-class InlineLauncher:
+class InlineLauncher(Launcher):
     """Runs one job after the other in this process; for tests, debugging and small comparisons."""
-
-    workers = 1
 
     def __init__(self) -> None:
         self._stopping = False
+
+    @property
+    def workers(self) -> int:
+        return 1
 
     def open(self) -> None:
         self._stopping = False
@@ -134,9 +136,6 @@ class InlineLauncher:
 
     def stop(self) -> None:
         self._stopping = True
-
-    def close(self) -> None:
-        return
 
     def describe(self) -> Sequence[str]:
         return ("inline: one study at a time in this process",)

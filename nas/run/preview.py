@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from nas.formats import format_duration
 from nas.hash_jobs import hash_of
 from nas.operators import sample
 from nas.run.config import Config, resolved
-from nas.searcher import declared
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture
@@ -55,7 +53,7 @@ def _data(components: Components) -> list[str]:
     """The images of an evaluator that has some, as the platform reads them."""
     from nas.training.data import Dataset
 
-    dataset = getattr(components.evaluator, "dataset", None)
+    dataset = components.evaluator.dataset
     return [dataset.summary()] if isinstance(dataset, Dataset) else []
 
 
@@ -70,18 +68,16 @@ def evaluation_seconds(components: Components, seed: int) -> float | None:
         architecture, started = sample(components.space, rng), time.perf_counter()
         if _probe(components, architecture, lowest).ok:
             seconds.append(time.perf_counter() - started)
-    bound = getattr(getattr(components.evaluator, "settings", None), "max_seconds", 0.0) or math.inf
-    return min(float(np.mean(seconds)) * share, bound) if seconds else None
+    return min(float(np.mean(seconds)) * share, components.evaluator.max_seconds) if seconds else None
 
 
 def _estimate(components: Components, samples: list[Architecture]) -> list[str]:
     """Cost of the planned trials from that of the samples, as lines."""
     lowest, share, full = _shares(components)
     probes = [_probe(components, architecture, lowest) for architecture in samples]
-    check = getattr(components.searcher, "check_values", None)
     for probe in probes:
-        if probe.ok and check is not None:
-            check(probe.values)
+        if probe.ok:
+            components.searcher.check_values(probe.values)
     costs = [probe.cost_seconds for probe in probes if probe.ok]
     lines = [f"  sample failed: {probe.reason}" for probe in probes if not probe.ok]
     if not costs:
@@ -96,7 +92,7 @@ def _estimate(components: Components, samples: list[Architecture]) -> list[str]:
         f"  search {format_duration(search)}, baseline and final {format_duration(others)} of work in all, "
         "shared among the workers",
     ]
-    needs, seconds = declared(components.searcher), plan.budget.seconds
+    needs, seconds = components.searcher, plan.budget.seconds
     if needs.fidelities:
         listed = ", ".join(f"{fidelity.value:g}" for fidelity in needs.fidelities)
         lines.append(

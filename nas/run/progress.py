@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from nas.evaluation import Objective, Status
 from nas.formats import format_duration, format_value
+from nas.progress import Observer, Progress
 from nas.store import trial_label
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-    from nas.progress import Progress
 
 BURST = 12  # lines that may follow at once
 LINES_PER_SECOND = 1.0  # beyond the burst
@@ -159,8 +159,8 @@ class ProgressDisplay:
         return Group(grid, Text(self._counted.line() or "starting"))
 
 
-class TrialProgress:
-    """Shows a study: its state, each new best and each failure. An observer (`nas.progress.Observer`).
+class TrialProgress(Observer):
+    """Shows a study: its state, each new best and each failure.
 
     Args:
         objective: the first one of the evaluator.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -83,9 +82,8 @@ class ProtocolRun:
     def run(self, folder: Path) -> int:
         """Runs or continues all variants; the exit status: 0, or 130 after a signal."""
         executor = build_executor(self.variants[0].config)
-        held = getattr(executor, "held", nullcontext)  # over all variants, if it takes a while to start
         manifest = {"format": FORMAT, "name": self.config.name, "versions": dict(versions())}
-        with held():
+        with executor.held():  # over all variants, as it may take a while to start
             write_json(folder / PROTOCOL, {**manifest, "config": plain(resolved(self.config))})
             return run_studies(self._studies(folder), folder)
 

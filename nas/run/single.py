@@ -22,8 +22,8 @@ from nas.run.folder import has_trials
 from nas.run.jobs import JobOutcome, exit_status, stop_on_signals
 from nas.run.preview import preview
 from nas.run.progress import TrialProgress
-from nas.searcher import SearchFinished, Suggestion, Trial
-from nas.timed import OVERHEAD, TimedSearcher, write_json
+from nas.searcher import Searcher, SearchFinished, Suggestion, TimedSearcher, Trial
+from nas.timed import OVERHEAD, write_json
 
 if TYPE_CHECKING:
     from nas.study import Study
@@ -192,7 +192,7 @@ def ends_of(log: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     return {}, {}
 
 
-class NoSearch:
+class NoSearch(Searcher):
     """A searcher that proposes nothing, so that a study consists of its baseline.
 
     Args:
@@ -209,7 +209,7 @@ class NoSearch:
         return
 
 
-class _Watch:
+class _Watch(Observer):
     """Stops its study once it is told to."""
 
     def __init__(self, stopping: Callable[[], bool]) -> None:
@@ -219,9 +219,6 @@ class _Watch:
     def observe(self, event: Mapping[str, Any], progress: Progress) -> None:  # noqa: ARG002 - the protocol's
         if self._stopping() and self.study is not None:
             self.study.stop()
-
-    def close(self) -> None:
-        return
 
 
 def _await_release(log: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from nas.callables import describe
 from nas.errors import ConfigError, EvaluationError, one_line
-from nas.evaluation import Evaluation, Outline, Status, Task, failure, number
+from nas.evaluation import Evaluation, Evaluator, Outline, Status, Task, failure, number
 from nas.executor import failure_of
 from nas.faults import shown
 from nas.registry import check_names, given
@@ -22,7 +22,7 @@ _NAME = 'evaluator "function"'
 _OPTIONS = ("function", "objectives", "reported", "deterministic")
 
 
-class FunctionEvaluator:
+class FunctionEvaluator(Evaluator):
     """Calls `function(architecture)`, or `function(architecture, seed=...)` if it has a parameter `seed`.
 
     The function returns a number, the value of the first objective, or a mapping with a number for each
@@ -68,10 +68,6 @@ class FunctionEvaluator:
         check_takes(f"{_NAME}: {function_name(called)}", called, "f(architecture)", None, **seed)
         described = f"{describe(called)}\n{(self.objectives, self.reported)!r}"
         self._fingerprint = hashlib.sha256(described.encode()).hexdigest()
-
-    @property
-    def fidelity_range(self) -> tuple[str, float, float] | None:
-        return None
 
     def fingerprint(self) -> str:
         """Digest of the function's name, code and state; what the function calls is not followed."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import ConfigError, EvaluationError
-from nas.evaluation import Fidelity, Objective
+from nas.evaluation import Evaluator, Fidelity, Objective
 from nas.registry import field_names, given
 from nas.training.checks import function_name, load_function
 from nas.training.data import DataOptions, Dataset
@@ -27,7 +28,7 @@ EXTRA = "test_accuracy_extra"  # in percent, on second test images where there a
 MEASURED = (VALIDATION.name, "validation_loss")  # on validation data
 
 
-class ImageEvaluator:
+class ImageEvaluator(Evaluator):
     """Validation accuracy decides, test accuracy reports; what is trained is for the subclass to say.
 
     Args:
@@ -39,6 +40,8 @@ class ImageEvaluator:
         identity: whatever else determines a result.
     """
 
+    objectives = (VALIDATION,)
+    reported = TEST
     deterministic = False  # weights and batches follow from the seed
 
     def __init__(
@@ -55,6 +58,8 @@ class ImageEvaluator:
 
         self.dataset = dataset
         self.settings = settings
+        self.fidelity_range = ("epochs", 1, settings.epochs)
+        self.max_seconds = settings.max_seconds or math.inf
         try:
             check_augmentation(settings, dataset.input_shape)
         except EvaluationError as error:
@@ -67,18 +72,6 @@ class ImageEvaluator:
         determining = [_PROTOCOL, self._digest, asdict(settings), name, device, *identity]
         text = json.dumps(determining, sort_keys=True)
         self._fingerprint = hashlib.sha256(text.encode()).hexdigest()
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        return (VALIDATION,)
-
-    @property
-    def reported(self) -> Objective:
-        return TEST
-
-    @property
-    def fidelity_range(self) -> tuple[str, float, float] | None:
-        return ("epochs", 1, self.settings.epochs)
 
     def value_names(self, fidelity: Fidelity | None) -> tuple[str, ...]:  # noqa: ARG002 - the same at each
         """The values of every completed evaluation."""

@@ -12,7 +12,7 @@ import pytest
 from algorithms import SEARCHERS
 from nas.dsl import oneof, op, real, ref, rule, train
 from nas.errors import ConfigError, ProtocolError
-from nas.evaluation import Stage, Status, failure
+from nas.evaluation import Evaluator, Stage, Status, failure
 from nas.eventlog import FILE_NAME
 from nas.executor import SimulatedExecutor
 from nas.oneshot.work import SharedWeights, SupernetTraining, loaded
@@ -196,7 +196,7 @@ def test_a_bad_option_is_refused_in_one_line(name, options, message):
     assert "\n" not in str(caught.value)
 
 
-class MadeUp:
+class MadeUp(Evaluator):
     """An evaluator whose works are answered without training."""
 
     objectives = OBJECTIVES

@@ -12,7 +12,7 @@ import pytest
 from algorithms.shared.wrapping import prepare_searcher
 from nas.cache import Hashed, TextHasher
 from nas.cache_policy import CachePolicy
-from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task, failure
+from nas.evaluation import Evaluation, Evaluator, Fidelity, Objective, Status, Task, failure
 from nas.eventlog import FILE_NAME
 from nas.executor import Planned, SimulatedExecutor
 from nas.space import SearchSpace
@@ -31,7 +31,7 @@ def ordered_space() -> SearchSpace:
     )
 
 
-class Costly:
+class Costly(Evaluator):
     """Costs differ, some are equal; at lower fidelities less; some trials fail."""
 
     objectives = OBJECTIVES

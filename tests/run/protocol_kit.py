@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from nas.evaluation import Evaluator
 from nas.executor import InlineExecutor
 from nas.run.config import Config, ProtocolSection
 
@@ -20,7 +21,7 @@ def small(width: int = 8) -> Any:
     return SearchSpace("small", f"conv(kernel=oneof(1, 3, 5, 7, 9), width={width}) >> (relu() | gelu())")
 
 
-class Scores:
+class Scores(Evaluator):
     """The kernel's side times `factor`, plus the seed's last bit; fails on one kernel if asked to."""
 
     def __init__(self, factor: float = 1.0, noise: float = 0.0, fails_on: int = 0) -> None:

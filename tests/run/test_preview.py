@@ -7,12 +7,13 @@ import pytest
 
 from algorithms.differentiable import Darts
 from nas.dsl import op
-from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task, failure
+from nas.evaluation import Evaluation, Evaluator, Fidelity, Objective, Status, Task, failure
 from nas.executor import InlineExecutor
 from nas.run.compose import Components
 from nas.run.config import Config
 from nas.run.preview import preview
-from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
+from nas.run.single import NoSearch
+from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
 from nas.space import SearchSpace
 from nas.stages import Budget, Plan
 from nas.training.data import DataOptions, load
@@ -22,7 +23,7 @@ SPACE = SearchSpace("three", "relu() | gelu() | silu()")
 UNBOUNDED = SearchSpace("rates", "train(relu(), lr=real(0.1, 1.0))")
 
 
-class Costly:
+class Costly(Evaluator):
     """Two seconds an epoch."""
 
     objectives = (Objective("accuracy"),)
@@ -51,7 +52,7 @@ class Whole(Costly):
 
 def parts(evaluator: Costly, space: SearchSpace = SPACE, **plan) -> Components:
     given = Plan(seed=1, budget=Budget(trials=30), baseline=6, final=4, time_limit=60.0)
-    searcher = object()
+    searcher = NoSearch(space, evaluator.objectives, seed=0)
     return Components(space, searcher, evaluator, InlineExecutor(), None, replace(given, **plan))  # pyright: ignore
 
 
@@ -106,7 +107,7 @@ def test_a_bound_in_seconds_is_said():
 
 
 def test_the_cost_of_a_search_that_chooses_fidelities_is_a_bound():
-    class Choosing(BaseSearcher):
+    class Choosing(Searcher):
         def ask(self, count: int = 1) -> list[Suggestion]:
             raise SearchFinished
 

@@ -17,6 +17,7 @@ from nas.run.comparison import baseline_job, study_job
 from nas.run.compose import composed, forget
 from nas.run.config import BudgetSection, CompareSection, Config, FinalSection
 from nas.run.single import ends_of
+from nas.searcher import Searcher
 from nas.store import read_study
 from nas.timed import OVERHEAD
 from tests.nas.report_kit import Log
@@ -121,7 +122,7 @@ def test_what_fails_is_an_outcome_of_one_line(tmp_path):
     assert (tmp_path / "studies/random/0" / OVERHEAD).exists()
 
 
-class Absent:
+class Absent(Searcher):
     """A method with a fault of its own."""
 
     def __init__(self, space, objectives, *, seed):
