@@ -28,8 +28,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from algorithms.shared.method import bad_option
-from algorithms.shared.successive_halving import Bracket, HalvingSearcher, Rungs, fidelity_levels
-from algorithms.shared.wrapping import FidelityRange, build_inner
+from algorithms.shared.successive_halving import Bracket, HalvingSearcher, fidelity_levels
+from algorithms.shared.wrapping import FidelityRange
 from nas.evaluation import Objective
 from nas.searcher import Searcher, Suggestion
 
@@ -77,11 +77,10 @@ class Asha(HalvingSearcher):
         if not 0 <= early_stopping_rate < len(fidelities):
             expected = f"0 to {len(fidelities) - 1}, with {len(fidelities)} fidelities"
             raise bad_option("asha", "early_stopping_rate", expected, early_stopping_rate)
-        inner = build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
-        super().__init__("asha", inner, fidelities[early_stopping_rate:])
+        inside = {"searcher": searcher, "fidelity_range": fidelity_range}
+        super().__init__("asha", fidelities[early_stopping_rate:], space, objectives, seed=seed, **inside)
         self._eta = eta
-        rungs = Rungs(len(self._fidelities), eta)
-        self._bracket = Bracket(inner, rungs, self._fidelities, objectives[0], self._in_flight)
+        self._bracket = Bracket(self._inner, self._fidelities, eta, self._objective, self._in_flight)
 
     @property
     def uninformed(self) -> float | None:

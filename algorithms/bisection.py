@@ -33,7 +33,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from algorithms.shared.method import check_range
-from algorithms.shared.wrapping import FidelityRange, Wrapper, build_inner
+from algorithms.shared.wrapping import FidelityRange, Wrapper
 from nas.architecture import Architecture, Decision
 from nas.counting import Runs, Suffixes
 from nas.derivation import Derivation
@@ -340,20 +340,18 @@ class Bisection(Wrapper[Suggestion]):  # of a trial in flight: as the searcher i
                 'searcher "bisection": expected a space that is not bisected, got one that is; name it once'
             )
         check_range("bisection", "depth", depth, 0, MAX_DEPTH)
-        self._space = BisectedSpace(space, all_choices=all_choices, depth=depth)
-        if not self._space.halves and BisectedSpace(space, all_choices=True, depth=depth).halves:
+        view = self._view = BisectedSpace(space, all_choices=all_choices, depth=depth)
+        if not view.halves and BisectedSpace(space, all_choices=True, depth=depth).halves:
             raise ConfigError(
                 f'searcher "bisection": space {space.name}: expected ordered choices to halve, got none; set '
                 "all_choices=true"
             )
-        super().__init__(
-            build_inner(searcher, self._space, objectives, seed=seed, fidelity_range=fidelity_range)
-        )
+        super().__init__(view, objectives, seed=seed, searcher=searcher, fidelity_range=fidelity_range)
 
     def _take(self, trial: Trial, remembered: Suggestion) -> None:
         suggestion = remembered
-        if self._space.restored(suggestion.architecture) != trial.architecture:
-            adopted = self._space.adopted(trial.architecture)
+        if self._view.restored(suggestion.architecture) != trial.architecture:
+            adopted = self._view.adopted(trial.architecture)
             suggestion = replace(trial.suggestion, architecture=adopted, parent=None)
         self._inner.tell(trial.number, trial, suggestion)  # one for one: the numbers are the same
 
@@ -362,10 +360,10 @@ class Bisection(Wrapper[Suggestion]):  # of a trial in flight: as the searcher i
         if proposal is None:
             return None
         suggestion = proposal.suggestion
-        if suggestion.architecture.space != self._space.name:
+        if suggestion.architecture.space != self._view.name:
             raise ConfigError(
-                f'searcher "bisection": expected a searcher built on "{self._space.name}", got one of '
+                f'searcher "bisection": expected a searcher built on "{self._view.name}", got one of '
                 f'"{suggestion.architecture.space}"; give its section'
             )
         self._inner.stands_for(proposal.number, self._in_flight.add(suggestion))
-        return replace(suggestion, architecture=self._space.restored(suggestion.architecture))
+        return replace(suggestion, architecture=self._view.restored(suggestion.architecture))

@@ -28,7 +28,6 @@ from algorithms.shared.successive_halving import (
     Bracket,
     Climb,
     HalvingSearcher,
-    Rungs,
     fidelity_levels,
 )
 from algorithms.shared.wrapping import FidelityRange, build_inner
@@ -88,15 +87,13 @@ class Hyperband(HalvingSearcher):
                 'searcher "hyperband": searcher: expected a section with a name, as each kind of bracket has '
                 f"a searcher of its own, got {type(searcher).__name__}; give its name and options"
             )
-        self._inners = []  # of each s
-        for s in range(len(fidelities)):
-            own = int(np.random.SeedSequence(seed, spawn_key=(_STREAM, s)).generate_state(1)[0])
-            self._inners.append(
-                build_inner(searcher, space, objectives, seed=own, fidelity_range=fidelity_range)
-            )
-        super().__init__("hyperband", self._inners[-1], fidelities)
+        inside = {"searcher": searcher, "fidelity_range": fidelity_range}
+        streams = [np.random.SeedSequence(seed, spawn_key=(_STREAM, s)) for s in range(len(fidelities))]
+        *seeds, last = [int(stream.generate_state(1)[0]) for stream in streams]
+        super().__init__("hyperband", fidelities, space, objectives, seed=last, **inside)
+        others = [build_inner(space=space, objectives=objectives, seed=own, **inside) for own in seeds]
+        self._inners = [*others, self._inner]  # of each s
         self._eta = eta
-        self._objective = objectives[0]
         self._open: list[Bracket] = []  # oldest first
         self._next = len(fidelities) - 1  # s of the bracket to begin next
 
@@ -109,7 +106,7 @@ class Hyperband(HalvingSearcher):
 
     def _take(self, trial: Trial, remembered: Climb) -> None:
         super()._take(trial, remembered)
-        self._open = [bracket for bracket in self._open if not bracket.rungs.is_done]
+        self._open = [bracket for bracket in self._open if not bracket.is_done]
 
     def _suggest(self) -> Suggestion | None:
         for bracket in self._open:
@@ -117,12 +114,12 @@ class Hyperband(HalvingSearcher):
             if suggestion is not None:
                 return suggestion
         for _ in self._fidelities:  # one of each s, whose searcher inside may have nothing left
-            if any(bracket.rungs.is_open and bracket.rungs.top == self._next for bracket in self._open):
+            if any(bracket.is_open and bracket.top == self._next for bracket in self._open):
                 break  # that one has nothing now
             suggestion = self._from(self._begin())
             if suggestion is not None:
                 return suggestion
-        self._open = [bracket for bracket in self._open if not bracket.rungs.is_done]
+        self._open = [bracket for bracket in self._open if not bracket.is_done]
         if not self._open:
             raise SearchFinished
         return None
@@ -137,8 +134,14 @@ class Hyperband(HalvingSearcher):
         """The next bracket: s_max, ..., 0, s_max, ..."""
         s, s_max = self._next, len(self._fidelities) - 1
         self._next = s - 1 if s > 0 else s_max
-        rungs = Rungs(s + 1, self._eta, bracket_sizes(self._eta, s_max, s))
-        fidelities, info = self._fidelities[s_max - s :], {"bracket": s}
-        bracket = Bracket(self._inners[s], rungs, fidelities, self._objective, self._in_flight, info)
+        bracket = Bracket(
+            self._inners[s],
+            self._fidelities[s_max - s :],
+            self._eta,
+            self._objective,
+            self._in_flight,
+            sizes=bracket_sizes(self._eta, s_max, s),
+            info={"bracket": s},
+        )
         self._open.append(bracket)
         return bracket

@@ -16,8 +16,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from algorithms.shared.method import SearchMethod
 from nas.architecture import Architecture
 from nas.errors import ConfigError, SpaceError
@@ -48,23 +46,22 @@ class Listed(SearchMethod[None]):
     def __init__(
         self,
         space: SearchSpace,
-        objectives: Sequence[Objective],  # noqa: ARG002 - the signature of all searchers
+        objectives: Sequence[Objective],
         *,
         seed: int,
         architectures: Sequence[str | Mapping[str, Any]] | None = None,
         samples: int | None = None,
     ) -> None:
+        super().__init__(space, objectives, seed=seed)
         if architectures is not None:
             self._listed = _read(space, architectures)
         elif samples is not None and samples >= 1:
-            rng = np.random.default_rng(seed)
-            self._listed = [sample(space, rng) for _ in range(samples)]
+            self._listed = [sample(space, self._rng) for _ in range(samples)]
         else:
             raise ConfigError(
                 f"{_WHERE}: expected architectures or a number of samples of at least 1, "
                 f"got {'none' if samples is None else samples}; give searcher.samples=8"
             )
-        super().__init__()
 
     @property
     def uninformed(self) -> float:

@@ -12,7 +12,7 @@ Differs from the paper:
   the point if it is better than the point that it was suggested from and than the present one;
 - no waiting at the end of a neighbourhood: restarts are suggested while neighbours are in flight, as a worker
   is better used on a random architecture than not at all. The next point is the first restart that
-  completes, unless one of those neighbours improves on the point it came from, and on the next one:
+  completes, unless one of those neighbours improves on the point it is next to, and on the next one:
   then the search returns there;
 - failed trials are seen, never points;
 - decisions behind a changed one are drawn at random, a real number has two random steps as neighbours
@@ -27,8 +27,6 @@ import math
 from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
 
 from algorithms.shared.method import SearchMethod, loss_of
 from nas.architecture import Architecture
@@ -67,10 +65,7 @@ class LocalSearch(SearchMethod[float]):  # of a trial in flight: loss of the poi
     """
 
     def __init__(self, space: SearchSpace, objectives: Sequence[Objective], *, seed: int) -> None:
-        super().__init__()
-        self._space = space
-        self._objective = objectives[0]
-        self._rng = np.random.default_rng(seed)
+        super().__init__(space, objectives, seed=seed)
         self._seen: set[str] = set()
         self._point: Point | None = None
         self._around: list[Architecture] | None = None  # of the point, still to suggest; None: to be drawn

@@ -34,8 +34,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from algorithms.shared.method import SearchMethod, check_range, loss_of
 from nas.architecture import Architecture, Decision
 from nas.derivation import Derivation
@@ -61,7 +59,7 @@ class TreeNode:
     Attributes:
         children: numbers of nodes, by option.
         gone: options that lead to nothing admissible.
-        told: results that came back, failures included.
+        told: results so far, failures included.
         successes: those of them that have a loss.
         losses: its sum.
         pending: trials in flight.
@@ -203,12 +201,9 @@ class MonteCarloTreeSearch(SearchMethod[Visit]):
         check_range("mcts", "exploration", exploration, 0)
         check_range("mcts", "branching", branching, 1)
         check_range("mcts", "widening", widening, 0, above=True)
-        super().__init__()
-        self._space = space
-        self._objective = objectives[0]
+        super().__init__(space, objectives, seed=seed)
         self._branching = branching
         self._widening = widening
-        self._rng = np.random.default_rng(seed)
         self._draw = Draws(self._rng)
         self._tree = Tree(exploration)
 

@@ -24,8 +24,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from algorithms.shared.method import SearchMethod, check_range, loss_of
 from algorithms.shared.population import Breeder, Generations, Member
 from nas.evaluation import Objective
@@ -65,9 +63,7 @@ class MuPlusLambda(SearchMethod[None]):
         check_range(_NAME, "parents", parents, 1)
         check_range(_NAME, "children", children, 1)
         check_range(_NAME, "crossover", crossover, 0, 1)
-        super().__init__()
-        self._objective = objectives[0]
-        self._rng = np.random.default_rng(seed)
+        super().__init__(space, objectives, seed=seed)
         self._breeder = Breeder(space, self._rng, crossover)
         self._generations: Generations[Member] = Generations(parents, children, best)
         self._random = parents

@@ -83,10 +83,7 @@ class NgramSMBO(SearchMethod[CountedArchitecture]):
         check_range("ngram_smbo", "exploration", exploration, 0, 1)
         check_range("ngram_smbo", "penalty", penalty, 0, above=True)
         check_range("ngram_smbo", "threshold", threshold, 1)
-        super().__init__()
-        self._space = space
-        self._objective = objectives[0]
-        self._rng = np.random.default_rng(seed)
+        super().__init__(space, objectives, seed=seed)
         self._candidates = candidates
         self._exploration = exploration
         self._penalty = penalty

@@ -23,10 +23,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from algorithms.shared.method import check_range
-from algorithms.shared.wrapping import FidelityRange, Proposal, Wrapper, build_inner
+from algorithms.shared.wrapping import FidelityRange, Proposal, Wrapper
 from nas.architecture import Architecture
 from nas.errors import SpaceError
 from nas.evaluation import Fidelity, Objective
@@ -74,9 +72,7 @@ class NoRepeats(Wrapper[tuple[int, ProposalKey]]):  # of a trial: the inner one,
         fidelity_range: FidelityRange | None = None,
     ) -> None:
         check_range("no_repeats", "redraws", redraws, 1)
-        super().__init__(build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range))
-        self._space = space
-        self._rng = np.random.default_rng(seed)
+        super().__init__(space, objectives, seed=seed, searcher=searcher, fidelity_range=fidelity_range)
         self._redraws = redraws
         self._known: dict[ProposalKey, Trial] = {}  # what has ended
         self._waiting: dict[ProposalKey, list[int]] = {}  # what is in flight -> inner trials that repeat it
@@ -116,7 +112,9 @@ class NoRepeats(Wrapper[tuple[int, ProposalKey]]):  # of a trial: the inner one,
     def _give_way(self, proposal: Proposal) -> Suggestion | None:
         """Something new in place of a repeat; None if there is nothing now, but maybe later."""
         repeated = proposal.suggestion
-        architecture = self._something_new(repeated)
+        alternatives = self._alternatives(repeated.architecture, repeated.fidelity)
+        new = (each for each in alternatives if self._is_new(ProposalKey(each.digest(), repeated.fidelity)))
+        architecture = next(new, None)
         if architecture is None:
             self._answer_repeat(proposal)
             if self._in_flight:
@@ -157,13 +155,10 @@ class NoRepeats(Wrapper[tuple[int, ProposalKey]]):  # of a trial: the inner one,
         self._promoted.add(step)
         return True
 
-    def _something_new(self, repeated: Suggestion) -> Architecture | None:
-        for architecture in self._candidates(repeated.architecture):
-            if self._is_new(ProposalKey(architecture.digest(), repeated.fidelity)):
-                return architecture
-        return self._enumerated(repeated.fidelity)
-
-    def _candidates(self, architecture: Architecture) -> Iterator[Architecture]:
+    def _alternatives(
+        self, architecture: Architecture, fidelity: Fidelity | None = None
+    ) -> Iterator[Architecture]:
+        """A random walk from an architecture, then samples, then what is unseen of a small space."""
         try:
             for _ in range(_STEPS):
                 architecture = mutate(self._space, architecture, self._rng)
@@ -174,20 +169,13 @@ class NoRepeats(Wrapper[tuple[int, ProposalKey]]):  # of a trial: the inner one,
             for _ in range(_SAMPLES):
                 yield sample(self._space, self._rng)
         except SpaceError:  # constraints reject nearly all of the space
-            return
-
-    def _enumerated(self, fidelity: Fidelity | None) -> Architecture | None:
-        """A random one of a small space that is new at this fidelity."""
+            pass
         if fidelity not in self._unseen:
             small = self._space.size_within(_ENUMERABLE) is not None
             all_ = list(enumerate_architectures(self._space)) if small else []
             self._unseen[fidelity] = [all_[index] for index in self._rng.permutation(len(all_))]
-        unseen = self._unseen[fidelity]
-        while unseen:
-            architecture = unseen.pop()
-            if self._is_new(ProposalKey(architecture.digest(), fidelity)):
-                return architecture
-        return None
+        while self._unseen[fidelity]:
+            yield self._unseen[fidelity].pop()
 
 
 def _key(suggestion: Suggestion) -> ProposalKey:

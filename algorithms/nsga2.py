@@ -88,10 +88,8 @@ class NSGA2(SearchMethod[None]):
     ) -> None:
         check_range(_NAME, "population", population, 2)
         check_range(_NAME, "crossover", crossover, 0, 1)
-        super().__init__()
-        self._objectives = tuple(objectives)
+        super().__init__(space, objectives, seed=seed)
         self._limits = Limits(limits or {}, self._objectives)
-        self._rng = np.random.default_rng(seed)
         self._breeder = Breeder(space, self._rng, crossover)
         self._generations: Generations[Solution] = Generations(population, population, survivors)
         self._random = population

@@ -244,14 +244,11 @@ class OptunaSearcher(SearchMethod[tuple[int, Architecture]]):  # of a trial: Opt
         first_only: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(space, objectives[:1] if first_only else objectives, seed=seed)
         for option in options:
             meant = difflib.get_close_matches(option, ("sampler", "first_only"), n=1)
             if meant and not accepts(SAMPLERS, {"name": sampler}, option):
                 raise ConfigError(f'searcher "optuna": has no option "{option}"; did you mean "{meant[0]}"?')
-        self._space = space
-        self._objectives = tuple(objectives[:1] if first_only else objectives)
-        self._rng = np.random.default_rng(seed)
         optuna_seed = seed if seed < 2**32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
         self._study = _study(sampler, _build(sampler, options, optuna_seed), self._objectives)
         self._origin = sampler
@@ -285,7 +282,14 @@ class OptunaSearcher(SearchMethod[tuple[int, Architecture]]):  # of a trial: Opt
         assert evaluation is not None
         values = self._values(evaluation)
         if values is not None:
-            self._complete(number, values)
+            pairs = zip(self._objectives, values, self._worst or values, strict=True)
+            self._worst = [max(value, worst, key=objective.loss) for objective, value, worst in pairs]
+            self._completed += 1
+            self._study.tell(number, values)
+            if self._completed >= self._startup:
+                for failed in self._held:
+                    self._study.tell(failed, self._worst)
+                self._held.clear()
         elif self._completed < self._startup:
             self._held.append(number)
         else:
@@ -300,7 +304,10 @@ class OptunaSearcher(SearchMethod[tuple[int, Architecture]]):  # of a trial: Opt
                 architecture = None
             if architecture is not None and self._space.violation(architecture) is None:
                 return self._noted(trial.number, architecture, self._origin)
-            self._reject(trial.number)
+            if self._completed < self._startup:
+                self._drop(trial.number)
+            else:
+                self._study.tell(trial.number, self._worst)
         architecture = sample(self._space, self._rng)
         return self._noted(self._placed(architecture), architecture, "random")
 
@@ -315,26 +322,10 @@ class OptunaSearcher(SearchMethod[tuple[int, Architecture]]):  # of a trial: Opt
         derive(self._space, trial)
         return trial.number
 
-    def _reject(self, number: int) -> None:
-        if self._completed < self._startup:
-            self._drop(number)
-        else:
-            self._study.tell(number, self._worst)
-
     def _drop(self, number: int) -> None:
         from optuna.trial import TrialState
 
         self._study.tell(number, state=TrialState.FAIL)
-
-    def _complete(self, number: int, values: list[float]) -> None:
-        pairs = zip(self._objectives, values, self._worst or values, strict=True)
-        self._worst = [max(value, worst, key=objective.loss) for objective, value, worst in pairs]
-        self._completed += 1
-        self._study.tell(number, values)
-        if self._completed >= self._startup:
-            for failed in self._held:
-                self._study.tell(failed, self._worst)
-            self._held.clear()
 
     def _values(self, evaluation: Evaluation) -> list[float] | None:
         """One for each objective; None where one is missing or not finite, or the evaluation failed."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from algorithms.shared.method import check_range
-from algorithms.shared.wrapping import FidelityRange, Wrapper, build_inner
+from algorithms.shared.wrapping import FidelityRange, Wrapper
 from nas.evaluation import Objective
 from nas.searcher import Searcher, Suggestion, Trial
 
@@ -47,7 +47,7 @@ class ConcurrencyLimiter(Wrapper[int]):
         fidelity_range: FidelityRange | None = None,
     ) -> None:
         check_range("pending_limit", "limit", limit, 1)
-        super().__init__(build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range))
+        super().__init__(space, objectives, seed=seed, searcher=searcher, fidelity_range=fidelity_range)
         self._limit = limit
 
     def _suggest(self) -> Suggestion | None:

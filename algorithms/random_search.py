@@ -13,8 +13,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from algorithms.shared.method import SearchMethod, bad_option
 from nas.evaluation import Objective
 from nas.operators import sample
@@ -40,7 +38,7 @@ class RandomSearch(SearchMethod[None]):
     def __init__(
         self,
         space: SearchSpace,
-        objectives: Sequence[Objective],  # noqa: ARG002 - the signature of all searchers
+        objectives: Sequence[Objective],
         *,
         seed: int,
         by: Literal["options", "derivations"] = "options",
@@ -49,9 +47,7 @@ class RandomSearch(SearchMethod[None]):
             raise bad_option("random", "by", '"options" or "derivations"', repr(by))
         if by == "derivations" and space.size() is None:
             raise bad_option("random", "by", f'"options", as {space.name} is unbounded', repr(by))
-        super().__init__()
-        self._space = space
-        self._rng = np.random.default_rng(seed)
+        super().__init__(space, objectives, seed=seed)
         self._by = by
 
     @property

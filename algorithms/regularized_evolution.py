@@ -23,8 +23,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from algorithms.shared.method import SearchMethod, check_range, loss_of
 from algorithms.shared.population import Breeder, Member
 from nas.evaluation import Objective
@@ -69,9 +67,7 @@ class RegularizedEvolution(SearchMethod[None]):
         check_range(_NAME, "sample", sample, 1, population, what="members of the population")
         check_range(_NAME, "initial", len(initial), 0, population, what="architectures, the population")
         check_range(_NAME, "crossover", crossover, 0, 1)
-        super().__init__()
-        self._objective = objectives[0]
-        self._rng = np.random.default_rng(seed)
+        super().__init__(space, objectives, seed=seed)
         self._breeder = Breeder(space, self._rng, crossover)
         self._size = population
         self._tournament = sample

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Collection
-from typing import Generic, TypeVar
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
 
 from nas.errors import ConfigError, ProtocolError
 from nas.evaluation import Objective
 from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
 
 T = TypeVar("T")
 
@@ -68,10 +73,24 @@ class InFlight(Generic[T]):
 
 
 class SearchMethod(Searcher, Generic[T]):
-    """Suggests one architecture at a time, each on all that was told before."""
+    """Suggests one architecture at a time, each on all that was told before.
 
-    def __init__(self) -> None:
+    Args:
+        space: to search.
+        objectives: of its evaluations, the first one before all.
+        seed: of all randomness.
+    """
+
+    def __init__(self, space: SearchSpace, objectives: Sequence[Objective], *, seed: int) -> None:
+        self._space = space
+        self._objectives = tuple(objectives)
+        self._rng = np.random.default_rng(seed)
         self._in_flight: InFlight[T] = InFlight(type(self).__name__)
+
+    @property
+    def _objective(self) -> Objective:
+        """The one that decides; methods that learn nothing may have none."""
+        return self._objectives[0]
 
     @abstractmethod
     def _suggest(self) -> Suggestion | None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from algorithms.shared.method import InFlight, bad_option, check_range, loss_of
 from algorithms.shared.wrapping import FidelityRange, Inner, Wrapper
@@ -22,11 +22,14 @@ from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
 from nas.searcher import SearchFinished, Suggestion, Trial
 
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
 _REMEDY = "nest only one of asha and hyperband"
 
 
 class RungResult(NamedTuple):
-    """An architecture that was evaluated at a rung; they sort best first, ties by age.
+    """An architecture that was evaluated at a rung; results sort best first, ties by age.
 
     Attributes:
         loss: of the first objective, +inf for a failure.
@@ -42,36 +45,59 @@ class RungResult(NamedTuple):
         return self.loss, self.trial
 
 
-class Rungs:
-    """The rungs of one bracket.
+class Climb(NamedTuple):
+    """A trial in flight.
+
+    Attributes:
+        rung: at which it is evaluated.
+        inner: its number at the searcher inside if it is new, else None.
+    """
+
+    bracket: Bracket
+    rung: int
+    inner: int | None
+
+
+class Bracket:
+    """Rungs on which architectures climb; suggestions from them and the searcher inside, results to both.
 
     Without sizes the best 1/eta of those that have ended at a rung may go up, at any time (ASHA,
     Algorithm 2). With sizes a rung's best go up once all of it has ended (Hyperband, Algorithm 1).
     A failure takes its place in a rung and never goes up.
 
     Args:
-        number: of rungs, 1 or more.
+        inner: gives new architectures; brackets may share it.
+        fidelities: of the rungs, lowest first, one or more.
         eta: 2 or more.
+        objective: decides.
+        in_flight: to which its suggestions are added.
         sizes: most architectures at each rung, lowest first; None for no bound.
+        info: added to that of its suggestions.
     """
 
-    def __init__(self, number: int, eta: int, sizes: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        inner: Inner,
+        fidelities: Sequence[Fidelity],
+        eta: int,
+        objective: Objective,
+        in_flight: InFlight[Climb],
+        *,
+        sizes: Sequence[int] | None = None,
+        info: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        self.top = len(fidelities) - 1  # index of the highest rung
+        self._inner = inner
+        self._fidelities = tuple(fidelities)
         self._eta = eta
+        self._objective = objective
+        self._in_flight = in_flight
         self._sizes = sizes
-        self._ended: list[list[tuple[float, int]]] = [[] for _ in range(number)]  # best first
-        self._waiting: list[list[RungResult]] = [[] for _ in range(number)]  # not gone up yet, best first
-        self._begun = [0] * number
-        self._closed = False
-
-    @property
-    def top(self) -> int:
-        """Index of the highest rung."""
-        return len(self._begun) - 1
-
-    @property
-    def in_flight(self) -> int:
-        """How many have begun at a rung and not ended there."""
-        return sum(self._begun) - sum(map(len, self._ended))
+        self._info = dict(info)
+        self._ended: list[list[tuple[float, int]]] = [[] for _ in fidelities]  # best first
+        self._waiting: list[list[RungResult]] = [[] for _ in fidelities]  # not gone up yet, best first
+        self._begun = [0] * len(fidelities)
+        self._closed = False  # whether the searcher inside is finished
 
     @property
     def is_open(self) -> bool:
@@ -81,29 +107,68 @@ class Rungs:
     @property
     def is_done(self) -> bool:
         """Whether nothing more happens here."""
-        return not (self.is_open or self.in_flight or any(map(self._may_go_up, range(self.top))))
+        return not (self.is_open or self._is_waited_for or any(map(self._may_go_up, range(self.top))))
 
-    def close(self) -> None:
-        """Lets no more architectures in, as there are none."""
-        self._closed = True
+    def ask(self) -> Suggestion | None:
+        """The next to go up, highest rung first, best first, else a new one; None: to be told more first.
 
-    def begin(self, rung: int) -> None:
-        """Takes note of an architecture that is evaluated at a rung from now on."""
-        self._begun[rung] += 1
-
-    def end(self, rung: int, result: RungResult) -> None:
-        """Takes note of its result."""
-        insort(self._ended[rung], result.order)
-        if math.isfinite(result.loss) and rung < self.top:
-            insort(self._waiting[rung], result, key=lambda each: each.order)
-
-    def promote(self) -> tuple[int, RungResult] | None:
-        """The next to go up and the rung it goes to, highest rung first, best first; it is begun there."""
+        Raises:
+            SearchFinished: the searcher inside has nothing left and nothing can climb any more.
+        """
         for rung in reversed(range(self.top)):
             if self._may_go_up(rung):
-                self.begin(rung + 1)
-                return rung + 1, self._waiting[rung].pop(0)
+                best = self._waiting[rung].pop(0)
+                self._begin(rung + 1, None)
+                origin = {"origin": "promotion"}
+                return self._at(rung + 1, Suggestion(best.architecture, parent=best.trial, info=origin))
+        if self.is_open:
+            try:
+                return self._new()
+            except SearchFinished:
+                self._closed = True
+        if not self._is_waited_for:
+            raise SearchFinished
         return None
+
+    def tell(self, trial: Trial, climb: Climb) -> None:
+        """Takes a finished trial of this bracket."""
+        result = RungResult(loss_of(trial, self._objective), trial.number, trial.architecture)
+        insort(self._ended[climb.rung], result.order)
+        if math.isfinite(result.loss) and climb.rung < self.top:
+            insort(self._waiting[climb.rung], result, key=lambda each: each.order)
+        if climb.inner is not None:
+            self._inner.tell(climb.inner, trial)
+
+    def _new(self) -> Suggestion | None:
+        proposal = self._inner.ask()
+        if proposal is None:
+            return None
+        given = proposal.suggestion.fidelity
+        if given is not None:
+            raise ConfigError(
+                "searcher.searcher: expected one that leaves the fidelity to the wrapper around it, got a "
+                f"suggestion with {given.name} = {given.value:g}; {_REMEDY}"
+            )
+        self._inner.stands_for(proposal.number, self._begin(0, proposal.number))
+        return self._at(0, proposal.suggestion)
+
+    def _begin(self, rung: int, inner: int | None) -> int:
+        """Number of a trial that is evaluated at a rung from now on."""
+        self._begun[rung] += 1
+        return self._in_flight.add(Climb(self, rung, inner))
+
+    def _at(self, rung: int, suggestion: Suggestion) -> Suggestion:
+        return replace(
+            suggestion,
+            fidelity=self._fidelities[rung],
+            resumable=rung < self.top,
+            info={**suggestion.info, **self._info, "rung": rung},
+        )
+
+    @property
+    def _is_waited_for(self) -> bool:
+        """Whether a trial is in flight, which may open the way for a promotion."""
+        return any(len(ended) < begun for ended, begun in zip(self._ended, self._begun, strict=True))
 
     def _may_go_up(self, rung: int) -> bool:
         """Whether the best one that waits at a rung goes up now."""
@@ -127,114 +192,29 @@ class Rungs:
         return self._is_complete(rung - 1) and not self._has_next(rung - 1)
 
 
-class Climb(NamedTuple):
-    """A trial in flight.
-
-    Attributes:
-        rung: at which it is evaluated.
-        inner: its number at the searcher inside if it is new, else None.
-    """
-
-    bracket: Bracket
-    rung: int
-    inner: int | None
-
-
-class Bracket:
-    """Suggestions from the rungs of one bracket and from the searcher inside, results back to both.
-
-    Args:
-        inner: gives new architectures; brackets may share it.
-        rungs: fresh.
-        fidelities: of the rungs, lowest first.
-        objective: decides.
-        in_flight: to which its suggestions are added.
-        info: added to that of its suggestions.
-    """
-
-    def __init__(
-        self,
-        inner: Inner,
-        rungs: Rungs,
-        fidelities: Sequence[Fidelity],
-        objective: Objective,
-        in_flight: InFlight[Climb],
-        info: Mapping[str, Any] = MappingProxyType({}),
-    ) -> None:
-        self.rungs = rungs
-        self._inner = inner
-        self._fidelities = tuple(fidelities)
-        self._objective = objective
-        self._in_flight = in_flight
-        self._info = dict(info)
-
-    def ask(self) -> Suggestion | None:
-        """The next suggestion; None: to be told more first.
-
-        Raises:
-            SearchFinished: the searcher inside has nothing left and nothing can climb any more.
-        """
-        promoted = self.rungs.promote()
-        if promoted is not None:
-            rung, best = promoted
-            self._in_flight.add(Climb(self, rung, None))
-            origin = {"origin": "promotion"}
-            return self._at(rung, Suggestion(best.architecture, parent=best.trial, info=origin))
-        if self.rungs.is_open:
-            try:
-                return self._new()
-            except SearchFinished:
-                self.rungs.close()
-        if not self.rungs.in_flight:  # else one of them may still open the way for a promotion
-            raise SearchFinished
-        return None
-
-    def tell(self, trial: Trial, climb: Climb) -> None:
-        """Takes a finished trial of this bracket."""
-        result = RungResult(loss_of(trial, self._objective), trial.number, trial.architecture)
-        self.rungs.end(climb.rung, result)
-        if climb.inner is not None:
-            self._inner.tell(climb.inner, trial)
-
-    def _new(self) -> Suggestion | None:
-        proposal = self._inner.ask()
-        if proposal is None:
-            return None
-        given = proposal.suggestion.fidelity
-        if given is not None:
-            raise ConfigError(
-                "searcher.searcher: expected one that leaves the fidelity to the wrapper around it, got a "
-                f"suggestion with {given.name} = {given.value:g}; {_REMEDY}"
-            )
-        self.rungs.begin(0)
-        self._inner.stands_for(proposal.number, self._in_flight.add(Climb(self, 0, proposal.number)))
-        return self._at(0, proposal.suggestion)
-
-    def _at(self, rung: int, suggestion: Suggestion) -> Suggestion:
-        return replace(
-            suggestion,
-            fidelity=self._fidelities[rung],
-            resumable=rung < self.rungs.top,
-            info={**suggestion.info, **self._info, "rung": rung},
-        )
-
-
 class HalvingSearcher(Wrapper[Climb]):
     """A wrapper that chooses the fidelities of what the searcher inside proposes.
 
     Args:
         name: of the wrapper, for messages.
-        inner: one that leaves the fidelity open.
         fidelities: of all rungs, lowest first.
+        space: as for `Wrapper`, like the following ones.
 
     Raises:
         ConfigError: the searcher inside chooses fidelities itself, through wrappers of its own too.
     """
 
-    def __init__(self, name: str, inner: Inner, fidelities: Sequence[Fidelity]) -> None:
-        super().__init__(inner)
+    def __init__(
+        self,
+        name: str,
+        fidelities: Sequence[Fidelity],
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        **given: Any,
+    ) -> None:
+        super().__init__(space, objectives, **given)
         self._fidelities = tuple(fidelities)
-        asked_for = inner.searcher.fidelities
+        asked_for = self.inner.fidelities
         if asked_for:
             listed = ", ".join(f"{fidelity.value:g}" for fidelity in asked_for)
             raise ConfigError(

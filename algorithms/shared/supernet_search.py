@@ -7,7 +7,6 @@ the one before. What it chooses in the end is suggested as a candidate and train
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from nas.errors import CompileError, ConfigError, EvaluationError, RelaxError
 from nas.evaluation import Fidelity, Objective, Stage
 from nas.oneshot.settings import OneShotSettings
 from nas.oneshot.work import SupernetTraining, loaded
-from nas.registry import listed_options
+from nas.registry import check_names, field_names, listed_options
 from nas.searcher import SearchFinished, Suggestion, Trial
 from nas.store import FIRST_TRIAL
 
@@ -90,7 +89,7 @@ class SupernetSearch(SearchMethod[None]):
     def __init__(
         self,
         space: SearchSpace,
-        objectives: Sequence[Objective],  # noqa: ARG002 - the signature of all searchers
+        objectives: Sequence[Objective],
         *,
         seed: int,
         searches: int = 1,
@@ -99,7 +98,7 @@ class SupernetSearch(SearchMethod[None]):
         proxy: SearchSpace | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(space, objectives, seed=seed)
         self._where = f'searcher "{self.name}"'
         check_counts(self.name, searches=searches, epochs_per_work=epochs_per_work)
         self._settings = settings_of(self._where, self.defaults, settings, self.own)
@@ -107,7 +106,6 @@ class SupernetSearch(SearchMethod[None]):
         check_relaxable(self._where, self._relaxed, self._settings)
         first = first_architecture(self._relaxed)
         self._check_proxy(space)
-        self._space = space
         self._step = epochs_per_work
         self._data = data_options(self._where, data)
         seeds = np.random.SeedSequence(seed, spawn_key=(_STREAM,)).generate_state(searches)
@@ -155,7 +153,7 @@ class SupernetSearch(SearchMethod[None]):
         try:
             return loaded(data)
         except EvaluationError as error:  # its remedies are written for the evaluator's options
-            names = "|".join(each.name for each in dataclasses.fields(data))
+            names = "|".join(field_names(data))
             text = re.sub(rf"\bevaluator\.(?=({names})\b)", "searcher.data.", str(error))
             raise ConfigError(f"{self._where}: {text}") from error
 
@@ -223,7 +221,7 @@ def settings_of(
     Phases that a method counts in epochs (`FOLLOWING`) keep their share of the search where they are not
     given, or given as None: a search of half the epochs has half of them.
     """
-    names = [each.name for each in dataclasses.fields(OneShotSettings)]
+    names = field_names(OneShotSettings)
     for name in sorted(set(given) - set(names)):
         raise ConfigError(f'{where}: has no option "{name}"; {listed_options(name, (*own, *names))}')
     chosen = {**defaults, **given}
@@ -240,9 +238,9 @@ def data_options(where: str, data: Mapping[str, Any] | None) -> DataOptions | No
 
     if data is None:
         return None
-    names = [each.name for each in dataclasses.fields(DataOptions)]
-    if not isinstance(data, Mapping) or not set(data) <= set(names):
-        raise ConfigError(f"{where}: data: expected options among {', '.join(names)}, got {data!r}")
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{where}: data: expected options, got {data!r}; write data={{dataset: digits}}")
+    check_names(f"{where}: data", data, field_names(DataOptions), ConfigError)
     return DataOptions(**data)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -43,10 +42,18 @@ def prepare_searcher(section: Mapping[str, Any], *, seed: int) -> Callable[..., 
             prepare_searcher(inside, seed=0)
         except ConfigError as error:
             raise ConfigError(f"searcher.{error}") from error
-    if accepts(SEARCHERS, section, "fidelity_range"):
-        ranged = prepare(SEARCHERS, section, 2, seed=seed, fidelity_range=None)
-        return partial(_checked, section, ranged, True)
-    return partial(_checked, section, prepare(SEARCHERS, section, 2, seed=seed), False)
+    ranged = accepts(SEARCHERS, section, "fidelity_range")
+    fixed = {"seed": seed, "fidelity_range": None} if ranged else {"seed": seed}
+    make = prepare(SEARCHERS, section, 2, **fixed)
+
+    def make_checked(
+        space: SearchSpace, objectives: Sequence[Objective], fidelity_range: FidelityRange | None = None
+    ) -> Searcher:
+        made = make(space, objectives, **({"fidelity_range": fidelity_range} if ranged else {}))
+        check_part(Searcher, made, f'searcher "{section["name"]}"')
+        return made
+
+    return make_checked
 
 
 def build_inner(
@@ -124,11 +131,6 @@ class Inner:
         self._proposed: dict[int, Suggestion] = {}  # in flight, as the inner searcher knows them
         self._outer: list[int | None] = []  # inner number -> the outer trial that stands for it
 
-    @property
-    def in_flight(self) -> int:
-        """How many proposals were not told yet."""
-        return len(self._proposed)
-
     def ask(self) -> Proposal | None:
         """One proposal, or None: it is to be told more first.
 
@@ -169,23 +171,25 @@ class Wrapper(SearchMethod[T], WrappedSearcher):
     """A searcher around another one, for whose needs it speaks; a subclass says which proposals pass and how.
 
     Args:
-        inner: the one inside, as `build_inner` makes it.
+        space: for the searcher inside.
+        objectives: likewise.
+        seed: of all randomness; the searcher inside gets another one that follows from it.
+        searcher: a section with a name and options, or a searcher.
+        fidelity_range: the evaluator's, for the searcher inside.
+
+    Raises:
+        ConfigError: as `build_inner`.
     """
 
-    def __init__(self, inner: Inner) -> None:
-        SearchMethod.__init__(self)
-        WrappedSearcher.__init__(self, inner.searcher)
-        self._inner = inner
-
-
-def _checked(
-    section: Mapping[str, Any],
-    make: Callable[..., Any],
-    ranged: bool,
-    space: SearchSpace,
-    objectives: Sequence[Objective],
-    fidelity_range: FidelityRange | None = None,
-) -> Searcher:
-    made = make(space, objectives, **({"fidelity_range": fidelity_range} if ranged else {}))
-    check_part(Searcher, made, f'searcher "{section["name"]}"')
-    return made
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        *,
+        seed: int,
+        searcher: Mapping[str, Any] | Searcher,
+        fidelity_range: FidelityRange | None = None,
+    ) -> None:
+        SearchMethod.__init__(self, space, objectives, seed=seed)
+        self._inner = build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
+        WrappedSearcher.__init__(self, self._inner.searcher)

@@ -118,7 +118,7 @@ class Candidates:
         return self._taken(pool[order[0]])
 
     def coded(self, architecture: Architecture) -> Candidate:
-        """One that came from elsewhere, taken: it is not proposed from now on."""
+        """One that was evaluated without being proposed; it is not proposed from now on."""
         return self._taken(Candidate(architecture, self._distances.code(architecture), "told"))
 
     def _scaled(self, number: int) -> int:

@@ -49,7 +49,7 @@ Codes = Sequence[tuple[SparseCode, ...]]
 
 
 class CodeMatrix(NamedTuple):
-    """Architectures as rows, in one kind of encoding; features that came later have no column.
+    """Architectures as rows, in one kind of encoding; features that occurred later have no column.
 
     Attributes:
         columns: that are 1, of all rows one behind the other.
@@ -119,7 +119,7 @@ class _Kind:
         return CodeMatrix(columns, ends, shares)
 
     def between(self, rows: CodeMatrix, others: CodeMatrix, scales: Floats) -> Floats:
-        """Distances (rows, others); scales (groups,), for groups that came later their geometric mean."""
+        """Distances (rows, others); scales (groups,), for groups that are newer their geometric mean."""
         if (later := self.groups - len(scales)) > 0:
             scales = np.append(scales, np.full(later, np.exp(np.log(scales).mean())))
         found = np.zeros((len(rows.shares), len(others.shares)))

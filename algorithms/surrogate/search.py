@@ -81,11 +81,9 @@ class SurrogateSearch(SearchMethod[Candidate]):
                 'searcher "surrogate": pareto: expected two objectives or more, got an evaluator of '
                 f"{len(objectives)}; add one to evaluator.objectives or set pareto=false"
             )
-        super().__init__()
+        super().__init__(space, objectives if pareto else objectives[:1], seed=seed)
         _one_thread()
-        self._objectives = tuple(objectives) if pareto else tuple(objectives[:1])
         self._initial = initial
-        self._rng = np.random.default_rng(seed)
         self._distances = Distances(space, sample(space, np.random.default_rng(seed)))
         self._candidates = Candidates(space, self._distances, self._rng)
         self._process = GaussianProcess()

@@ -187,7 +187,7 @@ def test_a_space_without_a_supernet_is_refused_in_one_line(name, kind):
         ({"epochs": 0}, "epochs"),
         ({"nonsense": 1}, 'has no option "nonsense"'),
         ({"epochs_per_work": 0}, "epochs_per_work: expected a whole number, 1 or more"),
-        ({"data": {"nonsense": 1}}, "data: expected options among dataset"),
+        ({"data": {"nonsense": 1}}, 'data: unknown option "nonsense"; options: dataset'),
     ],
 )
 def test_a_bad_option_is_refused_in_one_line(name, options, message):

@@ -196,7 +196,7 @@ DIGITS = "+experiment=digits executor=inline"
         ),
         (
             "name=own evaluator=function evaluator.function=statistics:mean searcher=asha",
-            'ConfigError: searcher "asha": expected an evaluator with a fidelity, such as epochs; this one',
+            'ConfigError: searcher "asha": expected an evaluator with a fidelity, such as epochs, got one',
         ),
         (
             f"{TINY} searcher=no_repeats searcher.searcher.name=rndom",

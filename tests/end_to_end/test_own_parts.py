@@ -315,7 +315,7 @@ class Checks(FunctionEvaluator):
         ),
         (
             "searcher.name=faulty:Misspelt",
-            "ConfigError: Misspelt: expected hooks of nas.searcher.Searcher, got uninforme; did you mean unin",
+            "ConfigError: Misspelt: expected hooks of nas.searcher.Searcher, got uninforme; did you mean",
         ),
         (
             "evaluator.name=faulty:Unsure",

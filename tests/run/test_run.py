@@ -54,7 +54,7 @@ REFUSED_WITH_DIGITS = {
     "checkpoints.keep=-1": "ConfigError: checkpoints.keep: expected 0 or more, got -1; change it",
     "checkpoints.max_mb=0": "ConfigError: checkpoints.max_mb: expected a number above 0, got 0; change it",
     "space.width=0": "SpaceError: macro: width a positive multiple of 4, stages and depth of at least 1 ",
-    "searcher.initial=1": 'ConfigError: searcher "surrogate": initial: expected at least 2 architectures; go',
+    "searcher.initial=1": 'ConfigError: searcher "surrogate": initial: expected 2 or more architectures, go',
     "evaluator.lr=-1": 'ConfigError: evaluator "classification": training setting "lr": expected a number ab',
     "evaluator.device=x": 'ConfigError: evaluator "classification": device: expected auto, cpu, cuda or cuda',
     # values that are missing

@@ -9,7 +9,7 @@ from algorithms.shared.method import InFlight, SearchMethod, check_range, loss_o
 from nas.errors import ConfigError, ProtocolError
 from nas.evaluation import Objective
 from nas.searcher import SearchFinished, Suggestion, Trial
-from tests.algorithms.wrapping_kit import Script, ended, letter, letters
+from tests.algorithms.wrapping_kit import OBJECTIVES, Script, ended, letter, letters
 
 A, B = (Script(letters(), name).ask()[0] for name in "ab")
 
@@ -18,7 +18,7 @@ class Method(SearchMethod[str]):
     """Suggests what `next_` gives and remembers its letter."""
 
     def __init__(self, next_: Callable[[], Suggestion | None]) -> None:
-        super().__init__()
+        super().__init__(letters(), OBJECTIVES, seed=0)
         self._next = next_
         self.taken: list[tuple[int, str]] = []
 
