@@ -67,7 +67,7 @@ _SHORT = 50  # evaluations of a study that is run for the estimate
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRun:
-    """A comparison that can begin; see `nas.run.kinds.Execution`.
+    """A comparison that can begin; see `nas.run.__main__.Execution`.
 
     Attributes:
         config: as composed.
