@@ -18,7 +18,7 @@ from nas.training.device import DeviceData
 from nas.training.train import precision
 
 if TYPE_CHECKING:
-    from nas.relax.modules import Weight
+    from nas.relax.board import Weight
     from nas.relax.supernet import Supernet
 
 

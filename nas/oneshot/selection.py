@@ -25,10 +25,11 @@ from nas.oneshot.measuring import measure_supernet
 from nas.oneshot.rows import measured_half
 from nas.oneshot.search import OneShot
 from nas.oneshot.settings import OneShotSettings
+from nas.relax.board import Weight
 from nas.relax.choices import heaviest
 from nas.relax.grid_net import GridSupernet
 from nas.relax.holes import Gate, Hole
-from nas.relax.modules import Weight, all_active, constant
+from nas.relax.modules import all_active, constant
 from nas.relax.paths import chosen_path
 from nas.training.device import DeviceData, derived_seed
 

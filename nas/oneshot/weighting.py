@@ -24,7 +24,8 @@ from torch import Tensor
 
 from nas.oneshot.alphas import Alphas
 from nas.oneshot.settings import OneShotSettings
-from nas.relax.modules import Weight, all_active, constant
+from nas.relax.board import Weight
+from nas.relax.modules import all_active, constant
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

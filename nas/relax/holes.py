@@ -7,13 +7,13 @@ and an operation for each, every edge from a predecessor chooses among the opera
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from nas.architecture import Key
 
-Kind = Literal["choice", "number", "depth", "edge", "slab"]
+Kind = typing.Literal["choice", "number", "depth", "edge", "slab"]
 
 
 @dataclass(frozen=True, slots=True)

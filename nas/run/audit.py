@@ -61,7 +61,7 @@ _hashers: dict[str, Hasher] = {}  # of this process; a worker has the same for a
 
 @dataclass(frozen=True, slots=True)
 class AuditRun:
-    """An audit that can begin; see `nas.run.kinds.Execution`.
+    """An audit that can begin; see `nas.run.__main__.Execution`.
 
     Attributes:
         config: as composed.

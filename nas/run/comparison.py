@@ -63,7 +63,7 @@ _SHORT = 50  # evaluations of a study that is run for the estimate
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRun:
-    """A comparison that can begin; see `nas.run.kinds.Execution`.
+    """A comparison that can begin; see `nas.run.__main__.Execution`.
 
     Attributes:
         config: as composed.
@@ -84,7 +84,7 @@ class ComparisonRun:
 
     def preview(self) -> str:
         """Methods, numbers of studies, their cost."""
-        _say_doubts(self)
+        self._say_doubts()
         plan, trials, baseline = self.plan, self.config.budget.trials, self.config.baseline.samples
         studies = len(plan.methods) * len(plan.seeds)
         return "\n".join(
@@ -97,6 +97,10 @@ class ComparisonRun:
             ]
         )
 
+    def _say_doubts(self) -> None:
+        for doubt in self.doubts:
+            print(f"warning: {doubt}", file=sys.stderr, flush=True)
+
     def run(self, folder: Path) -> int:
         """Runs or continues all studies; the exit status: 0, 1 if studies failed, 130 after a signal."""
         with held(folder / MANIFEST):
@@ -107,7 +111,7 @@ class ComparisonRun:
             failures = 0
             with stop_on_signals(self.launcher.stop, folder) as stop:
                 if left:
-                    _say_doubts(self)
+                    self._say_doubts()
                     failures = carry_out_jobs(self.launcher, jobs, left)
             status = _report(folder)
             return exit_status(folder, stop.called, f"{failures} studies" * bool(failures), status)
@@ -377,11 +381,6 @@ def all_jobs(run: ComparisonRun, folder: Path) -> list[StudyJob]:
     ]
 
 
-def _say_doubts(run: ComparisonRun) -> None:
-    for doubt in run.doubts:
-        print(f"warning: {doubt}", file=sys.stderr, flush=True)
-
-
 def _cost_of_studies(run: ComparisonRun, trials: int) -> list[str]:
     """An estimate from short studies where an evaluation takes no time, else from a few evaluations."""
     config, plan = run.config, run.plan
@@ -423,32 +422,25 @@ def _finished(run: ComparisonRun, jobs: Sequence[StudyJob]) -> set[str]:
     Raises:
         StoreError: a folder holds a study of something else.
     """
-    return {job.name for job in jobs if _is_finished(run.components, job)}
-
-
-def _is_finished(components: Components, job: StudyJob) -> bool:
-    log = job.folder / FILE_NAME
-    if not log.exists():
-        return False
-    opened, closed = ends_of(log)
-    if not opened:
-        return False
-    mine = _opening(components, job.config)
-    check_same_study(opened, mine, log, () if job.config.accept is None else (job.config.accept,))
-    planned = all(opened[part] == mine[part] for part in ("budget", "baseline", "final"))
-    return planned and closed.get("reason") == "finished" and (job.folder / OVERHEAD).exists()
-
-
-def _opening(components: Components, config: Config) -> Mapping[str, Any]:
-    """What the log of a study begins with, if it is this one."""
-    budget = replace(components.plan.budget, trials=config.budget.trials, seconds=config.budget.seconds)
-    baseline, final = config.baseline.samples, config.final.seeds
-    plan = replace(components.plan, seed=config.seed, budget=budget, baseline=baseline, final=final)
-    return {
-        **opening(components.space, components.evaluator, plan),
-        "searcher": {"name": config.searcher["name"], "options": plain(options_of(config.searcher))},
-        **hashing_facts(build_hasher(config.hashing), options_of(config.hashing), cache_policy(config)),
-    }
+    found, parts = set[str](), run.components
+    for job in jobs:
+        log, config = job.folder / FILE_NAME, job.config
+        opened, closed = ends_of(log)
+        if not opened:
+            continue
+        budget = replace(parts.plan.budget, trials=config.budget.trials, seconds=config.budget.seconds)
+        baseline, final = config.baseline.samples, config.final.seeds
+        plan = replace(parts.plan, seed=config.seed, budget=budget, baseline=baseline, final=final)
+        mine = {
+            **opening(parts.space, parts.evaluator, plan),
+            "searcher": {"name": config.searcher["name"], "options": plain(options_of(config.searcher))},
+            **hashing_facts(build_hasher(config.hashing), options_of(config.hashing), cache_policy(config)),
+        }
+        check_same_study(opened, mine, log, () if config.accept is None else (config.accept,))
+        planned = all(opened[part] == mine[part] for part in ("budget", "baseline", "final"))
+        if planned and closed.get("reason") == "finished" and (job.folder / OVERHEAD).exists():
+            found.add(job.name)
+    return found
 
 
 def _report(folder: Path) -> int:

@@ -24,12 +24,12 @@ from nas.fitting import (
 )
 from nas.registry import Registry, build
 from nas.run.config import Config
-from nas.run.jobs import Launcher
 from nas.space import SearchSpace
 from nas.stages import Budget, Plan
 
 if TYPE_CHECKING:
     from nas.evaluation import Outline
+    from nas.run.jobs import Launcher
     from nas.searcher import Searcher
 
 
@@ -57,30 +57,15 @@ class Problem:
     evaluator: Evaluator
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What is built and checked before an evaluator is: nothing heavy is loaded, no data are read.
-
-    Attributes:
-        make_searcher: see `algorithms.shared.wrapping.prepare_searcher`.
-        outline: of the evaluator, or the evaluator itself where it is built already; None for one that says
-            nothing by its options.
-    """
-
-    space: SearchSpace
-    executor: Executor
-    hasher: Hasher | None
-    cache: CachePolicy
-    make_searcher: Callable[..., Searcher]
-    outline: Evaluator | Outline | None
-
-
-def check_options(config: Config, problem: Problem | None = None) -> Choices:
+def check_options(config: Config, problem: Problem | None = None) -> Callable[[], Components]:
     """Checks every value that can be checked without data; loads no heavy library for it.
 
     Args:
         config: of the run.
         problem: space and evaluator of these sections, where they are built already.
+
+    Returns:
+        What builds the rest: it reads the evaluator's data, maybe downloads them, and raises NasError too.
 
     Raises:
         NasError: one line for the first thing that is unknown, missing or out of range.
@@ -90,44 +75,34 @@ def check_options(config: Config, problem: Problem | None = None) -> Choices:
 
     _check_ranges(config)
     outline = problem.evaluator if problem else EVALUATORS.outline(config.evaluator)
-    plan = _plan(config, outline)
-    executor = build_executor(config)
-    hasher = build_hasher(config.hashing)
+    _plan(config, outline)  # its numbers, before anything is built
+    executor, hasher = build_executor(config), build_hasher(config.hashing)
     cache = cache_policy(config)
     space = problem.space if problem else build_space(config.space)
     make_searcher = prepare_searcher(_with_proxy(config), seed=config.seed)
-    choices = Choices(space, executor, hasher, cache, make_searcher, outline)
+
+    def fitting_searcher(evaluator: Evaluator | Outline) -> tuple[Searcher, Plan]:
+        """Fidelities and limits of the searcher are checked against what the evaluator has."""
+        plan = _plan(config, evaluator)
+        searcher = make_searcher(space, evaluator.objectives, fidelity_range(evaluator, plan))
+        check_levels(evaluator, plan, searcher.fidelities)
+        check_values(searcher, evaluator, plan)
+        return searcher, plan
+
+    def components() -> Components:
+        evaluator = problem.evaluator if problem else build_evaluator(config.evaluator)
+        searcher, plan = fitting_searcher(evaluator)
+        check_parts(space, searcher, evaluator, plan)
+        return Components(space, searcher, evaluator, executor, for_data_of(evaluator, hasher), plan, cache)
+
     if problem is None and outline is not None:
-        _searcher(choices, outline, plan)
-    return choices
+        fitting_searcher(outline)
+    return components
 
 
 def compose(config: Config, problem: Problem | None = None) -> Components:
-    """Builds all components; nothing is started or written.
-
-    Args:
-        config: of the run.
-        problem: space and evaluator of these sections, where they are built already.
-
-    Raises:
-        NasError: one line for the first thing that is unknown, missing or out of range.
-    """
-    choices = check_options(config, problem)
-    # reads its data, maybe downloads them: after all others
-    evaluator = problem.evaluator if problem else build_evaluator(config.evaluator)
-    plan = _plan(config, evaluator)
-    searcher = _searcher(choices, evaluator, plan)
-    check_parts(choices.space, searcher, evaluator, plan)
-    hasher = for_data_of(evaluator, choices.hasher)
-    return Components(choices.space, searcher, evaluator, choices.executor, hasher, plan, choices.cache)
-
-
-def _searcher(choices: Choices, evaluator: Evaluator | Outline, plan: Plan) -> Searcher:
-    """The searcher for an evaluator, its fidelities and limits checked against what that has."""
-    searcher = choices.make_searcher(choices.space, evaluator.objectives, fidelity_range(evaluator, plan))
-    check_levels(evaluator, plan, searcher.fidelities)
-    check_values(searcher, evaluator, plan)
-    return searcher
+    """Builds all components, as `check_options` does; nothing is started or written."""
+    return check_options(config, problem)()
 
 
 def build_executor(config: Config) -> Executor:

@@ -49,7 +49,7 @@ _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.+-]{{0,{MAX_NAME - 1}}}")  # it is 
 
 @dataclass(frozen=True, slots=True)
 class ProtocolRun:
-    """A study of protocols that can begin; see `nas.run.kinds.Execution`.
+    """A study of protocols that can begin; see `nas.run.__main__.Execution`.
 
     Attributes:
         config: as composed.

@@ -33,7 +33,7 @@ _PATIENCE = 30.0  # seconds in which the processes of a driver that was killed a
 
 @dataclass(frozen=True, slots=True)
 class SingleRun:
-    """One study in a folder of its own; see `nas.run.kinds.Execution`."""
+    """One study in a folder of its own; see `nas.run.__main__.Execution`."""
 
     config: Config
     components: Components

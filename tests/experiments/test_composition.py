@@ -208,12 +208,12 @@ def test_the_comparisons_are_those_of_the_documentation():
 @pytest.mark.parametrize("experiment", COMPARISONS)
 def test_a_comparison_has_methods_with_options_of_their_own(experiment):
     config = composed(f"+experiment={experiment}")
-    lineup = comparison_plan(config)
-    assert "random" in lineup.methods
+    plan = comparison_plan(config)
+    assert "random" in plan.methods
     for label, section in config.compare.searchers.items():
         prepare_searcher(section, seed=0)
-        assert label in lineup.methods or label in config.compare.slow
-    assert config.budget.trials in (lineup.budgets[-1], None)  # None: so many seconds
+        assert label in plan.methods or label in config.compare.slow
+    assert config.budget.trials in (plan.budgets[-1], None)  # None: so many seconds
     assert config.hashing["name"] == "none"  # a repeat costs an evaluation
     assert config.executor["name"] in ("inline", "simulated")
     assert config.final.seeds == 0
@@ -252,9 +252,9 @@ def test_a_comparison_on_real_data_is_prepared(experiment, shared_data, tmp_path
         for file in (shared_data / "FashionMNIST/raw").glob("*.gz"):
             (raw / file.name).symlink_to(file)
         changes = [f"evaluator.root={tmp_path}"]
-    campaign = prepare_comparison(composed(f"+experiment={experiment}", *changes))
-    content = manifest(campaign)
-    assert content["methods"] == list(campaign.lineup.methods)
+    prepared = prepare_comparison(composed(f"+experiment={experiment}", *changes))
+    content = manifest(prepared)
+    assert content["methods"] == list(prepared.plan.methods)
     if experiment == "nasbench201_compare":
         # the best cells of the benchmark (Dong and Yang 2020, table 5)
         assert content["optimum"] == pytest.approx(

@@ -1,99 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
-
 import pytest
 
 from nas.errors import ConfigError
-from nas.registry import Registry, build, prepare
-from nas.run.config import BudgetSection, Config, resolved
-
-THINGS = Registry("thing")
-THINGS.register("typed", f"{__name__}:typed", "with plain types")
-THINGS.register("open", f"{__name__}:open_ended", "that checks its own options")
-THINGS.register("made", f"{__name__}:MADE", "that is finished")
-THINGS.register("searching", f"{__name__}:Searching", "with positional values")
-MADE = ("made",)
-
-
-def typed(
-    number: int, *, share: float = 0.5, text: str | None = None, on: bool = False, rich: Sequence[int] = ()
-) -> tuple[Any, ...]:
-    return (number, share, text, on, rich)
-
-
-def open_ended(**options: Any) -> dict[str, Any]:
-    return options
-
-
-class Searching:
-    def __init__(self, space: str, by: Literal["a", "b"] = "a", *rest: str, seed: int) -> None:
-        self.all = (space, by, rest, seed)
-
-
-def thing(name: Any = "typed", **options: Any) -> Any:
-    return build(THINGS, {"name": name, **options})
-
-
-def test_a_section_becomes_a_call():
-    assert thing(number=3) == (3, 0.5, None, False, ())
-    assert thing(number=3, share=1, text="x", on=True, rich=[1, 2]) == (3, 1, "x", True, [1, 2])
-    assert thing("open", a=1) == {"a": 1}
-    assert thing("made") is MADE
-
-
-def test_given_and_fixed_values_stand_beside_the_options():
-    assert build(THINGS, {"name": "searching", "by": "b"}, "space", seed=7).all == ("space", "b", (), 7)
-
-
-def test_names_with_a_colon_need_no_registration():
-    assert thing("builtins:dict", a=1) == {"a": 1}
-    assert thing("math:pi") == pytest.approx(3.14159, abs=1e-5)
-    assert thing("math:hypot") == 0.0  # a built-in of any number of arguments
-
-
-def test_options_are_checked_before_the_call():
-    with pytest.raises(ConfigError, match=r'^thing "searching": has no option "x"'):
-        prepare(THINGS, {"name": "searching", "x": 1}, 1, seed=0)
-    make = prepare(THINGS, {"name": "searching"}, 1, seed=0)
-    assert make("later").all == ("later", "a", (), 0)
-
-
-@pytest.mark.parametrize(
-    ("section", "message"),
-    [
-        ({}, r"^thing\.name: expected a name, got None; registered: made, open, searching, typed$"),
-        ({"name": 3}, r"^thing\.name: expected a name, got 3; "),
-        ({"name": "tped"}, r'^thing "tped" is not registered; registered: .*; did you mean "typed"\?$'),
-        ({"name": "nowhere:x"}, r'^thing\.name: expected module:attribute, got "nowhere:x": No module'),
-        ({"name": "math:x"}, r'^thing\.name: expected module:attribute, got "math:x": module .math.'),
-        ({"name": "typed"}, r'^thing "typed": expected the option number, got none; give it a value$'),
-        ({"name": "typed", "numbr": 1}, r'^thing "typed": has no option "numbr"; options: number, share, '),
-        ({"name": "typed", "number": "1"}, r"^thing \"typed\": number: expected int, got '1'; change it$"),
-        ({"name": "typed", "number": 1.0}, r"number: expected int, got 1\.0; change it$"),
-        ({"name": "typed", "number": True}, r"number: expected int, got True; change it$"),
-        ({"name": "typed", "number": None}, r"number: expected int, got None; change it$"),
-        ({"name": "typed", "number": 1, "share": "x"}, r"share: expected float, got 'x'; change it$"),
-        (
-            {"name": "typed", "number": 1, "text": 3},
-            r"text: expected str or None, got 3; a text that looks like .* wants quotes",
-        ),
-        ({"name": "typed", "number": 1, "on": 1}, r"on: expected bool, got 1; change it$"),
-        ({"name": "made", "a": 1}, r'^thing "made": expected no options, got a; leave them out$'),
-    ],
+from nas.run.config import (
+    AuditSection,
+    BudgetSection,
+    CompareSection,
+    Config,
+    ProtocolSection,
+    marker_of,
+    of_one_study,
+    resolved,
 )
-def test_what_does_not_fit_is_one_line(section, message):
-    with pytest.raises(ConfigError, match=message) as caught:
-        build(THINGS, section)
-    assert "\n" not in str(caught.value)
 
-
-def test_a_callable_of_another_form_is_refused():
-    with pytest.raises(
-        ConfigError, match=r"^thing \"os:getcwd\": expected a callable of 2 positional arguments and see"
-    ):
-        prepare(THINGS, {"name": "os:getcwd"}, 2, seed=0)
+COMPARED = CompareSection(searchers={"a": {"name": "random"}}, seeds=3)
+VARIANTS = ProtocolSection(variants={"a": {}}, samples=5)
+AUDITED = AuditSection(exact="symbolic")
 
 
 def test_what_is_logged_determines_the_run_and_says_nothing_of_the_process():
@@ -102,3 +25,56 @@ def test_what_is_logged_determines_the_run_and_says_nothing_of_the_process():
     assert data["budget"] == {"trials": 7, "seconds": None}
     assert (data["name"], data["seed"]) == ("x", 3)
     assert not {"resume", "dry_run"} & set(data)
+
+
+@pytest.mark.parametrize(
+    ("config", "marker", "left_out"),
+    [
+        (Config(), "events.jsonl", {"compare", "protocol", "audit"}),
+        (Config(compare=COMPARED), "comparison.json", {"searcher", "protocol", "audit"}),
+        (
+            Config(protocol=VARIANTS),
+            "protocol.json",
+            {"searcher", "hashing", "cache", "budget", "baseline", "final", "compare", "audit"},
+        ),
+        (
+            Config(audit=AuditSection(exact="symbolic", searchers={"a": {}})),
+            "audit.json",
+            {"searcher", "cache", "baseline", "final", "protocol"},
+        ),
+        (
+            Config(audit=AUDITED),
+            "audit.json",
+            {
+                *("searcher", "cache", "baseline", "final", "protocol"),
+                *("executor", "budget", "search", "trial", "checkpoints"),
+            },
+        ),
+    ],
+)
+def test_a_kind_of_run_keeps_the_sections_that_it_uses(config, marker, left_out):
+    assert marker_of(config) == marker
+    assert vars(Config()).keys() - resolved(config).keys() == {
+        *left_out,
+        *("resume", "accept", "trust", "dry_run"),
+    }
+
+
+def test_an_audit_keeps_of_a_comparison_where_its_jobs_run():
+    kept = resolved(Config(audit=AUDITED, compare=CompareSection(launcher="inline", workers=2)))["compare"]
+    assert (kept.pop("launcher"), kept.pop("workers"), kept.pop("dashboard")) == ("inline", 2, True)
+    assert kept.keys() == {"cpus_per_study", "gpus_per_study", "address"}
+
+
+def test_one_study_of_several_is_a_single_run_with_the_name_of_its_variant():
+    config = Config(name="all", compare=COMPARED, protocol=VARIANTS, resume="runs/1", dry_run=True)
+    alone = of_one_study(config, seed=7, protocol=ProtocolSection(samples=5, variant="a"))
+    assert marker_of(alone) == "events.jsonl"
+    assert (alone.name, alone.seed, alone.resume, alone.dry_run) == ("all", 7, None, False)
+    assert resolved(alone)["protocol"] == {"samples": 5, "random": 0, "variant": "a"}
+    assert "compare" not in resolved(alone)
+
+
+def test_two_kinds_of_run_at_once_are_refused():
+    with pytest.raises(ConfigError, match=r"^compare\.searchers: expected one kind of study, got compare\.s"):
+        marker_of(Config(compare=COMPARED, audit=AUDITED))

@@ -153,6 +153,23 @@ def test_close_says_the_last_state(display, lines):
     assert lines[-1] == "search: 2/40 done, 2 in flight, 1 failed, 12 s, ended"
 
 
+def test_where_the_trials_run_is_said_once_the_executor_is_open(capsys):
+    display = TrialProgress(
+        ACCURACY, io.StringIO(), opening=lambda: ("ray: 4 trials at a time", "dashboard: x")
+    )
+    display.observe({"event": "asked", "trial": 0}, progress(0))
+    assert capsys.readouterr().out == ""
+    display.observe({"event": "opened"}, progress(0))
+    assert capsys.readouterr().out == "ray: 4 trials at a time\ndashboard: x\n"
+
+
+def test_close_twice_says_the_last_state_once(display, lines):
+    display.observe({"event": "asked", "trial": 0}, progress(0))
+    display.close()
+    display.close()
+    assert len(lines) == 2
+
+
 def test_close_without_any_event_says_nothing(display, lines):
     display.close()
     assert lines == []

@@ -11,8 +11,8 @@ from nas.errors import ConfigError, NasError, StoreError
 from nas.eventlog import FILE_NAME
 from nas.operators import sample
 from nas.report import main, report_folders, write_report
+from nas.run.__main__ import carry_out
 from nas.run.config import AuditSection, CompareSection, RunSection
-from nas.run.kinds import carry_out
 from nas.stages import baseline_rng
 from nas.store import PROTOCOL, read_study
 from tests.run.protocol_kit import EVALUATOR, TEXTS, Held, config, small

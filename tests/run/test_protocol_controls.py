@@ -9,9 +9,9 @@ import pytest
 from nas.complexity import parameters
 from nas.errors import NasError
 from nas.operators import sample
+from nas.run.__main__ import carry_out
 from nas.run.compose import build_space
 from nas.run.config import RunSection
-from nas.run.kinds import carry_out
 from nas.run.protocol import variants_of
 from nas.space import SearchSpace
 from nas.stages import baseline_rng
