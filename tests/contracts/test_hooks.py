@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -270,6 +272,14 @@ def outcome(part: Any, name: str, given: list[Any]) -> Any:
         return getattr(part, name)(*([None] if isinstance(part, type) else []), *given)
     except LookupError as error:
         return repr(error)
+
+
+def test_no_part_is_asked_what_it_has() -> None:
+    asked = r"(?:getattr|hasattr)\([\w.]*(?:searcher|evaluator|hasher|executor|observer|launcher|table), \""
+    root = Path(__file__).parents[2]
+    for room in ("nas", "algorithms", "hashing", "cluster", "search_spaces"):
+        for path in (root / room).rglob("*.py"):
+            assert not re.findall(asked, path.read_text()), path
 
 
 def test_defaults_need_nothing_and_know_nothing() -> None:
