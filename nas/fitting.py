@@ -15,8 +15,7 @@ from nas.evaluation import Evaluator, Fidelity, Objective, Outline, Task
 from nas.executor import Executor
 from nas.faults import check_call, own_code, shown
 from nas.operators import sample
-from nas.progress import Observer
-from nas.registry import Component, check_spelling, home_of, own_names
+from nas.registry import Component, check_spelling, home_of
 from nas.searcher import Searcher
 from nas.space import SearchSpace
 from nas.stages import Plan
@@ -71,7 +70,9 @@ def _check_hooks(where: str, part: Any, kind: type[Component]) -> None:
             raise ConfigError(
                 f"{where}: expected the attribute {name}, got none; write {name} = VALUE in its class"
             )
-    check_spelling(where, own_names(type(part), kind).keys() | vars(part).keys(), kind)
+    own = vars(part)
+    classes = [each for each in type(part).__mro__ if each not in kind.__mro__]
+    check_spelling(where, own, {*own, *(name for each in classes for name in vars(each))}, kind)
     for name, hook in known.items():
         if inspect.isfunction(hook) and (name == "__call__" or not name.startswith("_")):
             parameters = list(inspect.signature(hook).parameters)[1:]
@@ -84,24 +85,22 @@ def _check_hooks(where: str, part: Any, kind: type[Component]) -> None:
 
 def _remedy(kind: type, part: Any) -> str:
     """What to do about something that is no part of this kind."""
-    name = type(part).__name__
-    hooks = [name for name, hook in vars(kind).items() if getattr(hook, "__isabstractmethod__", False)]
-    if hooks and set(hooks) <= set(dir(type(part))):  # it is one but for its class
-        return f"inherit from it: class {name}({kind.__name__})"
+    hooks = kind.__abstractmethods__ if issubclass(kind, Component) else frozenset[str]()
+    if hooks and hooks <= set(dir(type(part))):  # it is one but for its class
+        return f"inherit from it: class {type(part).__name__}({kind.__name__})"
     if kind is Evaluator and callable(part):
         return "nas.FunctionEvaluator(FUNCTION) makes one of a function of the architecture"
     if kind is Evaluator and not isinstance(part, str) and "__getitem__" in dir(part):
         return "data alone are none; nas.training.classification.ClassificationEvaluator trains on them"
-    return f"give one such as {_MADE[kind]}"
+    return f"give {_MADE[kind]}" if kind in _MADE else f"give an object with {', '.join(sorted(hooks))}"
 
 
-_MADE = {  # one part of each kind
+_MADE = {  # by which most parts of these kinds are made
     SearchSpace: 'SearchSpace("NAME", EXPRESSION)',
-    Searcher: "algorithms.random_search.RandomSearch(space, evaluator.objectives, seed=0)",
+    Searcher: "one such as algorithms.random_search.RandomSearch(space, evaluator.objectives, seed=0)",
     Evaluator: "nas.FunctionEvaluator(FUNCTION)",
     Executor: "nas.InlineExecutor()",
-    Hasher: "hashing.canonical.CanonicalHasher(), or None for no cache",
-    Observer: "a subclass with observe(event, progress)",
+    Hasher: "one such as hashing.canonical.CanonicalHasher(), or None for no cache",
 }
 
 

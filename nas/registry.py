@@ -24,7 +24,7 @@ _PLAIN: dict[str, tuple[type, ...]] = {
     "None": (type(None),),
 }
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-_ALIKE = 0.8  # the similarity, as of difflib, from which a name is taken for a misspelt hook
+_ALIKE = 0.82  # the similarity, as of difflib, from which a name is taken for a misspelt hook
 
 
 class Component(ABC):  # noqa: B024 - its kinds have abstract methods
@@ -33,9 +33,9 @@ class Component(ABC):  # noqa: B024 - its kinds have abstract methods
     A kind is a class directly below this one. Its public methods and attributes are hooks: those without a
     default are abstract, or annotated only, and a subclass gives them; the others it may replace.
 
-    A subclass is refused with a ConfigError when it is defined if it has a public name that is nearly that of
-    a hook which it does not replace, as nobody would read what is misspelt; or if it has a method where a
-    value is expected, or a value in place of a method.
+    A subclass is refused with a ConfigError when it is defined if its body has a public name that is nearly
+    that of a hook which is not in the body too, as nobody would read what is misspelt; or if it has a method
+    where a value is expected, or a value in place of a method.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -43,24 +43,25 @@ class Component(ABC):  # noqa: B024 - its kinds have abstract methods
         for kind in cls.__mro__[1:]:
             if Component not in kind.__bases__:
                 continue
-            own = own_names(cls, kind)
-            check_spelling(cls.__name__, own, kind)
+            plain = [
+                each
+                for each in cls.__mro__[1:]
+                if not issubclass(each, Component) and each not in kind.__mro__
+            ]
+            own = {name: value for each in (*plain, cls) for name, value in vars(each).items()}
+            check_spelling(cls.__name__, own, own, kind)
             for name in own.keys() & vars(kind).keys():
                 _check_form(f"{cls.__name__}.{name}", vars(kind)[name], own[name])
 
 
-def own_names(cls: type, kind: type[Component]) -> dict[str, Any]:
-    """What a class has besides or in place of what its kind declares."""
-    return {
-        name: value
-        for each in reversed(cls.__mro__)
-        if each not in kind.__mro__
-        for name, value in vars(each).items()
-    }
+def check_spelling(where: str, names: Iterable[str], given: Collection[str], kind: type[Component]) -> None:
+    """Refuses a public name that is nearly that of a hook with a default.
 
-
-def check_spelling(where: str, names: Collection[str], kind: type[Component]) -> None:
-    """Refuses a public name that is nearly that of a hook with a default, which is not among the names.
+    Args:
+        where: begins the message.
+        names: to be checked.
+        given: hooks that are there; what is like them is no misspelling of them.
+        kind: with the hooks.
 
     Raises:
         ConfigError: one line with the name and the hook.
@@ -68,7 +69,7 @@ def check_spelling(where: str, names: Collection[str], kind: type[Component]) ->
     hooks = [
         name
         for name, value in vars(kind).items()
-        if not (name.startswith("_") or name in names or getattr(value, "__isabstractmethod__", False))
+        if not (name.startswith("_") or name in given or getattr(value, "__isabstractmethod__", False))
     ]
     for name in names:
         close = [] if name.startswith("_") else difflib.get_close_matches(name, hooks, n=1, cutoff=_ALIKE)

@@ -24,12 +24,12 @@ from nas.fitting import (
 )
 from nas.registry import Registry, build
 from nas.run.config import Config
+from nas.run.jobs import Launcher
 from nas.space import SearchSpace
 from nas.stages import Budget, Plan
 
 if TYPE_CHECKING:
     from nas.evaluation import Outline
-    from nas.run.jobs import Launcher
     from nas.searcher import Searcher
 
 
@@ -247,4 +247,4 @@ def make_launcher(config: Config) -> Launcher:
     if section.launcher == "ray":
         names = ("workers", "cpus_per_study", "gpus_per_study", "address", "dashboard")
         options |= {name: getattr(section, name) for name in names}
-    return build(LAUNCHERS, options)
+    return _part(Launcher, LAUNCHERS, options)

@@ -199,13 +199,13 @@ class NoSearch(Searcher):
         space, objectives, seed: of no consequence.
     """
 
-    def __init__(self, space: Any, objectives: Any, *, seed: int) -> None:  # noqa: ARG002 - the protocol's
+    def __init__(self, space: Any, objectives: Any, *, seed: int) -> None:  # noqa: ARG002 - the base class's
         return
 
-    def ask(self, count: int = 1) -> list[Suggestion]:  # noqa: ARG002 - the protocol's
+    def ask(self, count: int = 1) -> list[Suggestion]:  # noqa: ARG002 - the base class's
         raise SearchFinished
 
-    def tell(self, trial: Trial) -> None:  # noqa: ARG002 - the protocol's
+    def tell(self, trial: Trial) -> None:  # noqa: ARG002 - the base class's
         return
 
 
@@ -216,7 +216,7 @@ class _Watch(Observer):
         self._stopping = stopping
         self.study: Study | None = None
 
-    def observe(self, event: Mapping[str, Any], progress: Progress) -> None:  # noqa: ARG002 - the protocol's
+    def observe(self, event: Mapping[str, Any], progress: Progress) -> None:  # noqa: ARG002 - the base class's
         if self._stopping() and self.study is not None:
             self.study.stop()
 

@@ -88,7 +88,7 @@ def test_a_built_searcher_stays_as_it_is():
         ({"name": "no_repeats", "searcher": {}}, r"^searcher\.searcher\.name: expected a name, got None"),
         (
             {"name": "no_repeats", "searcher": "random"},
-            r"^searcher\.searcher: expected a section with a name or a nas.searcher.Searcher, got 'random'; ",
+            r"^searcher\.searcher: expected a section with a name or a nas.searcher.Searcher, got 'random'",
         ),
         (
             {"name": "no_repeats", "searcher": {"name": "fractions:Fraction"}},
