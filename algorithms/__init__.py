@@ -5,7 +5,7 @@ from nas.registry import Registry
 SEARCHERS = Registry("searcher")
 SEARCHERS.register(
     "surrogate",
-    "algorithms.surrogate:SurrogateSearch",
+    "algorithms.surrogate.search:SurrogateSearch",
     "the default: Gaussian process over encodings, expected improvement climbed by mutation",
 )
 SEARCHERS.register(
@@ -40,7 +40,7 @@ SEARCHERS.register(
 )
 SEARCHERS.register(
     "pending_limit",
-    "algorithms.pending_limit:PendingLimit",
+    "algorithms.pending_limit:ConcurrencyLimiter",
     "wrapper: a bound on the trials in flight of any searcher",
 )
 SEARCHERS.register(
@@ -95,27 +95,27 @@ SEARCHERS.register(
 )
 SEARCHERS.register(
     "darts",
-    "algorithms.darts:Darts",
+    "algorithms.differentiable:Darts",
     "softmax over options on a supernet, first and second order (Liu, Simonyan and Yang 2019)",
 )
 SEARCHERS.register(
     "pc_darts",
-    "algorithms.pc_darts:PartiallyConnectedDarts",
+    "algorithms.differentiable:PartiallyConnectedDarts",
     "DARTS on a part of the channels, with weights of edges (Xu et al. 2020)",
 )
 SEARCHERS.register(
     "gdas",
-    "algorithms.gdas:Gdas",
+    "algorithms.differentiable:Gdas",
     "one sampled path of the supernet at a time (Dong and Yang 2019)",
 )
 SEARCHERS.register(
     "sharp_darts",
-    "algorithms.sharp_darts:SharpDarts",
+    "algorithms.differentiable:SharpDarts",
     "Max-W weights and cosine power annealing (Hundt, Jain and Hager 2019)",
 )
 SEARCHERS.register(
     "hypercuboid",
-    "algorithms.hypercuboid:HyperCuboid",
+    "algorithms.differentiable:HyperCuboid",
     "one softmax over widths and operations of a layer, longest path (Hundt, Jain and Hager 2019)",
 )
 SEARCHERS.register(

@@ -24,22 +24,20 @@ architectures, which successive halving trusts too.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from algorithms.asked import Asked
-from algorithms.climbing import Bracket, open_inner
-from algorithms.rungs import Ladder, Rungs
-from algorithms.wrapping import FidelityRange, ask_each, build_inner
-from nas.errors import ConfigError
-from nas.evaluation import Fidelity, Objective
-from nas.searcher import BaseSearcher, Searcher, Suggestion, Trial
+from algorithms.shared.method import bad_option
+from algorithms.shared.successive_halving import Bracket, HalvingSearcher, fidelity_levels
+from algorithms.shared.wrapping import FidelityRange
+from nas.evaluation import Objective
+from nas.searcher import Searcher, Suggestion
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 
-class Asha(BaseSearcher):
+class Asha(HalvingSearcher):
     """Lets the architectures of the searcher inside climb from a low fidelity to a high one.
 
     Args:
@@ -73,46 +71,22 @@ class Asha(BaseSearcher):
         early_stopping_rate: int = 0,
         fidelity_range: FidelityRange | None = None,
     ) -> None:
-        fidelities = Ladder(levels, lowest, highest, eta).fidelities("asha", fidelity_range)
+        fidelities = fidelity_levels(
+            "asha", fidelity_range, eta, levels=levels, lowest=lowest, highest=highest
+        )
         if not 0 <= early_stopping_rate < len(fidelities):
-            raise ConfigError(
-                f'searcher "asha": early_stopping_rate: expected 0 to {len(fidelities) - 1}, with '
-                f"{len(fidelities)} fidelities; got {early_stopping_rate}; change it"
-            )
-        self._fidelities: tuple[Fidelity, ...] = fidelities[early_stopping_rate:]
-        inside = build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
-        self._inner = open_inner("asha", inside)
-        rungs = Rungs(len(self._fidelities), eta)
+            expected = f"0 to {len(fidelities) - 1}, with {len(fidelities)} fidelities"
+            raise bad_option("asha", "early_stopping_rate", expected, early_stopping_rate)
+        inside = {"searcher": searcher, "fidelity_range": fidelity_range}
+        super().__init__("asha", fidelities[early_stopping_rate:], space, objectives, seed=seed, **inside)
         self._eta = eta
-        self._bracket = Bracket(self._inner, rungs, self._fidelities, objectives[0])
-        self._asked = Asked(type(self).__name__)
-
-    @property
-    def fidelities(self) -> tuple[Fidelity, ...]:
-        return self._fidelities
-
-    @property
-    def needs_states(self) -> bool:
-        return True
+        self._bracket = Bracket(self._inner, self._fidelities, eta, self._objective, self._in_flight)
 
     @property
     def uninformed(self) -> float | None:
         """That of the searcher inside, at most eta: then the best of so many goes up."""
-        inside = self._inner.uninformed
+        inside = self.inner.uninformed
         return None if inside is None else min(inside, self._eta)
 
-    def check_values(self, names: Collection[str]) -> None:
-        self._inner.check_values(names)
-
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        return ask_each(count, self._ask)
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        self._bracket.tell(trial)
-
-    def _ask(self) -> Suggestion | None:
-        suggestion = self._bracket.ask(self._asked.count)
-        if suggestion is not None:
-            self._asked.add()
-        return suggestion
+    def _suggest(self) -> Suggestion | None:
+        return self._bracket.ask()

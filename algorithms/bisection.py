@@ -1,45 +1,319 @@
 """Any searcher on binary decisions: bisection of ordered choices (Negrinho and Gordon 2017).
 
 DeepArchitect (https://arxiv.org/abs/1704.08792) restructures the tree of a search space so that a choice
-among k ordered values becomes a path of halves; results of one value then speak for its neighbours. The
-searcher inside sees the bisected view of the space (`nas.bisection`), its suggestions come out as
-architectures of the space itself, one for one and under the same numbers.
+among k ordered values becomes a path of halves: 0 leads to the values [left, mid), 1 to [mid, right) with
+mid = floor((left + right) / 2), until one value is left. Results of one value then speak for its neighbours.
+The searcher inside sees a view of the space (`BisectedSpace`), its suggestions come out as architectures of
+the space itself, one for one and under the same numbers.
+
+The view is no rewritten expression: a derivation halves the options of a hole and fills the hole when one is
+left. All operators work on it, a copy of a repeat keeps its decisions when the count changes, and the
+architecture in the space itself is what remains when the decisions about halves are left out.
 
 Differs from the paper:
 - usable around every searcher, not for tree search alone: what mutates, crosses over or encodes does so
   with decisions about halves. Changing a repeat's count then adds or removes copies at the end;
-- only ordered choices are halved (numbers, repeats, choices among numbers), unless `all_choices`;
-- real numbers, which the paper does not have, are halved `depth` times.
+- only ordered choices are halved, where the paper halves every choice in the order written, as `all_choices`
+  does: integers, repeats and choices among numbers (in ascending order), all by position but for
+  logarithmic integers, which are halved on their scale;
+- real numbers, which the paper does not have, are halved on their scale `depth` times, and what is left of
+  the interval is a real hole;
+- arguments of a program's statements are never halved: what is in scope changes with every statement.
 
-A searcher that samples uniformly over options is, inside, uniform over halves: with k no power of two some
-values are twice as likely as others.
+The view has as many derivations as the space, but a searcher that samples uniformly over options is, inside,
+uniform over halves: of three values the first has probability 1/2. `sample(..., by="derivations")` is the
+same in both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from algorithms.asked import Asked
-from algorithms.wrapping import FidelityRange, Inner, ask_each, build_inner
-from nas.bisection import MAX_DEPTH, BisectedSpace, bisected
-from nas.errors import ConfigError
-from nas.evaluation import Fidelity, Objective
-from nas.searcher import BaseSearcher, Searcher, Suggestion, Trial
+from algorithms.shared.method import check_range
+from algorithms.shared.wrapping import FidelityRange, Wrapper
+from nas.architecture import Architecture, Decision
+from nas.counting import Runs, Suffixes
+from nas.derivation import Derivation
+from nas.draws import number_at
+from nas.errors import ConfigError, SpaceError
+from nas.evaluation import Objective
+from nas.searcher import Searcher, Suggestion, Trial
+from nas.sites import CHOICE, FIXED, NUMBER, REPEAT, Layout, Site
+from nas.space import SearchSpace
+from nas.term import Choice, Literal, Number
 
 if TYPE_CHECKING:
-    from nas.space import SearchSpace
+    from nas.moves import Known
+
+MAX_DEPTH = 40  # halvings of a real hole; six digits are told apart after 20 of a linear one
 
 
-class Bisection(BaseSearcher):
+class BisectedSpace(SearchSpace):
+    """A view of a space; its architectures carry the decisions of the space, and those about halves.
+
+    The decision about a half has the hole's key, longer by (the number of the half's site, the halves so far
+    as binary digits behind a 1); so has the number chosen from the last interval of a real hole.
+
+    Args:
+        space: to look at in this way.
+        all_choices: halve every choice; what is not ordered in the order written.
+        depth: halvings of a real hole, 0 to 40; 5 give 32 intervals, as many as DeepArchitect's rates.
+
+    Raises:
+        SpaceError: the space is bisected already, or `depth` is out of range.
+    """
+
+    def __init__(self, space: SearchSpace, *, all_choices: bool = False, depth: int = 5) -> None:
+        if isinstance(space, BisectedSpace):
+            raise SpaceError(f"{space.name}: a space that is not bisected yet is expected; bisect it once")
+        if not 0 <= depth <= MAX_DEPTH:
+            raise SpaceError(f"{space.name}: depth: 0 to {MAX_DEPTH} halvings are expected; got {depth}")
+        how = f"bisected{' in all choices' if all_choices else ''} to depth {depth}"
+        super().__init__(
+            f"{space.name} {how}",
+            space.expression,
+            vocabulary=space.vocabulary,
+            constraints=space.constraints,
+        )
+        self.original = space
+        self.depth = depth
+        self._all_choices = all_choices
+        self._whole = len(self.layout.sites)  # sites from here on are those of halves
+        self.halves = {
+            site.index: Half(_half_site(self.layout, site), _order(site))
+            for site in tuple(self.layout.sites)
+            if _is_halved(site, all_choices)
+        }
+
+    @cached_property
+    def _entrance(self) -> Derivation:
+        return _entered(self, super().start())
+
+    def start(self) -> Derivation:
+        return self._entrance
+
+    def parse(self, text: str) -> Architecture:
+        return self.adopted(self.original.parse(text))
+
+    def violation(self, architecture: Architecture) -> str | None:
+        return super().violation(self.restored(architecture))
+
+    def restored(self, architecture: Architecture) -> Architecture:
+        """The architecture in the original space; the argument is one of this space."""
+        kept = [decision for decision in architecture.decisions if not self._about_halves(decision)]
+        return self.original.architecture(kept)
+
+    def adopted(self, architecture: Architecture) -> Architecture:
+        """Inverse of `restored`; a real number on the border of two intervals is taken to the lower one.
+
+        Raises:
+            SpaceError: the architecture is of another space.
+        """
+        known: Known = {(decision.hole, decision.prefix): decision for decision in architecture.decisions}
+        derivation = self.start()
+        while derivation.site is not None:
+            assert isinstance(derivation, BisectedDerivation)
+            derivation = derivation.towards(known)
+        return derivation.architecture()
+
+    def _about_halves(self, decision: Decision) -> bool:
+        return any(site >= self._whole for site in (decision.hole, *decision.prefix[-2:-1]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(BisectedSpace, all_choices=self._all_choices, depth=self.depth), (self.original,)
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """How a hole is halved: the site of its halves, and its options in order (none: as they are)."""
+
+    site: Site
+    order: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What halving has left of a hole.
+
+    Attributes:
+        hole: the derivation that stands at the hole, with all of its options.
+        half: how it is halved.
+        order: the hole's options in order; none for a real number.
+        low: of the options left the first position, or the lower bound of a real number.
+        high: one position past the last, or the upper bound.
+        code: the halves taken, as binary digits behind a 1.
+    """
+
+    hole: Derivation
+    half: Half
+    order: Sequence[int]
+    low: float
+    high: float
+    code: int = 1
+
+    @property
+    def number(self) -> Number | None:
+        """The numbers that are left; None if the hole is none for a number."""
+        whole = self.hole.choice
+        if not isinstance(whole, Number):
+            return None
+        if not whole.integer:
+            return replace(whole, low=self.low, high=self.high)
+        return replace(whole, low=self.order[int(self.low)], high=self.order[int(self.high) - 1])
+
+    @property
+    def middle(self) -> float:
+        """Where the upper half begins."""
+        number = self.number
+        if number is None or (number.integer and not number.log):
+            return (int(self.low) + int(self.high)) // 2
+        value = number_at(number, 0.5)
+        if not number.integer:
+            return value
+        return min(max(int(value) - self.order[0], self.low + 1), self.high - 1)
+
+    def divisible(self, depth: int) -> bool:
+        """Whether there are two halves."""
+        if self.order:
+            return self.high - self.low > 1
+        return self.code.bit_length() <= depth and self.low < self.middle < self.high
+
+    def taken(self, bit: int) -> Cut:
+        low, high = (self.middle, self.high) if bit else (self.low, self.middle)
+        return replace(self, low=low, high=high, code=2 * self.code + bit)
+
+    def is_upper(self, option: float) -> bool:
+        """Which half has the option; reals on the border are in the lower one."""
+        return self.order.index(int(option)) >= self.middle if self.order else option > self.middle
+
+
+class BisectedDerivation(Derivation):
+    """A derivation of a bisected space; at a hole that is halved the options are 0 and 1."""
+
+    __slots__ = ("_cut",)
+    _space: BisectedSpace
+
+    def __init__(self, space: BisectedSpace, at: Derivation, cut: Cut | None = None, log: Any = None) -> None:
+        options, log = at.options, at._log if cut is None else log
+        frame = None if at.site is None else (at.site, at._prefix, at._depths, at._rest)
+        if cut is not None:
+            site, options = cut.half.site, (0, 1)
+            if not cut.divisible(space.depth):  # a real number from the last interval
+                assert at.site is not None
+                assert cut.number is not None
+                site, options = Site(NUMBER, cut.number, at.site.index, at.site.label), ()
+            frame = (site, (*at._prefix, cut.half.site.index, cut.code), at._depths, at._rest)
+        super().__init__(space, frame, options, at._bound, at._values, log, at._steps)
+        self._cut = cut
+
+    def take(self, option: int | float, ids: tuple[int, ...] = ()) -> Derivation:
+        if self._cut is None:
+            return _entered(self._space, super().take(option, ids))
+        if type(option) is not int or option not in self.options:
+            option = self._admitted(option)
+        log = (Decision(*self.key, option, ids), self._log)
+        if not self.options:
+            return self._filled(option, ids, log)
+        cut = self._cut.taken(int(option))
+        if cut.order and not cut.divisible(self._space.depth):
+            return self._filled(cut.order[int(cut.low)], ids, log)
+        if ids:
+            self._checked(ids, option)
+        return BisectedDerivation(self._space, cut.hole, cut, log)
+
+    def towards(self, known: Known) -> Derivation:
+        """One decision further on the way to decisions of the original space."""
+        cut = self._cut
+        hole = self if cut is None else cut.hole
+        decision = known.get(hole.key)
+        if decision is None or (cut is not None and cut.order and decision.option not in cut.order):
+            raise SpaceError(f"{self._space.name} at {self.label}: no decision for this hole")
+        if cut is None or not self.options:
+            return self.take(decision.option, decision.ids)
+        bit = int(cut.is_upper(decision.option))
+        last = cut.order and not cut.taken(bit).divisible(self._space.depth)
+        return self.take(bit, decision.ids if last else ())
+
+    def count(self) -> int | None:
+        cut = self._cut
+        if cut is None or not cut.order:
+            return super().count() if cut is None else None
+        left = range(int(cut.low), int(cut.high))
+        if cut.number is not None:  # the same lies behind each
+            one = cut.hole.take(cut.order[left[0]]).count()
+            return None if one is None else one * len(left)
+        found = [cut.hole.take(cut.order[position]).count() for position in left]
+        return None if None in found else sum(filter(None, found))
+
+    def weights(self, known: Suffixes) -> Runs:
+        if self._cut is None:
+            return super().weights(known)
+        return [(1, self.take(option).count() or 0) for option in self.options]
+
+    def _filled(self, option: int | float, ids: tuple[int, ...], log: Any) -> Derivation:
+        """The hole filled as in the original space, the halves on record."""
+        assert self._cut is not None
+        at = self._cut.hole
+        frame = (at.site, at._prefix, at._depths, at._rest)
+        values, steps = at._values, at._steps
+        whole = Derivation(self._space, frame, at.options, at._bound, values, log, steps)  # type: ignore[arg-type]
+        return _entered(self._space, whole.take(option, ids))
+
+
+def _entered(space: BisectedSpace, at: Derivation) -> Derivation:
+    """The view of a derivation that has just come to a hole."""
+    half = None if at.site is None else space.halves.get(at.site.index)
+    if half is None:
+        return BisectedDerivation(space, at)
+    number = at.choice
+    if isinstance(number, Number) and not number.integer:
+        return BisectedDerivation(space, at, Cut(at, half, (), number.low, number.high), at._log)
+    order = half.order or at.options
+    return BisectedDerivation(space, at, Cut(at, half, order, 0, len(order)), at._log)
+
+
+def _is_halved(site: Site, all_choices: bool) -> bool:
+    if site.kind == NUMBER and not site.options:
+        return True
+    several = site.kind in (NUMBER, REPEAT, CHOICE) and len(site.options) > 2  # of two, each is a half
+    return several and (site.kind != CHOICE or all_choices or bool(_order(site)))
+
+
+def _order(site: Site) -> tuple[int, ...]:
+    """Options of a choice among numbers, ascending; none for other sites."""
+    options = site.term.options if isinstance(site.term, Choice) else ()
+    values = [option.value for option in options if isinstance(option, Literal)]
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    if not options or len(numbers) < len(options):
+        return ()
+    return tuple(sorted(range(len(numbers)), key=numbers.__getitem__))
+
+
+def _half_site(layout: Layout, site: Site) -> Site:
+    """A new site for the halves of another: a choice of two."""
+    parts = (Literal(0), Literal(1))
+    half = Site(CHOICE, Choice(parts), len(layout.sites), site.label)
+    half.options = (0, 1)
+    half.distinct = site.kind == NUMBER and bool(site.options)  # different integers, different expressions
+    layout.sites.append(half)
+    for part in parts:
+        child = Site(FIXED, part, len(layout.sites), site.label)
+        layout.sites.append(child)
+        half.children += (child,)
+    return half
+
+
+class Bisection(Wrapper[Suggestion]):  # of a trial in flight: as the searcher inside made it
     """Asks the searcher inside, which decides by halves.
 
     Args:
         space: to search.
         objectives: of the searcher inside.
         seed: of all randomness.
-        searcher: the one inside, as a section with a name; or one built on `nas.bisection.bisected(space)`.
+        searcher: the one inside, as a section with a name; or one built on `BisectedSpace(space)`.
         all_choices: halve every choice, as DeepArchitect's released code does.
         depth: halvings of a real number, 0 to 40.
         fidelity_range: of the evaluator, for the searcher inside.
@@ -63,48 +337,21 @@ class Bisection(BaseSearcher):
     ) -> None:
         if isinstance(space, BisectedSpace):
             raise ConfigError(
-                'searcher "bisection": expected a space that is not bisected; got one that is; name it once'
+                'searcher "bisection": expected a space that is not bisected, got one that is; name it once'
             )
-        if not 0 <= depth <= MAX_DEPTH:
+        check_range("bisection", "depth", depth, 0, MAX_DEPTH)
+        view = self._view = BisectedSpace(space, all_choices=all_choices, depth=depth)
+        if not view.halves and BisectedSpace(space, all_choices=True, depth=depth).halves:
             raise ConfigError(
-                f'searcher "bisection": depth: expected 0 to {MAX_DEPTH}; got {depth}; change it'
-            )
-        self._space = bisected(space, all_choices=all_choices, depth=depth)
-        if not self._space.halves and bisected(space, all_choices=True, depth=depth).halves:
-            raise ConfigError(
-                f'searcher "bisection": space {space.name}: expected ordered choices to halve; got none; set '
+                f'searcher "bisection": space {space.name}: expected ordered choices to halve, got none; set '
                 "all_choices=true"
             )
-        self._inner = Inner(
-            build_inner(searcher, self._space, objectives, seed=seed, fidelity_range=fidelity_range)
-        )
-        self._flying: dict[int, Suggestion] = {}  # as the searcher inside made them
-        self._asked = Asked(type(self).__name__)
+        super().__init__(view, objectives, seed=seed, searcher=searcher, fidelity_range=fidelity_range)
 
-    @property
-    def fidelities(self) -> tuple[Fidelity, ...]:
-        return self._inner.fidelities
-
-    @property
-    def needs_states(self) -> bool:
-        return self._inner.needs_states
-
-    @property
-    def uninformed(self) -> float | None:
-        """That of the searcher inside."""
-        return self._inner.uninformed
-
-    def check_values(self, names: Collection[str]) -> None:
-        self._inner.check_values(names)
-
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        return ask_each(count, self._suggest)
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        suggestion = self._flying.pop(trial.number)
-        if self._space.restored(suggestion.architecture) != trial.architecture:
-            adopted = self._space.adopted(trial.architecture)
+    def _take(self, trial: Trial, remembered: Suggestion) -> None:
+        suggestion = remembered
+        if self._view.restored(suggestion.architecture) != trial.architecture:
+            adopted = self._view.adopted(trial.architecture)
             suggestion = replace(trial.suggestion, architecture=adopted, parent=None)
         self._inner.tell(trial.number, trial, suggestion)  # one for one: the numbers are the same
 
@@ -113,12 +360,10 @@ class Bisection(BaseSearcher):
         if proposal is None:
             return None
         suggestion = proposal.suggestion
-        if suggestion.architecture.space != self._space.name:
+        if suggestion.architecture.space != self._view.name:
             raise ConfigError(
-                f'searcher "bisection": expected a searcher built on "{self._space.name}"; got one of '
+                f'searcher "bisection": expected a searcher built on "{self._view.name}", got one of '
                 f'"{suggestion.architecture.space}"; give its section'
             )
-        number = self._asked.add()
-        self._inner.stands_for(proposal.number, number)
-        self._flying[number] = suggestion
-        return replace(suggestion, architecture=self._space.restored(suggestion.architecture))
+        self._inner.stands_for(proposal.number, self._in_flight.add(suggestion))
+        return replace(suggestion, architecture=self._view.restored(suggestion.architecture))

@@ -1,9 +1,9 @@
 """Exhaustive search: every architecture of a finite space once.
 
-No paper; the yardstick of small spaces, in derivation order or in a random one (random search without
+No paper; the reference on small spaces, in derivation order or in a random one (random search without
 repeats, to the very end). Results do not influence it, so it never waits. The n-th derivation is
 reached by counting what lies behind each option, so that nothing is listed in advance and the search stands
-at a number. Derivations against a constraint, and those with a text that came before, are passed over.
+at a number. Derivations that break a constraint, and those whose text was suggested before, are skipped.
 """
 
 from __future__ import annotations
@@ -12,15 +12,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from algorithms.asked import Asked
-from algorithms.population import check_range
+from algorithms.shared.method import SearchMethod, bad_option, check_range
 from nas.architecture import Architecture
-from nas.derivation import Derivation
 from nas.errors import ConfigError, DeadEndError
 from nas.evaluation import Objective
-from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
+from nas.searcher import SearchFinished, Suggestion
 from nas.sites import NUMBER, USE
 
 if TYPE_CHECKING:
@@ -29,7 +25,7 @@ if TYPE_CHECKING:
 _NAME = "exhaustive"
 
 
-class Exhaustive(BaseSearcher):
+class Exhaustive(SearchMethod[None]):
     """Goes through the space.
 
     Args:
@@ -38,7 +34,7 @@ class Exhaustive(BaseSearcher):
         seed: of the random order; not used otherwise.
         order: "derivation", the order of `nas.operators.enumerate_architectures`, or "random", every order
             equally likely.
-        limit: derivations that the space may have at most, 1 or more; the texts that came are remembered,
+        limit: derivations that the space may have at most, 1 or more; the texts suggested are remembered,
             about 100 bytes each.
 
     Raises:
@@ -48,31 +44,38 @@ class Exhaustive(BaseSearcher):
     def __init__(
         self,
         space: SearchSpace,
-        objectives: Sequence[Objective],  # noqa: ARG002 - the signature of all searchers
+        objectives: Sequence[Objective],
         *,
         seed: int,
         order: Literal["derivation", "random"] = "derivation",
         limit: int = 1_000_000,
     ) -> None:
         if order not in ("derivation", "random"):
+            raise bad_option(_NAME, "order", '"derivation" or "random"', repr(order))
+        check_range(_NAME, "limit", limit, 1)
+        super().__init__(space, objectives, seed=seed)
+        size = space.size_within(limit)
+        if size is None and space.size_text() == "unbounded":
             raise ConfigError(
-                f'searcher "{_NAME}": order: expected "derivation" or "random"; got {order!r}; change it'
+                f'searcher "{_NAME}": space {space.name}: expected a finite space, got one with real-valued '
+                "holes; give them as oneof(...) or take another searcher"
             )
-        check_range(_NAME, "limit", limit, 1, None)
-        self._space = space
-        self._size = _checked_size(space, limit)
-        self._order = np.random.default_rng(seed).permutation(self._size) if order == "random" else None
+        if size is None:
+            raise ConfigError(
+                f'searcher "{_NAME}": space {space.name}: expected at most {limit} derivations, got '
+                f"{space.size_text().removesuffix(' derivations')}; raise limit or take another searcher"
+            )
+        self._size = size
+        self._order = self._rng.permutation(self._size) if order == "random" else None
         self._next = 0
         self._seen: set[str] = set()
-        self._asked = Asked(type(self).__name__)
 
     @property
     def uninformed(self) -> float:
         return math.inf  # no result steers it
 
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        suggestions: list[Suggestion] = []
-        while len(suggestions) < count and self._next < self._size:
+    def _suggest(self) -> Suggestion:
+        while self._next < self._size:
             index = self._next if self._order is None else int(self._order[self._next])
             self._next += 1
             try:
@@ -80,17 +83,12 @@ class Exhaustive(BaseSearcher):
             except DeadEndError:  # of more steps than an architecture may have
                 continue
             if self._is_new(architecture):
-                self._asked.add()
-                suggestions.append(Suggestion(architecture, info={"origin": "enumeration", "index": index}))
-        if count > 0 and not suggestions:
-            raise SearchFinished
-        return suggestions
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
+                self._in_flight.add(None)
+                return Suggestion(architecture, info={"origin": "enumeration", "index": index})
+        raise SearchFinished
 
     def _is_new(self, architecture: Architecture) -> bool:
-        """Whether it is admissible and its text did not come before; from now on it did."""
+        """Whether it is admissible and its text was not suggested before; from now on it was."""
         digest = architecture.digest()
         if digest in self._seen or self._space.violation(architecture) is not None:
             return False
@@ -106,35 +104,15 @@ def derivation_at(space: SearchSpace, index: int) -> Architecture:
     """
     derivation = space.start()
     while derivation.site is not None:
-        derivation, index = _step(derivation, index)
+        at, options = derivation, derivation.options
+        if derivation.site.kind in (NUMBER, USE):  # the same lies behind each option
+            behind = at.take(options[0]).count() or 1
+            derivation, index = at.take(options[index // behind]), index % behind
+            continue
+        for option in options:  # an index below the size lies behind one of them
+            derivation = at.take(option)
+            behind = derivation.count() or 0
+            if index < behind:
+                break
+            index -= behind
     return derivation.architecture()
-
-
-def _step(derivation: Derivation, index: int) -> tuple[Derivation, int]:
-    """The option behind which the index lies, and the index there."""
-    assert derivation.site is not None
-    if derivation.site.kind in (NUMBER, USE):  # the same lies behind each option
-        behind = derivation.take(derivation.options[0]).count() or 1
-        return derivation.take(derivation.options[index // behind]), index % behind
-    for option in derivation.options:
-        taken = derivation.take(option)
-        behind = taken.count() or 0
-        if index < behind:
-            return taken, index
-        index -= behind
-    raise AssertionError("an index below the size is always found")
-
-
-def _checked_size(space: SearchSpace, limit: int) -> int:
-    size = space.size_within(limit)
-    if size is None and space.size_text() == "unbounded":
-        raise ConfigError(
-            f'searcher "{_NAME}": space {space.name}: expected a finite space; got one with real-valued '
-            "holes; give them as oneof(...) or take another searcher"
-        )
-    if size is None:
-        raise ConfigError(
-            f'searcher "{_NAME}": space {space.name}: expected at most {limit} derivations; got '
-            f"{space.size_text().removesuffix(' derivations')}; raise limit or take another searcher"
-        )
-    return size

@@ -19,18 +19,21 @@ nothing; BOHB (Falkner et al. 2018, https://arxiv.org/abs/1807.01774) shares one
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.asked import Asked
-from algorithms.climbing import Bracket, open_inner
-from algorithms.rungs import Ladder, Rungs
-from algorithms.wrapping import FidelityRange, ask_each, build_inner
+from algorithms.shared.successive_halving import (
+    Bracket,
+    Climb,
+    HalvingSearcher,
+    fidelity_levels,
+)
+from algorithms.shared.wrapping import FidelityRange, build_inner
 from nas.errors import ConfigError
-from nas.evaluation import Fidelity, Objective
-from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
+from nas.evaluation import Objective
+from nas.searcher import SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -44,7 +47,7 @@ def bracket_sizes(eta: int, s_max: int, s: int) -> tuple[int, ...]:
     return tuple(first // eta**rung for rung in range(s + 1))
 
 
-class Hyperband(BaseSearcher):
+class Hyperband(HalvingSearcher):
     """Lets the architectures of searchers inside climb, in brackets that begin at different fidelities.
 
     Args:
@@ -76,92 +79,69 @@ class Hyperband(BaseSearcher):
         levels: Sequence[float] = (),
         fidelity_range: FidelityRange | None = None,
     ) -> None:
-        self._fidelities: tuple[Fidelity, ...] = Ladder(levels, lowest, highest, eta).fidelities(
-            "hyperband", fidelity_range
+        fidelities = fidelity_levels(
+            "hyperband", fidelity_range, eta, levels=levels, lowest=lowest, highest=highest
         )
         if not isinstance(searcher, Mapping):
             raise ConfigError(
                 'searcher "hyperband": searcher: expected a section with a name, as each kind of bracket has '
-                f"a searcher of its own; got {type(searcher).__name__}"
+                f"a searcher of its own, got {type(searcher).__name__}; give its name and options"
             )
+        inside = {"searcher": searcher, "fidelity_range": fidelity_range}
+        streams = [np.random.SeedSequence(seed, spawn_key=(_STREAM, s)) for s in range(len(fidelities))]
+        *seeds, last = [int(stream.generate_state(1)[0]) for stream in streams]
+        super().__init__("hyperband", fidelities, space, objectives, seed=last, **inside)
+        others = [build_inner(space=space, objectives=objectives, seed=own, **inside) for own in seeds]
+        self._inners = [*others, self._inner]  # of each s
         self._eta = eta
-        self._objective = objectives[0]
-        self._inner = [
-            open_inner(
-                "hyperband",
-                build_inner(searcher, space, objectives, seed=own, fidelity_range=fidelity_range),
-            )
-            for own in _seeds(seed, len(self._fidelities))
-        ]
         self._open: list[Bracket] = []  # oldest first
-        self._next = len(self._fidelities) - 1  # s of the bracket to begin next
-        self._asked = Asked(type(self).__name__)
-
-    @property
-    def fidelities(self) -> tuple[Fidelity, ...]:
-        return self._fidelities
-
-    @property
-    def needs_states(self) -> bool:
-        return True
+        self._next = len(fidelities) - 1  # s of the bracket to begin next
 
     @property
     def uninformed(self) -> float | None:
         """That of the first searcher inside, at most the first bracket's lowest rung: then its best go up."""
-        s_max = len(self.fidelities) - 1
-        inside = self._inner[s_max].uninformed
+        s_max = len(self._fidelities) - 1
+        inside = self.inner.uninformed
         return None if inside is None else min(inside, bracket_sizes(self._eta, s_max, s_max)[0])
 
-    def check_values(self, names: Collection[str]) -> None:
-        self._inner[0].check_values(names)
+    def _take(self, trial: Trial, remembered: Climb) -> None:
+        super()._take(trial, remembered)
+        self._open = [bracket for bracket in self._open if not bracket.is_done]
 
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        return ask_each(count, self._ask)
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        next(bracket for bracket in self._open if trial.number in bracket).tell(trial)
-        self._open = [bracket for bracket in self._open if not bracket.rungs.is_done]
-
-    def _ask(self) -> Suggestion | None:
+    def _suggest(self) -> Suggestion | None:
         for bracket in self._open:
             suggestion = self._from(bracket)
             if suggestion is not None:
                 return suggestion
         for _ in self._fidelities:  # one of each s, whose searcher inside may have nothing left
-            if any(bracket.rungs.is_open for bracket in self._open_of(self._next)):
+            if any(bracket.is_open and bracket.top == self._next for bracket in self._open):
                 break  # that one has nothing now
             suggestion = self._from(self._begin())
             if suggestion is not None:
                 return suggestion
-        self._open = [bracket for bracket in self._open if not bracket.rungs.is_done]
+        self._open = [bracket for bracket in self._open if not bracket.is_done]
         if not self._open:
             raise SearchFinished
         return None
 
     def _from(self, bracket: Bracket) -> Suggestion | None:
         try:
-            suggestion = bracket.ask(self._asked.count)
+            return bracket.ask()
         except SearchFinished:  # this bracket is at its end
             return None
-        if suggestion is not None:
-            self._asked.add()
-        return suggestion
-
-    def _open_of(self, s: int) -> list[Bracket]:
-        return [bracket for bracket in self._open if bracket.rungs.top == s]
 
     def _begin(self) -> Bracket:
         """The next bracket: s_max, ..., 0, s_max, ..."""
         s, s_max = self._next, len(self._fidelities) - 1
         self._next = s - 1 if s > 0 else s_max
-        rungs = Rungs(s + 1, self._eta, bracket_sizes(self._eta, s_max, s))
-        fidelities = self._fidelities[s_max - s :]
-        self._open.append(Bracket(self._inner[s], rungs, fidelities, self._objective, {"bracket": s}))
-        return self._open[-1]
-
-
-def _seeds(seed: int, number: int) -> list[int]:
-    return [
-        int(np.random.SeedSequence(seed, spawn_key=(_STREAM, s)).generate_state(1)[0]) for s in range(number)
-    ]
+        bracket = Bracket(
+            self._inners[s],
+            self._fidelities[s_max - s :],
+            self._eta,
+            self._objective,
+            self._in_flight,
+            sizes=bracket_sizes(self._eta, s_max, s),
+            info={"bracket": s},
+        )
+        self._open.append(bracket)
+        return bracket

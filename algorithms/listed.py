@@ -16,14 +16,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from algorithms.asked import Asked
+from algorithms.shared.method import SearchMethod
 from nas.architecture import Architecture
 from nas.errors import ConfigError, SpaceError
 from nas.evaluation import Objective
 from nas.operators import sample
-from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
+from nas.searcher import SearchFinished, Suggestion
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
 _WHERE = 'searcher "listed"'
 
 
-class Listed(BaseSearcher):
+class Listed(SearchMethod[None]):
     """Proposes what it is given and is finished.
 
     Args:
@@ -48,39 +46,31 @@ class Listed(BaseSearcher):
     def __init__(
         self,
         space: SearchSpace,
-        objectives: Sequence[Objective],  # noqa: ARG002 - the signature of all searchers
+        objectives: Sequence[Objective],
         *,
         seed: int,
         architectures: Sequence[str | Mapping[str, Any]] | None = None,
         samples: int | None = None,
     ) -> None:
+        super().__init__(space, objectives, seed=seed)
         if architectures is not None:
             self._listed = _read(space, architectures)
         elif samples is not None and samples >= 1:
-            rng = np.random.default_rng(seed)
-            self._listed = [sample(space, rng) for _ in range(samples)]
+            self._listed = [sample(space, self._rng) for _ in range(samples)]
         else:
             raise ConfigError(
                 f"{_WHERE}: expected architectures or a number of samples of at least 1, "
                 f"got {'none' if samples is None else samples}; give searcher.samples=8"
             )
-        self._asked = Asked(type(self).__name__)
 
     @property
     def uninformed(self) -> float:
         return math.inf  # no result steers it
 
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        first = self._asked.count
-        given = self._listed[first : first + count]
-        if count > 0 and not given:
+    def _suggest(self) -> Suggestion:
+        if self._in_flight.following == len(self._listed):
             raise SearchFinished
-        for _ in given:
-            self._asked.add()
-        return [Suggestion(architecture) for architecture in given]
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
+        return Suggestion(self._listed[self._in_flight.add(None)])
 
 
 def _read(space: SearchSpace, given: Sequence[str | Mapping[str, Any]]) -> list[Architecture]:

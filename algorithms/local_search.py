@@ -12,7 +12,7 @@ Differs from the paper:
   the point if it is better than the point that it was suggested from and than the present one;
 - no waiting at the end of a neighbourhood: restarts are suggested while neighbours are in flight, as a worker
   is better used on a random architecture than not at all. The next point is the first restart that
-  completes, unless one of those neighbours improves on the point it came from, and on the next one:
+  completes, unless one of those neighbours improves on the point it is next to, and on the next one:
   then the search returns there;
 - failed trials are seen, never points;
 - decisions behind a changed one are drawn at random, a real number has two random steps as neighbours
@@ -28,14 +28,12 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from algorithms.asked import Asked
+from algorithms.shared.method import SearchMethod, loss_of
 from nas.architecture import Architecture
 from nas.errors import DeadEndError, SpaceError
 from nas.evaluation import Objective
 from nas.operators import enumerate_architectures, mutate, neighbours, sample
-from nas.searcher import BaseSearcher, SearchFinished, Suggestion, Trial
+from nas.searcher import SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -54,7 +52,7 @@ class Point(NamedTuple):
     trial: int
 
 
-class LocalSearch(BaseSearcher):
+class LocalSearch(SearchMethod[float]):  # of a trial in flight: loss of the point it was suggested from
     """First-improvement local search with random restarts on the first objective.
 
     It is finished when the space is used up: exactly so if the space is finite and has at most 100,000
@@ -67,40 +65,22 @@ class LocalSearch(BaseSearcher):
     """
 
     def __init__(self, space: SearchSpace, objectives: Sequence[Objective], *, seed: int) -> None:
-        self._space = space
-        self._objective = objectives[0]
-        self._rng = np.random.default_rng(seed)
+        super().__init__(space, objectives, seed=seed)
         self._seen: set[str] = set()
         self._point: Point | None = None
         self._around: list[Architecture] | None = None  # of the point, still to suggest; None: to be drawn
-        self._origins: dict[int, float] = {}  # trial in flight -> loss of the point it was suggested from
         self._rest: list[Architecture] | None = None  # what samples did not find; None: not looked for
-        self._asked = Asked(type(self).__name__)
 
     @property
     def uninformed(self) -> int:
         """The first point and a neighbour of it, whatever its value; the next depends on which is better."""
         return 2
 
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        suggestions: list[Suggestion] = []
-        for _ in range(count):
-            suggestion = self._suggest()
-            if suggestion is None:
-                break
-            suggestions.append(suggestion)
-        if count > 0 and not suggestions and not self._origins:
-            raise SearchFinished
-        return suggestions
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        evaluation = trial.evaluation
-        assert evaluation is not None
+    def _take(self, trial: Trial, remembered: float) -> None:
         self._seen.add(trial.architecture.digest())
-        loss = self._objective.loss(evaluation.values.get(self._objective.name) if evaluation.ok else None)
+        loss = loss_of(trial, self._objective)
         here = math.inf if self._point is None else self._point.loss
-        if loss < min(here, self._origins.pop(trial.number)):
+        if loss < min(here, remembered):
             self._point = Point(loss, trial.architecture, trial.number)
             self._around = self._neighbours(trial.architecture)
 
@@ -114,13 +94,15 @@ class LocalSearch(BaseSearcher):
         if point is not None:
             found = self._unseen_neighbour(point.architecture)
             if found is not None:
-                self._origins[self._asked.add()] = point.loss
+                self._in_flight.add(point.loss)
                 return Suggestion(found, parent=point.trial, info={"origin": "neighbour"})
             self._point = None
         found = self._unseen_sample()
         if found is None:
-            return None
-        self._origins[self._asked.add()] = math.inf
+            if self._in_flight:
+                return None
+            raise SearchFinished
+        self._in_flight.add(math.inf)
         return Suggestion(found, info={"origin": "random"})
 
     def _neighbours(self, architecture: Architecture) -> list[Architecture] | None:

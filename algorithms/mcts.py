@@ -30,30 +30,135 @@ space is visited again. The tree grows by at most 20 nodes a trial, by one where
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from algorithms.asked import Asked
-from algorithms.uct_tree import Node, Option, Tree
+from algorithms.shared.method import SearchMethod, check_range, loss_of
 from nas.architecture import Architecture, Decision
 from nas.derivation import Derivation
 from nas.draws import Draws, number_at
-from nas.errors import ConfigError, DeadEndError
+from nas.errors import DeadEndError
 from nas.evaluation import Objective
 from nas.operators import sample
-from nas.searcher import BaseSearcher, Suggestion, Trial
+from nas.searcher import Suggestion, Trial
 from nas.term import Number, Repeat
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
+
+Option = int | float
+_LARGEST = 1e290  # size of a loss, so that no sum of them overflows
+
+
+@dataclass(slots=True)
+class TreeNode:
+    """What is known of the architectures behind some first decisions.
+
+    Attributes:
+        children: numbers of nodes, by option.
+        gone: options that lead to nothing admissible.
+        told: results so far, failures included.
+        successes: those of them that have a loss.
+        losses: its sum.
+        pending: trials in flight.
+    """
+
+    children: dict[Option, int] = field(default_factory=dict)
+    gone: set[Option] = field(default_factory=set)
+    told: int = 0
+    successes: int = 0
+    losses: float = 0.0
+    pending: int = 0
+
+    @property
+    def visits(self) -> int:
+        return self.told + self.pending
+
+
+class Tree:
+    """Nodes by number, the root first; they refer to one another by number, so that depth costs no recursion.
+
+    Args:
+        exploration: c of the score.
+    """
+
+    def __init__(self, exploration: float) -> None:
+        self.nodes: list[TreeNode] = []
+        self._exploration = exploration
+        self._best, self._worst = math.inf, -math.inf  # losses of successes
+
+    def grow(self, parent: int | None, option: Option) -> int:
+        """Number of a new node."""
+        number = len(self.nodes)
+        self.nodes.append(TreeNode())
+        if parent is not None:
+            self.nodes[parent].children[option] = number
+        return number
+
+    def remove(self, parent: int, option: Option) -> None:
+        """Takes a child that leads to nothing out of the tree, for good."""
+        del self.nodes[parent].children[option]
+        self.nodes[parent].gone.add(option)
+
+    def count_pending(self, path: Iterable[int], trials: int) -> None:
+        """Counts trials in flight on the nodes of a path; -1 takes one back."""
+        for number in path:
+            self.nodes[number].pending += trials
+
+    def back_up(self, path: Iterable[int], loss: float) -> None:
+        """Adds a result to the nodes of a path; a loss that is not finite is a failure."""
+        success = math.isfinite(loss)
+        if success:
+            loss = max(-_LARGEST, min(_LARGEST, loss))
+            self._best, self._worst = min(self._best, loss), max(self._worst, loss)
+        for number in path:
+            node = self.nodes[number]
+            node.told += 1
+            if success:
+                node.successes += 1
+                node.losses += loss
+
+    def reward(self, node: TreeNode) -> float:
+        """Mean reward in [0, 1] of a visited node; a trial in flight counts as 0."""
+        spread = self._worst - self._best
+        gained = node.successes if spread <= 0 else (node.successes * self._worst - node.losses) / spread
+        return gained / node.visits
+
+    def score(self, parent: TreeNode, child: TreeNode) -> float:
+        """UCT score; infinite without a visit."""
+        if not child.visits:
+            return math.inf
+        return uct(self.reward(child), parent.visits, child.visits, self._exploration)
+
+    def best_options(self, node: TreeNode) -> list[Option]:
+        """The options of highest score; none without children."""
+        scores = {option: self.score(node, self.nodes[child]) for option, child in node.children.items()}
+        highest = max(scores.values(), default=0.0)
+        return [option for option, score in scores.items() if score == highest]
+
+    def by_path(self) -> Mapping[tuple[Option, ...], TreeNode]:
+        """The nodes by the options that lead to them; the root has none."""
+        found: dict[tuple[Option, ...], TreeNode] = {}
+        stack: list[tuple[tuple[Option, ...], int]] = [((), 0)] if self.nodes else []
+        while stack:
+            path, number = stack.pop()
+            found[path] = self.nodes[number]
+            stack += [((*path, option), child) for option, child in found[path].children.items()]
+        return found
+
+
+def uct(reward: float, visits: int, child_visits: int, exploration: float) -> float:
+    """Mean reward + exploration * sqrt(2 ln visits / child_visits); `visits` are those of the parent."""
+    return reward + exploration * math.sqrt(2 * math.log(visits) / child_visits)
+
+
 _WALKS = 20  # through the tree for one suggestion
 _ROLL_OUTS = 50  # behind one node
 
 
-class Walk(NamedTuple):
+class TreePath(NamedTuple):
     """A way through the tree: its nodes, the options between them, and where it ends (None: nowhere)."""
 
     nodes: list[int]
@@ -61,14 +166,14 @@ class Walk(NamedTuple):
     end: Derivation | None
 
 
-class Flight(NamedTuple):
+class Visit(NamedTuple):
     """A trial in flight: its nodes and its decisions."""
 
     nodes: list[int]
     decisions: tuple[Decision, ...]
 
 
-class MonteCarloTreeSearch(BaseSearcher):
+class MonteCarloTreeSearch(SearchMethod[Visit]):
     """UCT on the first objective.
 
     Args:
@@ -93,18 +198,14 @@ class MonteCarloTreeSearch(BaseSearcher):
         branching: int = 16,
         widening: float = 1.0,
     ) -> None:
-        _check("exploration", exploration, 0 <= exploration < math.inf, "0 or more")
-        _check("branching", branching, branching >= 1, "1 or more")
-        _check("widening", widening, 0 < widening < math.inf, "above 0")
-        self._space = space
-        self._objective = objectives[0]
+        check_range("mcts", "exploration", exploration, 0)
+        check_range("mcts", "branching", branching, 1)
+        check_range("mcts", "widening", widening, 0, above=True)
+        super().__init__(space, objectives, seed=seed)
         self._branching = branching
         self._widening = widening
-        self._rng = np.random.default_rng(seed)
         self._draw = Draws(self._rng)
         self._tree = Tree(exploration)
-        self._flying: dict[int, Flight] = {}
-        self._asked = Asked(type(self).__name__)
 
     @property
     def uninformed(self) -> float:
@@ -121,28 +222,20 @@ class MonteCarloTreeSearch(BaseSearcher):
             derivation, asked = derivation.take(admissible[0]), asked + 1
         return math.inf
 
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        return [self._suggest() for _ in range(count)]
+    def _take(self, trial: Trial, remembered: Visit) -> None:
+        self._tree.count_pending(remembered.nodes, -1)
+        same = trial.architecture.decisions == remembered.decisions
+        nodes = remembered.nodes if same else self._known_nodes(trial.architecture)
+        self._tree.back_up(nodes, loss_of(trial, self._objective))
 
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        flight = self._flying.pop(trial.number)
-        self._tree.fly(flight.nodes, -1)
-        same = trial.architecture.decisions == flight.decisions
-        nodes = flight.nodes if same else self._known_nodes(trial.architecture)
-        evaluation = trial.evaluation
-        assert evaluation is not None
-        value = evaluation.values.get(self._objective.name) if evaluation.ok else None
-        self._tree.back_up(nodes, self._objective.loss(value))
-
-    def tree(self) -> Mapping[tuple[Option, ...], Node]:
+    def tree(self) -> Mapping[tuple[Option, ...], TreeNode]:
         """Visits and results by the options that lead to a node; the root has none."""
         return self._tree.by_path()
 
     def _suggest(self) -> Suggestion:
         nodes, architecture = self._find()
-        self._tree.fly(nodes, 1)
-        self._flying[self._asked.add()] = Flight(nodes, architecture.decisions)
+        self._tree.count_pending(nodes, 1)
+        self._in_flight.add(Visit(nodes, architecture.decisions))
         return Suggestion(architecture, info={"origin": "tree", "depth": len(nodes) - 1})
 
     def _visits_to_widen(self) -> float:
@@ -164,7 +257,7 @@ class MonteCarloTreeSearch(BaseSearcher):
         architecture = sample(self._space, self._rng)
         return self._known_nodes(architecture), architecture
 
-    def _walk(self) -> Walk:
+    def _walk(self) -> TreePath:
         """From the root to a new node, or to the end."""
         derivation, nodes, options = self._space.start(), [0], []
         new = not self._tree.nodes
@@ -174,17 +267,17 @@ class MonteCarloTreeSearch(BaseSearcher):
             node = self._tree.nodes[nodes[-1]]
             option = self._next_option(node, derivation)
             if option is None:
-                return Walk(nodes, options, None)
+                return TreePath(nodes, options, None)
             new = option not in node.children
             nodes.append(self._tree.grow(nodes[-1], option) if new else node.children[option])
             options.append(option)
             try:
                 derivation = derivation.take(option)
             except DeadEndError:
-                return Walk(nodes, options, None)
-        return Walk(nodes, options, derivation)
+                return TreePath(nodes, options, None)
+        return TreePath(nodes, options, derivation)
 
-    def _next_option(self, node: Node, derivation: Derivation) -> Option | None:
+    def _next_option(self, node: TreeNode, derivation: Derivation) -> Option | None:
         """The option to follow from a node: a new one, or that of the best child; None if all are gone."""
         options = derivation.options
         numeric = isinstance(derivation.choice, Number | Repeat)
@@ -242,8 +335,3 @@ def _leads_on(derivation: Derivation, option: Option) -> bool:
     except DeadEndError:
         return False
     return True
-
-
-def _check(option: str, value: float, fits: bool, expected: str) -> None:
-    if not fits:
-        raise ConfigError(f'searcher "mcts": {option}: expected {expected}; got {value}; change it')

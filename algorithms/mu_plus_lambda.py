@@ -9,10 +9,10 @@ Differs from the papers:
 - asynchronous without a barrier: a generation is the next lambda results, whichever suggestions they belong
   to, and no ask waits. A steady state (one result, one replacement) would change the selection
   pressure of the method, and a barrier would leave workers idle and hang with a trial that hangs; one trial
-  at a time gives the papers' generations exactly (`algorithms.population.Generations`);
+  at a time gives the papers' generations exactly (`algorithms.shared.population.Generations`);
 - until the first generation is complete, its results so far are the parents once the random suggestions
   are given out; while there is none, more random architectures are suggested;
-- one mutation for each child, after the crossover where there is one (`algorithms.population.Breeder`);
+- one mutation for each child, after the crossover where there is one (`Breeder`);
   nothing adapts itself, as decisions have no step sizes;
 - failed trials count for their generation and are never parents;
 - an architecture is in the population once, with its latest result; of equal losses the younger stays, so
@@ -24,12 +24,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from algorithms.asked import Asked
-from algorithms.population import Breeder, Generations, Member, check_range
+from algorithms.shared.method import SearchMethod, check_range, loss_of
+from algorithms.shared.population import Breeder, Generations, Member
 from nas.evaluation import Objective
-from nas.searcher import BaseSearcher, Suggestion, Trial
+from nas.searcher import Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
 _NAME = "mu_plus_lambda"
 
 
-class MuPlusLambda(BaseSearcher):
+class MuPlusLambda(SearchMethod[None]):
     """Elitist evolution on the first objective.
 
     Args:
@@ -62,30 +60,22 @@ class MuPlusLambda(BaseSearcher):
         children: int = 10,
         crossover: float = 0.5,
     ) -> None:
-        check_range(_NAME, "parents", parents, 1, None)
-        check_range(_NAME, "children", children, 1, None)
+        check_range(_NAME, "parents", parents, 1)
+        check_range(_NAME, "children", children, 1)
         check_range(_NAME, "crossover", crossover, 0, 1)
-        self._objective = objectives[0]
-        self._rng = np.random.default_rng(seed)
+        super().__init__(space, objectives, seed=seed)
         self._breeder = Breeder(space, self._rng, crossover)
         self._generations: Generations[Member] = Generations(parents, children, best)
         self._random = parents
         self._first_children = children
-        self._asked = Asked(type(self).__name__)
 
     @property
     def uninformed(self) -> int:
         """The first parents; with a single one also its children, which have no other to choose."""
         return self._random + (self._first_children if self._random == 1 else 0)
 
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        return [self._suggest(self._asked.add()) for _ in range(count)]
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        evaluation = trial.evaluation
-        assert evaluation is not None
-        loss = self._objective.loss(evaluation.values.get(self._objective.name) if evaluation.ok else None)
+    def _take(self, trial: Trial, remembered: None) -> None:  # noqa: ARG002
+        loss = loss_of(trial, self._objective)
         self._generations.add(Member(loss, trial.architecture, trial.number) if loss < float("inf") else None)
 
     @property
@@ -93,7 +83,8 @@ class MuPlusLambda(BaseSearcher):
         """Those of the next child, best first once the first generation is complete."""
         return tuple(self._generations.parents)
 
-    def _suggest(self, number: int) -> Suggestion:
+    def _suggest(self) -> Suggestion:
+        number = self._in_flight.add(None)
         if number < self._random or not self._generations.parents:
             return self._breeder.random()
         return self._breeder.child(self._pick)

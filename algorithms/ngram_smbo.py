@@ -28,12 +28,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from algorithms.asked import Asked
+from algorithms.shared.method import SearchMethod, check_range, loss_of
 from nas.architecture import Architecture
-from nas.errors import ConfigError
 from nas.evaluation import Objective
 from nas.operators import sample
-from nas.searcher import BaseSearcher, Suggestion, Trial
+from nas.searcher import Suggestion, Trial
 from nas.term import Literal, Op, Repeat, Term, children
 
 if TYPE_CHECKING:
@@ -46,14 +45,14 @@ Ngram = tuple[str, ...]  # names of primitives; () stands for their number
 Counts = Mapping[Ngram, float]
 
 
-class Candidate(NamedTuple):
+class CountedArchitecture(NamedTuple):
     """An architecture and its features."""
 
     architecture: Architecture
     counts: Counts
 
 
-class NgramSMBO(BaseSearcher):
+class NgramSMBO(SearchMethod[CountedArchitecture]):
     """Ridge regression on n-gram counts, on the first objective.
 
     Args:
@@ -80,40 +79,28 @@ class NgramSMBO(BaseSearcher):
         penalty: float = 1e3,
         threshold: int = 3,
     ) -> None:
-        _check("candidates", candidates, candidates >= 1, "1 or more")
-        _check("exploration", exploration, 0 <= exploration <= 1, "0 to 1")
-        _check("penalty", penalty, 0 < penalty < math.inf, "above 0")
-        _check("threshold", threshold, threshold >= 1, "1 or more")
-        self._space = space
-        self._objective = objectives[0]
-        self._rng = np.random.default_rng(seed)
+        check_range("ngram_smbo", "candidates", candidates, 1)
+        check_range("ngram_smbo", "exploration", exploration, 0, 1)
+        check_range("ngram_smbo", "penalty", penalty, 0, above=True)
+        check_range("ngram_smbo", "threshold", threshold, 1)
+        super().__init__(space, objectives, seed=seed)
         self._candidates = candidates
         self._exploration = exploration
         self._penalty = penalty
         self._counts = CountMatrix(threshold)
         self._losses: list[float] = []  # +inf for failures
         self._weights: Mapping[Ngram, float] | None = {}  # None: to be fitted
-        self._flying: dict[int, Candidate] = {}
-        self._asked = Asked(type(self).__name__)
 
     @property
     def uninformed(self) -> float:
         """Until two results are in, all predictions are equal; so they are where none of them decides."""
         return math.inf if self._candidates == 1 or self._exploration == 1 else 2
 
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        return [self._suggest() for _ in range(count)]
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        flown = self._flying.pop(trial.number)
-        same = flown.architecture == trial.architecture
-        evaluation = trial.evaluation
-        assert evaluation is not None
-        value = evaluation.values.get(self._objective.name) if evaluation.ok else None
-        loss = self._objective.loss(value)
+    def _take(self, trial: Trial, remembered: CountedArchitecture) -> None:
+        same = remembered.architecture == trial.architecture
+        loss = loss_of(trial, self._objective)
         self._losses.append(loss if math.isfinite(loss) else math.inf)
-        self._counts.add(flown.counts if same else ngram_counts(trial.architecture.network))
+        self._counts.add(remembered.counts if same else ngram_counts(trial.architecture.network))
         self._weights = None
 
     def weights(self) -> Mapping[Ngram, float]:
@@ -132,14 +119,14 @@ class NgramSMBO(BaseSearcher):
         if not explore:
             weights = self.weights()
             drawn.sort(key=lambda candidate: predicted(candidate.counts, weights))
-        flying = {flown.architecture for flown in self._flying.values()}
-        chosen = next((one for one in drawn if one.architecture not in flying), drawn[0])
-        self._flying[self._asked.add()] = chosen
+        in_flight = {each.architecture for each in self._in_flight.remembered()}
+        chosen = next((one for one in drawn if one.architecture not in in_flight), drawn[0])
+        self._in_flight.add(chosen)
         return Suggestion(chosen.architecture, info={"origin": "exploration" if explore else "model"})
 
-    def _candidate(self) -> Candidate:
+    def _candidate(self) -> CountedArchitecture:
         architecture = sample(self._space, self._rng)
-        return Candidate(architecture, ngram_counts(architecture.network))
+        return CountedArchitecture(architecture, ngram_counts(architecture.network))
 
 
 def ngram_counts(network: Term) -> Counts:
@@ -239,8 +226,3 @@ def ridge(matrix: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.n
         inside = centred.T @ centred + penalty * np.eye(columns)
         weights = np.linalg.solve(inside, centred.T @ residuals)
     return weights, mean - float(means @ weights)
-
-
-def _check(option: str, value: float, fits: bool, expected: str) -> None:
-    if not fits:
-        raise ConfigError(f'searcher "ngram_smbo": {option}: expected {expected}; got {value}; change it')

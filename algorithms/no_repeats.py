@@ -19,19 +19,17 @@ own fidelity. A second promotion of one trial to one fidelity is treated like an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from algorithms.asked import Asked
-from algorithms.wrapping import FidelityRange, Inner, Proposal, ask_each, build_inner
+from algorithms.shared.method import check_range
+from algorithms.shared.wrapping import FidelityRange, Proposal, Wrapper
 from nas.architecture import Architecture
-from nas.errors import ConfigError, SpaceError
+from nas.errors import SpaceError
 from nas.evaluation import Fidelity, Objective
 from nas.operators import enumerate_architectures, mutate, sample
-from nas.searcher import BaseSearcher, Searcher, SearchFinished, Suggestion, Trial
+from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -41,14 +39,14 @@ _SAMPLES = 1000
 _ENUMERABLE = 20_000
 
 
-class Key(NamedTuple):
+class ProposalKey(NamedTuple):
     """What must not be proposed twice."""
 
     digest: str
     fidelity: Fidelity | None
 
 
-class NoRepeats(BaseSearcher):
+class NoRepeats(Wrapper[tuple[int, ProposalKey]]):  # of a trial: the inner one, what was proposed
     """Asks the searcher inside until it proposes something new.
 
     Args:
@@ -73,52 +71,30 @@ class NoRepeats(BaseSearcher):
         redraws: int = 20,
         fidelity_range: FidelityRange | None = None,
     ) -> None:
-        if redraws < 1:
-            raise ConfigError(f'searcher "no_repeats": redraws: expected 1 or more; got {redraws}; change it')
-        self._space = space
-        self._rng = np.random.default_rng(seed)
+        check_range("no_repeats", "redraws", redraws, 1)
+        super().__init__(space, objectives, seed=seed, searcher=searcher, fidelity_range=fidelity_range)
         self._redraws = redraws
-        self._inner = Inner(
-            build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
-        )
-        self._asked = Asked(type(self).__name__)
-        self._known: dict[Key, Trial] = {}  # what has ended
-        self._waiting: dict[Key, list[int]] = {}  # what is in flight -> inner trials that repeat it
-        self._flying: dict[int, tuple[int, Key]] = {}  # outer trial -> inner trial, what was proposed
-        self._keys: list[Key] = []  # of all outer trials
+        self._known: dict[ProposalKey, Trial] = {}  # what has ended
+        self._waiting: dict[ProposalKey, list[int]] = {}  # what is in flight -> inner trials that repeat it
+        self._keys: list[ProposalKey] = []  # of all outer trials
         self._repeats: list[int] = []  # inner trials that were answered from what is known
         self._promoted: set[tuple[int, Fidelity | None]] = set()  # inner trials, and where to
         self._unseen: dict[Fidelity | None, list[Architecture]] = {}  # found by enumeration
 
     @property
-    def fidelities(self) -> tuple[Fidelity, ...]:
-        return self._inner.fidelities
-
-    @property
-    def needs_states(self) -> bool:
-        return self._inner.needs_states
-
-    @property
     def uninformed(self) -> float | None:
         """That of the searcher inside, without its repeats so far, which are no trials here."""
-        inside = self._inner.uninformed
+        inside = self.inner.uninformed
         return None if inside is None else inside - sum(number < inside for number in self._repeats)
 
-    def check_values(self, names: Collection[str]) -> None:
-        self._inner.check_values(names)
-
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        return ask_each(count, self._ask)
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        number, key = self._flying.pop(trial.number)
+    def _take(self, trial: Trial, remembered: tuple[int, ProposalKey]) -> None:
+        number, key = remembered
         self._known[key] = self._known[_key(trial.suggestion)] = trial
         self._inner.tell(number, trial)
         for repeat in self._waiting.pop(key):
             self._inner.tell(repeat, _answer(trial))
 
-    def _ask(self) -> Suggestion | None:
+    def _suggest(self) -> Suggestion | None:
         repeats = 0
         while True:
             proposal = self._inner.ask()
@@ -136,10 +112,12 @@ class NoRepeats(BaseSearcher):
     def _give_way(self, proposal: Proposal) -> Suggestion | None:
         """Something new in place of a repeat; None if there is nothing now, but maybe later."""
         repeated = proposal.suggestion
-        architecture = self._something_new(repeated)
+        alternatives = self._alternatives(repeated.architecture, repeated.fidelity)
+        new = (each for each in alternatives if self._is_new(ProposalKey(each.digest(), repeated.fidelity)))
+        architecture = next(new, None)
         if architecture is None:
             self._answer_repeat(proposal)
-            if self._flying:
+            if self._in_flight:
                 return None  # what is in flight may be promoted
             raise SearchFinished
         info = {**repeated.info, "instead_of": repeated.architecture.digest()}
@@ -148,8 +126,8 @@ class NoRepeats(BaseSearcher):
         )
 
     def _propose(self, proposal: Proposal) -> Suggestion:
-        outer, key = self._asked.add(), _key(proposal.suggestion)
-        self._flying[outer] = proposal.number, key
+        key = _key(proposal.suggestion)
+        outer = self._in_flight.add((proposal.number, key))
         self._waiting[key] = []
         self._keys.append(key)
         self._inner.stands_for(proposal.number, outer)
@@ -163,7 +141,7 @@ class NoRepeats(BaseSearcher):
         else:
             self._inner.tell(proposal.number, _answer(self._known[key]))
 
-    def _is_new(self, key: Key) -> bool:
+    def _is_new(self, key: ProposalKey) -> bool:
         return key not in self._known and key not in self._waiting
 
     def _is_promotion(self, proposal: Proposal) -> bool:
@@ -177,13 +155,10 @@ class NoRepeats(BaseSearcher):
         self._promoted.add(step)
         return True
 
-    def _something_new(self, repeated: Suggestion) -> Architecture | None:
-        for architecture in self._candidates(repeated.architecture):
-            if self._is_new(Key(architecture.digest(), repeated.fidelity)):
-                return architecture
-        return self._enumerated(repeated.fidelity)
-
-    def _candidates(self, architecture: Architecture) -> Iterator[Architecture]:
+    def _alternatives(
+        self, architecture: Architecture, fidelity: Fidelity | None = None
+    ) -> Iterator[Architecture]:
+        """A random walk from an architecture, then samples, then what is unseen of a small space."""
         try:
             for _ in range(_STEPS):
                 architecture = mutate(self._space, architecture, self._rng)
@@ -194,24 +169,17 @@ class NoRepeats(BaseSearcher):
             for _ in range(_SAMPLES):
                 yield sample(self._space, self._rng)
         except SpaceError:  # constraints reject nearly all of the space
-            return
-
-    def _enumerated(self, fidelity: Fidelity | None) -> Architecture | None:
-        """A random one of a small space that is new at this fidelity."""
+            pass
         if fidelity not in self._unseen:
             small = self._space.size_within(_ENUMERABLE) is not None
             all_ = list(enumerate_architectures(self._space)) if small else []
             self._unseen[fidelity] = [all_[index] for index in self._rng.permutation(len(all_))]
-        unseen = self._unseen[fidelity]
-        while unseen:
-            architecture = unseen.pop()
-            if self._is_new(Key(architecture.digest(), fidelity)):
-                return architecture
-        return None
+        while self._unseen[fidelity]:
+            yield self._unseen[fidelity].pop()
 
 
-def _key(suggestion: Suggestion) -> Key:
-    return Key(suggestion.architecture.digest(), suggestion.fidelity)
+def _key(suggestion: Suggestion) -> ProposalKey:
+    return ProposalKey(suggestion.architecture.digest(), suggestion.fidelity)
 
 
 def _answer(known: Trial) -> Trial:

@@ -8,7 +8,7 @@ and crowding are). For architectures e.g. NSGA-Net (Lu et al. 2019, https://arxi
 Differs from the paper:
 - asynchronous without a barrier: a generation is the next `population` results, whichever suggestions they
   belong to, and no ask waits; one trial at a time gives the paper's generations exactly
-  (`algorithms.population.Generations`);
+  (`algorithms.shared.population.Generations`);
 - until the first generation is complete, its results so far are drawn as parents without a tournament once
   the random suggestions are given out; while there is none, more random architectures are suggested;
 - crossover is uniform over decisions and gives one child, then one decision is mutated: the paper mutates
@@ -28,13 +28,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from algorithms.asked import Asked
-from algorithms.population import Breeder, Generations, check_range
+from algorithms.shared.method import SearchMethod, bad_option, check_range, loss_of
+from algorithms.shared.population import Breeder, Generations
 from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective
 from nas.pareto import crowding_distances, non_domination_ranks
-from nas.searcher import BaseSearcher, Suggestion, Trial
+from nas.searcher import Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -60,7 +60,7 @@ class Solution(NamedTuple):
     crowding: float = 0.0
 
 
-class NSGA2(BaseSearcher):
+class NSGA2(SearchMethod[None]):
     """Evolution on all objectives.
 
     Args:
@@ -86,15 +86,13 @@ class NSGA2(BaseSearcher):
         crossover: float = 0.9,
         limits: Mapping[str, float] | None = None,
     ) -> None:
-        check_range(_NAME, "population", population, 2, None)
+        check_range(_NAME, "population", population, 2)
         check_range(_NAME, "crossover", crossover, 0, 1)
-        self._objectives = tuple(objectives)
+        super().__init__(space, objectives, seed=seed)
         self._limits = Limits(limits or {}, self._objectives)
-        self._rng = np.random.default_rng(seed)
         self._breeder = Breeder(space, self._rng, crossover)
         self._generations: Generations[Solution] = Generations(population, population, survivors)
         self._random = population
-        self._asked = Asked(type(self).__name__)
 
     def check_values(self, names: Collection[str]) -> None:
         """Raises ConfigError if a limit is on none of the values that evaluations have."""
@@ -105,29 +103,25 @@ class NSGA2(BaseSearcher):
         """The first population."""
         return self._random
 
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        return [self._suggest(self._asked.add()) for _ in range(count)]
-
-    def tell(self, trial: Trial) -> None:
-        """As the protocol says; also raises ConfigError if the first results lack a value with a limit."""
-        self._asked.close(trial)
+    def _take(self, trial: Trial, remembered: None) -> None:  # noqa: ARG002
+        """Raises ConfigError if the first results lack a value with a limit."""
         evaluation = trial.evaluation
         assert evaluation is not None
-        self._generations.add(self._solution(trial, evaluation) if evaluation.ok else None)
+        solution = None
+        if evaluation.ok:
+            violation = self._limits.violation(evaluation)
+            losses = tuple([loss_of(trial, objective) for objective in self._objectives])
+            if all(map(math.isfinite, losses)):
+                solution = Solution(losses, violation, trial.architecture, trial.number)
+        self._generations.add(solution)
 
     @property
     def population(self) -> tuple[Solution, ...]:
         """Those of the next child, best front first once the first generation is complete."""
         return tuple(self._generations.parents)
 
-    def _solution(self, trial: Trial, evaluation: Evaluation) -> Solution | None:
-        violation = self._limits.violation(evaluation)
-        losses = tuple([each.loss(evaluation.values.get(each.name)) for each in self._objectives])
-        if not all(map(math.isfinite, losses)):
-            return None
-        return Solution(losses, violation, trial.architecture, trial.number)
-
-    def _suggest(self, number: int) -> Suggestion:
+    def _suggest(self) -> Suggestion:
+        number = self._in_flight.add(None)
         if number < self._random or not self._generations.parents:
             return self._breeder.random()
         return self._breeder.child(self._pick)
@@ -173,15 +167,10 @@ class Limits:
 
     def __init__(self, limits: Mapping[str, Any], objectives: Sequence[Objective]) -> None:
         if not isinstance(limits, Mapping):
-            raise ConfigError(
-                f'searcher "{_NAME}": limits: expected a mapping such as {{latency: 10.0}}; got {limits!r}; '
-                "change it"
-            )
+            raise bad_option(_NAME, "limits", "a mapping such as {latency: 10.0}", repr(limits))
         for name, limit in limits.items():
             if isinstance(limit, bool) or not isinstance(limit, int | float) or not math.isfinite(limit):
-                raise ConfigError(
-                    f'searcher "{_NAME}": limits.{name}: expected a finite number; got {limit!r}; change it'
-                )
+                raise bad_option(_NAME, f"limits.{name}", "a finite number", repr(limit))
         self._limits = {str(name): float(limit) for name, limit in limits.items()}
         self._least = {each.name for each in objectives if each.direction == "maximize"}
         self._known = not limits
@@ -210,6 +199,6 @@ class Limits:
         if missing:
             reported = ", ".join(names) or "none"
             raise ConfigError(
-                f'searcher "{_NAME}": limits: expected values that are reported ({reported}); got '
-                f"{', '.join(missing)}; change it"
+                f'searcher "{_NAME}": limits: expected values that are reported ({reported}), got '
+                f"{', '.join(missing)}; name those, or let the evaluator report more"
             )

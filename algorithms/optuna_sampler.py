@@ -8,7 +8,7 @@
 - `optuna`: any sampler of `SAMPLERS`, or of one's own as "module:class".
 
 All numbers are Optuna's; its defaults stay, so that a comparison is with Optuna as people use it. What is
-decided here is how a space becomes parameters (`optuna_parameters`: holes are suggested in the order of
+decided here is how a space becomes parameters (holes are suggested in the order of
 the derivation, those of a condition only where it holds) and what becomes of trials without a value:
 
 - Trials in flight are Optuna's running trials (`tpe`: option `constant_liar`, on by default).
@@ -25,36 +25,61 @@ the derivation, those of a condition only where it holds) and what becomes of tr
 Conditions: `gp` models what every told trial has and draws the other parameters at random, or by the sampler
 named with `independent_sampler`; `tpe` models each other parameter on its own, or with `group=true`
 those that occur together.
+
+The holes of a space as Optuna's parameters:
+
+| hole | distribution | value |
+|---|---|---|
+| real number | float, log scale where the space has it | the number, to six significant digits |
+| integer | int, log scale where the space has it | the number |
+| copies of a repeat | int | rank among the counts, from 0 |
+| choice among three numbers or more | int | rank among the numbers, ascending, from 0 |
+| every other choice, argument of a statement | categorical | the option |
+
+Ranks keep the order of numbers and leave their distances out, as these are seldom the quantity that
+matters (widths of 8, 16, 32 are steps alike). The order of two values says nothing; they are categorical.
+
+A name is the hole's label, its site and the repeat elements and rule expansions on the way to it, e.g.
+"stem.width#2" or "root[1].body#7/6.1" for the second copy of the repeat at site 6. A hole without its
+usual options (near the depth bound of a rule; arguments, whose options are the values in scope) has them in
+its name too, because Optuna takes one set of choices for each name: what was learnt in one scope
+does not carry over to another.
 """
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import inspect
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.asked import Asked
-from algorithms.optuna_parameters import derive, values_of
+from algorithms.shared.method import SearchMethod
 from nas.architecture import Architecture
-from nas.config import prepare
-from nas.errors import ConfigError, DeadEndError
+from nas.derivation import Derivation
+from nas.errors import ConfigError, DeadEndError, SpaceError
 from nas.evaluation import Evaluation, Objective
 from nas.operators import sample
-from nas.registry import Registry
-from nas.searcher import BaseSearcher, Suggestion, Trial
+from nas.registry import Registry, accepts, prepare
+from nas.searcher import Suggestion, Trial
+from nas.sites import REPEAT, USE, Site
+from nas.term import Choice, Literal, Number
 
 if TYPE_CHECKING:
-    from optuna import Study
+    import optuna
+    from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
 
     from nas.space import SearchSpace
+
 
 SAMPLERS = Registry("sampler")
 SAMPLERS.register("tpe", "optuna.samplers:TPESampler", "tree-structured Parzen estimator")
@@ -75,7 +100,125 @@ _REDRAWS = 20  # suggestions against a constraint in one ask
 _LEAST = {"n_startup_trials": 0, "n_ei_candidates": 1, "population_size": 2}
 
 
-class OptunaSearcher(BaseSearcher):
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What Optuna is asked for at one hole.
+
+    Attributes:
+        name: the same for the same hole with the same options.
+        distribution: of the value.
+        ranked: options by rank, where the value is a rank.
+    """
+
+    name: str
+    distribution: BaseDistribution
+    ranked: tuple[int, ...] = ()
+
+    def suggested(self, trial: optuna.Trial) -> int | float:
+        """The option that Optuna suggests; it is the trial's from then on."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        match self.distribution:
+            case CategoricalDistribution(choices=choices):
+                return trial.suggest_categorical(self.name, choices)  # type: ignore[return-value]
+            case IntDistribution(low=low, high=high, log=log):
+                value = trial.suggest_int(self.name, low, high, log=log)
+                return self.ranked[value] if self.ranked else value
+            case FloatDistribution(low=low, high=high, log=log):
+                value = float(f"{trial.suggest_float(self.name, low, high, log=log):.6g}")
+                return min(high, max(low, value))
+        raise AssertionError("there are no other distributions here")
+
+    def value(self, option: int | float) -> int | float:
+        """Optuna's value of an option."""
+        return self.ranked.index(int(option)) if self.ranked else option
+
+
+def parameter_at(derivation: Derivation) -> Parameter:
+    """The parameter of the leftmost hole."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    site, options = derivation.site, derivation.options
+    assert site is not None
+    number = site.term
+    if isinstance(number, Number):
+        if number.integer:
+            bounds = int(number.low), int(number.high)
+            return Parameter(_name(derivation), IntDistribution(*bounds, log=number.log))
+        return Parameter(
+            _name(derivation), FloatDistribution(float(number.low), float(number.high), log=number.log)
+        )
+    ranked = _ranked(site, options)
+    if ranked:
+        return Parameter(_name(derivation), IntDistribution(0, len(ranked) - 1), ranked)
+    return Parameter(_name(derivation), CategoricalDistribution(tuple(options)))
+
+
+def derive(space: SearchSpace, trial: optuna.Trial) -> Architecture:
+    """The architecture that Optuna suggests, hole by hole.
+
+    Raises:
+        DeadEndError: the suggestions lead to a hole without an option.
+    """
+    derivation = space.start()
+    while derivation.site is not None:
+        derivation = derivation.take(parameter_at(derivation).suggested(trial))
+    return derivation.architecture()
+
+
+def values_of(space: SearchSpace, architecture: Architecture) -> dict[str, int | float]:
+    """Parameter name -> value, for an architecture of the space; `derive` is the inverse.
+
+    Elements of a repeat go by their position: names that mutation gave them do not enter.
+
+    Raises:
+        SpaceError: an architecture of another space.
+    """
+    if any(decision.ids for decision in architecture.decisions):
+        architecture = space.parse(architecture.text)
+    taken = {decision.key: decision.option for decision in architecture.decisions}
+    values: dict[str, int | float] = {}
+    derivation = space.start()
+    while derivation.site is not None:
+        option = taken.get(derivation.key)
+        if option is None:
+            got = f"no decision for this hole; got one of {architecture.space}"
+            raise SpaceError(f"{space.name} at {derivation.label}: {got}")
+        following = derivation.take(option)
+        parameter = parameter_at(derivation)
+        values[parameter.name] = parameter.value(option)
+        derivation = following
+    return values
+
+
+def _name(derivation: Derivation) -> str:
+    site, key = derivation.site, derivation.key
+    assert site is not None
+    steps = zip(key.prefix[::2], key.prefix[1::2], strict=True)
+    path = "".join(f"/{place}.{element}" for place, element in steps)
+    usual = len(derivation.options) == len(site.options) and site.kind != USE
+    scope = "" if usual else " of " + ",".join(map(str, derivation.options))
+    return f"{site.label}#{site.index}{path}{scope}"
+
+
+def _ranked(site: Site, options: Sequence[int]) -> tuple[int, ...]:
+    """The options in the order of their numbers; none where they have no order."""
+    if site.kind == REPEAT:
+        return tuple(options)
+    term = site.term
+    if not isinstance(term, Choice) or len(options) < 3:
+        return ()
+    numbers = {
+        option: literal.value
+        for option in options
+        if isinstance(literal := term.options[option], Literal)
+        and isinstance(literal.value, int | float)
+        and not isinstance(literal.value, bool)
+    }
+    return tuple(sorted(numbers, key=numbers.__getitem__)) if len(numbers) == len(options) else ()
+
+
+class OptunaSearcher(SearchMethod[tuple[int, Architecture]]):  # of a trial: Optuna's number, suggestion
     """A study of Optuna's that this project's studies ask and tell.
 
     Args:
@@ -101,12 +244,13 @@ class OptunaSearcher(BaseSearcher):
         first_only: bool = False,
         **options: Any,
     ) -> None:
-        self._space = space
-        self._objectives = tuple(objectives[:1] if first_only else objectives)
-        self._rng = np.random.default_rng(seed)
-        built = _build(sampler, options, _seed(seed))
-        _check_objectives(sampler, built, self._objectives)
-        self._study = _study(built, self._objectives)
+        super().__init__(space, objectives[:1] if first_only else objectives, seed=seed)
+        for option in options:
+            meant = difflib.get_close_matches(option, ("sampler", "first_only"), n=1)
+            if meant and not accepts(SAMPLERS, {"name": sampler}, option):
+                raise ConfigError(f'searcher "optuna": has no option "{option}"; did you mean "{meant[0]}"?')
+        optuna_seed = seed if seed < 2**32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
+        self._study = _study(sampler, _build(sampler, options, optuna_seed), self._objectives)
         self._origin = sampler
         self._startup = max(1, options.get("n_startup_trials", 10))
         start = _START.get(sampler)
@@ -114,11 +258,9 @@ class OptunaSearcher(BaseSearcher):
         self._worst: list[float] = []  # value of each objective
         self._completed = 0
         self._held: list[int] = []  # Optuna's numbers of failed trials that are still to be told
-        self._flying: dict[int, tuple[int, Architecture]] = {}  # trial -> Optuna's number, suggestion
-        self._asked = Asked(type(self).__name__)
 
     @property
-    def study(self) -> Study:
+    def study(self) -> optuna.Study:
         """Optuna's study, for its own tools; telling it anything from outside breaks this searcher."""
         return self._study
 
@@ -129,11 +271,10 @@ class OptunaSearcher(BaseSearcher):
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         with _quietly():
-            return [self._suggest() for _ in range(count)]
+            return super().ask(count)
 
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        number, suggested = self._flying.pop(trial.number)
+    def _take(self, trial: Trial, remembered: tuple[int, Architecture]) -> None:
+        number, suggested = remembered
         if trial.architecture != suggested:
             self._drop(number)
             number = self._placed(trial.architecture)
@@ -141,7 +282,14 @@ class OptunaSearcher(BaseSearcher):
         assert evaluation is not None
         values = self._values(evaluation)
         if values is not None:
-            self._complete(number, values)
+            pairs = zip(self._objectives, values, self._worst or values, strict=True)
+            self._worst = [max(value, worst, key=objective.loss) for objective, value, worst in pairs]
+            self._completed += 1
+            self._study.tell(number, values)
+            if self._completed >= self._startup:
+                for failed in self._held:
+                    self._study.tell(failed, self._worst)
+                self._held.clear()
         elif self._completed < self._startup:
             self._held.append(number)
         else:
@@ -156,12 +304,15 @@ class OptunaSearcher(BaseSearcher):
                 architecture = None
             if architecture is not None and self._space.violation(architecture) is None:
                 return self._noted(trial.number, architecture, self._origin)
-            self._reject(trial.number)
+            if self._completed < self._startup:
+                self._drop(trial.number)
+            else:
+                self._study.tell(trial.number, self._worst)
         architecture = sample(self._space, self._rng)
         return self._noted(self._placed(architecture), architecture, "random")
 
     def _noted(self, number: int, architecture: Architecture, origin: str) -> Suggestion:
-        self._flying[self._asked.add()] = (number, architecture)
+        self._in_flight.add((number, architecture))
         return Suggestion(architecture, info={"origin": origin})
 
     def _placed(self, architecture: Architecture) -> int:
@@ -171,26 +322,10 @@ class OptunaSearcher(BaseSearcher):
         derive(self._space, trial)
         return trial.number
 
-    def _reject(self, number: int) -> None:
-        if self._completed < self._startup:
-            self._drop(number)
-        else:
-            self._study.tell(number, self._worst)
-
     def _drop(self, number: int) -> None:
         from optuna.trial import TrialState
 
         self._study.tell(number, state=TrialState.FAIL)
-
-    def _complete(self, number: int, values: list[float]) -> None:
-        pairs = zip(self._objectives, values, self._worst or values, strict=True)
-        self._worst = [max(value, worst, key=objective.loss) for objective, value, worst in pairs]
-        self._completed += 1
-        self._study.tell(number, values)
-        if self._completed >= self._startup:
-            for failed in self._held:
-                self._study.tell(failed, self._worst)
-            self._held.clear()
 
     def _values(self, evaluation: Evaluation) -> list[float] | None:
         """One for each objective; None where one is missing or not finite, or the evaluation failed."""
@@ -221,35 +356,25 @@ def _named(sampler: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _build(name: str, options: Mapping[str, Any], seed: int) -> BaseSampler:
-    """The sampler of Optuna's that a name stands for."""
+    """The sampler of Optuna's that a name stands for; checks what Optuna finds out late or not at all."""
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.samplers import BaseSampler
+
     options = dict(options)
     if isinstance(options.get("independent_sampler"), str):
         options["independent_sampler"] = _build(options["independent_sampler"], {}, seed)
     if options.get("group"):
         options.setdefault("multivariate", True)  # what Optuna makes of it, with a warning
     make = prepare(SAMPLERS, {"name": name, **options}, 0, seed=seed)
-    _check_options(name, options)
-    if _warns_by_default(make):
-        options.setdefault("warn_independent_sampling", False)  # conditions are nothing unusual here
-        make = prepare(SAMPLERS, {"name": name, **options}, 0, seed=seed)
-    return _made(name, make)
-
-
-def _check_options(name: str, options: Mapping[str, Any]) -> None:
-    """What Optuna finds out late or not at all."""
+    if "warn_independent_sampling" not in options and _warns_by_default(make):
+        make = partial(make, warn_independent_sampling=False)  # conditions are nothing unusual here
     for option, least in _LEAST.items():
-        if isinstance(options.get(option), int) and options[option] < least:
-            raise ConfigError(
-                f'sampler "{name}": {option}: expected {least} or more; got {options[option]}; change it'
-            )
+        given = options.get(option)
+        if isinstance(given, int) and given < least:
+            expected = f"expected {least} or more, got {given}"
+            raise ConfigError(f'sampler "{name}": {option}: {expected}; leave it out for the default')
     if name == "cmaes" and importlib.util.find_spec("cmaes") is None:
-        raise ConfigError('sampler "cmaes": the package cmaes is expected; got none; pip install cmaes')
-
-
-def _made(name: str, make: Callable[[], Any]) -> BaseSampler:
-    from optuna.exceptions import ExperimentalWarning
-    from optuna.samplers import BaseSampler
-
+        raise ConfigError('sampler "cmaes": expected the package cmaes, got none; pip install cmaes')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -258,7 +383,7 @@ def _made(name: str, make: Callable[[], Any]) -> BaseSampler:
         raise ConfigError(f'sampler "{name}": {" ".join(str(error).split())}; change the option') from None
     if not isinstance(built, BaseSampler):
         got = type(built).__name__
-        raise ConfigError(f'sampler "{name}": a sampler of Optuna\'s is expected; got {got}; name another')
+        raise ConfigError(f'sampler "{name}": expected a sampler of Optuna\'s, got {got}; name another')
     return built
 
 
@@ -270,31 +395,26 @@ def _warns_by_default(make: Any) -> bool:
     return parameter is not None and parameter.default is True
 
 
-def _check_objectives(name: str, sampler: BaseSampler, objectives: Sequence[Objective]) -> None:
+def _study(name: str, sampler: BaseSampler, objectives: Sequence[Objective]) -> optuna.Study:
+    """An empty study of Optuna's in memory; raises ConfigError for several objectives of a sampler of one."""
+    from optuna import create_study
+    from optuna.pruners import NopPruner
     from optuna.samplers import CmaEsSampler
+    from optuna.storages import InMemoryStorage
+    from optuna.study import StudyDirection
 
     if isinstance(sampler, CmaEsSampler) and len(objectives) > 1:
         listed = ", ".join(objective.name for objective in objectives)
         raise ConfigError(
-            f'sampler "{name}": one objective is expected; got {listed}; set first_only, or take another'
+            f'sampler "{name}": expected one objective, got {listed}; set first_only, or take another'
         )
-
-
-def _study(sampler: BaseSampler, objectives: Sequence[Objective]) -> Study:
-    from optuna import create_study
-    from optuna.pruners import NopPruner
-    from optuna.storages import InMemoryStorage
-    from optuna.study import StudyDirection
-
-    directions = [StudyDirection[objective.direction.upper()] for objective in objectives]
     with _quietly():
         return create_study(
-            storage=InMemoryStorage(), sampler=sampler, pruner=NopPruner(), directions=directions
+            storage=InMemoryStorage(),
+            sampler=sampler,
+            pruner=NopPruner(),
+            directions=[StudyDirection[objective.direction.upper()] for objective in objectives],
         )
-
-
-def _seed(seed: int) -> int:
-    return seed if seed < 2**32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
 @contextmanager

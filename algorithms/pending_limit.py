@@ -9,20 +9,19 @@ Differs from it: nothing is batched; whatever ends frees a place at once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from algorithms.asked import Asked
-from algorithms.wrapping import FidelityRange, Inner, ask_each, build_inner
-from nas.errors import ConfigError
-from nas.evaluation import Fidelity, Objective
-from nas.searcher import BaseSearcher, Searcher, Suggestion, Trial
+from algorithms.shared.method import check_range
+from algorithms.shared.wrapping import FidelityRange, Wrapper
+from nas.evaluation import Objective
+from nas.searcher import Searcher, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 
-class PendingLimit(BaseSearcher):
+class ConcurrencyLimiter(Wrapper[int]):
     """Asks the searcher inside only while fewer than `limit` of its trials are in flight.
 
     Args:
@@ -47,42 +46,18 @@ class PendingLimit(BaseSearcher):
         limit: int = 1,
         fidelity_range: FidelityRange | None = None,
     ) -> None:
-        if limit < 1:
-            raise ConfigError(f'searcher "pending_limit": limit: expected 1 or more; got {limit}; change it')
+        check_range("pending_limit", "limit", limit, 1)
+        super().__init__(space, objectives, seed=seed, searcher=searcher, fidelity_range=fidelity_range)
         self._limit = limit
-        self._inner = Inner(
-            build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
-        )
-        self._asked = Asked(type(self).__name__)
 
-    @property
-    def fidelities(self) -> tuple[Fidelity, ...]:
-        return self._inner.fidelities
-
-    @property
-    def needs_states(self) -> bool:
-        return self._inner.needs_states
-
-    @property
-    def uninformed(self) -> float | None:
-        """That of the searcher inside."""
-        return self._inner.uninformed
-
-    def check_values(self, names: Collection[str]) -> None:
-        self._inner.check_values(names)
-
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        return ask_each(count, self._ask)
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        self._inner.tell(trial.number, trial)  # nothing is held back or added: the numbers are the same
-
-    def _ask(self) -> Suggestion | None:
-        if self._inner.in_flight >= self._limit:
+    def _suggest(self) -> Suggestion | None:
+        if len(self._in_flight) >= self._limit:
             return None
         proposal = self._inner.ask()
         if proposal is None:
             return None
-        self._inner.stands_for(proposal.number, self._asked.add())
+        self._inner.stands_for(proposal.number, self._in_flight.add(proposal.number))
         return proposal.suggestion
+
+    def _take(self, trial: Trial, remembered: int) -> None:
+        self._inner.tell(remembered, trial)

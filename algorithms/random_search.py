@@ -13,19 +13,16 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from algorithms.asked import Asked
-from nas.errors import ConfigError
+from algorithms.shared.method import SearchMethod, bad_option
 from nas.evaluation import Objective
 from nas.operators import sample
-from nas.searcher import BaseSearcher, Suggestion, Trial
+from nas.searcher import Suggestion
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 
-class RandomSearch(BaseSearcher):
+class RandomSearch(SearchMethod[None]):
     """Samples the space.
 
     Args:
@@ -41,35 +38,22 @@ class RandomSearch(BaseSearcher):
     def __init__(
         self,
         space: SearchSpace,
-        objectives: Sequence[Objective],  # noqa: ARG002 - the signature of all searchers
+        objectives: Sequence[Objective],
         *,
         seed: int,
         by: Literal["options", "derivations"] = "options",
     ) -> None:
         if by not in ("options", "derivations"):
-            raise ConfigError(
-                f'searcher "random": by: expected "options" or "derivations"; got {by!r}; change it'
-            )
+            raise bad_option("random", "by", '"options" or "derivations"', repr(by))
         if by == "derivations" and space.size() is None:
-            raise ConfigError(
-                f'searcher "random": by: expected "options", as {space.name} is unbounded; got {by!r}; '
-                "change it"
-            )
-        self._space = space
-        self._rng = np.random.default_rng(seed)
+            raise bad_option("random", "by", f'"options", as {space.name} is unbounded', repr(by))
+        super().__init__(space, objectives, seed=seed)
         self._by = by
-        self._asked = Asked(type(self).__name__)
 
     @property
     def uninformed(self) -> float:
         return math.inf  # no result steers it
 
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        return [self._suggest() for _ in range(count)]
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-
     def _suggest(self) -> Suggestion:
-        self._asked.add()
+        self._in_flight.add(None)
         return Suggestion(sample(self._space, self._rng, by=self._by), info={"origin": "random"})

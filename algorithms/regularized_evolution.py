@@ -10,7 +10,7 @@ Differs from the paper:
 - failed trials are members too, with loss +inf, so that they age like the others;
 - a mutation is one of `nas.operators.mutate`, which redraws a child equal to its parent (the paper's
   identity mutation, probability 0.05, is left out); where the space or its constraints leave a parent
-  no child, a random architecture takes its place (`algorithms.population.Breeder`);
+  no child, a random architecture takes its place (`Breeder`);
 - given architectures may stand in for the first random ones (`initial`);
 - with `crossover`, a child may begin as the uniform crossover of the winners of two tournaments and is then
   mutated like the others, as in NSGA-Net (Lu et al. 2019, https://arxiv.org/abs/1810.03522); the
@@ -23,12 +23,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from algorithms.asked import Asked
-from algorithms.population import Breeder, Member, check_range
+from algorithms.shared.method import SearchMethod, check_range, loss_of
+from algorithms.shared.population import Breeder, Member
 from nas.evaluation import Objective
-from nas.searcher import BaseSearcher, Suggestion, Trial
+from nas.searcher import Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
 _NAME = "regularized_evolution"
 
 
-class RegularizedEvolution(BaseSearcher):
+class RegularizedEvolution(SearchMethod[None]):
     """Aging evolution on the first objective.
 
     Args:
@@ -65,34 +63,25 @@ class RegularizedEvolution(BaseSearcher):
         initial: Sequence[str] = (),
         crossover: float = 0.0,
     ) -> None:
-        check_range(_NAME, "population", population, 2, None)
-        check_range(_NAME, "sample", sample, 1, population, "members of the population")
-        check_range(_NAME, "initial", len(initial), 0, population, "architectures, the population")
+        check_range(_NAME, "population", population, 2)
+        check_range(_NAME, "sample", sample, 1, population, what="members of the population")
+        check_range(_NAME, "initial", len(initial), 0, population, what="architectures, the population")
         check_range(_NAME, "crossover", crossover, 0, 1)
-        self._objective = objectives[0]
-        self._rng = np.random.default_rng(seed)
+        super().__init__(space, objectives, seed=seed)
         self._breeder = Breeder(space, self._rng, crossover)
         self._size = population
         self._tournament = sample
         self._initial = [space.parse(text) for text in initial]
         self._population: list[Member] = []  # once full, a ring: the next result replaces the oldest
         self._oldest = 0
-        self._asked = Asked(type(self).__name__)
 
     @property
     def uninformed(self) -> float:
         """The first population; all trials where a tournament has one member, as none is ever chosen."""
         return math.inf if self._tournament == 1 else self._size
 
-    def ask(self, count: int = 1) -> list[Suggestion]:
-        return [self._suggest(self._asked.add()) for _ in range(count)]
-
-    def tell(self, trial: Trial) -> None:
-        self._asked.close(trial)
-        evaluation = trial.evaluation
-        assert evaluation is not None
-        value = evaluation.values.get(self._objective.name) if evaluation.ok else None
-        member = Member(self._objective.loss(value), trial.architecture, trial.number)
+    def _take(self, trial: Trial, remembered: None) -> None:  # noqa: ARG002
+        member = Member(loss_of(trial, self._objective), trial.architecture, trial.number)
         if len(self._population) < self._size:
             self._population.append(member)
         else:
@@ -104,7 +93,8 @@ class RegularizedEvolution(BaseSearcher):
         """The members, oldest first."""
         return (*self._population[self._oldest :], *self._population[: self._oldest])
 
-    def _suggest(self, number: int) -> Suggestion:
+    def _suggest(self) -> Suggestion:
+        number = self._in_flight.add(None)
         if number < len(self._initial):
             return Suggestion(self._initial[number], info={"origin": "initial"})
         if number < self._size or not self._population:
@@ -114,8 +104,4 @@ class RegularizedEvolution(BaseSearcher):
     def _parent(self) -> Member:
         """The best of a tournament; the first drawn of equals."""
         drawn = self._rng.integers(len(self._population), size=self._tournament).tolist()
-        return min([self._population[index] for index in drawn], key=_loss)
-
-
-def _loss(member: Member) -> float:
-    return member.loss
+        return min([self._population[index] for index in drawn], key=lambda member: member.loss)

@@ -11,12 +11,14 @@ on the validation images, once its batch normalisation has seen some training im
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from algorithms.one_shot import SupernetSearch
-from algorithms.wrapping import build_inner
+from algorithms.shared.method import bad_option, loss_of
+from algorithms.shared.supernet_search import SupernetChain, SupernetSearch, check_counts
+from algorithms.shared.wrapping import build_inner
 from nas.errors import ConfigError
 from nas.evaluation import Objective, Stage
 from nas.oneshot.work import SHARED_ACCURACY, SharedWeights
@@ -46,6 +48,7 @@ class SinglePath(SupernetSearch):
     """
 
     name = "single_path"
+    own = ("searcher", "evaluations", "top", "epochs_per_work", "data", "proxy")
     defaults = {"weighting": "uniform", "train_fraction": 0.9}  # noqa: RUF012 - never changed
 
     def __init__(
@@ -63,71 +66,57 @@ class SinglePath(SupernetSearch):
             raise ConfigError('searcher "single_path": one supernet is searched; use top for more candidates')
         super().__init__(space, objectives, seed=seed, **options)
         if self._settings.partial > 1:
-            raise ConfigError(
-                f'searcher "single_path": partial: expected 1, as whole networks inherit the weights, '
-                f"got {self._settings.partial}"
-            )
-        for option, value in (("evaluations", evaluations), ("top", top)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f'searcher "single_path": {option}: expected 1 or more, got {value!r}')
+            expected = "1, as whole networks inherit the weights"
+            raise bad_option(self.name, "partial", expected, self._settings.partial)
+        check_counts(self.name, evaluations=evaluations, top=top)
         section = {"name": "regularized_evolution"} if searcher is None else searcher
         self._inner = build_inner(section, space, (_SHARED,), seed=seed)
         self._evaluations, self._top = evaluations, top
-        self._inner_asked = 0
-        self._measuring: dict[int, tuple[int, Suggestion]] = {}  # number and suggestion of the inner searcher
+        self._measured = 0  # works so far
         self._found: dict[str, tuple[float, int, Architecture]] = {}  # by digest: loss, number, architecture
         self._exhausted = False
         self._best: list[Architecture] | None = None  # left to suggest
 
-    def _next(self) -> Suggestion | None:
+    def _suggest(self) -> Suggestion | None:
         (chain,) = self._chains
         if not chain.over:
             return None if chain.busy else self._work(chain)
         if chain.failed:
-            return None
-        if self._inner_asked < self._evaluations and not self._exhausted:
-            return self._shared()
-        return None if self._measuring else self._candidate()
+            raise SearchFinished
+        if self._measured < self._evaluations and not self._exhausted:
+            try:
+                return self._measurement(chain)
+            except SearchFinished:
+                self._exhausted = True
+        return None if self._works else self._candidate()
 
-    def _is_done(self, chain: Any) -> bool:
-        return chain.failed or self._best == []
-
-    def _shared(self) -> Suggestion | None:
-        """The next architecture of the inner searcher, to be measured with inherited weights."""
-        try:
-            given = self._inner.ask(1)
-        except SearchFinished:
-            self._exhausted = True
-            return self._next()
-        if not given:
+    def _measurement(self, chain: SupernetChain) -> Suggestion | None:
+        """The next architecture of the searcher inside, to be measured with inherited weights."""
+        proposal = self._inner.ask()
+        if proposal is None:
             return None
-        (chain,) = self._chains
-        number = self._asked.add(Stage.SUPERNET)
-        self._measuring[number] = (self._inner_asked, given[0])
-        self._inner_asked += 1
+        self._measured += 1
+        self._works.add(proposal.number)
         work = SharedWeights(self._relaxed, self._settings, chain.seed, self._data)
-        return Suggestion(given[0].architecture, parent=chain.last, info=dict(given[0].info), work=work)
+        suggestion = proposal.suggestion
+        return Suggestion(suggestion.architecture, parent=chain.last, info=dict(suggestion.info), work=work)
 
-    def _candidate(self) -> Suggestion | None:
+    def _candidate(self) -> Suggestion:
         if self._best is None:
             ranked = sorted(self._found.values(), key=lambda found: found[:2])
             self._best = [architecture for *_, architecture in ranked[: self._top]]
         if not self._best:
-            return None
+            raise SearchFinished
         architecture = self._best.pop(0)
-        self._asked.add(Stage.SEARCH)
+        self._in_flight.add(None)
         accuracy = -self._found[architecture.digest()][0]
         return Suggestion(architecture, info={"origin": self.name, SHARED_ACCURACY: accuracy})
 
-    def tell(self, trial: Trial) -> None:
-        measured = self._measuring.pop(trial.number, None)
-        super().tell(trial)
-        if measured is None:
+    def _take_work(self, trial: Trial, chain: SupernetChain | int) -> None:
+        if not isinstance(chain, int):
+            super()._take_work(trial, chain)
             return
-        number, suggestion = measured
-        evaluation = trial.evaluation
-        if evaluation is not None and evaluation.ok:
-            loss = -evaluation.values[SHARED_ACCURACY]
-            digest = suggestion.architecture.digest()
-            self._found.setdefault(digest, (loss, number, suggestion.architecture))
-        self._inner.tell(replace(trial, number=number, suggestion=suggestion, stage=Stage.SEARCH))
+        loss = loss_of(trial, _SHARED)
+        if loss < math.inf:
+            self._found.setdefault(trial.architecture.digest(), (loss, chain, trial.architecture))
+        self._inner.tell(chain, replace(trial, stage=Stage.SEARCH))

@@ -13,6 +13,6 @@ EXECUTORS.register("ray", "cluster.ray_executor:RayExecutor", "Ray, from a lapto
 
 LAUNCHERS = Registry("launcher")
 LAUNCHERS.register(
-    "inline", "nas.launcher:InlineLauncher", "one study at a time in this process, without Ray"
+    "inline", "nas.run.jobs:InlineLauncher", "one study at a time in this process, without Ray"
 )
 LAUNCHERS.register("ray", "cluster.batch:RayLauncher", "studies side by side on Ray")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.failures import death, explain, timed_out
-from cluster.pool import Job, Outcome, Setup, cannot_load, earliest, grace, ready_refs
+from cluster.pool import PooledTrial, PoolOutcome, Setup, cannot_load, earliest, grace, ready_refs
 from cluster.worker import INTERRUPTED, REFUSED, Greeting, Worker, decode_answer
 from nas.errors import EvaluationError
 
@@ -24,7 +24,7 @@ class _Lane:
     actor: Any
     run: Any  # its method, kept since Ray makes a new object on each access
     name: str = ""  # empty until it has answered the greeting
-    calls: dict[Any, Job] = field(default_factory=dict)  # by reference, in order
+    calls: dict[Any, PooledTrial] = field(default_factory=dict)  # by reference, in order
     since: float = 0.0  # when the first of the calls began, as far as the driver can know
     retiring: bool = False
 
@@ -75,7 +75,7 @@ class ActorPool:
     def _depth(self) -> int:
         return 2 if self._mean_seconds is not None and self._mean_seconds < _SHORT else 1
 
-    def put(self, job: Job) -> bool:
+    def put(self, job: PooledTrial) -> bool:
         lane = self._least_busy()
         if lane is None:
             return False
@@ -86,9 +86,9 @@ class ActorPool:
         self._pending[ref] = lane
         return True
 
-    def poll(self, timeout: float | None) -> Sequence[Outcome]:
+    def poll(self, timeout: float | None) -> Sequence[PoolOutcome]:
         self._spawn_due()
-        outcomes: list[Outcome] = []
+        outcomes: list[PoolOutcome] = []
         for ref in ready_refs(list(self._pending), earliest(self._moments(), timeout)):
             lane = self._pending.pop(ref, None)
             if lane is not None:  # else the lane was buried in this pass
@@ -145,7 +145,7 @@ class ActorPool:
         self._pending = {ref: other for ref, other in self._pending.items() if other is not lane}
         ray.kill(lane.actor)
 
-    def _answered(self, lane: _Lane, ref: Any) -> list[Outcome]:
+    def _answered(self, lane: _Lane, ref: Any) -> list[PoolOutcome]:
         import ray
         from ray.exceptions import RayError
 
@@ -167,7 +167,7 @@ class ActorPool:
             raise cannot_load(greeting)
         self._replace(lane, str(cannot_load(greeting)))
 
-    def _ended(self, lane: _Lane, ref: Any, data: Any) -> Outcome:
+    def _ended(self, lane: _Lane, ref: Any, data: Any) -> PoolOutcome:
         """Takes the result of a call out of its lane, and the lane out of service if it retires."""
         job = lane.calls.pop(ref)
         begun, lane.since = lane.since, time.monotonic()
@@ -177,22 +177,22 @@ class ActorPool:
             self._spawn()
         return outcome
 
-    def _outcome(self, lane: _Lane, job: Job, data: Any, seconds: float) -> Outcome:
+    def _outcome(self, lane: _Lane, job: PooledTrial, data: Any, seconds: float) -> PoolOutcome:
         if not isinstance(data, bytes):
-            return Outcome(job, data, seconds, lane.name)
+            return PoolOutcome(job, data, seconds, lane.name)
         if data == REFUSED:
-            return Outcome(job, None)
+            return PoolOutcome(job, None)
         if data == INTERRUPTED:
             raise KeyboardInterrupt
         answer = decode_answer(data)
         lane.retiring |= answer.retiring
         if job.task.hashing:  # says nothing of the length of trials
-            return Outcome(job, answer, answer.seconds, lane.name)
+            return PoolOutcome(job, answer, answer.seconds, lane.name)
         mean = self._mean_seconds
         self._mean_seconds = answer.seconds if mean is None else 0.8 * mean + 0.2 * answer.seconds
-        return Outcome(job, answer, answer.seconds, lane.name)
+        return PoolOutcome(job, answer, answer.seconds, lane.name)
 
-    def _recalled(self) -> list[Outcome]:
+    def _recalled(self) -> list[PoolOutcome]:
         """Takes back the calls that wait behind a long one.
 
         Ray drops a cancelled call that has not begun, but says so only when its actor is free again.
@@ -200,7 +200,7 @@ class ActorPool:
         """
         import ray
 
-        outcomes: list[Outcome] = []
+        outcomes: list[PoolOutcome] = []
         now = time.monotonic()
         for lane in self._lanes:
             if not lane.stuck(now) or _has_answered(lane):
@@ -208,25 +208,25 @@ class ActorPool:
             for ref in list(lane.calls)[1:]:
                 ray.cancel(ref)
                 del self._pending[ref]
-                outcomes.append(Outcome(lane.calls.pop(ref), None))
+                outcomes.append(PoolOutcome(lane.calls.pop(ref), None))
         return outcomes
 
-    def _overdue(self) -> list[Outcome]:
+    def _overdue(self) -> list[PoolOutcome]:
         """Kills the actors whose trial is past its time limit."""
-        outcomes: list[Outcome] = []
+        outcomes: list[PoolOutcome] = []
         now = time.monotonic()
         for lane in list(self._lanes):
             deadline = lane.deadline
             if deadline is None or now < deadline or _has_answered(lane):
                 continue
             first, *others = lane.calls.values()
-            outcomes.append(Outcome(first, timed_out(first.limit or 0.0), now - lane.since, lane.name))
-            outcomes += [Outcome(job, None) for job in others]
+            outcomes.append(PoolOutcome(first, timed_out(first.limit or 0.0), now - lane.since, lane.name))
+            outcomes += [PoolOutcome(job, None) for job in others]
             self._drop(lane)
             self._spawn()
         return outcomes
 
-    def _bury(self, lane: _Lane, error: Exception) -> list[Outcome]:
+    def _bury(self, lane: _Lane, error: Exception) -> list[PoolOutcome]:
         """Settles the calls of a dead actor: some were answered, one is to blame, the rest never began."""
         import ray
         from ray.exceptions import RayError
@@ -234,7 +234,7 @@ class ActorPool:
         self._drop(lane)
         if lane.calls:  # a death ends all calls at once; the wait is a safeguard
             ray.wait(list(lane.calls), num_returns=len(lane.calls), timeout=1.0)
-        outcomes: list[Outcome] = []
+        outcomes: list[PoolOutcome] = []
         blamed = False
         for ref in list(lane.calls):
             try:

@@ -14,7 +14,7 @@ from cluster.failures import explain
 from cluster.options import RayOptions
 from cluster.session import Session, amounts, connect, places
 from nas.errors import ConfigError, ProtocolError
-from nas.launcher import Job, Update, do
+from nas.run.jobs import Job, JobUpdate, Launcher, do
 
 _RETRIES = 2  # of a job whose process or node was lost
 _WAKE_SECONDS = 0.2  # the longest that a call of `stop` goes unnoticed
@@ -27,7 +27,7 @@ class _Attempt:
     fault: str | None = None  # of the last loss
 
 
-class RayLauncher:
+class RayLauncher(Launcher):
     """Runs jobs on a local Ray, or on the cluster at an address whose nodes see the same files.
 
     Args:
@@ -83,7 +83,7 @@ class RayLauncher:
             self.close()
             raise
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Update]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobUpdate]:
         """Runs the jobs in their order, as many at a time as there are workers.
 
         A job whose process was lost runs again, `_RETRIES` times at most; one that raises does not.
@@ -99,7 +99,7 @@ class RayLauncher:
                     attempt = waiting.popleft()
                     named = function.options(name=f"study/{attempt.job.name}")
                     flying[named.remote(attempt.job, os.getcwd())] = attempt
-                    yield Update(attempt.job, fault=attempt.fault)
+                    yield JobUpdate(attempt.job, fault=attempt.fault)
                 ready, _ = ray.wait(list(flying), num_returns=1, timeout=_WAKE_SECONDS)
                 for reference in ready:
                     attempt = flying.pop(reference)
@@ -161,20 +161,20 @@ def _carry_out(job: Job, folder: str) -> tuple[Any, str | None]:
     return update.result, update.fault
 
 
-def _taken(reference: Any, attempt: _Attempt) -> Update | None:
+def _taken(reference: Any, attempt: _Attempt) -> JobUpdate | None:
     """What became of an attempt; None if it is to be made once more."""
     import ray
     from ray.exceptions import RayError
 
     try:
-        return Update(attempt.job, True, *ray.get(reference))
+        return JobUpdate(attempt.job, True, *ray.get(reference))
     except RayError as error:
         fault = explain(error)
     attempt.lost += 1
     attempt.fault = " ".join(fault.reason.split())
     if fault.retry and attempt.lost <= _RETRIES:
         return None
-    return Update(attempt.job, True, fault=attempt.fault)
+    return JobUpdate(attempt.job, True, fault=attempt.fault)
 
 
 def _cancel(references: Sequence[Any]) -> None:

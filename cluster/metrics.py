@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from nas.progress import Progress
+from nas.progress import Observer, Progress
 
 _INTERVAL = 1.0  # seconds between exports; Ray itself reports every few seconds
 
@@ -28,7 +28,7 @@ _GAUGES = {
 }
 
 
-class MetricsObserver:
+class MetricsObserver(Observer):
     """Exports done, failed, cached and in-flight trials and the best value, tagged by study only.
 
     A tag per trial would make one time series of each trial.
@@ -51,9 +51,6 @@ class MetricsObserver:
         if (closed or time.monotonic() >= self._due) and ray.is_initialized():
             self._export(progress)
             self._due = time.monotonic() + _INTERVAL
-
-    def close(self) -> None:
-        """Does nothing: the study closes its executor, and Ray with it, before its observers."""
 
     def _export(self, progress: Progress) -> None:
         metrics = self._metrics = self._metrics or _metrics()

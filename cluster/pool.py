@@ -1,4 +1,4 @@
-"""What a pool of workers takes and gives: Job, Outcome and the Pool protocol."""
+"""What a pool of workers takes and gives: PooledTrial, PoolOutcome and the Pool protocol."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nas.evaluation import Task
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class PooledTrial:
     """A task on its way.
 
     Attributes:
@@ -34,7 +34,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PoolOutcome:
     """What became of a job.
 
     Attributes:
@@ -44,7 +44,7 @@ class Outcome:
         worker: name of the worker.
     """
 
-    job: Job
+    job: PooledTrial
     result: Answer | Fault | None
     seconds: float = 0.0
     worker: str = ""
@@ -95,11 +95,11 @@ class Pool(Protocol):
         """Jobs that it wants at the same time."""
         ...
 
-    def put(self, job: Job) -> bool:
+    def put(self, job: PooledTrial) -> bool:
         """Takes a job if there is room for it."""
         ...
 
-    def poll(self, timeout: float | None) -> Sequence[Outcome]:
+    def poll(self, timeout: float | None) -> Sequence[PoolOutcome]:
         """Waits until something happened, at most `timeout` seconds; what became of which jobs.
 
         Raises:

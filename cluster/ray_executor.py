@@ -13,20 +13,20 @@ from typing import Any
 
 from cluster.actors import ActorPool
 from cluster.options import RayOptions
-from cluster.pool import Job, Outcome, Pool, Setup
+from cluster.pool import Pool, PooledTrial, PoolOutcome, Setup
 from cluster.session import Session, amounts, connect, places
 from cluster.tasks import TaskPool
 from cluster.worker import Answer, encode_task
-from nas.config import listed_options
 from nas.errors import ConfigError, EvaluationError, ProtocolError, describe_error
 from nas.evaluation import Evaluation, Evaluator, Status, Task, failure
-from nas.executor import Completed, nothing_in_flight
+from nas.executor import Completed, Executor, nothing_in_flight
+from nas.registry import listed_options
 
 _log = logging.getLogger(__name__)
 _PATIENCE = 30.0  # seconds without any worker before the log says what is waited for
 
 
-class RayExecutor:
+class RayExecutor(Executor):
     """Runs trials on Ray workers, each isolated in its own process.
 
     Hangs, crashes and, with `memory_per_trial`, memory are the trial's own: the search goes on.
@@ -47,7 +47,7 @@ class RayExecutor:
         self._session: Session | None = None
         self._pool: Pool | None = None
         self._workers = 0
-        self._waiting: deque[Job] = deque()  # not with the pool yet
+        self._waiting: deque[PooledTrial] = deque()  # not with the pool yet
         self._ended: list[Completed] = []
         self._in_flight = 0
         self._opened = 0.0
@@ -95,7 +95,7 @@ class RayExecutor:
             reason = f"the task cannot be sent to a worker: {describe_error(error)}"
             self._complete(task, failure(Status.ERROR, reason), 0.0, "")
             return
-        job = Job(task, payload, limit)
+        job = PooledTrial(task, payload, limit)
         if self._waiting or not pool.put(job):
             self._waiting.append(job)
 
@@ -168,7 +168,7 @@ class RayExecutor:
         while self._waiting and pool.put(self._waiting[0]):
             self._waiting.popleft()
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _settle(self, outcome: PoolOutcome) -> None:
         """Turns what became of a job into an evaluation, or puts the job back in line."""
         job, result = outcome.job, outcome.result
         if result is None:

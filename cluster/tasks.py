@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.failures import Fault, explain, timed_out
-from cluster.pool import Job, Outcome, Setup, cannot_load, earliest, grace, ready_refs
+from cluster.pool import PooledTrial, PoolOutcome, Setup, cannot_load, earliest, grace, ready_refs
 from cluster.worker import INTERRUPTED, Answer, Greeting, decode_answer, run_as_task
 from nas.evaluation import Status
 
@@ -18,7 +18,7 @@ from nas.evaluation import Status
 class _Flight:
     """One running task."""
 
-    job: Job
+    job: PooledTrial
     worker: str = ""
     since: float | None = None  # when the work began: after process start, imports and loading
 
@@ -61,7 +61,7 @@ class TaskPool:
     def capacity(self) -> int:
         return self._setup.workers
 
-    def put(self, job: Job) -> bool:
+    def put(self, job: PooledTrial) -> bool:
         if len(self._flights) >= self.capacity:
             return False
         function = self._hashing if job.task.hashing else self._function
@@ -69,9 +69,9 @@ class TaskPool:
         self._flights[values] = _Flight(job)
         return True
 
-    def poll(self, timeout: float | None) -> Sequence[Outcome]:
+    def poll(self, timeout: float | None) -> Sequence[PoolOutcome]:
         deadlines = [moment for flight in self._flights.values() if (moment := flight.deadline) is not None]
-        outcomes: list[Outcome] = []
+        outcomes: list[PoolOutcome] = []
         for values in ready_refs(list(self._flights), earliest(deadlines, timeout)):
             outcomes += self._advanced(values)
         return outcomes + self._overdue()
@@ -85,7 +85,7 @@ class TaskPool:
                 ray.cancel(values, force=True)
         self._flights = {}
 
-    def _advanced(self, values: Any) -> list[Outcome]:
+    def _advanced(self, values: Any) -> list[PoolOutcome]:
         """Takes the next value of a task."""
         import ray
         from ray.exceptions import RayError
@@ -109,25 +109,25 @@ class TaskPool:
             raise KeyboardInterrupt
         return [self._ended(values, decode_answer(data))]
 
-    def _unable(self, values: Any, greeting: Greeting) -> Outcome:
+    def _unable(self, values: Any, greeting: Greeting) -> PoolOutcome:
         """A worker that cannot load the evaluator: fatal, unless others can."""
         error = cannot_load(greeting)
         if not self._proven:
             raise error
         return self._ended(values, Fault(Status.WORKER_DIED, str(error), retry=True))
 
-    def _ended(self, values: Any, result: Any) -> Outcome:
+    def _ended(self, values: Any, result: Any) -> PoolOutcome:
         flight = self._flights.pop(values)
         seconds = 0.0 if flight.since is None else time.monotonic() - flight.since
         if isinstance(result, Answer):
             seconds = result.seconds  # the greeting may have been read late
-        return Outcome(flight.job, result, seconds, flight.worker)
+        return PoolOutcome(flight.job, result, seconds, flight.worker)
 
-    def _overdue(self) -> list[Outcome]:
+    def _overdue(self) -> list[PoolOutcome]:
         """Kills the tasks that are past their time limit."""
         import ray
 
-        outcomes: list[Outcome] = []
+        outcomes: list[PoolOutcome] = []
         for values, flight in list(self._flights.items()):
             deadline = flight.deadline
             if deadline is None or time.monotonic() < deadline or ray.wait([values], timeout=0)[0]:

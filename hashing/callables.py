@@ -17,7 +17,7 @@ import numpy as np
 
 from hashing.digests import Digest, checked_bits, hex_of_values
 from hashing.settings import settings_digest
-from nas.cache import Hashed
+from nas.cache import Hashed, Hasher
 from nas.callables import load
 from nas.errors import ConfigError, NasError
 from nas.meaning import CallableMeaning
@@ -88,7 +88,7 @@ class Inputs:
         return mixed
 
 
-class CallableHasher:
+class CallableHasher(Hasher):
     """Calls what the architecture compiles to, and hashes what comes out.
 
     Args:

@@ -9,7 +9,7 @@ from hashing.digests import Digest, hex_of
 from hashing.forms import lasting
 from hashing.normal_form import VERSION, normal_form
 from hashing.settings import settings_digest
-from nas.cache import Hashed
+from nas.cache import Hashed, Hasher
 from nas.errors import ConfigError, NasError
 from nas.printer import to_text
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KIND = "normal-form"  # no number in it is rounded, hence 0 bits
 
 
-class CanonicalHasher:
+class CanonicalHasher(Hasher):
     """The digest of the normal form of the network or program; training settings have their own.
 
     Args:
@@ -31,7 +31,6 @@ class CanonicalHasher:
     """
 
     name = "canonical"
-    in_worker = False
 
     def __init__(self, drop_path: bool = False) -> None:
         if not isinstance(drop_path, bool):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hashing.callables import CallableHasher
 from hashing.digests import Digest, checked_bits
 from hashing.settings import settings_digest
-from nas.cache import Hashed
+from nas.cache import Hashed, Hasher
 from nas.errors import ConfigError, NasError
 from nas.term import Program
 
@@ -21,7 +21,7 @@ _CHANNELS, _CLASSES = 3, 10  # of most data sets
 _READINGS = {"zero": ("trained", "initial"), "scale": ("kept", "removed")}
 
 
-class FunctionalHasher:
+class FunctionalHasher(Hasher):
     """Runs networks, programs and plain callables on a seeded probe and hashes what comes out.
 
     Args:

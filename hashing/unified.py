@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from hashing.digests import Digest, checked_bits, hex_of
 from hashing.settings import settings_digest
-from nas.cache import Hashed
-from nas.config import build
+from nas.cache import Hashed, Hasher
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Fidelity, Stage, Task
+from nas.registry import build
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture
@@ -70,7 +70,7 @@ def _mixed(found: int, bits: int) -> int:
     return int.from_bytes(digest, "little") % 2**63
 
 
-class UnifiedHasher:
+class UnifiedHasher(Hasher):
     """Trains each candidate shortly, always in the same way, and hashes the values of its curve.
 
     Order of the values: epoch by epoch of the curve, and in each the names as listed; where there
@@ -120,7 +120,7 @@ class UnifiedHasher:
     def _built(self) -> Evaluator:
         evaluator = self._evaluator
         if evaluator is None:
-            from nas.training import EVALUATORS
+            from nas.evaluation import EVALUATORS
 
             evaluator = build(EVALUATORS, self.section)
             self._fidelity(evaluator)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture as Architecture
+    from nas.cache import Hasher as Hasher
     from nas.compile import compile_network as compile_network
     from nas.dsl import add as add
     from nas.dsl import choose as choose
@@ -43,10 +44,12 @@ if TYPE_CHECKING:
     from nas.errors import SpaceError as SpaceError
     from nas.errors import StoreError as StoreError
     from nas.evaluation import Evaluation as Evaluation
+    from nas.evaluation import Evaluator as Evaluator
     from nas.evaluation import Fidelity as Fidelity
     from nas.evaluation import Objective as Objective
     from nas.evaluation import Status as Status
     from nas.evaluation import Task as Task
+    from nas.executor import Executor as Executor
     from nas.executor import InlineExecutor as InlineExecutor
     from nas.executor import SimulatedExecutor as SimulatedExecutor
     from nas.operators import crossover as crossover
@@ -54,6 +57,8 @@ if TYPE_CHECKING:
     from nas.operators import mutate as mutate
     from nas.operators import neighbours as neighbours
     from nas.operators import sample as sample
+    from nas.progress import Observer as Observer
+    from nas.searcher import Searcher as Searcher
     from nas.searcher import SearchFinished as SearchFinished
     from nas.searcher import Suggestion as Suggestion
     from nas.searcher import Trial as Trial
@@ -66,15 +71,17 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "nas.architecture": "Architecture",
+    "nas.cache": "Hasher",
     "nas.compile": "compile_network",
     "nas.dsl": "add choose concat define empty integer let oneof op optional parse permutation real "
     "ref repeat residual rule shared to_text train use",
     "nas.errors": "CompileError ConfigError DeadEndError EvaluationError NasError ProtocolError SpaceError "
     "StoreError",
-    "nas.evaluation": "Evaluation Fidelity Objective Status Task",
-    "nas.executor": "InlineExecutor SimulatedExecutor",
+    "nas.evaluation": "Evaluation Evaluator Fidelity Objective Status Task",
+    "nas.executor": "Executor InlineExecutor SimulatedExecutor",
     "nas.operators": "crossover enumerate_architectures mutate neighbours sample",
-    "nas.searcher": "SearchFinished Suggestion Trial",
+    "nas.progress": "Observer",
+    "nas.searcher": "Searcher SearchFinished Suggestion Trial",
     "nas.space": "SearchSpace",
     "nas.stages": "Budget Plan",
     "nas.study": "Study",

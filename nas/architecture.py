@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nas.errors import SpaceError, quoted
 from nas.printer import to_text
 from nas.term import Define, Literal, Op, Term, resolved
 
 if TYPE_CHECKING:
+    from nas.counting import Counter
     from nas.primitives import Vocabulary
-    from nas.space import SearchSpace
+    from nas.sites import Layout
 
 
 class Key(NamedTuple):
@@ -69,6 +71,18 @@ class Decision(NamedTuple):
         return cls(data[0], tuple(prefix), data[1], tuple(ids))
 
 
+class Grammar(Protocol):
+    """What architectures and derivations know of their space, a `nas.space.SearchSpace`."""
+
+    name: str
+    layout: Layout
+    counter: Counter
+
+    def architecture(self, decisions: Sequence[Decision]) -> Architecture: ...
+
+    def check(self, architecture: Architecture) -> SpaceError | None: ...
+
+
 class Architecture:
     """One point of a space: an expression without holes, and the decisions that led to it.
 
@@ -83,7 +97,7 @@ class Architecture:
         space: str,
         vocabulary: Vocabulary,
         decisions: tuple[Decision, ...],
-        source: SearchSpace | Term,
+        source: Grammar | Term,
     ) -> None:
         self.space = space
         self.vocabulary = vocabulary
@@ -117,7 +131,7 @@ class Architecture:
                 raise self._too_deep() from None
         return self._text
 
-    def is_of(self, space: SearchSpace) -> bool:
+    def is_of(self, space: Grammar) -> bool:
         """Whether the space has it; at once if it was made from this very object."""
         return self._source is space or (self.space == space.name and space.check(self) is None)
 

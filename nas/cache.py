@@ -12,14 +12,16 @@ are told to the searcher and not kept.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from nas.cache_policy import CachePolicy
 from nas.errors import ProtocolError
 from nas.evaluation import Evaluation, Fidelity
+from nas.registry import Component
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture
@@ -47,29 +49,38 @@ class Hashed:
     fault: str | None = field(default=None, compare=False)
 
 
-class Hasher(Protocol):
-    """Maps architectures that behave alike to one digest. Picklable, as it may travel to workers."""
+class Hasher(Component):
+    """Maps architectures that behave alike to one digest. Picklable, as it may travel to workers.
 
-    @property
-    def name(self) -> str:
-        """As configured; a log is continued under the same name only."""
-        ...
+    Attributes:
+        name: as configured; a log is continued under the same name only.
+        in_worker: whether a hash takes long enough to be a worker's job instead of the driver's.
+    """
 
-    @property
-    def in_worker(self) -> bool:
-        """Whether a hash takes long enough to be a worker's job instead of the driver's."""
-        ...
+    name: str
+    in_worker: bool = False
 
+    @abstractmethod
     def hash(self, architecture: Architecture) -> Hashed:
         """What makes the architecture equal to others; reasons instead of exceptions."""
-        ...
+
+    def for_data(self, input_shape: tuple[int, ...], classes: int) -> Hasher:  # noqa: ARG002
+        """The hasher to use for networks on images of this shape, (C, H, W), and so many classes."""
+        return self
+
+    def explain(self, architecture: Architecture) -> str:  # noqa: ARG002
+        """What the digest is of, for people, or "" where nothing is to be said.
+
+        Raises:
+            SpaceError: the architecture has no digest.
+        """
+        return ""
 
 
-class TextHasher:
+class TextHasher(Hasher):
     """The digest of an architecture's text, training settings included: merges equal texts only."""
 
     name = "text"
-    in_worker = False
 
     def hash(self, architecture: Architecture) -> Hashed:
         return Hashed(architecture.digest())

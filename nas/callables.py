@@ -15,7 +15,7 @@ from nas.faults import interrupts, named, place_of, traceback_of
 # What configurations name as "module:attribute" that is the platform's own: safe whoever wrote the name.
 OWN_TARGETS = frozenset(
     (
-        "nas.jobs:NoSearch",
+        "nas.run.single:NoSearch",
         "nas.spacefile:read_space",
         "nas.training.noise:NoisyEvaluator",
         "search_spaces.nasbench201:benchmark_string",

@@ -82,7 +82,7 @@ class Custody:
             if suggestion.resumable:
                 raise ProtocolError(
                     "searcher: expected one that asks for works which leave a state to declare needs_states; "
-                    "got none; declare it in its class (nas.searcher.BaseSearcher), or give the study "
+                    "got none; give its class the property needs_states, or give the study "
                     "checkpoints=Checkpoints(folder)"
                 )
             return task

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from nas.architecture import Architecture, Decision, Key
+from nas.architecture import Architecture, Decision, Grammar, Key
 from nas.counting import Runs, Suffixes
 from nas.errors import DeadEndError, SpaceError, one_line, quoted
+from nas.layout import value_number
 from nas.sites import (
     BIND,
     CHOICE,
@@ -22,13 +23,9 @@ from nas.sites import (
     RULE,
     SHARED,
     USE,
-    Layout,
     Site,
 )
 from nas.term import Number, Term, Use
-
-if TYPE_CHECKING:
-    from nas.space import SearchSpace
 
 MAX_STEPS: Final = 20_000  # places on the way to one architecture: holes, copies of a repeat, references
 
@@ -73,7 +70,7 @@ class Derivation:
 
     def __init__(
         self,
-        space: SearchSpace,
+        space: Grammar,
         frame: Frame | None,
         options: Sequence[int],
         bound: frozenset[int],
@@ -228,7 +225,7 @@ def _open(
 
 
 def settle(
-    space: SearchSpace,
+    space: Grammar,
     stack: Any,
     bound: frozenset[int],
     values: tuple[_Value, ...],
@@ -284,14 +281,14 @@ def _pushes(site: Site) -> bool:
     return site.kind == REPEAT and bool(site.active) and not site.term.tied  # type: ignore[attr-defined]
 
 
-def _endless(space: SearchSpace, site: Site) -> DeadEndError:
+def _endless(space: Grammar, site: Site) -> DeadEndError:
     found = f"{space.name} at {site.label}: an architecture of over {MAX_STEPS} steps"
     return DeadEndError(
         f"{found}; give repeat fewer copies, tie them (tied=True), or lower the depth of rules"
     )
 
 
-def _options(space: SearchSpace, site: Site, depths: Depths, values: tuple[_Value, ...]) -> Sequence[int]:
+def _options(space: Grammar, site: Site, depths: Depths, values: tuple[_Value, ...]) -> Sequence[int]:
     if site.kind == USE:
         wanted: Use = site.term  # type: ignore[assignment]
         kind = wanted.type
@@ -333,7 +330,7 @@ def fitting(site: Site, options: Sequence[int], option: int | float) -> int | fl
     return option if number.low <= option <= number.high else None
 
 
-def _expand(space: SearchSpace, site: Site, prefix: tuple[int, ...], depths: Depths, stack: Any) -> Any:
+def _expand(space: Grammar, site: Site, prefix: tuple[int, ...], depths: Depths, stack: Any) -> Any:
     """Enters a rule (its full depth less this expansion) or expands it once more."""
     slot = site.slot
     if site.kind == RULE:
@@ -344,8 +341,28 @@ def _expand(space: SearchSpace, site: Site, prefix: tuple[int, ...], depths: Dep
     return (body, prefix, (*depths[:slot], left, *depths[slot + 1 :]), stack)
 
 
-def value_number(layout: Layout, slot: int, prefix: tuple[int, ...]) -> int:
-    """Stable number of a statement's value: inputs come first; an element's statements keep theirs."""
-    if not prefix:
-        return -1 - slot
-    return len(layout.inputs) + prefix[-1] * len(layout.lets) + slot
+def retrace(derivation: Derivation, decisions: Iterable[Decision]) -> Architecture:
+    """The architecture to which exactly these decisions lead, in any order.
+
+    Args:
+        derivation: from which they begin, the start of their space.
+        decisions: each admissible, one for each hole that is met.
+
+    Raises:
+        SpaceError: naming the first decision that does not fit.
+    """
+    listed = list(decisions)
+    name = derivation._space.name
+    known = {(decision.hole, decision.prefix): decision for decision in listed}
+    if len(known) < len(listed):
+        raise SpaceError(f"{name}: one decision for each hole is expected; got two for the same")
+    while derivation.site is not None:
+        decision = known.get(derivation.key)
+        if decision is None:
+            raise SpaceError(f"{name} at {derivation.label}: no decision for this hole")
+        derivation = derivation.take(decision.option, decision.ids)
+    taken = {(decision.hole, decision.prefix): decision for decision in derivation.decisions}
+    unused = next((decision for key, decision in known.items() if taken.get(key) != decision), None)
+    if unused is not None:
+        raise SpaceError(f"{name}: the decision {quoted(unused.to_json())} belongs to no hole of the space")
+    return derivation.architecture()

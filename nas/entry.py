@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -9,6 +10,8 @@ from nas.cache import CacheKey, Hashed, Miss, Partial
 from nas.evaluation import Evaluation, Fidelity, Stage
 from nas.executor import Planned
 from nas.searcher import Suggestion, Trial
+
+NEEDED = (-math.inf, -math.inf)  # rank of a state without which a search cannot go on
 
 
 class State(Enum):

@@ -6,6 +6,9 @@ also inherits the built-in that fits, so that callers who do not know this modul
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 _MESSAGE_LIMIT = 4000  # characters; some messages list every option there is
 
 
@@ -85,3 +88,9 @@ class StoreError(NasError, RuntimeError):
 
 class ConfigError(NasError, ValueError):
     """A configuration value that is unknown, missing or out of range."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message on an unknown name: the nearest one that there is, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

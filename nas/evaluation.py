@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nas.errors import one_line
+from nas.registry import Component, Registry
 
 if TYPE_CHECKING:
     from nas.architecture import Architecture
@@ -170,13 +172,13 @@ class Work(Protocol):
         ...
 
 
-def perform(evaluator: Callable[[Task], Evaluation], task: Task) -> Evaluation:
-    """The evaluation of a task, or its work; evaluators around others have them as `inner`."""
+def perform(evaluator: Evaluator, task: Task) -> Evaluation:
+    """The evaluation of a task, or its work, which is given the innermost of evaluators around others."""
     if task.work is None:
         return evaluator(task)
-    while hasattr(evaluator, "inner"):
-        evaluator = evaluator.inner  # type: ignore[attr-defined]
-    return task.work(task, evaluator)  # type: ignore[arg-type]
+    while isinstance(evaluator, WrappedEvaluator):
+        evaluator = evaluator.inner
+    return task.work(task, evaluator)
 
 
 def failure(status: Status, reason: str, cost_seconds: float = 0.0, **info: Any) -> Evaluation:
@@ -196,12 +198,6 @@ def as_float(value: Any) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def determinism(evaluator: Evaluator) -> bool | None:
-    """What an evaluator says of itself, as in `Evaluator`; None where it does not say."""
-    said = getattr(evaluator, "deterministic", None)
-    return None if said is None else bool(said)
-
-
 def number(value: Any) -> float | None:
     """A value as a float: numbers of Python, numpy and torch, of one element too; None for anything else.
 
@@ -219,38 +215,133 @@ def number(value: Any) -> float | None:
         return None
 
 
-class Evaluator(Protocol):
+class Evaluator(Component):
     """How good an architecture is. Picklable: it is the only thing sent to a worker, data arrays included.
 
-    `objectives` are what a searcher sees, the first one decides; `reported` is the quantity of the
-    report (on test data, where there is such), which never steers a search.
+    What follows is given as attributes, of the class or of the object, or as properties. The methods below
+    `__call__` and `fingerprint` let mistakes be found before a run.
 
-    Optional, so that mistakes are found before a run (`nas.fitting`): `check(task)` raises NasError if the
-    task is none for it; `levels` are the only fidelities it has, as a tuple that rises, if it has not all of
-    the range; `value_names(fidelity)` are the names in `values` of every completed evaluation. And so that a
-    report counts rightly: `deterministic` says whether the reported quantity of an architecture is the same
-    whatever the seed of the task (True) or varies with it (False); without it, or with None, nobody knows.
-
-    Optional, for speed: `keeps_process = True` says that an evaluation in the study's own process only looks
-    something up; what it would do to the process is then not put back (`nas.process_state`), which saves
-    50 microseconds.
+    Attributes:
+        objectives: what a searcher sees; the first one decides.
+        reported: the quantity of the report (on test data, where there is such), which never steers a search.
+        fidelity_range: (name, lowest, full) of its fidelity, e.g. ("epochs", 1, 12), or None if it has none.
+        levels: the only fidelities that it has, rising; empty where it has all of the range.
+        deterministic: whether the reported quantity of an architecture is the same whatever the seed of the
+            task; None where nobody knows. Reports count by it.
+        keeps_process: whether an evaluation in the study's own process only looks something up; what it would
+            do to the process is then not put back (`nas.process_state`), which saves 50 microseconds.
+        max_seconds: after which an evaluation ends by itself; infinity without a bound.
+        dataset: images (`nas.training.data.Dataset`) that networks are made for, or None.
+        device: where works of searchers keep the images: "auto", "cpu", "cuda" or "cuda:N".
     """
 
-    @property
-    def objectives(self) -> tuple[Objective, ...]: ...
+    objectives: tuple[Objective, ...]
+    reported: Objective
+    fidelity_range: tuple[str, float, float] | None = None
+    levels: tuple[Fidelity, ...] = ()
+    deterministic: bool | None = None
+    keeps_process: bool = False
+    max_seconds: float = math.inf
+    dataset: Any = None
+    device: str = "auto"
 
-    @property
-    def reported(self) -> Objective: ...
-
-    @property
-    def fidelity_range(self) -> tuple[str, float, float] | None:
-        """(name, lowest, full) of its fidelity, e.g. ("epochs", 1, 12), or None if it has none."""
-        ...
-
+    @abstractmethod
     def fingerprint(self) -> str:
         """Digest of everything that determines a result, apart from the task."""
-        ...
 
+    @abstractmethod
     def __call__(self, task: Task) -> Evaluation:
         """Carries the task out; raises only for faults that are not the candidate's."""
-        ...
+
+    def check(self, task: Task) -> None:
+        """Raises NasError if the task is none for it."""
+
+    def value_names(self, fidelity: Fidelity | None) -> Collection[str] | None:  # noqa: ARG002
+        """The names in `values` of every completed evaluation at a fidelity; None where nothing tells."""
+        return None
+
+    def values_of(
+        self,
+        quantity: Objective,  # noqa: ARG002
+        fidelity: Fidelity | None = None,  # noqa: ARG002
+    ) -> Sequence[float] | None:
+        """A quantity of all architectures there are, as in a table; None where they are not all known."""
+        return None
+
+
+class WrappedEvaluator(Evaluator):
+    """An evaluator around another one, as which it answers; a subclass replaces what it changes.
+
+    Args:
+        inner: the other one, which works of searchers are given.
+    """
+
+    def __init__(self, inner: Evaluator) -> None:
+        self.inner = inner
+        self.objectives, self.reported = inner.objectives, inner.reported
+        self.fidelity_range, self.levels = inner.fidelity_range, inner.levels
+        self.deterministic, self.keeps_process = inner.deterministic, inner.keeps_process
+        self.max_seconds, self.dataset, self.device = inner.max_seconds, inner.dataset, inner.device
+
+    def fingerprint(self) -> str:
+        return self.inner.fingerprint()
+
+    def __call__(self, task: Task) -> Evaluation:
+        return self.inner(task)
+
+    def check(self, task: Task) -> None:
+        self.inner.check(task)
+
+    def value_names(self, fidelity: Fidelity | None) -> Collection[str] | None:
+        return self.inner.value_names(fidelity)
+
+    def values_of(self, quantity: Objective, fidelity: Fidelity | None = None) -> Sequence[float] | None:
+        return self.inner.values_of(quantity, fidelity)
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What an evaluator will have, as the attributes and methods of the same names of an evaluator.
+
+    Attributes:
+        values: names of the values of every completed evaluation, at each of `levels`, or under None at any
+            fidelity; {} where only evaluations tell.
+    """
+
+    objectives: tuple[Objective, ...]
+    fidelity_range: tuple[str, float, float] | None = None
+    levels: tuple[Fidelity, ...] = ()
+    values: Mapping[float | None, tuple[str, ...]] = field(default_factory=dict)
+
+    def value_names(self, fidelity: Fidelity | None) -> tuple[str, ...] | None:
+        """The values of every completed evaluation at a fidelity; None where nothing tells."""
+        if not self.levels:
+            return self.values.get(None)
+        return self.values.get(self.levels[-1].value if fidelity is None else fidelity.value)
+
+
+EVALUATORS = Registry("evaluator")
+EVALUATORS.register(
+    "classification",
+    "nas.training.classification:create",
+    "trains the network on images: digits, Fashion-MNIST, CIFAR-10/100, an .npz file or an image folder",
+    outline="nas.training.outlines:classification",
+)
+EVALUATORS.register(
+    "table",
+    "nas.training.tabular:create",
+    "looks the architecture up in a CSV file, with simulated cost, e.g. NAS-Bench-201 (Dong and Yang 2020)",
+    outline="nas.training.tabular:outline",
+)
+EVALUATORS.register(
+    "function",
+    "nas.training.function:create",
+    "calls a Python function of the architecture, given as module:function",
+    outline="nas.training.function:outline",
+)
+EVALUATORS.register(
+    "optimizer_task",
+    "nas.training.optimizer_task:create",
+    "trains a small fixed network with the optimizer program (Chen et al. 2023: a proxy task)",
+    outline="nas.training.outlines:optimizer_task",
+)

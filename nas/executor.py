@@ -1,6 +1,6 @@
-"""Where a task runs: the Executor protocol, and the two executors that need nothing but this process.
+"""Where a task runs: Executor, and the two executors that need nothing but this process.
 
-Executors differ only in where and on which clock; the study's loop knows the protocol alone.
+Executors differ only in where and on which clock; the study's loop knows the base class alone.
 """
 
 from __future__ import annotations
@@ -11,18 +11,27 @@ import warnings
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import Any, Protocol
+from typing import Any
 
-from nas.errors import ConfigError, EvaluationError, NasError, ProtocolError, one_line
+from nas.errors import (
+    CompileError,
+    ConfigError,
+    EvaluationError,
+    NasError,
+    ProtocolError,
+    SpaceError,
+    one_line,
+)
 from nas.evaluation import Evaluation, Evaluator, Status, Task, failure, number, perform
 from nas.faults import interrupts, named, place_of, shown, traceback_of
 from nas.process_state import ProcessState
+from nas.registry import Component
 
 _SIMULATED = "simulated-"  # a simulated worker's name, before its number
 _OUT_OF_MEMORY_TEXTS = ("out of memory", "can't allocate memory", "cannot allocate memory")
@@ -64,57 +73,61 @@ class Planned:
     worker: str | None = None
 
 
-class Executor(Protocol):
-    """Runs tasks. Used by one thread, as a context manager around the whole study."""
+class Executor(Component):
+    """Runs tasks. Used by one thread, as a context manager around the whole study.
+
+    Attributes:
+        capacity: how many tasks it wants in flight; more may be submitted but only wait in line. It is read
+            before each submission, as it may change when the length of the trials becomes known.
+    """
 
     @property
-    def capacity(self) -> int:
-        """How many tasks it wants in flight; more may be submitted but only wait in line.
+    @abstractmethod
+    def capacity(self) -> int: ...
 
-        Ask again before each submission: it may change as the length of the trials becomes known.
-        """
-        ...
-
+    @abstractmethod
     def open(self, evaluator: Evaluator) -> None:
         """Makes workers ready; the evaluator, data included, travels once."""
-        ...
 
-    def submit(self, task: Task) -> None:
-        """Takes one task without blocking."""
-        ...
+    @abstractmethod
+    def submit(self, task: Task) -> Planned | None:
+        """Takes one task without blocking; None where its end is not planned."""
 
+    @abstractmethod
     def wait(self, timeout: float | None = None) -> Sequence[Completed]:
         """At least one ended task, in order of ending; none only after `timeout` seconds.
 
         Raises:
             ProtocolError: nothing is in flight.
         """
-        ...
 
+    @abstractmethod
     def now(self) -> float:
         """Seconds since `open`, on the clock that budgets are measured on (real or simulated)."""
-        ...
 
+    @abstractmethod
     def close(self) -> None:
         """Stops all work, running tasks included; safe to call twice."""
-        ...
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keeps up, meanwhile, what executors of these options need that open and close in turn."""
+        return nullcontext()
 
     def describe(self) -> Sequence[str]:
         """Lines for the head of a run: where its trials run and how to look at them."""
-        ...
+        return ()
 
 
 class VirtualClock(Executor):
     """An executor whose seconds pass at once: `wait` never blocks, a task's end is planned when it begins.
 
     Plans are logged, so that a killed study goes on as if it never was: what was in flight ends when, where
-    and in the order that was planned. To be named as a base class; `isinstance` is asked.
+    and in the order that was planned.
     """
 
     @abstractmethod
-    def submit(self, task: Task) -> Planned:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def submit(self, task: Task) -> Planned:
         """Takes one task and says when it will have ended."""
-        ...
 
     @abstractmethod
     def resume(self, clock: float, in_flight: Sequence[tuple[Task, Planned]]) -> None:
@@ -124,7 +137,6 @@ class VirtualClock(Executor):
             clock: seconds; `now` goes on from there.
             in_flight: tasks that had begun and not ended, with their plans, in the order of their starts.
         """
-        ...
 
 
 def carry_out(
@@ -216,19 +228,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(known in text for known in _OUT_OF_MEMORY_TEXTS)
 
 
-class InlineExecutor:
+class InlineExecutor(Executor):
     """Runs each task in this process, inside `wait`.
 
     Time limits are cooperative (`Task.time_limit`), hangs and memory are not isolated, and `wait`
     returns when its task ends, whatever its timeout.
     """
 
-    capacity = 1
-
     def __init__(self) -> None:
         self._evaluator: Evaluator | None = None
         self._tasks: deque[Task] = deque()
         self._opened = 0.0
+
+    @property
+    def capacity(self) -> int:
+        return 1
 
     def open(self, evaluator: Evaluator) -> None:
         self._evaluator, self._opened = evaluator, time.monotonic()
@@ -242,7 +256,7 @@ class InlineExecutor:
         if not self._tasks:
             raise nothing_in_flight()
         task, started = self._tasks.popleft(), self.now()
-        evaluation = carry_out(partial(perform, evaluator), task, keeps_process=_keeps_process(evaluator))
+        evaluation = carry_out(partial(perform, evaluator), task, keeps_process=evaluator.keeps_process)
         _note_left(evaluation)
         return (Completed(task, evaluation, started, self.now(), "inline"),)
 
@@ -311,8 +325,9 @@ class SimulatedExecutor(VirtualClock):
 
     def _evaluate(self, task: Task) -> Evaluation:
         evaluator = _require(self._evaluator)
-        kept = _keeps_process(evaluator)
-        evaluation = carry_out(partial(perform, evaluator), task, self.now, keeps_process=kept)
+        evaluation = carry_out(
+            partial(perform, evaluator), task, self.now, keeps_process=evaluator.keeps_process
+        )
         _note_left(evaluation)
         evaluation = _within_limit(evaluation, task.time_limit)
         return (
@@ -359,10 +374,6 @@ class SimulatedExecutor(VirtualClock):
         return (f"simulated: a virtual clock over {workers}",)
 
 
-def _keeps_process(evaluator: Evaluator) -> bool:
-    return getattr(evaluator, "keeps_process", False) is True
-
-
 def _note_left(evaluation: Evaluation) -> None:
     """Says what trials in this process cannot be kept apart from."""
     for left in evaluation.info.get("left_behind", ()):
@@ -394,3 +405,10 @@ def _within_limit(evaluation: Evaluation, limit: float | None) -> Evaluation:
         return evaluation
     reason = f"took {evaluation.cost_seconds:g} simulated seconds, over the limit of {limit:g}"
     return replace(evaluation, status=Status.TIMEOUT, values={}, cost_seconds=limit, reason=reason)
+
+
+def failure_of(error: Exception, cost_seconds: float) -> Evaluation:
+    """How an evaluation ended whose candidate raised `error`."""
+    if isinstance(error, CompileError | SpaceError | EvaluationError):
+        return failure(Status.INVALID, str(error) or "no message", cost_seconds)
+    return failed(error, cost_seconds)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.display import fixed
 from nas.evaluation import Fidelity, Objective, Stage
+from nas.formats import fixed
 from nas.output import figure_text
 from nas.records import Draws, Run, method_names, random_draws, random_sample
 from nas.results import ResultTable, Row, summary_rows

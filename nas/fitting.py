@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from nas.cache import Hasher
 from nas.errors import ConfigError, NasError, ProtocolError
-from nas.evaluation import Evaluator, Fidelity, Objective, Task
+from nas.evaluation import Evaluator, Fidelity, Objective, Outline, Task
+from nas.executor import Executor
 from nas.faults import check_call, own_code, shown
 from nas.operators import sample
-from nas.searcher import Searcher, declared
+from nas.registry import Component, check_spelling, home_of
+from nas.searcher import Searcher
+from nas.space import SearchSpace
 from nas.stages import Plan
 from nas.term import Define, Op
-
-if TYPE_CHECKING:
-    from nas.cache import Hasher
-    from nas.space import SearchSpace
-    from nas.training.outlines import Outline
 
 _SAMPLES = 16  # of a space that are tried before it is refused
 
@@ -30,87 +30,81 @@ def check_parts(space: SearchSpace, searcher: Searcher, evaluator: Evaluator, pl
     Raises:
         NasError: one line for the first thing that does not fit.
     """
-    needs = declared(searcher)
     _check_search_fidelity(evaluator, plan)
-    check_levels(evaluator, plan, needs.fidelities)
-    check_fit(space, evaluator, plan, needs.fidelities)
+    check_levels(evaluator, plan, searcher.fidelities)
+    check_fit(space, evaluator, plan, searcher.fidelities)
     check_values(searcher, evaluator, plan)
-    needs.check_images(getattr(evaluator, "dataset", None))
+    searcher.check_images(evaluator.dataset)
 
 
-_CALLS: dict[str, dict[str, tuple[str, tuple[Any, ...]] | None]] = {  # what a part has, and how it is called
-    "space": {"name": None, "start": None, "parse": None, "fingerprint": ("fingerprint()", ())},
-    "searcher": {"ask": ("ask(count)", (1,)), "tell": ("tell(trial)", (None,))},
-    "evaluator": {
-        "objectives": None,
-        "reported": None,
-        "fidelity_range": None,
-        "fingerprint": ("fingerprint()", ()),
-        "__call__": ("evaluator(task)", (None,)),
-    },
-    "executor": {
-        "capacity": None,
-        "open": ("open(evaluator)", (None,)),
-        "submit": ("submit(task)", (None,)),
-        "wait": ("wait(timeout)", (None,)),
-        "now": ("now()", ()),
-        "close": ("close()", ()),
-        "describe": ("describe()", ()),
-    },
-    "hasher": {"name": None, "in_worker": None, "hash": ("hash(architecture)", (None,))},
-    "observer": {"observe": ("observe(event, progress)", (None, None)), "close": ("close()", ())},
-}
-
-_MADE = {  # by which most parts of these kinds are made
-    "space": 'SearchSpace("NAME", EXPRESSION)',
-    "searcher": "one such as algorithms.random_search.RandomSearch(space, evaluator.objectives, seed=0)",
-    "executor": "one such as nas.InlineExecutor()",
-    "hasher": "one such as hashing.canonical.CanonicalHasher(), or None for no cache",
-}
-
-
-def check_part(kind: str, part: Any, where: str | None = None) -> None:
+def check_part(kind: type, part: Any, where: str) -> None:
     """Refuses what is no part of this kind, before anything is done with it.
 
     Args:
-        kind: "space", "searcher", "evaluator", "executor", "hasher" or "observer".
+        kind: its class, such as `Searcher`.
         part: an object of the user's.
-        where: begins the message; the kind itself by default.
+        where: begins the message.
 
     Raises:
-        ConfigError: a class in place of an object, something that lacks what the kind has, or methods that
-            take other arguments.
+        ConfigError: a class in place of an object, an object of another class, methods that take other
+            arguments, or an attribute of the object whose name is a misspelt hook.
     """
-    where = where or kind
-    needed = _CALLS[kind]
-    listed = ", ".join(needed)
     if isinstance(part, type):
         name = part.__name__
         raise ConfigError(
-            f"{where}: expected an object with {listed}, got the class {name} itself; give {name}(...)"
+            f"{where}: expected a {home_of(kind)}, got the class {name} itself; give {name}(...)"
         )
-    known = dir(part)
-    missing = [name for name in needed if name not in known]
-    if missing:
-        remedy = f"give what has {', '.join(missing)} as well"
-        if kind in _MADE and len(missing) == len(needed):
-            remedy = f"give {_MADE[kind]}"
-        if kind == "evaluator" and callable(part):
-            remedy = "nas.FunctionEvaluator(FUNCTION) makes one of a function of the architecture"
-        elif kind == "evaluator" and "__getitem__" in known and not isinstance(part, str):
-            remedy = "data alone are none; nas.training.classification.ClassificationEvaluator trains on them"
-        raise ConfigError(f"{where}: expected an object with {listed}, got {shown(part)}; {remedy}")
-    for name, call in needed.items():
-        if call is not None:
+    if not isinstance(part, kind):
+        raise ConfigError(f"{where}: expected a {home_of(kind)}, got {shown(part)}; {_remedy(kind, part)}")
+    if issubclass(kind, Component):
+        _check_hooks(f"{where} {type(part).__name__}", part, kind)
+    if isinstance(part, Evaluator):
+        _check_facts(where, part)
+
+
+def _check_hooks(where: str, part: Any, kind: type[Component]) -> None:
+    """Refuses a part that lacks an attribute or has a misspelt one, or whose methods take other arguments."""
+    known = vars(kind)
+    for name in inspect.get_annotations(kind):
+        if name not in known and name not in dir(part):
+            raise ConfigError(
+                f"{where}: expected the attribute {name}, got none; write {name} = VALUE in its class"
+            )
+    own = vars(part)
+    classes = [each for each in type(part).__mro__ if each not in kind.__mro__]
+    check_spelling(where, own, {*own, *(name for each in classes for name in vars(each))}, kind)
+    for name, hook in known.items():
+        if inspect.isfunction(hook) and (name == "__call__" or not name.startswith("_")):
+            parameters = list(inspect.signature(hook).parameters)[1:]
+            call, given = f"{name}({', '.join(parameters)})", [None] * len(parameters)
             try:
-                check_call(f"{where} {type(part).__name__}.{name}", getattr(part, name), call[0], *call[1])
+                check_call(f"{where}.{name}", getattr(part, name), call, *given)
             except ProtocolError as error:
                 raise ConfigError(str(error)) from None
-    if kind == "evaluator":
-        _check_objectives(where, part)
 
 
-def _check_objectives(where: str, evaluator: Any) -> None:
+def _remedy(kind: type, part: Any) -> str:
+    """What to do about something that is no part of this kind."""
+    hooks = kind.__abstractmethods__ if issubclass(kind, Component) else frozenset[str]()
+    if hooks and hooks <= set(dir(type(part))):  # it is one but for its class
+        return f"inherit from it: class {type(part).__name__}({kind.__name__})"
+    if kind is Evaluator and callable(part):
+        return "nas.FunctionEvaluator(FUNCTION) makes one of a function of the architecture"
+    if kind is Evaluator and not isinstance(part, str) and "__getitem__" in dir(part):
+        return "data alone are none; nas.training.classification.ClassificationEvaluator trains on them"
+    return f"give {_MADE[kind]}" if kind in _MADE else f"give an object with {', '.join(sorted(hooks))}"
+
+
+_MADE = {  # by which most parts of these kinds are made
+    SearchSpace: 'SearchSpace("NAME", EXPRESSION)',
+    Searcher: "one such as algorithms.random_search.RandomSearch(space, evaluator.objectives, seed=0)",
+    Evaluator: "nas.FunctionEvaluator(FUNCTION)",
+    Executor: "nas.InlineExecutor()",
+    Hasher: "one such as hashing.canonical.CanonicalHasher(), or None for no cache",
+}
+
+
+def _check_facts(where: str, evaluator: Evaluator) -> None:
     with own_code(where, "its objectives", kind=ConfigError):
         objectives, reported = evaluator.objectives, evaluator.reported
     listed = isinstance(objectives, list | tuple) and objectives
@@ -124,29 +118,34 @@ def _check_objectives(where: str, evaluator: Any) -> None:
             f"{where}: expected `reported` to be one nas.Objective, got {shown(reported)}; "
             "write reported = objectives[0]"
         )
+    dataset = evaluator.dataset
+    if dataset is not None and not {"input_shape", "classes"} <= set(dir(dataset)):
+        raise ConfigError(
+            f"{where}: expected `dataset` to be a nas.training.data.Dataset or None, got {shown(dataset)}; "
+            "give the attribute of other data another name"
+        )
 
 
 def check_fit(space: SearchSpace, evaluator: Evaluator, plan: Plan, fidelities: Sequence[Fidelity]) -> None:
     """Refuses a space none of whose samples fits the evaluator, e.g. because its images are too small.
 
-    An evaluator may have `check(task)`, which raises the reason; that some samples fail is nothing unusual.
-    The fidelities are those that the searcher asks for; see `check_levels`.
+    That some samples fail is nothing unusual. The fidelities are those that the searcher asks for; see
+    `check_levels`.
     """
-    check = getattr(evaluator, "check", None)
-    if check is None:
+    if type(evaluator).check is Evaluator.check:  # all fit; a space may even be too narrow to be sampled
         return
     rng = np.random.default_rng(plan.seed)
     reasons: list[NasError] = []
     for number in range(_SAMPLES):
         architecture = sample(space, rng)
         try:
-            check(Task(number, architecture, fidelity=plan.search_fidelity))
+            evaluator.check(Task(number, architecture, fidelity=plan.search_fidelity))
         except NasError as error:
             reasons.append(error)
             continue
         for fidelity in fidelities:
             try:
-                check(Task(number, architecture, fidelity=fidelity))
+                evaluator.check(Task(number, architecture, fidelity=fidelity))
             except NasError as error:
                 raise ConfigError(f"searcher: expected fidelities that the evaluator has; {error}") from None
         return
@@ -165,8 +164,7 @@ def search_notes(name: str, searcher: Searcher, space: SearchSpace, trials: int 
         space: that it searches.
         trials: the budget; None without one.
     """
-    needs, lines = declared(searcher), list[str]()
-    start = needs.uninformed
+    start, lines = searcher.uninformed, list[str]()
     if trials is not None and start is not None and not math.isinf(start) and trials <= start:
         lines.append(
             f'searcher "{name}": it asks for its first {start:.0f} trials without knowing any result, and '
@@ -174,7 +172,7 @@ def search_notes(name: str, searcher: Searcher, space: SearchSpace, trials: int 
             "trials, or choose options with a shorter start"
         )
     root = space.expression.body if isinstance(space.expression, Define) else space.expression
-    if needs.trains_supernet and isinstance(root, Op) and root.name == "train" and root.attributes:
+    if searcher.trains_supernet and isinstance(root, Op) and root.name == "train" and root.attributes:
         settings = ", ".join(setting for setting, _ in root.attributes)
         lines.append(
             f'searcher "{name}": train(...) of the space sets {settings} for its architectures alone; the '
@@ -184,17 +182,11 @@ def search_notes(name: str, searcher: Searcher, space: SearchSpace, trials: int 
 
 
 def check_values(searcher: Searcher, evaluator: Evaluator | Outline, plan: Plan) -> None:
-    """Refuses a searcher that needs a value which evaluations do not have, such as one with a limit on it.
-
-    An evaluator may have `value_names(fidelity)`, the names of all values of a completed evaluation.
-    """
-    known, needs = getattr(evaluator, "value_names", None), declared(searcher)
-    if known is None:
-        return
-    for fidelity in needs.fidelities or (plan.search_fidelity,):
-        names = known(fidelity)
+    """Refuses a searcher that needs a value which evaluations do not have, such as one with a limit on it."""
+    for fidelity in searcher.fidelities or (plan.search_fidelity,):
+        names = evaluator.value_names(fidelity)
         if names is not None:
-            needs.check_values(names)
+            searcher.check_values(names)
 
 
 def _check_search_fidelity(evaluator: Evaluator, plan: Plan) -> None:
@@ -211,16 +203,16 @@ def _check_search_fidelity(evaluator: Evaluator, plan: Plan) -> None:
 
 
 def for_data_of(evaluator: Evaluator, hasher: Hasher | None) -> Hasher | None:
-    """The hasher for the evaluator's data, if there are such and it has `for_data(shape, classes)`."""
-    dataset, for_data = getattr(evaluator, "dataset", None), getattr(hasher, "for_data", None)
-    if for_data is None or not hasattr(dataset, "input_shape"):
+    """The hasher for the evaluator's data, if there are such."""
+    dataset = evaluator.dataset
+    if hasher is None or dataset is None:
         return hasher
-    return for_data(tuple(dataset.input_shape), dataset.classes)  # type: ignore[union-attr]
+    return hasher.for_data(tuple(dataset.input_shape), dataset.classes)
 
 
 def check_levels(evaluator: Evaluator | Outline, plan: Plan, fidelities: Sequence[Fidelity]) -> None:
     """Refuses fidelities between the only ones that an evaluator has, its `levels`."""
-    levels: Sequence[Fidelity] = getattr(evaluator, "levels", ())
+    levels = evaluator.levels
     missing = [fidelity for fidelity in fidelities if fidelity not in levels]
     if not levels or not missing:
         return
@@ -251,7 +243,7 @@ def search_fidelity(value: float | None, evaluator: Evaluator | Outline) -> Fide
     if evaluator.fidelity_range is None:
         raise ConfigError(f"search.fidelity: expected null, as the evaluator has no fidelity, got {value}")
     name, low, full = evaluator.fidelity_range
-    levels: Sequence[Fidelity] = getattr(evaluator, "levels", ())
+    levels = evaluator.levels
     if levels and Fidelity(name, value) not in levels:
         raise ConfigError(
             f"search.fidelity: expected {name} of {_listed(levels)}, as the evaluator has no others, "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nas.cache import Hashed, Hasher
 from nas.errors import one_line
-from nas.evaluation import Evaluation, Evaluator, Objective, Status, Task
+from nas.evaluation import Evaluation, Evaluator, Status, Task, WrappedEvaluator
 from nas.faults import interrupts, named, traceback_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def unhashed(reason: str) -> Hashed:
     return Hashed(None, "", one_line(reason))
 
 
-class HashingEvaluator:
+class HashingEvaluator(WrappedEvaluator):
     """An evaluator that also hashes: with a hasher in it, it travels to each worker once.
 
     A task with `hashing` is answered with a completed evaluation that has no values, and the digest in its
@@ -49,24 +49,10 @@ class HashingEvaluator:
     """
 
     def __init__(self, evaluator: Evaluator, hasher: Hasher, seconds: float) -> None:
-        self.inner = evaluator
+        super().__init__(evaluator)
+        self.keeps_process = False  # hashes compile and run candidates
         self._hasher = hasher
         self._seconds = seconds
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        return self.inner.objectives
-
-    @property
-    def reported(self) -> Objective:
-        return self.inner.reported
-
-    @property
-    def fidelity_range(self) -> tuple[str, float, float] | None:
-        return self.inner.fidelity_range
-
-    def fingerprint(self) -> str:
-        return self.inner.fingerprint()
 
     def __call__(self, task: Task) -> Evaluation:
         if not task.hashing:

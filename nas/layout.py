@@ -301,3 +301,10 @@ def _mark_recursive(layout: Layout) -> None:
         for site in reversed(layout.sites):
             if not site.recursive and (site.kind == EXPAND or any(c.recursive for c in site.children)):
                 site.recursive = changed = True
+
+
+def value_number(layout: Layout, slot: int, prefix: tuple[int, ...]) -> int:
+    """Stable number of a statement's value: inputs come first; an element's statements keep theirs."""
+    if not prefix:
+        return -1 - slot
+    return len(layout.inputs) + prefix[-1] * len(layout.lets) + slot

@@ -10,12 +10,11 @@ from collections import Counter, deque
 from dataclasses import replace
 
 from nas.cache import CacheKey, FunctionalCache, Hashed, Hit, Miss, Partial, Pending
-from nas.entry import Chosen, Entry, Origin, State
+from nas.entry import NEEDED, Chosen, Entry, Origin, State
 from nas.errors import ConfigError, EvaluationError, StoreError
 from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status
 from nas.executor import Planned
 from nas.hash_jobs import Memo
-from nas.states import NEEDED
 from nas.store import rank
 
 # How executors word what an evaluator raised on purpose: the set-up is at fault, not the candidate.

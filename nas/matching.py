@@ -8,26 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nas import sites
-from nas.architecture import Decision
-from nas.derivation import value_number
+from nas.architecture import Decision, Grammar
 from nas.errors import SpaceError, one_line
+from nas.layout import value_number
 from nas.notation import arguments, length, steps, written_out
 from nas.sites import Site
 from nas.term import Choice, Literal, Name, Number, Program, Repeat, Rule, Seq, Term, Use, walk
 from nas.trails import Both, Cursor, Ends, Inside, Place, Taken, decision_list
 from nas.unfold import fixed
 
-if TYPE_CHECKING:
-    from nas.space import SearchSpace
-
 MAX_LENGTH = 100_000  # of an expression with its repeats written out
 MAX_STEPS = 100_000  # ways followed to find an architecture's decisions
 
 
-def match(space: SearchSpace, term: Term) -> list[Decision]:
+def match(space: Grammar, term: Term) -> list[Decision]:
     """Decisions that unfold to the term, or to another notation of it: the first in derivation order.
 
     Notations differ in the order of attributes and in which repeats are written out; the exact one is first.
@@ -53,7 +50,7 @@ def match(space: SearchSpace, term: Term) -> list[Decision]:
 class _Matcher:
     """One attempt; `out` writes out the repeats of both sides first."""
 
-    def __init__(self, space: SearchSpace, *, out: bool) -> None:
+    def __init__(self, space: Grammar, *, out: bool) -> None:
         self.layout = space.layout
         self.name = space.name
         self.taken = 0

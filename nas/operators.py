@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nas.architecture import Architecture, Decision
 from nas.counting import Suffixes
-from nas.derivation import Derivation, fitting
+from nas.derivation import Derivation, fitting, retrace
 from nas.draws import Draws, number_at
 from nas.errors import DeadEndError, SpaceError, one_line, quoted
 from nas.moves import Known, Move, alternatives, mutations
@@ -94,25 +94,11 @@ def replay(space: SearchSpace, decisions: Iterable[Decision], *, exact: bool = F
     Raises:
         SpaceError: with `exact`, naming the first decision that does not fit.
     """
-    decisions = list(decisions)
-    known = _by_key(decisions)
-    if exact and len(known) < len(decisions):
-        raise SpaceError(f"{space.name}: one decision for each hole is expected; got two for the same")
-    derivation = space.start()
+    if exact:
+        return retrace(space.start(), decisions)
+    derivation, known = space.start(), _by_key(decisions)
     while derivation.site is not None:
-        decision = known.get(derivation.key)
-        if exact and decision is None:
-            raise SpaceError(f"{space.name} at {derivation.label}: no decision for this hole")
-        if exact and decision is not None:
-            derivation = derivation.take(decision.option, decision.ids)
-        else:
-            derivation = _follow(derivation, decision) or _first(derivation)
-    taken = {(d.hole, d.prefix): d for d in derivation.decisions}
-    unused = next((d for key, d in known.items() if taken.get(key) != d), None)
-    if exact and unused is not None:
-        raise SpaceError(
-            f"{space.name}: the decision {quoted(unused.to_json())} belongs to no hole of the space"
-        )
+        derivation = _follow(derivation, known.get(derivation.key)) or _first(derivation)
     return derivation.architecture()
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nas.display import fixed
 from nas.evaluation import Objective
+from nas.formats import fixed
 from nas.grids import latex_grid, markdown_grid, markdown_list
 from nas.ranking import holm
 from nas.records import Run, judged_by, method_names

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
+
+from nas.registry import Component
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,13 @@ class Progress:
     hash_seconds: float = 0.0
 
 
-class Observer(Protocol):
+class Observer(Component):
     """Watches a study; never influences it."""
 
+    @abstractmethod
     def observe(self, event: Mapping[str, Any], progress: Progress) -> None:
         """Called after each event was written, with the event as logged."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Called once, when the study ends, however it does."""

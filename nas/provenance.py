@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.cache_policy import CachePolicy
 from nas.errors import StoreError, one_line
-from nas.evaluation import Evaluator, Fidelity, determinism
+from nas.evaluation import Evaluator, Fidelity
 from nas.eventlog import FORMAT, plain
 from nas.stages import Plan
 
@@ -47,7 +47,7 @@ def opening(space: SearchSpace, evaluator: Evaluator, plan: Plan) -> dict[str, A
             "reported": asdict(evaluator.reported),
             **_data(evaluator),
         },
-        "deterministic": determinism(evaluator),
+        "deterministic": None if evaluator.deterministic is None else bool(evaluator.deterministic),
         "budget": {"trials": plan.budget.trials, "seconds": plan.budget.seconds},
         "baseline": {"samples": plan.baseline, "sampler": "uniform over options"},
         "final": {"seeds": plan.final},
@@ -75,7 +75,7 @@ def hashing_facts(hasher: Hasher | None, options: Mapping[str, Any], policy: Cac
 
 def _data(evaluator: Evaluator) -> dict[str, Any]:
     """Shapes of the evaluator's data, if it has any: what a network needs besides its architecture."""
-    dataset = getattr(evaluator, "dataset", None)
+    dataset = evaluator.dataset
     if dataset is None:
         return {}
     return {"input_shape": list(dataset.input_shape), "num_classes": dataset.classes}

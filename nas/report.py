@@ -10,10 +10,11 @@ if __name__ == "__main__":  # before the other imports, so that an early Ctrl-C 
 import argparse
 import contextlib
 import gc
+import json
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,18 +25,17 @@ import numpy as np
 from nas import chosen, overview
 from nas.caching import report as caching
 from nas.comparison import is_comparison, write_comparison
-from nas.display import format_duration, format_value
 from nas.errors import ConfigError, NasError, StoreError, describe_error, one_line
 from nas.evaluation import Stage
 from nas.eventlog import FILE_NAME, FORMAT
-from nas.folder import AUDIT, folder_at, manifest_of
+from nas.formats import format_duration, format_value
 from nas.output import Output, Writer, Written, csv_part, figure_parts, show, text_part
 from nas.protocol import report as protocol
 from nas.protocol.results import variant_of, variant_tables
 from nas.records import Run, failures, method_names
 from nas.results import ResultTable, result_tables
 from nas.signals import command_streams, was_interrupted
-from nas.store import StudyRecord, read_study
+from nas.store import AUDIT, StudyRecord, folder_at, manifest_of, read_study
 from nas.tables import latex, markdown, trials_table
 
 _NEEDED = (
@@ -316,14 +316,23 @@ def _shown(run: Run) -> Iterator[Output]:
     """The run's configuration, modules and picture of its choice, where there are such."""
     config = run.opened.get("config")
     if config:
-        from nas.session import to_yaml
-
         yield text_part("config.yaml", partial(to_yaml, config))
     modules = chosen.torch_modules(run)
     if modules is not None:
         yield text_part("chosen_torch.txt", lambda: modules)
     if chosen.has_picture(run):
         yield from figure_parts("chosen", partial(chosen.picture, run), "svg", "png")
+
+
+def to_yaml(config: Mapping[str, Any]) -> str:
+    """As YAML; what OmegaConf takes for a broken interpolation as JSON, which is YAML too."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
+    except OmegaConfBaseException:
+        return json.dumps(config, indent=2) + "\n"
 
 
 if __name__ == "__main__":

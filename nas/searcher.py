@@ -1,20 +1,21 @@
-"""What next: Searcher, Suggestion, SearchFinished and the Trial that is told back."""
+"""What next: Searcher, Suggestion, SearchFinished and the Trial that is told back; searchers around one."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from nas.architecture import Architecture
-from nas.errors import ConfigError, ProtocolError
+from nas.errors import ProtocolError
 from nas.evaluation import Evaluation, Fidelity, Stage, Work
 from nas.faults import blame, shown
+from nas.registry import Component
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
-    from nas.training.data import Dataset
 
 
 class SearchFinished(Exception):
@@ -70,7 +71,7 @@ class Trial:
         return self.suggestion.architecture
 
 
-class Searcher(Protocol):
+class Searcher(Component):
     """A function of its seed and the order of its asks and tells; networks and programs alike.
 
     A searcher knows the space and the objectives from its constructor:
@@ -78,39 +79,25 @@ class Searcher(Protocol):
     influences it; the n-th suggestion it returns becomes the n-th search trial (the n-th work the n-th
     trial of its stage), and `tell` finds it again by `trial.number`.
 
-    One that needs anything of the study around it inherits from `BaseSearcher` and says so there.
+    What it needs of the study around it, it says by properties or attributes of its class, so that a study
+    provides it, or refuses it before any work is spent. The defaults need nothing.
     """
 
+    @abstractmethod
     def ask(self, count: int = 1) -> Sequence[Suggestion]:
         """Up to `count` proposals; fewer, or none, means: tell me more first.
 
         Raises:
             SearchFinished: nothing left to propose, now and later.
         """
-        ...
 
+    @abstractmethod
     def tell(self, trial: Trial) -> None:
         """Takes one finished trial, in any order, once each, failed ones too.
 
         Raises:
             ProtocolError: the trial was not asked for or was told before.
         """
-        ...
-
-
-class BaseSearcher(ABC):
-    """A searcher that says what it needs, so that a study gives it or refuses it before any work is spent.
-
-    Every declaration has a default that needs nothing. Wrappers pass on what the searcher inside declares.
-    """
-
-    @abstractmethod
-    def ask(self, count: int = 1) -> Sequence[Suggestion]:
-        """As `Searcher.ask`."""
-
-    @abstractmethod
-    def tell(self, trial: Trial) -> None:
-        """As `Searcher.tell`."""
 
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:
@@ -135,51 +122,90 @@ class BaseSearcher(ABC):
         """
         return None
 
-    def check_values(self, names: Collection[str]) -> None:  # noqa: ARG002
+    def check_values(self, names: Collection[str]) -> None:
         """Raises ConfigError if it needs a value that is not among those of a completed evaluation."""
-        return
 
-    def check_images(self, images: Dataset | None) -> None:  # noqa: ARG002
-        """Raises NasError if it cannot train on the evaluator's images; None where that one has none."""
-        return
+    def check_images(self, images: Any) -> None:
+        """Raises NasError if it cannot train on the evaluator's `dataset`; None where that one has none."""
 
 
-class _Undemanding(BaseSearcher):
-    """What a searcher declares that declares nothing."""
+class WrappedSearcher(Searcher):
+    """A searcher around another one, for which it speaks; a subclass replaces what it changes.
 
-    def ask(self, count: int = 1) -> Sequence[Suggestion]:  # noqa: ARG002 - never asked
-        return ()
+    Args:
+        inner: the other one.
+    """
+
+    def __init__(self, inner: Searcher) -> None:
+        self.inner = inner
+
+    def ask(self, count: int = 1) -> Sequence[Suggestion]:
+        return self.inner.ask(count)
 
     def tell(self, trial: Trial) -> None:
-        """Never told."""
+        self.inner.tell(trial)
+
+    @property
+    def fidelities(self) -> tuple[Fidelity, ...]:
+        return self.inner.fidelities
+
+    @property
+    def needs_states(self) -> bool:
+        return self.inner.needs_states
+
+    @property
+    def trains_supernet(self) -> bool:
+        return self.inner.trains_supernet
+
+    @property
+    def uninformed(self) -> float | None:
+        return self.inner.uninformed
+
+    def check_values(self, names: Collection[str]) -> None:
+        self.inner.check_values(names)
+
+    def check_images(self, images: Any) -> None:
+        self.inner.check_images(images)
 
 
-_DECLARATIONS = (
-    "fidelities",
-    "needs_states",
-    "trains_supernet",
-    "check_values",
-    "check_images",
-    "uninformed",
-)
+class TimedSearcher(WrappedSearcher):
+    """A searcher that takes the seconds of each ask and of all tells.
 
+    A study that is continued asks its searcher once more for all that it had asked, so that the times
+    of its last session are those of the whole study.
 
-def declared(searcher: Searcher) -> BaseSearcher:
-    """What a searcher says of its needs; the defaults for one that does not inherit from `BaseSearcher`.
-
-    Raises:
-        ConfigError: it declares something without inheriting, which nobody would read.
+    Args:
+        searcher: the method.
+        clock: seconds.
     """
-    if isinstance(searcher, BaseSearcher):
-        return searcher
-    unread = [each for each in _DECLARATIONS if each in dir(searcher)]
-    if unread and not isinstance(searcher, type):  # a class in place of an instance is another mistake
-        name = type(searcher).__name__
-        raise ConfigError(
-            f"searcher {name}: expected a subclass of nas.searcher.BaseSearcher, as it declares "
-            f"{', '.join(unread)}; got another class; write class {name}(BaseSearcher)"
-        )
-    return _Undemanding()
+
+    def __init__(self, searcher: Searcher, clock: Callable[[], float] = time.perf_counter) -> None:
+        super().__init__(searcher)
+        self._clock = clock
+        self.ask_seconds: list[float] = []
+        self.tell_seconds = 0.0
+
+    def ask(self, count: int = 1) -> Sequence[Suggestion]:
+        started = self._clock()
+        try:
+            return self.inner.ask(count)
+        finally:
+            self.ask_seconds.append(self._clock() - started)
+
+    def tell(self, trial: Trial) -> None:
+        started = self._clock()
+        try:
+            self.inner.tell(trial)
+        finally:
+            self.tell_seconds += self._clock() - started
+
+    def to_json(self) -> dict[str, Any]:
+        """Number of asks, those included that gave nothing; seconds of each; seconds of all tells."""
+        return {
+            "asks": len(self.ask_seconds),
+            "ask_seconds": [round(seconds, 7) for seconds in self.ask_seconds],
+            "tell_seconds": round(self.tell_seconds, 7),
+        }
 
 
 def propose(searcher: Searcher, space: SearchSpace) -> Suggestion | None:
@@ -245,8 +271,6 @@ def _refused(searcher: Searcher, expected: str, got: object, remedy: str) -> Pro
     return ProtocolError(f"{_name(searcher)}.ask: expected {expected}, got {shown(got)}; {remedy}")
 
 
-def _name(searcher: Any) -> str:
-    """Its class; of one that another one only times, as `perform` finds evaluators, the inner one's."""
-    while hasattr(searcher, "inner"):
-        searcher = searcher.inner
-    return type(searcher).__name__
+def _name(searcher: Searcher) -> str:
+    """Its class; of one that is only timed, its own."""
+    return type(searcher.inner if isinstance(searcher, TimedSearcher) else searcher).__name__

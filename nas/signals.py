@@ -1,39 +1,13 @@
-"""What a command meets from outside: Ctrl-C, SIGTERM, and streams that are closed or that nobody reads."""
+"""What a command meets from outside: Ctrl-C, and streams that are closed or that nobody reads."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Iterator
 from typing import Any, TextIO
-
-
-@contextlib.contextmanager
-def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Calls `stop` at the first SIGINT or SIGTERM; a second one raises KeyboardInterrupt.
-
-    For the main thread only, as signals are.
-    """
-    came = False
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        nonlocal came
-        if came:
-            raise KeyboardInterrupt
-        came = True
-        stop()
-
-    watched = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, handle) for number in watched]
-    try:
-        yield
-    finally:
-        for number, handler in zip(watched, before, strict=True):
-            signal.signal(number, handler)
 
 
 def was_interrupted(error: BaseException) -> bool:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nas import counting, matching, vetting
 from nas.architecture import Architecture, Decision
-from nas.callables import describe, stable
-from nas.derivation import Derivation, settle
+from nas.callables import describe, load, stable
+from nas.derivation import Derivation, retrace, settle
 from nas.dsl import parse as parse_term
 from nas.errors import SpaceError, describe_error, one_line, quoted
 from nas.layout import lay_out
@@ -21,6 +21,7 @@ from nas.term import Term, check_extent
 if TYPE_CHECKING:
     from nas.primitives import Vocabulary
 
+_STANDARD: Final = "nas.layers:NETWORK"  # by its name: layers build on spaces, and are loaded on demand
 MAX_SPACE_NAME: Final = 255  # characters; it names files and rows
 
 Constraint = Callable[[Architecture], "str | None"]  # None: satisfied; otherwise the reason, one line
@@ -52,7 +53,7 @@ class SearchSpace:
         gate: str | None = None,
     ) -> None:
         if vocabulary is None:
-            from nas.layers import NETWORK as vocabulary  # noqa: N811 - standard vocabulary, on demand
+            vocabulary = load(_STANDARD)
         self.name = _checked_name(name)
         self.expression = parse_term(expression) if isinstance(expression, str) else expression
         self.vocabulary = _checked_vocabulary(name, vocabulary)
@@ -118,25 +119,21 @@ class SearchSpace:
         Raises:
             SpaceError: decisions of another space, or damaged ones.
         """
-        from nas.operators import replay
-
         if not isinstance(data, dict) or not isinstance(data.get("decisions"), list):
             got = quoted(data, 80)
             raise SpaceError(f'{self.name}: {{"space": ..., "decisions": [...]}} is expected; got {got}')
         if data.get("space") != self.name:
             got = one_line(data.get("space"))
             raise SpaceError(f"{self.name}: an architecture of this space is expected; got one of {got}")
-        return replay(self, [Decision.from_json(item) for item in data["decisions"]], exact=True)
+        return retrace(self.start(), [Decision.from_json(item) for item in data["decisions"]])
 
     def check(self, architecture: Architecture) -> SpaceError | None:
         """None if the architecture is in the space and meets the constraints, else why not (not raised)."""
-        from nas.operators import replay
-
         if not isinstance(architecture, Architecture):
             got = quoted(architecture)
             return SpaceError(f"{self.name}: expected an architecture, got {got}; parse(text) reads its text")
         try:
-            replayed = replay(self, architecture.decisions, exact=True)
+            replayed = retrace(self.start(), architecture.decisions)
         except SpaceError as error:
             return error
         if replayed.term != architecture.term:

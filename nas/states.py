@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nas.entry import NEEDED
 from nas.evaluation import Stage
 from nas.store import FIRST_TRIAL, trial_label
 
-NEEDED = (-math.inf, -math.inf)  # rank of a state without which a search cannot go on
 _STAGES = (Stage.SEARCH, Stage.SUPERNET)
 _NAME = re.compile(rf"({'|'.join(_STAGES)})-[0-9]{{1,8}}")
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nas.caching.lookups import Lookup, lookups_of
-from nas.errors import EvaluationError, StoreError, describe_error
+from nas.errors import ConfigError, EvaluationError, StoreError, describe_error, one_line
 from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status, as_float, failure
-from nas.eventlog import FILE_NAME, EventLog, encode, fault_of_evaluation, read_events
+from nas.eventlog import FILE_NAME, EventLog, encode, fault_of_evaluation, read_events, read_json
 from nas.numbering import FIRST_TRIAL, stage_of, trial_label
 
 __all__ = [
@@ -32,6 +33,36 @@ __all__ = [
     "stage_of",
     "trial_label",
 ]
+
+COMPARISON = "comparison.json"  # in the folder of a comparison of searchers, in place of a log
+PROTOCOL = "protocol.json"  # in the folder of a study of protocols
+AUDIT = "audit.json"  # in the folder of an audit of a hasher
+KINDS = {
+    FILE_NAME: "a run",
+    COMPARISON: "a comparison",
+    PROTOCOL: "a study of protocols",
+    AUDIT: "an audit",
+}
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a run, a comparison, a study of protocols or an audit has settled in the folder."""
+    return any(os.path.exists(folder / name) for name in KINDS)
+
+
+def manifest_of(folder: Path) -> Path | None:
+    """The file of a comparison, a study of protocols or an audit that says what it is, if there is one."""
+    names = (COMPARISON, PROTOCOL, AUDIT)
+    return next((folder / name for name in names if os.path.isfile(folder / name)), None)
+
+
+def compared(folder: Path) -> Mapping[str, Any] | None:
+    """The configuration in the folder's manifest; None if that is damaged."""
+    try:
+        config = read_json(manifest_of(folder) or folder).get("config")
+    except StoreError:
+        return None
+    return config if isinstance(config, dict) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,3 +326,18 @@ def _answered_fields(event: Mapping[str, Any], holder: Mapping[str, Any]) -> dic
         "started": event["clock"],
         "finished": event["clock"],
     }
+
+
+def folder_at(key: str, text: str) -> Path:
+    """The folder that a configuration's value names; raises ConfigError for what cannot be a path."""
+    if not text.strip() or "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+        raise ConfigError(f"{key}: expected the path of a folder, got {one_line(repr(text))}; give another")
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+        return Path(os.path.relpath(path.resolve())) if ".." in path.parts else path
+    except (RuntimeError, OSError) as error:  # ~user, and there is none; a name that is too long
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(
+            f"{key}: expected a path, got {one_line(text, 100)}: {one_line(why)}; give another"
+        ) from None

@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nas.agenda import Agenda
 from nas.cache import FunctionalCache, Hashed, Hasher
@@ -39,12 +39,10 @@ from nas.provenance import (
     opening,
 )
 from nas.replay import Replay
-from nas.searcher import Searcher, declared
+from nas.searcher import Searcher
+from nas.space import SearchSpace
 from nas.stages import Plan, forgets
 from nas.store import evaluation_from_json, evaluation_to_json
-
-if TYPE_CHECKING:
-    from nas.space import SearchSpace
 
 _FAULTS = 3  # evaluations from the first one on that the set-up lets fail until the run is given up
 _STATE_BYTES = 500_000_000  # of the states that a study keeps without being told how many
@@ -115,7 +113,7 @@ class Study:
                 "return a digest of everything that a result depends on"
             )
         self.hasher = for_data_of(self.evaluator, self.hasher)
-        if self.checkpoints is None and declared(self.searcher).needs_states:
+        if self.checkpoints is None and self.searcher.needs_states:
             self.checkpoints = Checkpoints(self.directory / "checkpoints", keep=0, max_bytes=_STATE_BYTES)
         objective = self.evaluator.objectives[0]
         forgotten = partial(forgets, self.plan.seed, self.cache.forget)
@@ -141,16 +139,18 @@ class Study:
 
     def _check_parts(self) -> None:
         """Refuses parts of other types, in a line each, before anything is read or written."""
-        for kind in ("space", "searcher", "evaluator", "executor"):
-            check_part(kind, getattr(self, kind))
+        check_part(SearchSpace, self.space, "space")
+        check_part(Searcher, self.searcher, "searcher")
+        check_part(Evaluator, self.evaluator, "evaluator")
+        check_part(Executor, self.executor, "executor")
         if self.hasher is not None:
-            check_part("hasher", self.hasher)
+            check_part(Hasher, self.hasher, "hasher")
         if isinstance(self.observers, str) or not isinstance(self.observers, Sequence):
             raise ConfigError(
                 f"Study.observers: expected a list of observers, got {shown(self.observers)}; give [OBSERVER]"
             )
         for number, observer in enumerate(self.observers):
-            check_part("observer", observer, f"Study.observers[{number}]")
+            check_part(Observer, observer, f"Study.observers[{number}]")
         for name, kinds, remedy in _KINDS:
             value = getattr(self, name)
             if isinstance(value, type) or not isinstance(value, kinds):
@@ -387,7 +387,7 @@ class Study:
             "searcher": {
                 "name": self.searcher_name or type(self.searcher).__name__,
                 "options": plain(self.searcher_options),
-                "uninformed": declared(self.searcher).uninformed,
+                "uninformed": self.searcher.uninformed,
             },
             **hashing_facts(self.hasher, self.hasher_options, self.cache),
             "config": plain(self.config),
@@ -420,7 +420,7 @@ class Study:
             finally:
                 # after an error the first one is the one to report
                 with contextlib.suppress(StoreError) if message else contextlib.nullcontext():
-                    uninformed = declared(self.searcher).uninformed  # a wrapper knows it better by now
+                    uninformed = self.searcher.uninformed  # a wrapper knows it better by now
                     journal.show(
                         journal.write("closed", reason=reason, message=message, uninformed=uninformed)
                     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nas.caching.lookups import Lookup
-from nas.display import decimals_of, fixed, format_duration
+from nas.formats import decimals_of, fixed, format_duration
 from nas.grids import latex_grid, markdown_grid, markdown_list, markdown_text
 from nas.output import encoded
 from nas.records import study_names

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from nas.architecture import Decision
-from nas.derivation import value_number
+from nas.architecture import Decision, Grammar
+from nas.layout import value_number
 from nas.printer import to_text
 from nas.sites import CHOICE, EXPAND, FIXED, LET, NODE, NUMBER, PROGRAM, REPEAT, RULE, SHARED, USE, Site
 from nas.term import (
@@ -25,11 +24,8 @@ from nas.term import (
     seq,
 )
 
-if TYPE_CHECKING:
-    from nas.space import SearchSpace
 
-
-def unfold(space: SearchSpace, decisions: Iterable[Decision]) -> Term:
+def unfold(space: Grammar, decisions: Iterable[Decision]) -> Term:
     """The expression without holes that the decisions describe; they are trusted to be complete."""
     found = {(decision.hole, decision.prefix): decision for decision in decisions}
     return _Unfolder(space, found).build(space.layout.root, ())
@@ -73,7 +69,7 @@ def copies(body: Term, number: int) -> Term:
 
 
 class _Unfolder:
-    def __init__(self, space: SearchSpace, decisions: dict[tuple[int, tuple[int, ...]], Decision]) -> None:
+    def __init__(self, space: Grammar, decisions: dict[tuple[int, tuple[int, ...]], Decision]) -> None:
         self.space = space
         self.texts = space.layout.texts
         self.decisions = decisions

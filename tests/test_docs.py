@@ -19,12 +19,13 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-import nas.run  # noqa: F401 - registers the schema of the configuration
+import nas.run.command  # noqa: F401 - registers the schema of the configuration
 from algorithms import SEARCHERS
 from nas import dsl
-from nas.config import Config, build
 from nas.layers import NETWORK
 from nas.primitives import INHERIT, REQUIRED, Attribute, Primitive
+from nas.registry import build
+from nas.run.config import Config
 from nas.space import SearchSpace
 from search_spaces import SPACES
 

@@ -17,7 +17,14 @@ import nas
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "ray", "pandas", "matplotlib", "scipy", "sklearn", "optuna", "hydra", "rich")
 # What trains networks, and the entry point, which is Hydra's.
-MAY_LOAD_HEAVY = ("nas.layers.", "nas.oneshot.", "nas.relax.", "nas.training.", "nas.run")
+MAY_LOAD_HEAVY = (
+    "nas.layers.",
+    "nas.oneshot.",
+    "nas.relax.",
+    "nas.training.",
+    "nas.run.__main__",
+    "nas.run.command",
+)
 LIGHT = [
     module.name
     for module in pkgutil.walk_packages(nas.__path__, "nas.")

@@ -16,7 +16,7 @@ from __future__ import annotations
 from hashing.audit.cell import Cell, Edge, read_cell
 from hashing.digests import Digest, hex_of
 from nas.architecture import Architecture
-from nas.cache import Hashed
+from nas.cache import Hashed, Hasher
 from nas.errors import SpaceError
 
 VERSION = 1
@@ -24,7 +24,7 @@ _ZERO = "#"
 _Terms = tuple[str, ...]
 
 
-class IsomorphicHasher:
+class IsomorphicHasher(Hasher):
     """Merges cells of NAS-Bench-201 that its authors count as one.
 
     Args:
@@ -34,7 +34,6 @@ class IsomorphicHasher:
     """
 
     name = "isomorphic"
-    in_worker = False
 
     def __init__(self, *, zeros: bool = False, sums: bool = False, pooling: bool = False) -> None:
         self.rules = (zeros, sums, pooling)

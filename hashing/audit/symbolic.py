@@ -47,7 +47,7 @@ from itertools import permutations, product
 from hashing.audit.cell import Cell, Edge, read_cell
 from hashing.digests import Digest, hex_of
 from nas.architecture import Architecture
-from nas.cache import Hashed
+from nas.cache import Hashed, Hasher
 from nas.errors import ConfigError, SpaceError
 
 ZERO, SCALE = ("initial", "trained"), ("kept", "removed")
@@ -87,7 +87,7 @@ class Form:
         return "; ".join(parts)
 
 
-class SymbolicHasher:
+class SymbolicHasher(Hasher):
     """Merges cells of NAS-Bench-201 that are one function by algebra; exact, for these cells only.
 
     Args:
@@ -99,7 +99,6 @@ class SymbolicHasher:
     """
 
     name = "symbolic"
-    in_worker = False
 
     def __init__(self, *, zero: str = "initial", scale: str = "kept") -> None:
         for option, value, known in (("zero", zero, ZERO), ("scale", scale, SCALE)):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from nas.config import Config
+    from nas.run.config import Config
 
 _LEAST = 1e-3  # of a difference that is drawn
 

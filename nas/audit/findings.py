@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nas.audit.compare import Agreement, compare
-from nas.audit.jobs import Labels, Reading, readings_of
+from nas.audit.labels import Labels, Reading, readings_of
 from nas.audit.spread import Spread, differences, originals, spread
 from nas.audit.studies import Row
 from nas.evaluation import Evaluation, Objective, Stage, Task
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nas.architecture import Architecture
-    from nas.config import Config
     from nas.evaluation import Evaluator, Fidelity
+    from nas.run.config import Config
 
 PAIRS = 20_000  # random pairs of candidates, for the figure
 
@@ -108,11 +108,10 @@ def find(
 def quantities_of(table: Evaluator, architectures: Sequence[Architecture]) -> list[Quantity]:
     """The objectives and the reported quantity at every level of a table."""
     asked: dict[str, Objective] = {o.name: o for o in (*table.objectives, table.reported)}
-    levels: Sequence[Fidelity] = getattr(table, "levels", ())
     found = []
-    for level in levels:
+    for level in table.levels:
         results = [_evaluate(table, architecture, level) for architecture in architectures]
-        suffix = f", {level.value:g} {level.name}" if len(levels) > 1 else ""
+        suffix = f", {level.value:g} {level.name}" if len(table.levels) > 1 else ""
         for name, objective in asked.items():
             values = [result.values.get(name, math.nan) if result.ok else math.nan for result in results]
             found.append(Quantity(f"{name.replace('_', ' ')}{suffix}", objective.unit, values))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.audit.findings import Findings, find
-from nas.audit.jobs import Labels, Part, candidates, hasher_of, read_parts
+from nas.audit.labels import Labels
 from nas.audit.studies import read_studies
 from nas.audit.study_tables import NOTES, hit_lines, study_frame, study_lines
 from nas.audit.tables import agreement_lines, counted_lines, spread_lines, spread_notes
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     from nas.architecture import Architecture
     from nas.audit.compare import Mismatch
-    from nas.audit.jobs import Reading
-    from nas.config import Config
+    from nas.audit.labels import Reading
+    from nas.cache import Hasher
     from nas.evaluation import Evaluator
+    from nas.run.config import Config
     from nas.space import SearchSpace
 
 MOST_EXAMPLES = 5  # of joins and of splits in a reading's text; the CSV has all
@@ -45,20 +46,24 @@ class AuditWritten(Written):
 
 
 def write_audit(
-    config: Config, parts: Sequence[Part], space: SearchSpace, table: Evaluator | None, output: Path
+    config: Config,
+    labels: Labels,
+    architectures: Sequence[Architecture],
+    space: SearchSpace,
+    table: Evaluator | None,
+    hasher_of: Callable[[Mapping[str, Any]], Hasher],
+    output: Path,
 ) -> AuditWritten:
     """Writes all files of an audit whose parts are all there; each is replaced as a whole.
 
     Raises:
-        StoreError: a part is missing.
+        StoreError: the log of a search is missing or damaged.
         ConfigError: `output` cannot be written to.
     """
-    labels = read_parts(parts)
-    architectures = list(candidates(config, space, 0, parts[-1].stop))
     searched = read_studies(config, output, space, table) if table is not None else []
     found = find(config, labels, architectures, table, searched)
     names = (table.objectives[0].name, table.reported.name) if table is not None else ("", "")
-    report = _Report(config, found, labels, architectures, names)
+    report = _Report(config, found, labels, architectures, names, hasher_of)
     writer = Writer(output)
     with np.errstate(over="ignore", invalid="ignore"):  # infinite is said as that
         writer.write(report.contents())
@@ -77,8 +82,10 @@ class _Report:
         labels: Labels,
         architectures: Sequence[Architecture],
         objectives: tuple[str, str],
+        hasher_of: Callable[[Mapping[str, Any]], Hasher],
     ) -> None:
         self.config = config
+        self.hasher_of = hasher_of
         self.objectives = objectives
         self.found = found
         self.labels = labels
@@ -153,11 +160,11 @@ class _Report:
         start = max(0, _common(texts) - _AROUND)
         end = max(0, _common([text[::-1] for text in texts]) - _AROUND)
         said = []
-        explain = getattr(hasher_of(reading.exact), "explain", None)
+        exact = self.hasher_of(reading.exact)
         for count, n, text in zip(mismatch.parts, mismatch.examples, texts, strict=True):
             core = text[start : len(text) - end][:400]
-            meaning = f" = {explain(self.architectures[n])}" if explain else ""
-            said.append(f"{count} like ..{core}..{meaning}")
+            meaning = exact.explain(self.architectures[n])
+            said.append(f"{count} like ..{core}..{f' = {meaning}' if meaning else ''}")
         return "; ".join(said[:4]) + ("; and others" if len(said) > 4 else "")
 
     def classes(self) -> pd.DataFrame:

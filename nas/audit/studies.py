@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nas.caching.usage import usage
-from nas.config import AuditSection, BaselineSection, CacheSection, Config, FinalSection, RunSection
-from nas.errors import ConfigError
 from nas.evaluation import Stage, Task
-from nas.eventlog import FILE_NAME
 from nas.executor import carry_out
-from nas.jobs import StudyJob, ends_of
 from nas.records import Run
 from nas.statistics import deviation, mean, rank_test
 from nas.store import read_study
 
 if TYPE_CHECKING:
     from nas.evaluation import Evaluator
+    from nas.run.config import AuditSection, Config
     from nas.space import SearchSpace
 
 STUDIES = "studies"
@@ -99,68 +96,6 @@ def conditions(section: AuditSection) -> tuple[Condition, ...]:
     """All of them, noise outermost: searches with equal noise share a table in their process."""
     found = product(section.noise, section.searchers, section.caches)
     return tuple(Condition(searcher, noise, cache) for noise, searcher, cache in found)
-
-
-def study_jobs(config: Config, folder: Path) -> list[StudyJob]:
-    """One job for each condition and seed.
-
-    Raises:
-        ConfigError: searchers without caches, noise or seeds, or sections that are none.
-    """
-    section = config.audit
-    if not section.searchers:
-        return []
-    if not section.caches or not section.noise or section.seeds < 1:
-        raise ConfigError(
-            "audit.searchers: caches, noise and at least one of audit.seeds are expected beside"
-        )
-    wrong = [std for std in section.noise if not 0 <= std < math.inf]
-    if wrong:
-        raise ConfigError(f"audit.noise: expected standard deviations of 0 or more, got {wrong[0]:g}")
-    for label, changes in section.caches.items():
-        if not isinstance(changes, Mapping) or set(changes) - {"hashing", "cache"}:
-            raise ConfigError(f"audit.caches.{label}: expected sections hashing and cache, got {changes!r}")
-        for key, own in changes.items():
-            if not isinstance(own, Mapping):
-                raise ConfigError(f"audit.caches.{label}.{key}: expected a section of keys, got {own!r}")
-        known = [option.name for option in fields(CacheSection)]
-        unknown = [option for option in changes.get("cache", {}) if option not in known]
-        if unknown:
-            raise ConfigError(
-                f"audit.caches.{label}.cache: expected one of {', '.join(known)}, got {unknown[0]}"
-            )
-    for label, searcher in section.searchers.items():
-        if not isinstance(searcher, Mapping):
-            raise ConfigError(f"audit.searchers.{label}: expected a searcher's section, got {searcher!r}")
-    return [
-        StudyJob(condition.folder, own, folder.absolute() / STUDIES / condition.folder / str(own.seed))
-        for condition in conditions(section)
-        for own in (_own(config, condition, seed) for seed in range(section.seeds))
-    ]
-
-
-def _own(config: Config, condition: Condition, seed: int) -> Config:
-    section, std = config.audit, condition.noise
-    noisy = {"name": NOISE, "evaluator": dict(config.evaluator), "std": std} if std else config.evaluator
-    changes: Mapping[str, Any] = section.caches[condition.cache]
-    return replace(
-        config,
-        seed=seed,
-        searcher=dict(section.searchers[condition.searcher]),
-        evaluator=noisy,
-        hashing=dict(changes.get("hashing", config.hashing)),
-        cache=CacheSection(**changes.get("cache", {})),
-        baseline=BaselineSection(0),
-        final=FinalSection(0),
-        audit=AuditSection(),
-        run=RunSection(),
-        resume=None,
-    )
-
-
-def is_finished(job: StudyJob) -> bool:
-    """Whether an earlier session finished it."""
-    return ends_of(job.folder / FILE_NAME)[1].get("reason") == "finished"
 
 
 def read_studies(config: Config, folder: Path, space: SearchSpace, table: Evaluator) -> list[Row]:

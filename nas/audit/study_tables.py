@@ -9,7 +9,7 @@ import numpy as np
 
 from nas.audit.findings import Findings
 from nas.audit.studies import DRAWS, Row, expected_hits
-from nas.display import fixed
+from nas.formats import fixed
 from nas.statistics import format_p
 
 if TYPE_CHECKING:

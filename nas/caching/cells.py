@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from nas.display import format_duration
+from nas.formats import format_duration
 from nas.statistics import deviation, mean
 
 NONE = "-"

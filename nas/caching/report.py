@@ -9,7 +9,7 @@ from nas.caching.cells import format_percent, format_seconds
 from nas.caching.tables import CacheTable, cache_tables, long_table, sheets
 from nas.caching.usage import Group, Usage, usage
 from nas.comparison.sheets import latex, markdown
-from nas.display import format_duration, format_value
+from nas.formats import format_duration, format_value
 from nas.output import Output, csv_part, figure_parts, text_part
 from nas.records import Run
 from nas.results import ResultTable

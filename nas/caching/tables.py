@@ -24,7 +24,7 @@ from nas.caching.cells import (
 )
 from nas.caching.usage import Usage, usage
 from nas.comparison.sheets import Sheet
-from nas.display import format_value
+from nas.formats import format_value
 from nas.records import method_names, study_names, told_apart
 from nas.results import ResultTable
 

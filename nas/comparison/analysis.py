@@ -15,7 +15,7 @@ from nas.comparison.gains import Gain, Gains, gains_at_costs, gains_of
 from nas.comparison.reading import Comparison
 from nas.comparison.runs import Run, runs_of, uncut
 from nas.comparison.volumes import Volumes, volumes
-from nas.display import format_duration
+from nas.formats import format_duration
 from nas.ranking import Friedman, Pair, can_differ, friedman, pairwise, ranks_of_rows
 
 if TYPE_CHECKING:

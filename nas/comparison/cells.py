@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from nas.display import decimals_of, fixed
+from nas.formats import decimals_of, fixed
 
-NONE = "-"  # as of `nas.display.fixed`
+NONE = "-"  # as of `nas.formats.fixed`
 MIXED = " (mixed)"  # behind the label of a method of several fidelities
 
 

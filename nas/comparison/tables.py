@@ -14,7 +14,7 @@ from nas.comparison.curves import Quantity, quartiles, reached
 from nas.comparison.notes import untestable
 from nas.comparison.sheets import Sheet
 from nas.comparison.yardsticks import architectures_sheet, costs_sheet, equal_search_sheet, search_sheet
-from nas.display import fixed
+from nas.formats import fixed
 from nas.ranking import ALPHA, Friedman
 
 _COUNTS = "A cell where at least half of a method's runs got there; n: how many, where fewer than the seeds."

@@ -9,7 +9,7 @@ from nas.comparison.analysis import Analysis
 from nas.comparison.cells import MIXED, NONE, counted
 from nas.comparison.costs import costs
 from nas.comparison.sheets import Cells, Sheet
-from nas.display import fixed, format_duration
+from nas.formats import fixed, format_duration
 from nas.ranking import ALPHA, holm
 from nas.statistics import Comparison as Gain
 from nas.statistics import mean as mean_of

@@ -6,15 +6,15 @@ import math
 from dataclasses import dataclass, fields
 
 from nas.errors import ConfigError
+from nas.registry import SettingRule, between, convert_setting, one_of, within
 from nas.relax.paths import PATHS
-from nas.training.checks import Rule, _convert, between, one_of, within
 from nas.training.schedules import cosine, cosine_power
 from nas.training.settings import TrainSettings
 
 SAMPLING = ("gumbel", "uniform")  # weightings of one option at a time, drawn anew in each pass
 OF_GRIDS = ("softmax", "max_w")  # weightings that serve slabs too
 
-_FRACTION = Rule("a number from 0 up to, not including, 1", lambda value: 0 <= value < 1)
+_FRACTION = SettingRule("a number from 0 up to, not including, 1", lambda value: 0 <= value < 1)
 _RULES = {
     "epochs": within(1),
     "batch_size": within(1),
@@ -137,7 +137,7 @@ class OneShotSettings:
         value = getattr(self, name)
         if value is None and name in _OPTIONAL:
             return
-        converted, rule = _convert(value, kind), _RULES.get(name)
+        converted, rule = convert_setting(value, kind), _RULES.get(name)
         if converted is None or (rule and not rule.accepts(converted)):
             raise _refused(name, rule.text if rule else "true or false", value)
         object.__setattr__(self, name, converted)

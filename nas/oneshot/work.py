@@ -49,11 +49,11 @@ class SupernetTraining:
     data: DataOptions | None = None
 
     def __call__(self, task: Task, evaluator: Evaluator) -> Evaluation:
+        from nas.executor import failure_of
         from nas.oneshot.loop import train
         from nas.oneshot.state import save
         from nas.training.augment import check_augmentation
         from nas.training.device import forked_seed, surroundings
-        from nas.training.failures import failure_of
         from nas.training.train import Stopped
 
         data = device_data(evaluator, self.data)
@@ -178,7 +178,7 @@ def _file(path: str) -> Path:
     return checkpoint_files(path)[1]
 
 
-def device_data(evaluator: Any, data: DataOptions | None) -> DeviceData:
+def device_data(evaluator: Evaluator, data: DataOptions | None) -> DeviceData:
     """The images to search on, on the evaluator's device or, without such, on the best there is.
 
     Raises:
@@ -186,12 +186,12 @@ def device_data(evaluator: Any, data: DataOptions | None) -> DeviceData:
     """
     from nas.training.device import resident, resolve
 
-    dataset = loaded(data) if data is not None else getattr(evaluator, "dataset", None)
+    dataset = loaded(data) if data is not None else evaluator.dataset
     if dataset is None:
         raise EvaluationError(
             "supernet: expected images to train shared weights on; the evaluator has none; give searcher.data"
         )
-    return resident(dataset, dataset.digest(), resolve(getattr(evaluator, "device", "auto")))
+    return resident(dataset, dataset.digest(), resolve(evaluator.device))
 
 
 @functools.lru_cache(maxsize=2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from nas.display import fixed
+from nas.formats import fixed
 from nas.protocol.results import VariantTable
 from nas.statistics import Comparison, compare
 

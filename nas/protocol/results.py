@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from nas.display import fixed
 from nas.errors import StoreError
 from nas.evaluation import Objective, Stage
+from nas.formats import fixed
 from nas.protocol.agreement import Agreement, agreement, smallest_p_of_tau
 from nas.records import Run, failures
 from nas.statistics import deviation, mean

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from nas.display import decimals_of, fixed, format_duration
+from nas.formats import decimals_of, fixed, format_duration
 from nas.grids import latex_grid, markdown_grid, markdown_list, markdown_text
 from nas.protocol.agreement import Agreement
 from nas.protocol.beside import TITLE, beside_grid

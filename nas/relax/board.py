@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from torch import Tensor
 
-    Share: TypeAlias = Tensor | float
-
 Picks: TypeAlias = tuple[tuple[int, int], ...]  # (hole, option) pairs that an alternative stands for
 
 
@@ -42,10 +40,10 @@ class Board:
     def is_active(self, picks: Picks) -> bool:
         return all(option in self.weights[hole].active for hole, option in picks)
 
-    def weight(self, picks: Picks) -> Share:
+    def weight(self, picks: Picks) -> Tensor | float:
         """The product over the holes of an alternative, all of them active."""
         found = [(self.weights[hole].values, option) for hole, option in picks]
-        product: Share = 1.0
+        product: Tensor | float = 1.0
         for values, option in found:
             if values is not None:
                 product = values[option] if isinstance(product, float) else product * values[option]

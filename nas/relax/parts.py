@@ -6,6 +6,7 @@ one another in sequences, repeats, choices and residuals up to the head; other c
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -25,23 +26,30 @@ Shapes: TypeAlias = tuple[Shape, ...]
 
 def shapes_of(part: Part, in_shape: Inputs, context: Context) -> Shapes:
     """All shapes that may come out, in a fixed order."""
-    shapes = getattr(part, "shapes", None)
-    return (part.shape(in_shape, context),) if shapes is None else shapes(in_shape, context)
+    return part.shapes(in_shape, context) if isinstance(part, OneShape) else (part.shape(in_shape, context),)
 
 
-def spread_of(part: Any, in_shape: Inputs, context: Context) -> nn.Module:
+def spread_of(part: Part, in_shape: Inputs, context: Context) -> nn.Module:
     """A module that gives a value and its share for each of `shapes_of`, None for those of no weight."""
     from nas.relax.spreads import Single
 
-    if hasattr(part, "spread") and len(part.shapes(in_shape, context)) > 1:
+    if isinstance(part, OneShape) and len(part.shapes(in_shape, context)) > 1:
         return part.spread(in_shape, context)
     return Single(part.build(in_shape, context))
 
 
-class OneShape:
-    """A part with holes where one shape is asked for."""
+class OneShape(ABC):
+    """A part with holes, where one shape is asked for; `shapes` and `spread` are for where several may be."""
 
     path: str
+
+    @abstractmethod
+    def shapes(self, in_shape: Inputs, context: Context) -> Shapes:
+        """All shapes that may come out, in a fixed order."""
+
+    @abstractmethod
+    def spread(self, in_shape: Inputs, context: Context) -> nn.Module:
+        """A module that gives a value and its share for each of the shapes."""
 
     @property
     def name(self) -> str | None:
@@ -59,20 +67,20 @@ class OneShape:
         return {}
 
     def shape(self, in_shape: Inputs, context: Context) -> Shape:
-        found = self.shapes(in_shape, context)  # type: ignore[attr-defined]
-        if len(found) > 1:
-            listed = ", ".join(map(str, found))
-            reason = f"{self.path}: options of one shape are expected here; they have {listed}"
-            if len({(len(shape), shape[0]) for shape in found}) == 1 and len(found[0]) == 3:
-                raise SideError(reason, "give all the same stride and padding")
-            raise RelaxError(f"{reason}; give all the same width and stride")
-        return found[0]
+        found = self.shapes(in_shape, context)
+        if len(found) == 1:
+            return found[0]
+        listed = ", ".join(map(str, found))
+        reason = f"{self.path}: options of one shape are expected here; they have {listed}"
+        if len({(len(shape), shape[0]) for shape in found}) == 1 and len(found[0]) == 3:
+            raise SideError(reason, "give all the same stride and padding")
+        raise RelaxError(f"{reason}; give all the same width and stride")
 
     def build(self, in_shape: Inputs, context: Context) -> nn.Module:
         from nas.relax.spreads import Joined
 
         self.shape(in_shape, context)
-        return Joined(self.spread(in_shape, context))  # type: ignore[attr-defined]
+        return Joined(self.spread(in_shape, context))
 
 
 @dataclass(frozen=True)

@@ -14,34 +14,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from nas.errors import EvaluationError, describe_error, one_line
+from nas.errors import EvaluationError, describe_error
 
 _GIB = 2**30
 _GROUP = "/sys/fs/cgroup"
 _ZIP, _NPY = b"PK", b"\x93NUMPY"
-
-
-def existing(path: str | Path, kind: str, remedy: str, *, folder: bool = False, what: str = "data") -> Path:
-    """The path with `~` replaced, if there is a file (or a folder); pipes and devices are none.
-
-    Args:
-        path: as it was given.
-        kind: what is expected there, e.g. "an .npz file".
-        remedy: ends the message.
-        folder: whether a folder is expected.
-        what: begins the message.
-
-    Raises:
-        EvaluationError: nothing there, something else, or a path that the system refuses.
-    """
-    try:
-        found = Path(path).expanduser()
-        if found.is_dir() if folder else found.is_file():
-            return found
-        got = "found none" if not found.exists() else "found something else"
-    except (OSError, RuntimeError, ValueError) as error:  # too long, no permission, "~" of no such user
-        got = f"cannot read it: {one_line(error)}"
-    raise EvaluationError(f"{what} {path}: expected {kind}, {got}; {remedy}")
 
 
 def read_npz(path: Path, choose: Callable[[Sequence[str]], Sequence[str]]) -> dict[str, np.ndarray]:

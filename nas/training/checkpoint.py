@@ -70,7 +70,7 @@ def save_state(
         training: its weights must be those of its last epoch.
         settings: of the training.
         identity: digest of what is trained.
-        facts: of the images and of what builds the network (`nas.training.weights.facts_of`).
+        facts: of the images and of what builds the network (`nas.training.trial.facts_of`).
 
     Raises:
         EvaluationError: the place cannot be written.

@@ -1,100 +1,16 @@
-"""Checks of options: what a field accepts, the option names of a factory, "module:function" references."""
+"""Checks of own functions: references "module:function", how they are called, objectives that they report."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from numbers import Integral, Real
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nas.callables import load
-from nas.config import listed_options
-from nas.errors import ConfigError, EvaluationError, NasError, ProtocolError, describe_error, one_line
+from nas.errors import ConfigError, EvaluationError, ProtocolError, describe_error, one_line
 from nas.evaluation import Objective
 from nas.faults import check_call
-
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What a field accepts.
-
-    Attributes:
-        text: in words, to follow "expected".
-        accepts: whether a value of the right type is admissible.
-    """
-
-    text: str
-    accepts: Callable[[Any], bool]
-
-
-def one_of(*names: str) -> Rule:
-    """One of the names."""
-    return Rule(f"one of {', '.join(names)}", lambda value: value in names)
-
-
-def within(low: float, high: float = math.inf) -> Rule:
-    """A number from `low` to `high`, both inclusive, infinity excluded."""
-    text = f"a number from {low} to {high}" if high < math.inf else f"a number of at least {low}"
-    return Rule(text, lambda value: low <= value <= high and value < math.inf)
-
-
-def between(low: float, high: float) -> Rule:
-    """A number strictly between `low` and `high`."""
-    text = f"a number between {low} and {high}" if high < math.inf else f"a number above {low}"
-    return Rule(text, lambda value: low < value < high)
-
-
-def check_fields(where: str, instance: Any, rules: Mapping[str, Rule], error: type[NasError]) -> None:
-    """Converts the fields of a frozen dataclass to the types of their defaults and checks them.
-
-    Whole numbers pass as numbers, and numpy's numbers as Python's; nothing else is converted.
-
-    Raises:
-        error: the first field whose value has another type or breaks its rule.
-    """
-    for field in dataclasses.fields(instance):
-        value = getattr(instance, field.name)
-        kind = type(field.default)
-        converted = _convert(value, kind)
-        rule = rules.get(field.name)
-        expected = rule.text if rule else _KINDS[kind]
-        if converted is None or (rule and not rule.accepts(converted)):
-            raise error(f'{where} "{field.name}": expected {expected}, got {value!r}')
-        object.__setattr__(instance, field.name, converted)
-
-
-def _convert(value: Any, kind: type) -> Any:
-    """The value as `kind`, or None if it is none."""
-    if kind in (bool, str):
-        return value if isinstance(value, kind) else None
-    if isinstance(value, bool):
-        return None
-    if kind is int:
-        return int(value) if isinstance(value, Integral) else None
-    return float(value) if isinstance(value, Real) and not math.isnan(value) else None
-
-
-def check_names(where: str, given: Iterable[Any], known: Iterable[str], error: type[NasError]) -> None:
-    """Raises `error`, listing the known names, if one of the given names is not among them."""
-    listed = tuple(known)
-    for name in given:
-        if name not in listed:
-            raise error(f'{where}: unknown option "{name}"; {listed_options(str(name), listed)}')
-
-
-def field_names(kind: Any) -> tuple[str, ...]:
-    """The names of a dataclass's fields, in order."""
-    return tuple(field.name for field in dataclasses.fields(kind))
-
-
-def given(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The options of these names that have a value; one that is null (None) keeps its default."""
-    return {name: options[name] for name in names if options.get(name) is not None}
+from nas.registry import check_names, given
 
 
 def load_function(where: str, reference: str | Callable[..., Any]) -> Callable[..., Any]:
@@ -203,3 +119,26 @@ def _objective(where: str, value: Any) -> Objective:
         return Objective(**texts)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def existing(path: str | Path, kind: str, remedy: str, *, folder: bool = False, what: str = "data") -> Path:
+    """The path with `~` replaced, if there is a file (or a folder); pipes and devices are none.
+
+    Args:
+        path: as it was given.
+        kind: what is expected there, e.g. "an .npz file".
+        remedy: ends the message.
+        folder: whether a folder is expected.
+        what: begins the message.
+
+    Raises:
+        EvaluationError: nothing there, something else, or a path that the system refuses.
+    """
+    try:
+        found = Path(path).expanduser()
+        if found.is_dir() if folder else found.is_file():
+            return found
+        got = "found none" if not found.exists() else "found something else"
+    except (OSError, RuntimeError, ValueError) as error:  # too long, no permission, "~" of no such user
+        got = f"cannot read it: {one_line(error)}"
+    raise EvaluationError(f"{what} {path}: expected {kind}, {got}; {remedy}")

@@ -12,18 +12,18 @@ from torch import nn
 from nas.compile import compile_on_meta, infer_shape
 from nas.errors import EvaluationError
 from nas.evaluation import Evaluation, Task
+from nas.executor import failure_of
 from nas.training.augment import check_augmentation
 from nas.training.autoaugment import check_channels
 from nas.training.auxiliary import find_place
 from nas.training.checks import check_takes, function_name
 from nas.training.data import Dataset, load
-from nas.training.failures import check_batch_of_one, failure_of, requested_epochs
+from nas.training.failures import check_batch_of_one, requested_epochs
 from nas.training.image_evaluator import ImageEvaluator
 from nas.training.outlines import CLASSIFICATION, COMPILER, classification_options
 from nas.training.settings import TrainSettings
 from nas.training.train import standard_optimizer
-from nas.training.trial import Recipe, run_trial
-from nas.training.weights import facts_of
+from nas.training.trial import Recipe, facts_of, run_trial
 
 
 class ClassificationEvaluator(ImageEvaluator):

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nas.errors import ConfigError, EvaluationError
+from nas.registry import SettingRule, check_fields, one_of, within
 from nas.training import downloads, sources
-from nas.training.checks import Rule, check_fields, one_of, within
 from nas.training.pixels import PixelRange, note
 
 _TEST_SPLIT_SEED = 0  # fixed, so that test images are the same whatever the seed of the validation split
@@ -45,7 +45,7 @@ class DataOptions:
     extra_labels: str = ""  # .npy file of their labels
 
     def __post_init__(self) -> None:
-        fraction = Rule("a number above 0 and below 1", lambda value: 0 < value < 1)
+        fraction = SettingRule("a number above 0 and below 1", lambda value: 0 < value < 1)
         rules = {
             "dataset": one_of(*DATASETS),
             "validation_fraction": fraction,

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nas.errors import CompileError, EvaluationError, SpaceError
-from nas.evaluation import Evaluation, Fidelity, Status, failure
-from nas.executor import failed
-
-
-def failure_of(error: Exception, cost_seconds: float) -> Evaluation:
-    """How an evaluation ended whose candidate raised `error`."""
-    if isinstance(error, CompileError | SpaceError | EvaluationError):
-        return failure(Status.INVALID, str(error) or "no message", cost_seconds)
-    return failed(error, cost_seconds)
+from nas.errors import EvaluationError
+from nas.evaluation import Fidelity
 
 
 def requested_epochs(fidelity: Fidelity | None, full: int) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from nas.errors import EvaluationError, one_line
-from nas.training.arrays import existing
+from nas.training.checks import existing
 from nas.training.pixels import note
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"

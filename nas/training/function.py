@@ -12,25 +12,17 @@ from typing import Any
 
 from nas.callables import describe
 from nas.errors import ConfigError, EvaluationError, one_line
-from nas.evaluation import Evaluation, Status, Task, failure, number
+from nas.evaluation import Evaluation, Evaluator, Outline, Status, Task, failure, number
+from nas.executor import failure_of
 from nas.faults import shown
-from nas.training.checks import (
-    check_names,
-    check_takes,
-    function_name,
-    given,
-    load_function,
-    objectives_from,
-    reported_from,
-)
-from nas.training.failures import failure_of
-from nas.training.outlines import Outline
+from nas.registry import check_names, given
+from nas.training.checks import check_takes, function_name, load_function, objectives_from, reported_from
 
 _NAME = 'evaluator "function"'
 _OPTIONS = ("function", "objectives", "reported", "deterministic")
 
 
-class FunctionEvaluator:
+class FunctionEvaluator(Evaluator):
     """Calls `function(architecture)`, or `function(architecture, seed=...)` if it has a parameter `seed`.
 
     The function returns a number, the value of the first objective, or a mapping with a number for each
@@ -76,10 +68,6 @@ class FunctionEvaluator:
         check_takes(f"{_NAME}: {function_name(called)}", called, "f(architecture)", None, **seed)
         described = f"{describe(called)}\n{(self.objectives, self.reported)!r}"
         self._fingerprint = hashlib.sha256(described.encode()).hexdigest()
-
-    @property
-    def fidelity_range(self) -> tuple[str, float, float] | None:
-        return None
 
     def fingerprint(self) -> str:
         """Digest of the function's name, code and state; what the function calls is not followed."""

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import ConfigError, EvaluationError
-from nas.evaluation import Fidelity, Objective
-from nas.training.checks import field_names, function_name, given, load_function
+from nas.evaluation import Evaluator, Fidelity, Objective
+from nas.registry import field_names, given
+from nas.training.checks import function_name, load_function
 from nas.training.data import DataOptions, Dataset
-from nas.training.settings import EXTRA, MEASURED, TEST, VALIDATION, TrainSettings
+from nas.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from nas.training.device import DeviceData
 
+_PROTOCOL = 1  # of a trial; to be raised with every change after which the same task has another result
 DATA_NAMES = field_names(DataOptions)
+VALIDATION = Objective("validation_accuracy", "maximize", "%")
+TEST = Objective("test_accuracy", "maximize", "%")
+EXTRA = "test_accuracy_extra"  # in percent, on second test images where there are such
+MEASURED = (VALIDATION.name, "validation_loss")  # on validation data
 
 
-class ImageEvaluator:
+class ImageEvaluator(Evaluator):
     """Validation accuracy decides, test accuracy reports; what is trained is for the subclass to say.
 
     Args:
@@ -30,6 +40,8 @@ class ImageEvaluator:
         identity: whatever else determines a result.
     """
 
+    objectives = (VALIDATION,)
+    reported = TEST
     deterministic = False  # weights and batches follow from the seed
 
     def __init__(
@@ -43,10 +55,11 @@ class ImageEvaluator:
         identity: tuple[str, ...] = (),
     ) -> None:
         from nas.training.augment import check_augmentation
-        from nas.training.trial import fingerprint
 
         self.dataset = dataset
         self.settings = settings
+        self.fidelity_range = ("epochs", 1, settings.epochs)
+        self.max_seconds = settings.max_seconds or math.inf
         try:
             check_augmentation(settings, dataset.input_shape)
         except EvaluationError as error:
@@ -56,19 +69,9 @@ class ImageEvaluator:
         self._where = where
         self._digest = dataset.digest()
         name = function_name(load_function(f"{where}: compiler", compiler))
-        self._fingerprint = fingerprint(self._digest, settings, name, device, *identity)
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        return (VALIDATION,)
-
-    @property
-    def reported(self) -> Objective:
-        return TEST
-
-    @property
-    def fidelity_range(self) -> tuple[str, float, float] | None:
-        return ("epochs", 1, self.settings.epochs)
+        determining = [_PROTOCOL, self._digest, asdict(settings), name, device, *identity]
+        text = json.dumps(determining, sort_keys=True)
+        self._fingerprint = hashlib.sha256(text.encode()).hexdigest()
 
     def value_names(self, fidelity: Fidelity | None) -> tuple[str, ...]:  # noqa: ARG002 - the same at each
         """The values of every completed evaluation."""

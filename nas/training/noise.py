@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from nas.errors import ConfigError
-from nas.evaluation import Evaluation, Evaluator, Fidelity, Objective, Task, determinism
+from nas.evaluation import Evaluation, Fidelity, Objective, Task, WrappedEvaluator
 
 _NAME = 'evaluator "noise"'
 _STREAM = 0x6E6F6973  # so that the noise is not the training's own randomness
 
 
-class NoisyEvaluator:
+class NoisyEvaluator(WrappedEvaluator):
     """Another evaluator whose first objective comes with Gaussian noise; the other values stay as they are.
 
     The noise of a trial follows from its seed. Curves are left out, which would show the value without it.
@@ -35,50 +35,28 @@ class NoisyEvaluator:
     """
 
     def __init__(self, *, evaluator: Mapping[str, Any], std: float) -> None:
-        from nas.config import build
-        from nas.training import EVALUATORS
+        from nas.evaluation import EVALUATORS
+        from nas.registry import build
 
         if not isinstance(evaluator, Mapping):
             raise ConfigError(f"{_NAME}: evaluator: expected a section with a name; got {evaluator!r}")
         if isinstance(std, bool) or not isinstance(std, int | float) or not 0 <= std < math.inf:
             raise ConfigError(f"{_NAME}: std: expected a number of at least 0; got {std!r}")
-        self._evaluator: Evaluator = build(EVALUATORS, evaluator)
+        super().__init__(build(EVALUATORS, evaluator))
         self._std = float(std)
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        return self._evaluator.objectives
-
-    @property
-    def reported(self) -> Objective:
-        return self._evaluator.reported
-
-    @property
-    def deterministic(self) -> bool | None:
-        """As the other evaluator, unless the reported quantity is the one with noise."""
-        noisy = self._std > 0 and self.reported.name == self.objectives[0].name
-        return False if noisy else determinism(self._evaluator)
-
-    @property
-    def fidelity_range(self) -> tuple[str, float, float] | None:
-        return self._evaluator.fidelity_range
-
-    @property
-    def levels(self) -> tuple[Fidelity, ...]:
-        """As those of the other evaluator, none if it has none."""
-        return getattr(self._evaluator, "levels", ())
+        if std > 0 and self.reported.name == self.objectives[0].name:
+            self.deterministic = False
+        self.dataset = None  # so that a hasher does not adapt to it, and logged digests stay as they are
 
     def fingerprint(self) -> str:
-        return hashlib.sha256(f"noise {self._std!r} {self._evaluator.fingerprint()}".encode()).hexdigest()
+        return hashlib.sha256(f"noise {self._std!r} {self.inner.fingerprint()}".encode()).hexdigest()
 
-    def check(self, task: Task) -> None:
-        """As the other evaluator, if it checks tasks."""
-        check = getattr(self._evaluator, "check", None)
-        if check is not None:
-            check(task)
+    def values_of(self, quantity: Objective, fidelity: Fidelity | None = None) -> None:  # noqa: ARG002
+        """Nobody knows what the noise makes of them."""
+        return
 
     def __call__(self, task: Task) -> Evaluation:
-        evaluation = self._evaluator(task)
+        evaluation = self.inner(task)
         name = self.objectives[0].name
         if not evaluation.ok or name not in evaluation.values:
             return evaluation

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -21,9 +21,12 @@ from nas.training.failures import requested_epochs
 from nas.training.image_evaluator import ImageEvaluator
 from nas.training.outlines import HEADS, OPTIMIZER_TASK, check_task, optimizer_task_options
 from nas.training.settings import TrainSettings
-from nas.training.trial import Recipe, run_trial
-from nas.training.weights import FIXED, facts_of
+from nas.training.trial import Recipe, facts_of, run_trial
 
+if TYPE_CHECKING:
+    from nas.training.data import Dataset
+
+FIXED = "nas.training.optimizer_task"  # the networks that optimizer programs are tried on
 _COMPILER = "search_spaces.update_rule:compile_optimizer"
 
 MakeProgrammed = Callable[[list[nn.Parameter], float], Optimizer]

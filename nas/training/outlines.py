@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from nas.errors import ConfigError
-from nas.evaluation import Fidelity, Objective
-from nas.training.checks import check_names, field_names, given, load_function
+from nas.evaluation import Outline
+from nas.registry import check_names, field_names, given
+from nas.training.checks import load_function
 from nas.training.data import DataOptions
-from nas.training.image_evaluator import DATA_NAMES, checked_device, data_options, settings_from
-from nas.training.settings import EXTRA, MEASURED, TEST, VALIDATION, TrainSettings
+from nas.training.image_evaluator import (
+    DATA_NAMES,
+    EXTRA,
+    MEASURED,
+    TEST,
+    VALIDATION,
+    checked_device,
+    data_options,
+    settings_from,
+)
+from nas.training.settings import TrainSettings
 
 CLASSIFICATION = 'evaluator "classification"'
 OPTIMIZER_TASK = 'evaluator "optimizer_task"'
@@ -20,27 +30,6 @@ NETWORKS = ("mlp", "conv", "attention")  # of optimizer_task
 HEADS = 4  # of attention
 # what an optimizer program itself decides, and what needs a searched network
 _UNUSED = ("optimizer", "momentum", "weight_decay", "drop_path", "auxiliary")
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """What an evaluator will have, as the attributes and methods of the same names of an evaluator.
-
-    Attributes:
-        values: names of the values of every completed evaluation, at each of `levels`, or under None at any
-            fidelity; {} where only evaluations tell.
-    """
-
-    objectives: tuple[Objective, ...]
-    fidelity_range: tuple[str, float, float] | None = None
-    levels: tuple[Fidelity, ...] = ()
-    values: Mapping[float | None, tuple[str, ...]] = field(default_factory=dict)
-
-    def value_names(self, fidelity: Fidelity | None) -> tuple[str, ...] | None:
-        """The values of every completed evaluation at a fidelity; None where nothing tells."""
-        if not self.levels:
-            return self.values.get(None)
-        return self.values.get(self.levels[-1].value if fidelity is None else fidelity.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,19 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nas.errors import EvaluationError
-from nas.evaluation import Objective
-from nas.training.checks import Rule, between, check_fields, check_names, field_names, one_of, within
-
-VALIDATION = Objective("validation_accuracy", "maximize", "%")
-TEST = Objective("test_accuracy", "maximize", "%")
-EXTRA = "test_accuracy_extra"  # in percent, on second test images where there are such
-MEASURED = (VALIDATION.name, "validation_loss")  # on validation data
+from nas.registry import SettingRule, between, check_fields, check_names, field_names, one_of, within
 
 _RULES = {
     "optimizer": one_of("sgd", "adam", "adamw"),
     "lr": between(0, math.inf),
     "lr_min": within(0),
-    "momentum": Rule("a number from 0 up to, not including, 1", lambda value: 0 <= value < 1),
+    "momentum": SettingRule("a number from 0 up to, not including, 1", lambda value: 0 <= value < 1),
     "weight_decay": within(0),
     "batch_size": within(1),
     "epochs": within(1),
@@ -36,7 +30,7 @@ _RULES = {
     "crop_padding": within(0),
     "cutout": within(0),
     "autoaugment": one_of("none", "cifar10", "imagenet", "svhn"),
-    "drop_path": Rule("a number from 0 up to, not including, 1", lambda value: 0 <= value < 1),
+    "drop_path": SettingRule("a number from 0 up to, not including, 1", lambda value: 0 <= value < 1),
     "auxiliary": within(0),
 }
 

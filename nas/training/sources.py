@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nas.errors import EvaluationError, one_line
-from nas.training.arrays import check_memory, existing, read_npy, read_npz
+from nas.training.arrays import check_memory, read_npy, read_npz
+from nas.training.checks import existing
 from nas.training.folders import SPLITS, TEST, TRAIN, VALIDATION, find_images
 from nas.training.pixels import ImageReader, PixelRange, Scaler, note
 

@@ -17,18 +17,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.errors import ConfigError, EvaluationError, describe_error
-from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task, failure
-from nas.training.arrays import existing
+from nas.evaluation import Evaluation, Evaluator, Fidelity, Objective, Outline, Status, Task, failure
+from nas.registry import check_names, given
 from nas.training.checks import (
-    check_names,
     check_takes,
+    existing,
     function_name,
-    given,
     load_function,
     objectives_from,
     reported_from,
 )
-from nas.training.outlines import Outline
 
 _NAME = 'evaluator "table"'
 _MOST_BYTES = 2**29
@@ -59,7 +57,7 @@ class Table:
     continues: bool = False
 
 
-class TableEvaluator:
+class TableEvaluator(Evaluator):
     """Looks each architecture up by its key; the cost is what the table says, not the time it takes.
 
     Time limits are the executor's: on a simulated clock they bound this cost. Where the table has several
@@ -102,6 +100,9 @@ class TableEvaluator:
             level: tuple((name, wanted.index(column)) for name, column in columns.items())
             for level, columns in table.levels.items()
         }
+        self.levels = tuple(Fidelity(table.fidelity, level) for level in sorted(self._layout))
+        if len(self.levels) > 1:
+            self.fidelity_range = (table.fidelity, self.levels[0].value, self.levels[-1].value)
         self._curves = {
             level: tuple((lower, self._layout[lower]) for lower in sorted(self._layout) if lower <= level)
             for level in self._layout
@@ -120,17 +121,6 @@ class TableEvaluator:
                 (hashlib.sha256(content).digest(), described.encode(), function_name(self._key).encode())
             )
         ).hexdigest()
-
-    @property
-    def fidelity_range(self) -> tuple[str, float, float] | None:
-        if len(self._layout) == 1:
-            return None
-        return (self.table.fidelity, min(self._layout), max(self._layout))
-
-    @property
-    def levels(self) -> tuple[Fidelity, ...]:
-        """The only fidelities that it has, lowest first."""
-        return tuple(Fidelity(self.table.fidelity, level) for level in sorted(self._layout))
 
     def value_names(self, fidelity: Fidelity | None) -> tuple[str, ...]:
         """The values of every completed evaluation at a fidelity."""

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from nas.errors import EvaluationError, one_line
 from nas.evaluation import Evaluation, Status, Task
+from nas.executor import failure_of
 from nas.training.checkpoint import check_state, load_state, restore, save_state, save_weights
 from nas.training.device import DeviceData, derived_seed, forked_seed, surroundings
-from nas.training.failures import failure_of
-from nas.training.settings import EXTRA, MEASURED, TEST, TrainSettings
+from nas.training.image_evaluator import EXTRA, MEASURED, TEST
+from nas.training.settings import TrainSettings
 from nas.training.train import MakeOptimizer, Stopped, Training, measure, reported_row, start, train
 
-PROTOCOL = 1  # to be raised with every change after which the same task has another result
+if TYPE_CHECKING:
+    from nas.training.data import Dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Recipe:
         settings: of the training.
         build: seed -> network, for images of the data's shape.
         make_optimizer: parameters and settings -> optimizer.
-        facts: what the head of a file of weights says of them (`nas.training.weights.facts_of`).
+        facts: what the head of a file of weights says of them (`nas.training.trial.facts_of`).
     """
 
     settings: TrainSettings
@@ -128,12 +129,6 @@ def _completed(
     )
 
 
-def fingerprint(digest: str, settings: TrainSettings, *parts: str) -> str:
-    """Digest of the data, the settings and whatever else determines a result (hex)."""
-    text = json.dumps([PROTOCOL, digest, asdict(settings), *parts], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _stopped(stop: Stopped, training: Training | None, seconds: float) -> Evaluation:
     curve = tuple(training.curve) if training else ()
     return Evaluation(stop.status, {}, seconds, str(stop), curve)
@@ -161,3 +156,24 @@ def _release(device: torch.device) -> None:
     # a failed candidate may have taken the whole memory, which others on this GPU wait for
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def facts_of(dataset: Dataset, built_by: str, **options: Any) -> dict[str, str]:
+    """What the head of a file says besides the architecture and its results; JSON where it is no text.
+
+    Args:
+        dataset: that the network is trained on.
+        built_by: name of the function that makes the network, e.g. "nas.compile:compile_network".
+        options: of that function, JSON values.
+    """
+    return {
+        "dataset": one_line(dataset.name),
+        "input_shape": json.dumps(dataset.input_shape),
+        "num_classes": json.dumps(dataset.classes),
+        "class_names": json.dumps(dataset.class_names),
+        "pixel_range": json.dumps(dataset.pixel_range),
+        "mean": json.dumps(dataset.mean),
+        "std": json.dumps(dataset.std),
+        "built_by": one_line(built_by),
+        "options": json.dumps(options),
+    }

@@ -20,37 +20,15 @@ from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from nas.errors import EvaluationError, NasError, describe_error, one_line
+from nas.training.optimizer_task import FIXED
 from nas.training.outlines import COMPILER
 from nas.training.pixels import to_bytes
 from nas.training.train import EVALUATION_BATCH
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
-    from nas.training.data import Dataset
 
-FIXED = "nas.training.optimizer_task"  # the networks that optimizer programs are tried on
 _FACTS = ("architecture", "space", "built_by", "input_shape", "class_names", "pixel_range", "mean", "std")
-
-
-def facts_of(dataset: Dataset, built_by: str, **options: Any) -> dict[str, str]:
-    """What the head of a file says besides the architecture and its results; JSON where it is no text.
-
-    Args:
-        dataset: that the network is trained on.
-        built_by: name of the function that makes the network, e.g. "nas.compile:compile_network".
-        options: of that function, JSON values.
-    """
-    return {
-        "dataset": one_line(dataset.name),
-        "input_shape": json.dumps(dataset.input_shape),
-        "num_classes": json.dumps(dataset.classes),
-        "class_names": json.dumps(dataset.class_names),
-        "pixel_range": json.dumps(dataset.pixel_range),
-        "mean": json.dumps(dataset.mean),
-        "std": json.dumps(dataset.std),
-        "built_by": one_line(built_by),
-        "options": json.dumps(options),
-    }
 
 
 class TrainedNetwork(nn.Module):

@@ -9,7 +9,7 @@ import pytest
 
 from algorithms.asha import Asha
 from algorithms.random_search import RandomSearch
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.wrapping import prepare_searcher
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity
 from nas.searcher import SearchFinished, Suggestion, Trial
@@ -126,7 +126,7 @@ def test_early_stopping_rate_leaves_the_lowest_rungs_out():
         "c4",
         "d4",
     ]
-    with pytest.raises(ConfigError, match=r"early_stopping_rate: expected 0 to 2, with 3 fidelities; got 3"):
+    with pytest.raises(ConfigError, match=r"early_stopping_rate: expected 0 to 2, with 3 fidelities, got 3"):
         asha("a", early_stopping_rate=3)
 
 
@@ -155,7 +155,7 @@ def test_a_searcher_inside_that_chooses_fidelities_itself_is_refused(outer, inne
     with pytest.raises(
         ConfigError,
         match=rf'^searcher "{outer}": searcher: expected one that leaves the fidelity to the wrapper around '
-        "it; got one that asks for epochs of 1, 3, 9; nest only one of asha and hyperband$",
+        "it, got one that asks for epochs of 1, 3, 9; nest only one of asha and hyperband$",
     ):
         prepare_searcher({"name": outer, "searcher": section}, seed=0)(SPACE, OBJECTIVES, ("epochs", 1, 9))
 

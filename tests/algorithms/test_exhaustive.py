@@ -99,28 +99,28 @@ def test_a_space_of_which_nothing_is_admissible_is_finished_at_once():
         (
             "dropout(rate=real(0.0, 0.5))",
             {},
-            r"space s: expected a finite space; got one with real-valued holes; give them as oneof",
+            r"space s: expected a finite space, got one with real-valued holes; give them as oneof",
         ),
         (
             "conv(width=integer(1, 1001)) >> conv(width=integer(1, 1000))",
             {},
-            "space s: expected at most 1000000 derivations; got 1,001,000; raise limit or",
+            "space s: expected at most 1000000 derivations, got 1,001,000; raise limit or",
         ),
         (
             "relu() | gelu() | silu()",
             {"limit": 2},
-            "space s: expected at most 2 derivations; got 3; raise limit or",
+            "space s: expected at most 2 derivations, got 3; raise limit or",
         ),
         (
             " >> ".join(["conv(width=integer(1, 1000000))"] * 10),
             {},
-            r"space s: expected at most 1000000 derivations; got about 10\*\*60; raise limit or",
+            r"space s: expected at most 1000000 derivations, got about 10\*\*60; raise limit or",
         ),
-        ("relu() | gelu()", {"limit": 0}, "limit: expected 1 or more; got 0; change it"),
+        ("relu() | gelu()", {"limit": 0}, "limit: expected 1 or more, got 0; leave it out for the default"),
         (
             "relu() | gelu()",
             {"order": "backwards"},
-            'order: expected "derivation" or "random"; got \'backwards\'; change it',
+            'order: expected "derivation" or "random", got \'backwards\'; leave it out for the default',
         ),
     ],
 )

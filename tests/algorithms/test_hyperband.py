@@ -95,7 +95,10 @@ def test_each_kind_of_bracket_has_a_searcher_of_its_own():
     given = list(one_by_one(hyperband(), score, trials=200))
     first = {s: next(one for one in given if place(one)[0] == s) for s in (4, 3, 2)}
     assert len({one.architecture for one in first.values()}) == 3
-    with pytest.raises(ConfigError, match=r"searcher: expected a section with a name, .*; got Script$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"expected a section with a name, .*, got Script; give its name and options$",
+    ):
         hyperband(searcher=Script(letters(), "abc"))
 
 

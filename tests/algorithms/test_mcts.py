@@ -1,20 +1,42 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from algorithms.mcts import MonteCarloTreeSearch
+from algorithms.mcts import MonteCarloTreeSearch, Tree, uct
 from algorithms.random_search import RandomSearch
-from algorithms.uct_tree import Tree, uct
 from nas.architecture import Architecture
-from nas.errors import ConfigError
-from nas.evaluation import Status, failure
+from nas.errors import ConfigError, DeadEndError
+from nas.evaluation import Evaluation, Objective, Status, failure
 from nas.searcher import Searcher, Suggestion, Trial
 from nas.space import SearchSpace
-from tests.algorithms.mcts_kit import BLOCK, MAXIMIZE, MINIMIZE, ROOT, SMALL, outcome, run, visits
+
+MAXIMIZE, MINIMIZE = Objective("accuracy"), Objective("error", "minimize")
+SMALL = SearchSpace("small", "(relu() | gelu()) >> (silu() | tanh())")
+BLOCK = "(relu() | gelu() | silu() | tanh() | sigmoid())"
+ROOT: tuple[int, ...] = ()
+
+
+def outcome(value: float) -> Evaluation:
+    return Evaluation(Status.COMPLETED, {"accuracy": value, "error": value}, 1.0)
+
+
+def run(searcher: Searcher, trials: int, value: Callable[[Architecture], float], start: int = 0) -> list[str]:
+    """One at a time; the texts asked for."""
+    asked = []
+    for number in range(start, start + trials):
+        (suggestion,) = searcher.ask(1)
+        asked.append(suggestion.architecture.text)
+        searcher.tell(Trial(number, suggestion, evaluation=outcome(value(suggestion.architecture))))
+    return asked
+
+
+def visits(searcher: MonteCarloTreeSearch) -> dict[tuple[int | float, ...], int]:
+    return {path: node.told for path, node in searcher.tree().items()}
 
 
 def starts_with_relu(architecture: Architecture) -> float:
@@ -38,11 +60,11 @@ def test_score_of_a_node_takes_results_failures_and_trials_in_flight():
     tree.back_up([root, right], 10.0)
     assert tree.reward(tree.nodes[left]) == pytest.approx((0.75 + 1) / 2)
     tree.back_up([root, left], math.inf)
-    tree.fly([root, left], 1)
+    tree.count_pending([root, left], 1)
     assert tree.reward(tree.nodes[left]) == pytest.approx((0.75 + 1) / 4)
     score = tree.score(tree.nodes[root], tree.nodes[left])
     assert score == pytest.approx(1.75 / 4 + 0.5 * math.sqrt(2 * math.log(5) / 4))
-    tree.fly([root, left], -1)
+    tree.count_pending([root, left], -1)
     assert tree.reward(tree.nodes[left]) == pytest.approx((0.75 + 1) / 3)
 
 
@@ -182,10 +204,10 @@ def test_one_node_a_trial():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"exploration": -0.1}, "exploration: expected 0 or more; got -0.1"),
-        ({"exploration": math.nan}, "exploration: expected 0 or more; got nan"),
-        ({"branching": 0}, "branching: expected 1 or more; got 0"),
-        ({"widening": 0.0}, "widening: expected above 0; got 0.0"),
+        ({"exploration": -0.1}, "exploration: expected 0 or more, got -0.1"),
+        ({"exploration": math.nan}, "exploration: expected 0 or more, got nan"),
+        ({"branching": 0}, "branching: expected 1 or more, got 0"),
+        ({"widening": 0.0}, "widening: expected above 0, got 0;"),
     ],
 )
 def test_options_are_checked(options, message):
@@ -203,3 +225,80 @@ def test_tree_search_beats_random_search():
     tree = [best(MonteCarloTreeSearch(space, (MAXIMIZE,), seed=s)) for s in range(12)]
     chance = [best(RandomSearch(space, (MAXIMIZE,), seed=s)) for s in range(12)]
     assert mannwhitneyu(tree, chance, alternative="greater").pvalue < 0.001
+
+
+def no_relu_first(architecture: Architecture) -> str | None:
+    return "relu first" if architecture.text.startswith("relu") else None
+
+
+def test_a_part_of_the_tree_without_admissible_architectures_is_left():
+    space = SearchSpace("small", str(SMALL), constraints=(no_relu_first,))
+    searcher = MonteCarloTreeSearch(space, (MAXIMIZE,), seed=0)
+    asked = run(searcher, 40, lambda architecture: 1.0)
+    assert all(text.startswith("gelu") for text in asked)
+    tree = searcher.tree()
+    assert tree[ROOT].gone == {0}
+    assert set(tree) == {ROOT, (1,), (1, 0), (1, 1)}
+
+
+def test_a_node_none_of_whose_completions_is_admissible_counts_as_a_failure():
+    """Of 5^7 architectures behind relu none is; the other children are preferred like better arms."""
+    space = SearchSpace("deep", " >> ".join([BLOCK] * 8), constraints=(no_relu_first,))
+    searcher = MonteCarloTreeSearch(space, (MAXIMIZE,), seed=0)
+    run(searcher, 60, lambda architecture: 1.0)
+    tree = searcher.tree()
+    assert 1 <= tree[0,].told <= 6
+    assert tree[0,].successes == 0
+    assert tree[ROOT].told == 60 + tree[0,].told
+    assert sum(path[:1] == (0,) for path in tree) == tree[0,].told
+
+
+def test_without_any_admissible_architecture_the_reason_is_given():
+    space = SearchSpace("none", str(SMALL), constraints=(lambda architecture: "too small",))
+    with pytest.raises(
+        DeadEndError, match="none: nothing admissible in 1000 draws; the last reason: too small"
+    ):
+        MonteCarloTreeSearch(space, (MAXIMIZE,), seed=0).ask(1)
+
+
+def test_rare_admissible_architectures_are_found_and_the_tree_stays_small():
+    """Four of six parts in five have to be the same: 1.7 % of the random architectures have that."""
+    space = SearchSpace(
+        "rare",
+        " >> ".join([BLOCK] * 6),
+        constraints=(lambda a: None if a.text.count("tanh") >= 4 else "fewer than four tanh",),
+    )
+    searcher = MonteCarloTreeSearch(space, (MAXIMIZE,), seed=0)
+    asked = run(searcher, 60, lambda a: float(a.text.count("gelu")))
+    assert all(text.count("tanh") >= 4 for text in asked)
+    assert max(text.count("gelu") for text in asked) == 2
+    assert len(searcher.tree()) <= 20 * 60
+
+
+@pytest.mark.parametrize("hole", ["real(0.0, 0.5)", "real(1e-6, 0.5, log=True)"])
+def test_real_numbers_get_children_one_by_one(hole):
+    space = SearchSpace("numbers", f"dropout(rate={hole})")
+    searcher = MonteCarloTreeSearch(space, (MAXIMIZE,), seed=0)
+    for number in range(1, 201):
+        run(searcher, 1, lambda a: 1.0, number - 1)
+        children = len(searcher.tree()) - 1
+        assert children == math.ceil(math.sqrt(number - 1))
+
+
+def test_many_integers_and_counts_get_children_one_by_one_and_few_at_once():
+    few = MonteCarloTreeSearch(SearchSpace("few", "conv(width=integer(1, 16))"), (MAXIMIZE,), seed=0)
+    many = MonteCarloTreeSearch(SearchSpace("many", "conv(width=integer(1, 1000))"), (MAXIMIZE,), seed=0)
+    counts = MonteCarloTreeSearch(SearchSpace("counts", "repeat(relu(), 1, 400)"), (MAXIMIZE,), seed=0)
+    for searcher in (few, many, counts):
+        run(searcher, 17, lambda a: 1.0)
+    assert len(few.tree()) == 17
+    assert 3 <= len(many.tree()) <= 5  # at most the root and 4 children; a number may be drawn twice
+    assert 3 <= len(counts.tree()) <= 5
+
+
+def test_numbers_near_the_optimum_are_visited_most():
+    space = SearchSpace("numbers", "dropout(rate=real(0.0, 1.0))")
+    searcher = MonteCarloTreeSearch(space, (MINIMIZE,), seed=3, exploration=0.2)
+    run(searcher, 400, lambda a: (float(a.text[13:-1]) - 0.3) ** 2)
+    children = {path[0]: node.told for path, node in searcher.tree().items() if path}
+    assert abs(max(children, key=children.__getitem__) - 0.3) < 0.1

@@ -139,13 +139,13 @@ def test_with_many_in_flight_the_best_of_complete_generations_are_kept(order):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"parents": 0}, "parents: expected 1 or more; got 0"),
-        ({"children": 0}, "children: expected 1 or more; got 0"),
-        ({"crossover": 1.5}, r"crossover: expected 0 to 1; got 1\.5"),
+        ({"parents": 0}, "parents: expected 1 or more, got 0"),
+        ({"children": 0}, "children: expected 1 or more, got 0"),
+        ({"crossover": 1.5}, r"crossover: expected 0 to 1, got 1\.5"),
     ],
 )
 def test_options_are_checked(options, message):
-    with pytest.raises(ConfigError, match=f'^searcher "mu_plus_lambda": {message}; change it$'):
+    with pytest.raises(ConfigError, match=f'^searcher "mu_plus_lambda": {message}; leave it out'):
         MuPlusLambda(chain(), (MAXIMIZE,), seed=0, **options)
 
 

@@ -201,10 +201,10 @@ def test_what_was_evaluated_instead_is_what_counts():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"candidates": 0}, "candidates: expected 1 or more; got 0"),
-        ({"exploration": 1.5}, "exploration: expected 0 to 1; got 1.5"),
-        ({"penalty": 0.0}, "penalty: expected above 0; got 0.0"),
-        ({"threshold": 0}, "threshold: expected 1 or more; got 0"),
+        ({"candidates": 0}, "candidates: expected 1 or more, got 0"),
+        ({"exploration": 1.5}, "exploration: expected 0 to 1, got 1.5"),
+        ({"penalty": 0.0}, "penalty: expected above 0, got 0;"),
+        ({"threshold": 0}, "threshold: expected 1 or more, got 0"),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], message):

@@ -4,10 +4,10 @@ import pytest
 
 from algorithms.no_repeats import NoRepeats
 from algorithms.random_search import RandomSearch
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.wrapping import prepare_searcher
 from nas.architecture import Architecture
 from nas.evaluation import Evaluation, Fidelity
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
 from nas.space import SearchSpace
 from tests.algorithms.wrapping_kit import OBJECTIVES, Script, ended, letter, letters, one_by_one
 
@@ -58,7 +58,7 @@ def test_after_so_many_repeats_in_a_row_a_mutation_takes_the_place_of_the_last()
     assert outcome(script.told[3]).values == {"accuracy": 2.0}
 
 
-class Stuck:
+class Stuck(Searcher):
     """Proposes one architecture for ever."""
 
     def __init__(self, architecture: Architecture) -> None:
@@ -72,7 +72,7 @@ class Stuck:
         self.told += 1
 
 
-class Insisting:
+class Insisting(Searcher):
     """Proposes one architecture at the lowest of two fidelities, then for ever as the child of that trial."""
 
     def __init__(self, architecture: Architecture, fidelity: Fidelity) -> None:

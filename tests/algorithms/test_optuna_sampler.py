@@ -1,23 +1,184 @@
 from __future__ import annotations
 
+import importlib.util
 import logging
 import pickle
+import subprocess
+import sys
 
+import numpy as np
 import optuna
 import pytest
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import GPSampler, NSGAIIISampler, NSGAIISampler, TPESampler
 from optuna.trial import TrialState
 from scipy.stats import mannwhitneyu
 
-from algorithms.optuna_sampler import OptunaSearcher, gp, tpe
+from algorithms import SEARCHERS
+from algorithms.optuna_sampler import OptunaSearcher, Parameter, derive, gp, parameter_at, tpe, values_of
 from algorithms.random_search import RandomSearch
 from nas.architecture import Architecture
-from nas.errors import DeadEndError
-from nas.evaluation import Evaluation, Status, failure
-from nas.searcher import Searcher, Suggestion
+from nas.errors import ConfigError, DeadEndError, SpaceError
+from nas.evaluation import Evaluation, Objective, Status, failure
+from nas.operators import mutate, sample
+from nas.searcher import Searcher, Suggestion, Trial
 from nas.space import SearchSpace
 from search_spaces import SPACES
-from tests.algorithms.optuna_kit import ACCURACY, CHAIN, FOUR, LATENCY, MIXED, outcome, quality, run, tell
+from tests.nas.toy_spaces import SPACES as TOYS
+
+SCALES = SearchSpace(
+    "scales",
+    "repeat(conv(kernel=oneof(7, 3, 5), width=oneof(8, 16)) | relu(), 1, 2) >> "
+    "conv(width=integer(4, 64, log=True)) >> dropout(rate=real(0.0, 0.5))",
+)
+
+
+def first(space: SearchSpace) -> Parameter:
+    return parameter_at(space.start())
+
+
+def along(space: SearchSpace, *options: int) -> list[Parameter]:
+    """The parameters of the holes met when these options are taken."""
+    derivation, met = space.start(), []
+    for option in options:
+        met.append(parameter_at(derivation))
+        derivation = derivation.take(option)
+    return met
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog):
+    """For studies of Optuna's that a test makes itself."""
+    caplog.set_level(logging.ERROR, logger="optuna")
+
+
+def asked_for(space: SearchSpace, values: dict[str, int | float]):
+    study = optuna.create_study()
+    study.enqueue_trial(values)
+    trial = study.ask()
+    return derive(space, trial), trial.params
+
+
+def test_each_kind_of_hole_has_its_distribution():
+    found = along(SCALES, 2, 0, 1, 0, 1, 32)
+    assert [parameter.name for parameter in found] == [
+        "root[0]#1",
+        "root[0].body#2/1.0",
+        "root[0].body.conv.kernel#4/1.0",
+        "root[0].body.conv.width#8/1.0",
+        "root[0].body#2/1.1",
+        "conv.width#13",
+    ]
+    assert [parameter.distribution for parameter in found] == [
+        IntDistribution(0, 1),  # copies, by rank
+        CategoricalDistribution((0, 1)),
+        IntDistribution(0, 2),  # kernels 3, 5, 7, by rank
+        CategoricalDistribution((0, 1)),  # two values have no order
+        CategoricalDistribution((0, 1)),
+        IntDistribution(4, 64, log=True),
+    ]
+
+
+def test_ranks_ascend_with_the_numbers_whatever_the_order_of_the_options():
+    kernel = along(SCALES, 1, 0, 0)[-1]
+    assert [kernel.value(option) for option in (0, 1, 2)] == [2, 0, 1]  # 7, 3, 5
+    counts = first(SearchSpace("counts", "repeat(relu(), (1, 2, 8))"))
+    assert [counts.value(option) for option in (1, 2, 8)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "distribution"),
+    [
+        ("dropout(rate=real(0.1, 0.5, log=True))", FloatDistribution(0.1, 0.5, log=True)),
+        ("dropout(rate=real(0.1, 0.5))", FloatDistribution(0.1, 0.5)),
+        ("mbconv(squeeze_excite=oneof(False, True))", CategoricalDistribution((0, 1))),
+        ("relu() | gelu() | silu()", CategoricalDistribution((0, 1, 2))),
+        ("conv(width=oneof(8, 64, 16))", IntDistribution(0, 2)),
+    ],
+)
+def test_distributions_follow_the_term(text, distribution):
+    assert first(SearchSpace("one", text)).distribution == distribution
+
+
+def test_real_numbers_have_six_significant_digits_and_stay_in_range():
+    space = SearchSpace("real", "dropout(rate=real(0.12345612, 0.5))")
+    name = first(space).name
+    architecture, _ = asked_for(space, {name: 0.33333333333})
+    assert architecture.text == "dropout(rate=0.333333)"
+    lowest, _ = asked_for(space, {name: 0.12345612})  # six digits would fall below the range
+    assert lowest.text == "dropout(rate=0.12345612)"
+
+
+def test_options_that_depend_on_the_way_are_in_the_name():
+    """Near the depth bound a rule offers less; in a program a later statement can read more."""
+    grammar = SearchSpace("grammar", "rule('r', relu() | gelu() | residual(ref('r')), depth=2)")
+    names = [parameter.name for parameter in along(grammar, 2, 0)]
+    assert " of " not in names[0]
+    assert names[1].endswith(" of 0,1")
+    program = SPACES.get("update_rule")()
+    derivation = program.start().take(2)  # statements
+    for _ in range(2):
+        derivation = derivation.take(3)  # of the fourth kind
+        derivation = derivation.take(derivation.options[-1])
+        scope = parameter_at(derivation).name.partition(" of ")[2]
+        assert scope == ",".join(map(str, derivation.options))
+        derivation = derivation.take(derivation.options[0])
+
+
+@pytest.mark.parametrize("name", [*TOYS, *SPACES.names()])
+def test_values_lead_back_to_the_architecture(name):
+    """Also to mutated ones, whose repeat elements have other names; no name has two distributions."""
+    space = TOYS[name] if name in TOYS else SPACES.get(name)()
+    rng = np.random.default_rng(0)
+    study = optuna.create_study()  # refuses other choices for a name that it knows
+    for _ in range(8):
+        architecture = sample(space, rng)
+        for each in (architecture, mutate(space, architecture, rng)):
+            values = values_of(space, each)
+            study.enqueue_trial(values)
+            trial = study.ask()
+            assert derive(space, trial) == each
+            assert trial.params == values
+
+
+def test_an_architecture_of_another_space_is_refused():
+    other = SearchSpace("other", "repeat(tanh() | gelu(), 1, 4)")
+    with pytest.raises(SpaceError, match=r"scales at .*: no decision for this hole; got one of other"):
+        values_of(SCALES, sample(other, np.random.default_rng(0)))
+
+
+ACCURACY, LATENCY = Objective("accuracy"), Objective("latency", "minimize", "ms")
+FOUR = "(relu() | gelu() | silu() | tanh())"
+CHAIN = SearchSpace("chain", " >> ".join([FOUR] * 4))
+MIXED = SearchSpace(
+    "mixed", "conv(width=integer(4, 64, log=True), kernel=oneof(7, 3, 5)) >> dropout(rate=real(0.0, 0.5))"
+)
+
+
+def outcome(accuracy: float, latency: float = 0.0) -> Evaluation:
+    return Evaluation(Status.COMPLETED, {"accuracy": accuracy, "latency": latency}, 1.0)
+
+
+def tell(searcher: Searcher, number: int, suggestion: Suggestion, evaluation: Evaluation) -> None:
+    searcher.tell(Trial(number, suggestion, evaluation=evaluation))
+
+
+def run(searcher: Searcher, trials: int, evaluate) -> list[Architecture]:
+    """One at a time."""
+    asked = []
+    for number in range(trials):
+        (suggestion,) = searcher.ask(1)
+        asked.append(suggestion.architecture)
+        tell(searcher, number, suggestion, evaluate(suggestion.architecture))
+    return asked
+
+
+def quality(architecture: Architecture) -> tuple[float, float]:
+    """Two different functions of an architecture of any space here."""
+    letters = [ord(letter) for letter in architecture.text]
+    return float(sum(letters) % 101), float(sum(i * c for i, c in enumerate(letters)) % 37)
+
 
 DIRECTIONS = {ACCURACY: "maximize", LATENCY: "minimize"}
 SAMPLERS = {"tpe": TPESampler, "gp": GPSampler, "nsga2": NSGAIISampler, "nsga3": NSGAIIISampler}
@@ -25,12 +186,6 @@ SAMPLERS = {"tpe": TPESampler, "gp": GPSampler, "nsga2": NSGAIISampler, "nsga3":
 
 def states(searcher: OptunaSearcher) -> list[TrialState]:
     return [trial.state for trial in searcher.study.trials]
-
-
-@pytest.fixture
-def quiet(caplog):
-    """For studies of Optuna's that a test makes itself."""
-    caplog.set_level(logging.ERROR, logger="optuna")
 
 
 # what Optuna itself would ask, written by hand for two spaces
@@ -49,7 +204,6 @@ def ask_mixed(trial: optuna.Trial) -> str:
     return MIXED.parse(f"conv(width={width}, kernel={kernel}) >> dropout(rate={rate})").text
 
 
-@pytest.mark.usefixtures("quiet")
 @pytest.mark.filterwarnings("ignore:NSGAIIISampler is experimental")  # of the bare study
 @pytest.mark.parametrize("objectives", [(ACCURACY,), (LATENCY, ACCURACY)], ids=["one", "two"])
 @pytest.mark.parametrize(("space", "ask"), [(CHAIN, ask_chain), (MIXED, ask_mixed)], ids=["chain", "mixed"])
@@ -247,3 +401,102 @@ def test_models_beat_random_search(make, trials, seeds):
     model = [best(make(space, (ACCURACY,), seed=seed)) for seed in range(seeds)]
     chance = [best(RandomSearch(space, (ACCURACY,), seed=seed)) for seed in range(seeds)]
     assert mannwhitneyu(model, chance, alternative="greater").pvalue < 0.001
+
+
+def test_several_objectives_count_each_in_its_direction_or_the_first_alone():
+    both = OptunaSearcher(CHAIN, (LATENCY, ACCURACY), seed=0)
+    assert [direction.name for direction in both.study.directions] == ["MINIMIZE", "MAXIMIZE"]
+    run(both, 1, lambda a: outcome(7, 3))
+    assert both.study.trials[0].values == [3, 7]
+    first = OptunaSearcher(CHAIN, (LATENCY, ACCURACY), seed=0, first_only=True)
+    assert [direction.name for direction in first.study.directions] == ["MINIMIZE"]
+    run(first, 1, lambda a: Evaluation(Status.COMPLETED, {"latency": 3.0}))
+    assert first.study.trials[0].values == [3]
+
+
+def test_samplers_of_ones_own_and_seeds_of_any_size():
+    named = OptunaSearcher(CHAIN, (ACCURACY,), seed=5, sampler="tpe")
+    own = OptunaSearcher(CHAIN, (ACCURACY,), seed=5, sampler="optuna.samplers:TPESampler")
+    large = [OptunaSearcher(CHAIN, (ACCURACY,), seed=seed) for seed in (2**32 + 5, 2**32 + 5, 2**40)]
+    asked = [run(each, 14, lambda a: outcome(*quality(a))) for each in (named, own, *large)]
+    assert asked[0] == asked[1]
+    assert asked[2] == asked[3]
+    assert len({str(each) for each in asked}) == 3
+
+
+def test_the_sampler_for_conditions_has_a_name():
+    searcher = gp(CHAIN, (ACCURACY,), seed=0, independent_sampler="tpe")
+    assert isinstance(searcher.study.sampler, GPSampler)
+    assert isinstance(searcher.study.sampler._independent_sampler, TPESampler)
+
+
+@pytest.mark.parametrize("sampler", ["nsga3", "optuna.samplers:QMCSampler"])
+def test_what_optuna_calls_experimental_is_no_warning_here(sampler):
+    run(OptunaSearcher(CHAIN, (ACCURACY,), seed=0, sampler=sampler), 2, lambda a: outcome(1.0))
+
+
+def test_groups_take_several_objectives_without_a_warning():
+    space = SearchSpace("group", "repeat(conv(kernel=oneof(1, 3, 5)) | relu(), 1, 3)")
+    searcher = tpe(space, (ACCURACY, LATENCY), seed=0, group=True, n_startup_trials=4)
+    run(searcher, 12, lambda a: outcome(*quality(a)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sampler": "tp"}, r'sampler "tp" is not registered; registered: cmaes, gp, .*; did you mean "tpe"'),
+        ({"sampler": "math:floor"}, 'sampler "math:floor": .*expected'),
+        ({"sampler": "types:SimpleNamespace"}, "expected a sampler of Optuna's, got SimpleNamespace"),
+        ({"gama": 3}, 'sampler "tpe": has no option "gama"; options: .*n_startup_trials'),
+        ({"n_startup_trials": "many"}, "n_startup_trials: expected int, got 'many'"),
+        ({"n_startup_trials": -1}, "n_startup_trials: expected 0 or more, got -1"),
+        ({"n_ei_candidates": 0}, "n_ei_candidates: expected 1 or more, got 0"),
+        ({"group": True, "multivariate": False}, "``group`` option can only be enabled when"),
+        ({"sampler": "nsga2", "population_size": 1}, "population_size: expected 2 or more, got 1"),
+        ({"sampler": "nsga2", "crossover_prob": 2.0}, '"nsga2": `crossover_prob` must be a float'),
+        ({"sampler": "gp", "independent_sampler": "x"}, 'sampler "x" is not registered'),
+    ],
+)
+def test_options_are_checked(options, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        OptunaSearcher(CHAIN, (ACCURACY,), seed=0, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [tpe, gp])
+def test_a_named_searcher_takes_no_other_sampler(make):
+    with pytest.raises(ConfigError, match=f'"{make.__name__}": has no option "sampler"; .*"optuna" has it'):
+        make(CHAIN, (ACCURACY,), seed=0, sampler="nsga2")
+
+
+def test_cmaes_needs_its_package_and_one_objective(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="expected the package cmaes, got none; pip install cmaes"):
+        OptunaSearcher(MIXED, (ACCURACY,), seed=0, sampler="cmaes")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    with pytest.raises(ConfigError, match="expected one objective, got accuracy, latency; set first_only"):
+        OptunaSearcher(MIXED, (ACCURACY, LATENCY), seed=0, sampler="cmaes")
+
+
+def test_the_users_process_stays_as_it_is(capfd):
+    logger, generator = logging.getLogger("optuna"), torch.get_rng_state()
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    try:
+        searcher = gp(MIXED, (ACCURACY,), seed=0, n_startup_trials=2)
+        run(searcher, 4, lambda a: outcome(*quality(a)))
+        assert logger.level == logging.DEBUG
+    finally:
+        logger.setLevel(level)
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_optuna_is_imported_by_the_first_searcher_of_its():
+    code = "import sys, algorithms.optuna_sampler; print('optuna' in sys.modules, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_registered_names_are_these():
+    assert (SEARCHERS.get("tpe"), SEARCHERS.get("gp"), SEARCHERS.get("optuna")) == (tpe, gp, OptunaSearcher)

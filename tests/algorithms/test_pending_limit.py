@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from algorithms.pending_limit import PendingLimit
+from algorithms.pending_limit import ConcurrencyLimiter
 from tests.algorithms.wrapping_kit import OBJECTIVES, Script, ended, letter, letters
 
 
 def test_no_more_than_the_limit_are_in_flight():
     space = letters()
     script = Script(space, "abcdef")
-    searcher = PendingLimit(space, OBJECTIVES, seed=0, searcher=script, limit=2)
+    searcher = ConcurrencyLimiter(space, OBJECTIVES, seed=0, searcher=script, limit=2)
     first = searcher.ask(6)
     assert [letter(one) for one in first] == ["a", "b"]
     assert searcher.ask(1) == []
@@ -22,6 +22,6 @@ def test_no_more_than_the_limit_are_in_flight():
 
 def test_a_searcher_that_waits_is_waited_for():
     space = letters()
-    searcher = PendingLimit(space, OBJECTIVES, seed=0, searcher=Script(space, "a.b"), limit=9)
+    searcher = ConcurrencyLimiter(space, OBJECTIVES, seed=0, searcher=Script(space, "a.b"), limit=9)
     assert [letter(one) for one in searcher.ask(9)] == ["a"]
     assert [letter(one) for one in searcher.ask(9)] == ["b"]

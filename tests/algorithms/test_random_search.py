@@ -38,5 +38,5 @@ def test_derivations_of_an_unbounded_space_are_refused():
 
 
 def test_unknown_distribution_is_refused():
-    with pytest.raises(ConfigError, match='by: expected "options" or "derivations"; got \'texts\''):
+    with pytest.raises(ConfigError, match='by: expected "options" or "derivations", got \'texts\''):
         RandomSearch(skewed(), OBJECTIVES, seed=0, by="texts")  # type: ignore[arg-type]

@@ -152,13 +152,13 @@ def test_where_nothing_can_be_mutated_architectures_are_random():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"population": 1}, "population: expected 2 or more; got 1"),
-        ({"sample": 0}, "sample: expected 1 to 100 members of the population; got 0"),
-        ({"population": 5, "sample": 6}, "sample: expected 1 to 5 members of the population; got 6"),
-        ({"crossover": 2.0}, "crossover: expected 0 to 1; got 2"),
+        ({"population": 1}, "population: expected 2 or more, got 1"),
+        ({"sample": 0}, "sample: expected 1 to 100 members of the population, got 0"),
+        ({"population": 5, "sample": 6}, "sample: expected 1 to 5 members of the population, got 6"),
+        ({"crossover": 2.0}, "crossover: expected 0 to 1, got 2"),
         (
             {"population": 2, "sample": 1, "initial": ["a"] * 3},
-            "initial: expected 0 to 2 architectures, the population; got 3",
+            "initial: expected 0 to 2 architectures, the population, got 3",
         ),
     ],
 )

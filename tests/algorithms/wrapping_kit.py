@@ -26,7 +26,7 @@ def letter(suggestion: Suggestion | Trial) -> str:
     return next(name for name, function in _BY_NAME.items() if text == f"{function}()")
 
 
-class Script:
+class Script(Searcher):
     """Proposes these in turn, "." for nothing now; then it is finished. Remembers what it is told."""
 
     def __init__(self, space: SearchSpace, script: str, parents: Mapping[int, int] | None = None) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
-from algorithms.one_shot import settings_of
-from algorithms.wrapping import SEARCHERS
+from algorithms.shared.supernet_search import settings_of
+from algorithms.shared.wrapping import SEARCHERS
 from nas.evaluation import Task
 from nas.oneshot.evaluate import inherited_accuracy
 from nas.oneshot.loop import OneShot, start, train

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from cluster.batch import RayLauncher
-from nas.config import build
 from nas.errors import ConfigError, ProtocolError
-from nas.launcher import Update
+from nas.registry import build
+from nas.run.jobs import JobUpdate
 from tests.cluster.local_ray import local_ray
 
 __all__ = ["local_ray"]
@@ -30,6 +30,7 @@ class Work:
     deed: str
     diary: Path
     limit: int = 0
+    group: str = "works"
 
     def __call__(self, stopping: Callable[[], bool] | None = None) -> Any:
         with self.diary.open("a") as diary:
@@ -69,13 +70,13 @@ def diary(tmp_path: Path) -> Path:
     return tmp_path / "diary"
 
 
-def ended(updates: list[Update]) -> dict[str, Update]:
+def ended(updates: list[JobUpdate]) -> dict[str, JobUpdate]:
     """The ends by name, each after its beginning."""
     names = [update.job.name for update in updates if not update.ended]
     ends = {update.job.name: update for update in updates if update.ended}
     assert sorted(names) == sorted(ends)
     assert all(
-        updates.index(Update(update.job)) < place for place, update in enumerate(updates) if update.ended
+        updates.index(JobUpdate(update.job)) < place for place, update in enumerate(updates) if update.ended
     )
     return ends
 

@@ -33,13 +33,13 @@ import os, signal, sys, time
 sys.path.append({str(ROOT)!r})
 from dataclasses import dataclass
 from cluster.ray_executor import RayExecutor
-from nas.evaluation import Evaluation, Objective, Status, Task
+from nas.evaluation import Evaluation, Evaluator, Objective, Status, Task
 
 @dataclass(frozen=True)
 class Network:
     width: int
 
-class Evaluator:
+class Widths(Evaluator):
     objectives = (Objective("score"),)
     reported = objectives[0]
     fidelity_range = None
@@ -65,7 +65,7 @@ def test_another_program_joins_a_running_ray(local_ray, tmp_path):  # noqa: F811
         tmp_path,
         """
         executor = RayExecutor(address=sys.argv[1], workers=1, cpus_per_trial=0.5)
-        executor.open(Evaluator())
+        executor.open(Widths())
         print(executor.describe()[0])
         executor.submit(Task(0, Network(32)))
         print(executor.wait()[0].evaluation)
@@ -93,7 +93,7 @@ def test_ctrl_c_ends_a_local_ray_without_noise(tmp_path):
         signal.signal(signal.SIGINT, signal.default_int_handler)  # also below a shell that ignores it
         executor = RayExecutor(num_cpus=2)
         try:
-            executor.open(Evaluator())
+            executor.open(Widths())
             print(*executor.describe(), sep="\\n", flush=True)
             executor.submit(Task(0, Network(16)))
             print(executor.wait()[0].evaluation.values, flush=True)

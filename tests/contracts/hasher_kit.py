@@ -15,8 +15,8 @@ import numpy as np
 from hashing import HASHERS
 from nas.architecture import Architecture
 from nas.cache import Hasher
-from nas.config import build
 from nas.operators import sample
+from nas.registry import build
 from search_spaces import SPACES
 
 # options without which a hasher cannot be made, or is slow

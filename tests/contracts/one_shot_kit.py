@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.wrapping import prepare_searcher
 from nas.dsl import choose, define, oneof, op, ref
 from nas.evaluation import Evaluation, Stage, Status
 from nas.oneshot.work import SHARED_ACCURACY, SharedWeights, SupernetTraining

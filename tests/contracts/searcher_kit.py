@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from algorithms import SEARCHERS
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.wrapping import prepare_searcher
 from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective, Status, failure

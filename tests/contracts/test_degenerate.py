@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from algorithms import SEARCHERS
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.wrapping import prepare_searcher
 from nas import Budget, InlineExecutor, NasError, Plan, SearchSpace, Study, op, repeat
 from nas.dsl import oneof
 from nas.evaluation import Status

@@ -18,13 +18,13 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-import nas.run  # noqa: F401 - registers the schema of the configuration
+import nas.run.command  # noqa: F401 - registers the schema of the configuration
 from hashing import HASHERS
 from nas.architecture import Architecture
 from nas.cache import Hashed
-from nas.config import build
 from nas.errors import ConfigError
 from nas.layers import NETWORK
+from nas.registry import build
 from nas.term import Op
 from tests.contracts import hasher_kit
 from tests.contracts.hasher_kit import architectures, make

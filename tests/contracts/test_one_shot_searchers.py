@@ -12,7 +12,7 @@ import pytest
 from algorithms import SEARCHERS
 from nas.dsl import oneof, op, real, ref, rule, train
 from nas.errors import ConfigError, ProtocolError
-from nas.evaluation import Stage, Status, failure
+from nas.evaluation import Evaluator, Stage, Status, failure
 from nas.eventlog import FILE_NAME
 from nas.executor import SimulatedExecutor
 from nas.oneshot.work import SharedWeights, SupernetTraining, loaded
@@ -145,10 +145,10 @@ def test_tell_twice_unknown_or_too_early_is_an_error(name):
     searcher, numbering = make(name, space), Numbering()
     (suggestion,) = searcher.ask(1)
     trial = numbering.trial(suggestion, answer(space, suggestion))
-    with pytest.raises(ProtocolError, match="has no evaluation"):
+    with pytest.raises(ProtocolError, match="expected an evaluation, got none"):
         searcher.tell(Numbering().trial(suggestion, None))
     searcher.tell(trial)
-    with pytest.raises(ProtocolError, match="not in flight"):
+    with pytest.raises(ProtocolError, match="was told before"):
         searcher.tell(trial)
 
 
@@ -186,8 +186,8 @@ def test_a_space_without_a_supernet_is_refused_in_one_line(name, kind):
     [
         ({"epochs": 0}, "epochs"),
         ({"nonsense": 1}, 'has no option "nonsense"'),
-        ({"epochs_per_work": 0}, "epochs_per_work: expected 1 or more"),
-        ({"data": {"nonsense": 1}}, "data: expected options among dataset"),
+        ({"epochs_per_work": 0}, "epochs_per_work: expected a whole number, 1 or more"),
+        ({"data": {"nonsense": 1}}, 'data: unknown option "nonsense"; options: dataset'),
     ],
 )
 def test_a_bad_option_is_refused_in_one_line(name, options, message):
@@ -196,7 +196,7 @@ def test_a_bad_option_is_refused_in_one_line(name, options, message):
     assert "\n" not in str(caught.value)
 
 
-class MadeUp:
+class MadeUp(Evaluator):
     """An evaluator whose works are answered without training."""
 
     objectives = OBJECTIVES
@@ -279,7 +279,7 @@ def test_a_proxy_of_another_space_is_refused(name):
 
 @pytest.mark.parametrize("wrapper", ["no_repeats", "asha", "pending_limit"])
 def test_no_wrapper_takes_a_searcher_on_a_supernet(wrapper):
-    from algorithms.wrapping import prepare_searcher
+    from algorithms.shared.wrapping import prepare_searcher
 
     section = {"name": wrapper, "searcher": {"name": "darts"}}
     with pytest.raises(ConfigError, match="stands alone"):

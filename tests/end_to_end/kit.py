@@ -60,7 +60,7 @@ def command(line: str, folder: Path, *, may_warn: str = "(?!)") -> Result:
         folder: also the place of modules of one's own.
         may_warn: pattern of warnings that are shown as usual; others are errors in tests.
     """
-    from nas.run import main
+    from nas.run.__main__ import main
 
     out, err, status, before = StringIO(), StringIO(), 0, set(sys.modules)
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():

@@ -147,7 +147,7 @@ def test_a_limit_on_what_nobody_reports_is_found_before_anything_runs(tmp_path):
     message = command(f"{line} {limit}", tmp_path).message
     assert message.startswith(
         'ConfigError: compare.searchers.limited: searcher "nsga2": limits: expected values that are reported '
-        "(validation_accuracy, validation_loss, test_accuracy); got foo; "
+        "(validation_accuracy, validation_loss, test_accuracy), got foo; "
     )
     assert files(tmp_path) == []
 

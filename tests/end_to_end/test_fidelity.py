@@ -188,15 +188,15 @@ DIGITS = "+experiment=digits executor=inline"
     [
         (
             f"{DIGITS} searcher=asha evaluator.epochs=3 searcher.levels=[1,9]",
-            'ConfigError: searcher "asha": expected 1 to 3 epochs; got 9; change levels, lowest or ',
+            'ConfigError: searcher "asha": expected 1 to 3 epochs, got 9; change levels, lowest or ',
         ),
         (
             f"{DIGITS} searcher=hyperband evaluator.epochs=8 search.fidelity=2 searcher.highest=3",
-            'ConfigError: searcher "hyperband": expected 1 to 2 epochs; got 3; change levels, lowest or ',
+            'ConfigError: searcher "hyperband": expected 1 to 2 epochs, got 3; change levels, lowest or ',
         ),
         (
             "name=own evaluator=function evaluator.function=statistics:mean searcher=asha",
-            'ConfigError: searcher "asha": expected an evaluator with a fidelity, such as epochs; this one',
+            'ConfigError: searcher "asha": expected an evaluator with a fidelity, such as epochs, got one',
         ),
         (
             f"{TINY} searcher=no_repeats searcher.searcher.name=rndom",

@@ -267,6 +267,13 @@ class LeavesLater(RandomSearch):
     def tell(self, trial): sys.exit(0)
 class Signature(RandomSearch):
     def ask(self): return []
+class Misspelt:
+    def __new__(cls, *given, **options):
+        return type("Misspelt", (RandomSearch,), {"uninforme": 3})(*given, **options)
+class Duck:
+    def __init__(self, space, objectives, *, seed): pass
+    def ask(self, count=1): return []
+    def tell(self, trial): pass
 class Unmade(RandomSearch):
     def __init__(self, space, objectives, *, seed): sys.exit(0)
 def a_class(space, objectives, *, seed): return Leaves
@@ -300,7 +307,15 @@ class Checks(FunctionEvaluator):
         ),
         (
             "searcher.name=faulty:a_class",
-            'ConfigError: searcher "faulty:a_class": expected an object with ask, te',
+            'ConfigError: searcher "faulty:a_class": expected a nas.searcher.Searcher, got the ',
+        ),
+        (
+            "searcher.name=faulty:Duck",
+            'ConfigError: searcher "faulty:Duck": expected a nas.searcher.Searcher, got <faulty.Duck ',
+        ),
+        (
+            "searcher.name=faulty:Misspelt",
+            "ConfigError: Misspelt: expected hooks of nas.searcher.Searcher, got uninforme; did you mean",
         ),
         (
             "evaluator.name=faulty:Unsure",

@@ -56,7 +56,7 @@ def test_optimizer_programs_on_their_task(tmp_path):
 def test_known_programs_stand_in_their_order_on_that_task():
     from hydra import compose, initialize_config_module
 
-    import nas.run  # noqa: F401 - the schema
+    import nas.run.command  # noqa: F401 - the schema
     from nas.evaluation import Task
     from nas.training.optimizer_task import create
     from search_spaces.update_rule import KNOWN, space

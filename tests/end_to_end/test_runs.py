@@ -98,7 +98,7 @@ def test_the_weights_are_those_of_the_chosen_network(finished):
     from safetensors.torch import load_file
 
     from nas.compile import compile_network
-    from nas.session import build
+    from nas.run.compose import build
     from search_spaces import SPACES
 
     run, _ = finished

@@ -13,16 +13,16 @@ from hydra import compose as compose_yaml
 from hydra import initialize_config_module
 
 from algorithms import SEARCHERS
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.wrapping import prepare_searcher
 from cluster import EXECUTORS
 from hashing import HASHERS
-from nas.campaign import manifest, prepare_campaign
-from nas.config import Config, build, prepare
 from nas.errors import ConfigError, EvaluationError
-from nas.lineup import lineup_of, trials_of
-from nas.run import _to_config
-from nas.session import compose
-from nas.training import EVALUATORS
+from nas.evaluation import EVALUATORS
+from nas.registry import build, prepare
+from nas.run.command import to_config
+from nas.run.comparison import comparison_plan, manifest, prepare_comparison, trials_of
+from nas.run.compose import compose
+from nas.run.config import Config
 from search_spaces import SPACES
 
 REGISTRIES = {
@@ -54,7 +54,7 @@ REQUIRED = {
 
 def composed(*overrides: str) -> Config:
     with initialize_config_module("experiments", version_base="1.3"):
-        return _to_config(compose_yaml("config", list(overrides)))
+        return to_config(compose_yaml("config", list(overrides)))
 
 
 @pytest.fixture
@@ -209,12 +209,12 @@ def test_the_comparisons_are_those_of_the_documentation():
 @pytest.mark.parametrize("experiment", COMPARISONS)
 def test_a_comparison_has_methods_with_options_of_their_own(experiment):
     config = composed(f"+experiment={experiment}")
-    lineup = lineup_of(config)
-    assert "random" in lineup.methods
+    plan = comparison_plan(config)
+    assert "random" in plan.methods
     for label, section in config.compare.searchers.items():
         prepare_searcher(section, seed=0)
-        assert label in lineup.methods or label in config.compare.slow
-    assert config.budget.trials in (lineup.budgets[-1], None)  # None: so many seconds
+        assert label in plan.methods or label in config.compare.slow
+    assert config.budget.trials in (plan.budgets[-1], None)  # None: so many seconds
     assert config.hashing["name"] == "none"  # a repeat costs an evaluation
     assert config.executor["name"] in ("inline", "simulated")
     assert config.final.seeds == 0
@@ -228,12 +228,12 @@ def test_methods_are_added_and_taken_out_on_the_command_line():
         "population": 50,
         "sample": 3,
     }
-    assert "random" not in lineup_of(config).methods
-    assert "gp" not in lineup_of(config).methods
+    assert "random" not in comparison_plan(config).methods
+    assert "gp" not in comparison_plan(config).methods
     slow = composed("+experiment=nasbench201_compare", "compare.with_slow=true", "compare.skip=[tpe]")
-    assert {"gp", "tpe"} & set(lineup_of(slow).methods) == {"gp"}
+    assert {"gp", "tpe"} & set(comparison_plan(slow).methods) == {"gp"}
     alone = composed("+searcher@compare.searchers.mine=random")
-    assert lineup_of(alone).methods == {"mine": {"name": "random"}}
+    assert comparison_plan(alone).methods == {"mine": {"name": "random"}}
 
 
 def test_the_tabular_comparison_gets_several_fidelities_to_the_cost_of_the_others():
@@ -253,9 +253,9 @@ def test_a_comparison_on_real_data_is_prepared(experiment, shared_data, tmp_path
         for file in (shared_data / "FashionMNIST/raw").glob("*.gz"):
             (raw / file.name).symlink_to(file)
         changes = [f"evaluator.root={tmp_path}"]
-    campaign = prepare_campaign(composed(f"+experiment={experiment}", *changes))
-    content = manifest(campaign)
-    assert content["methods"] == list(campaign.lineup.methods)
+    prepared = prepare_comparison(composed(f"+experiment={experiment}", *changes))
+    content = manifest(prepared)
+    assert content["methods"] == list(prepared.plan.methods)
     if experiment == "nasbench201_compare":
         # the best cells of the benchmark (Dong and Yang 2020, table 5)
         assert content["optimum"] == pytest.approx(
@@ -267,7 +267,7 @@ def test_a_comparison_on_real_data_is_prepared(experiment, shared_data, tmp_path
 def test_a_device_is_chosen_by_the_evaluator(device, shared_data):
     """The worst of the table is the reference point; the best of each quantity bounds the hypervolume."""
     changes = [f"evaluator=nasbench201_{device}", f"evaluator.path={shared_data / TABLE}"]
-    content = manifest(prepare_campaign(composed("+experiment=nasbench201_pareto", *changes)))
+    content = manifest(prepare_comparison(composed("+experiment=nasbench201_pareto", *changes)))
     with gzip.open(shared_data / TABLE, "rt") as file:
         column = f"lat_ms_{device}" + "_32" * (device == "1080ti")
         latencies = [float(row[column]) for row in csv.DictReader(file)]

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from algorithms.one_shot import settings_of
+from algorithms.shared.supernet_search import settings_of
 from nas.evaluation import Task
 from nas.oneshot.loop import start, train
 from nas.oneshot.selection import choose

@@ -12,7 +12,7 @@ from typing import Any
 
 from algorithms.random_search import RandomSearch
 from nas.architecture import Architecture
-from nas.cache import Hashed
+from nas.cache import Hashed, Hasher
 from nas.cache_policy import CachePolicy
 from nas.evaluation import Task
 from nas.executor import InlineExecutor
@@ -20,7 +20,7 @@ from tests.nas.study_kit import OBJECTIVE, FakeEvaluator, events_of, make_study,
 
 
 @dataclass
-class Alike:
+class Alike(Hasher):
     """Takes gelu for relu, in a worker; each hash leaves its text in `seen`, and in a `diary`."""
 
     name: str = "alike"

@@ -12,11 +12,11 @@ import numpy as np
 
 from algorithms.regularized_evolution import RegularizedEvolution
 from nas.cache import TextHasher
-from nas.evaluation import Evaluation, Objective, Status, Task, failure
+from nas.evaluation import Evaluation, Evaluator, Objective, Status, Task, failure
 from nas.eventlog import FILE_NAME, read_events
-from nas.executor import Completed, InlineExecutor
-from nas.progress import Progress
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.executor import Completed, Executor, InlineExecutor
+from nas.progress import Observer, Progress
+from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
 from nas.space import SearchSpace
 from nas.stages import Budget, Plan
 from nas.study import Study
@@ -42,7 +42,7 @@ def score(text: str) -> float:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") / 2**32 * 100
 
 
-class FakeEvaluator:
+class FakeEvaluator(Evaluator):
     """Scores texts; remembers which trials it evaluated, with which seeds."""
 
     objectives = (OBJECTIVE,)
@@ -70,16 +70,20 @@ class FakeEvaluator:
         )
 
 
-class OvertakingExecutor:
+class OvertakingExecutor(Executor):
     """Ends tasks in random order, sometimes several at once, on a clock that counts waits."""
 
     def __init__(self, workers: int, seed: int) -> None:
-        self.capacity = workers
+        self._workers = workers
         self._rng = np.random.default_rng(seed)
         self._tasks: list[Task] = []
         self._evaluator: Any = None
         self._now = 0.0
         self.most = 0
+
+    @property
+    def capacity(self) -> int:
+        return self._workers
 
     def open(self, evaluator: Any) -> None:
         self._evaluator = evaluator
@@ -144,7 +148,7 @@ def story(directory: Path) -> list[tuple[Any, ...]]:
     return kept
 
 
-class Scripted:
+class Scripted(Searcher):
     """Suggests what it is given in turn; None stands for nothing now, the end for nothing left."""
 
     def __init__(self, space: SearchSpace, script: Sequence[str | None]) -> None:
@@ -168,7 +172,7 @@ def short_plan(
     return Plan(seed=1, budget=Budget(trials, seconds), baseline=baseline, final=final)
 
 
-class Watcher:
+class Watcher(Observer):
     """Keeps what it is shown; may act on an event."""
 
     def __init__(self, act=lambda event: None):

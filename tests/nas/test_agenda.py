@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from algorithms.random_search import RandomSearch
-from nas.cache import Hashed
+from nas.cache import Hashed, Hasher
 from nas.errors import ProtocolError
 from nas.evaluation import Evaluation, Stage, Status
 from nas.executor import SimulatedExecutor
@@ -181,7 +181,7 @@ class TestCache:
         assert not [e for e in events_of(tmp_path) if e["event"] == "cached"]
 
     def test_what_has_no_hash_is_evaluated(self, tmp_path):
-        class Shy:
+        class Shy(Hasher):
             name = "shy"
             in_worker = False
 

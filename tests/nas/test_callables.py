@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nas.callables import describe, load, stable
-from nas.registry import Entry
+from nas.registry import Registered
 
 SOURCE = """
 from functools import partial
@@ -114,7 +114,7 @@ def test_a_function_that_holds_itself_is_described():
 
 def test_load_gives_what_a_target_names_to_everyone():
     assert load("operator:itemgetter") is itemgetter
-    assert Entry("name", "operator:itemgetter", "summary").load() is itemgetter
+    assert Registered("name", "operator:itemgetter", "summary").load() is itemgetter
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from algorithms.asha import Asha
 from algorithms.random_search import RandomSearch
 from nas.checkpoints import Checkpoints
 from nas.evaluation import Evaluation, Fidelity, Stage, Status, Task, failure
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
 from nas.store import read_study
 from tests.nas.study_kit import (
     OBJECTIVE,
@@ -35,7 +35,7 @@ def ask(architecture, epochs: float, parent: int | None = None) -> Suggestion:
     return Suggestion(architecture, Fidelity("epochs", epochs), parent, resumable=epochs < FULL)
 
 
-class Listed:
+class Listed(Searcher):
     """Suggests these in turn, each once the one before was told."""
 
     def __init__(self, *suggestions: Suggestion) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.wrapping import prepare_searcher
 from nas.cache import TextHasher
 from nas.comparison import read_comparison
 from nas.errors import NasError, StoreError

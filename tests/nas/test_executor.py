@@ -6,8 +6,7 @@ import pytest
 
 from nas.errors import ConfigError, ProtocolError
 from nas.evaluation import Status
-from nas.executor import InlineExecutor, SimulatedExecutor, is_out_of_memory
-from nas.training.failures import failure_of
+from nas.executor import InlineExecutor, SimulatedExecutor, failure_of, is_out_of_memory
 from tests.cluster.stand_ins import Scripted, task
 
 

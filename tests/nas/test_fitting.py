@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from algorithms.wrapping import prepare_searcher
-from nas.config import Config, SearchSection
+from algorithms.shared.wrapping import prepare_searcher
 from nas.errors import ConfigError
 from nas.evaluation import Objective
 from nas.fitting import search_notes
-from nas.session import compose
+from nas.run.compose import compose
+from nas.run.config import Config, SearchSection
 from nas.space import SearchSpace
 
 SPACE = SearchSpace("four", "relu() | gelu() | silu() | tanh()")
@@ -83,7 +83,7 @@ def test_the_levels_of_a_table_are_named(table, wrappers, fidelity, levels, expe
 def test_a_search_at_the_lowest_fidelity_leaves_none_to_choose(table):
     with pytest.raises(
         ConfigError,
-        match=r'^searcher "asha": expected several epochs to choose from; got 12 alone; set '
+        match=r'^searcher "asha": expected several epochs to choose from, got 12 alone; set '
         r"search\.fidelity=null, or give the evaluator more$",
     ):
         composed(table, inside("asha", searcher=RANDOM, levels=[5, 300]), 12)
@@ -109,11 +109,11 @@ def test_a_limit_is_on_a_value_that_evaluations_have(table, wrappers):
     assert limit("accuracy")
     with pytest.raises(
         ConfigError,
-        match=r'^searcher "nsga2": limits: expected values that are reported \(accuracy(, loss)?\); got foo, '
-        "bar; change it$",
+        match=r'^searcher "nsga2": limits: expected values that are reported \(accuracy(, loss)?\), got foo, '
+        "bar; name those, or let the evaluator report more$",
     ):
         limit("accuracy", "foo", "bar")
-    with pytest.raises(ConfigError, match=r"are reported \(accuracy\); got loss; change it$"):
+    with pytest.raises(ConfigError, match=r"are reported \(accuracy\), got loss; name those"):
         limit("loss")
     assert wrappers or limit("loss", at=12)
 
@@ -121,7 +121,7 @@ def test_a_limit_is_on_a_value_that_evaluations_have(table, wrappers):
 def test_a_limit_is_passed_through_the_view_by_halves():
     section = inside("bisection", searcher=limited("foo"))
     with pytest.raises(
-        ConfigError, match=r"\(validation_accuracy, validation_loss, test_accuracy\); got foo; "
+        ConfigError, match=r"\(validation_accuracy, validation_loss, test_accuracy\), got foo; "
     ):
         composed(DIGITS, section)
     known = limited("validation_accuracy", "validation_loss", "test_accuracy")

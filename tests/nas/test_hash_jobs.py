@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from nas.cache import Hashed, TextHasher
+from nas.cache import Hashed, Hasher, TextHasher
 from nas.evaluation import Status, Task, failure
 from nas.executor import SimulatedExecutor
 from nas.hash_jobs import HashingEvaluator, Memo, hash_of, hashed_of
@@ -35,7 +35,7 @@ def test_it_travels():
     assert hashed_of(evaluator(Task(0, RELU, hashing=True))).digest == "test:1:8:relu()"
 
 
-class Wrong:
+class Wrong(Hasher):
     name = "wrong"
     in_worker = True
 

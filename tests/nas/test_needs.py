@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from algorithms import SEARCHERS
-from algorithms.one_shot import SupernetSearch
 from algorithms.random_search import RandomSearch
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.supernet_search import SupernetSearch
+from algorithms.shared.wrapping import prepare_searcher
 from nas import (
     Budget,
     Fidelity,
@@ -28,11 +28,11 @@ from nas import (
 )
 from nas.dsl import define, oneof
 from nas.errors import ConfigError, NasError, ProtocolError
-from nas.evaluation import Evaluation, Objective, Stage, Status
+from nas.evaluation import Evaluation, Evaluator, Objective, Stage, Status
 from nas.eventlog import FILE_NAME
 from nas.oneshot.settings import OneShotSettings
 from nas.oneshot.work import SupernetTraining
-from nas.searcher import declared
+from nas.searcher import Searcher
 from nas.store import read_study
 from nas.training.classification import create
 
@@ -51,7 +51,7 @@ ONE_SHOT: dict[str, dict[str, Any]] = {
 }
 
 
-class Levels:
+class Levels(Evaluator):
     """Remembers its tasks; costs a second an epoch."""
 
     objectives = (SCORE,)
@@ -149,7 +149,7 @@ CELL = op.cell(op.node(oneof(op.skip(), op.sep_conv(kernel=3)), inputs=(0,)))
             Levels(),
             SPACE,
             {},
-            r"values that are reported \(score\); got",
+            r"values that are reported \(score\), got",
         ),
         (
             "no_repeats",
@@ -157,7 +157,7 @@ CELL = op.cell(op.node(oneof(op.skip(), op.sep_conv(kernel=3)), inputs=(0,)))
             Levels(),
             SPACE,
             {},
-            r"values that are reported \(score\); got latency",
+            r"values that are reported \(score\), got latency",
         ),
         (
             "random",
@@ -217,7 +217,7 @@ def test_partial_channels_that_do_not_divide_are_refused_when_the_searcher_is_ma
         made("pc_darts", FUNCTION, space)
 
 
-class Works:
+class Works(Searcher):
     """Asks for one work that leaves a state, and does not say so."""
 
     def ask(self, count: int = 1) -> list[Suggestion]:
@@ -236,14 +236,18 @@ def test_works_that_leave_a_state_are_declared(tmp_path: Path) -> None:
         study(tmp_path / "run", Works(), Levels()).run()
 
 
-def test_a_declaration_that_nobody_would_read_is_refused(tmp_path: Path) -> None:
+def test_what_asks_and_tells_without_inheriting_is_told_from_what_to_inherit(tmp_path: Path) -> None:
     class Choosing:
         fidelities = (Fidelity("epochs", 1),)
 
-        def __init__(self, space, objectives, seed):
-            self._inner = RandomSearch(space, objectives, seed=seed)
-            self.ask, self.tell = self._inner.ask, self._inner.tell
+        def ask(self, count: int = 1) -> list[Suggestion]:
+            raise SearchFinished
 
-    with pytest.raises(ConfigError, match=r"expected a subclass of nas\.searcher\.BaseSearcher, as it decl"):
-        study(tmp_path / "run", Choosing(SPACE, (SCORE,), seed=0), Levels())
-    assert declared(RandomSearch(SPACE, (SCORE,), seed=0)).fidelities == ()
+        def tell(self, trial: Trial) -> None: ...
+
+    message = (
+        r"^searcher: expected a nas\.searcher\.Searcher, got <.*>; inherit .*: class Choosing\(Searcher\)$"
+    )
+    with pytest.raises(ConfigError, match=message):
+        study(tmp_path / "run", Choosing(), Levels())
+    assert RandomSearch(SPACE, (SCORE,), seed=0).fidelities == ()

@@ -450,7 +450,7 @@ def test_a_quantity_named_like_a_path_writes_no_file_elsewhere(tmp_path):
         ("nas.report.latex", {"results.tex"}),
         ("nas.figures.progress_figure", {"best_so_far.png", "best_so_far.pdf"}),
         ("nas.report.chosen.text", {"chosen.txt"}),
-        ("nas.session.to_yaml", {"config.yaml"}),
+        ("nas.report.to_yaml", {"config.yaml"}),
         ("nas.report.chosen.picture", {"chosen.svg", "chosen.png"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

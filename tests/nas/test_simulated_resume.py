@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from algorithms.wrapping import prepare_searcher
+from algorithms.shared.wrapping import prepare_searcher
 from nas.cache import Hashed, TextHasher
 from nas.cache_policy import CachePolicy
-from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task, failure
+from nas.evaluation import Evaluation, Evaluator, Fidelity, Objective, Status, Task, failure
 from nas.eventlog import FILE_NAME
 from nas.executor import Planned, SimulatedExecutor
 from nas.space import SearchSpace
 from nas.stages import Budget, Plan
 from nas.study import Study
-from tests.nas.study_kit import Scripted, score, tiny_space
+from tests.nas.study_kit import FakeEvaluator, Scripted, score, tiny_space
 
 OBJECTIVES = (Objective("accuracy", "maximize", "%"), Objective("size", "minimize"))
 TIMES = {"time", "born", "pid"}
@@ -31,7 +31,7 @@ def ordered_space() -> SearchSpace:
     )
 
 
-class Costly:
+class Costly(Evaluator):
     """Costs differ, some are equal; at lower fidelities less; some trials fail."""
 
     objectives = OBJECTIVES
@@ -212,9 +212,20 @@ def test_a_log_without_plans_goes_on_by_the_moments_of_the_starts(tmp_path):
         assert found == expected
 
 
+class Always(FakeEvaluator):
+    """Costs the same for everything."""
+
+    def __init__(self, cost: float) -> None:
+        super().__init__()
+        self.cost = cost
+
+    def __call__(self, task: Task) -> Evaluation:
+        return Evaluation(Status.COMPLETED, {"x": 1.0}, self.cost)
+
+
 def test_what_was_in_flight_ends_as_planned_though_its_cost_is_measured_anew():
     executor = SimulatedExecutor(2)
-    executor.open(lambda task: Evaluation(Status.COMPLETED, {"x": 1.0}, 5.0))  # type: ignore[arg-type]
+    executor.open(Always(5.0))
     tasks = [Task(number, None) for number in range(3)]  # type: ignore[arg-type]
     executor.resume(4.0, [(tasks[1], Planned(2.0, 9.0, "simulated-1")), (tasks[0], Planned(3.0, 9.0))])
     assert executor.now() == 4.0

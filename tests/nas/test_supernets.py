@@ -14,7 +14,7 @@ from nas.relax.board import Board, Weight
 from nas.relax.choices import heaviest
 from nas.relax.modules import Mixed, PartialMixed, all_active, constant
 from nas.relax.supernet import relax
-from nas.session import build_space
+from nas.run.compose import build_space
 from nas.space import SearchSpace
 from search_spaces import SPACES
 from search_spaces.darts import from_genotype, genotype

@@ -6,8 +6,8 @@ import pytest
 
 from algorithms.regularized_evolution import RegularizedEvolution
 from nas.errors import StoreError
-from nas.searcher import SearchFinished
-from nas.timed import TimedSearcher, write_json
+from nas.searcher import Searcher, SearchFinished, TimedSearcher
+from nas.timed import write_json
 from tests.nas.study_kit import OBJECTIVE, make_study, small_space, story
 
 
@@ -21,7 +21,7 @@ class Clock:
         return next(self._moments)
 
 
-class Plain:
+class Plain(Searcher):
     def ask(self, count=1):
         if count > 1:
             raise SearchFinished

@@ -10,10 +10,11 @@ import pytest
 from nas.checkpoints import Checkpoints
 from nas.dsl import oneof, op
 from nas.errors import EvaluationError
-from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status, failure
+from nas.evaluation import Evaluation, Evaluator, Fidelity, Objective, Stage, Status, failure
 from nas.executor import InlineExecutor
+from nas.progress import Observer
 from nas.report import write_report
-from nas.searcher import SearchFinished, Suggestion
+from nas.searcher import Searcher, SearchFinished, Suggestion
 from nas.space import SearchSpace
 from nas.stages import Budget, Plan
 from nas.store import FIRST_TRIAL, read_study
@@ -38,7 +39,7 @@ class Counting:
         return Evaluation(Status.COMPLETED, {}, 2.0, info=info)
 
 
-class Chain:
+class Chain(Searcher):
     """Three works, each on the state of the last one; then the architecture that the last one named."""
 
     def __init__(self, works=3, fails_at=None):
@@ -65,7 +66,7 @@ class Chain:
         self.told.append(trial)
 
 
-class Kernel:
+class Kernel(Evaluator):
     objectives = (Objective("kernel"),)
     reported = Objective("kernel")
     fidelity_range = None
@@ -128,7 +129,7 @@ class _Killed(KeyboardInterrupt):
 
 
 @dataclass
-class _Killer:
+class _Killer(Observer):
     event: str
     number: int
 

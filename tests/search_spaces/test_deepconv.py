@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from nas.compile import compile_network, infer_shape
-from nas.config import build
 from nas.errors import SpaceError
 from nas.operators import sample
+from nas.registry import build
 from nas.term import Choice, Literal, Op, Repeat, Seq, Term, unrolled
 from nas.training.settings import TrainSettings
 from search_spaces import SPACES

@@ -20,9 +20,9 @@ from nas import Budget, FunctionEvaluator, InlineExecutor, Plan, Study, operator
 from nas.architecture import Architecture
 from nas.compile import compile_network, infer_shape
 from nas.complexity import max_parameters, parameters
-from nas.config import build
 from nas.errors import CompileError, ConfigError, DeadEndError, SpaceError
 from nas.operators import crossover, enumerate_architectures, mutate, neighbours, sample
+from nas.registry import build
 from nas.space import SearchSpace
 from nas.store import read_study
 from nas.term import Op, walk

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from nas.compile import compile_network
-from nas.config import build
 from nas.errors import ConfigError, SpaceError
 from nas.operators import sample
+from nas.registry import build
 from search_spaces import SPACES, darts
 from search_spaces.sharp_darts import LISTS, from_genotype, genotype, operation, space
 

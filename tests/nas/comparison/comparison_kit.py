@@ -22,7 +22,7 @@ TrialData = tuple[float, float] | None | Mapping[str, Any]
 
 
 def write_manifest(directory: Path, methods: Sequence[str], seeds: int, **changes: Any) -> Path:
-    """`comparison.json` as a run of `nas.campaign` leaves it."""
+    """`comparison.json` as a run of `nas.run.comparison` leaves it."""
     manifest = {
         "format": 1,
         "name": "toy",

@@ -19,6 +19,7 @@ from nas.training.data import DataOptions
 from nas.training.device import Split
 from nas.training.train import Stopped
 from tests.nas.oneshot.kit import CHOICES, GATES, images, small, without_time
+from tests.nas.study_kit import FakeEvaluator
 
 VARIANTS = [
     {},
@@ -247,4 +248,4 @@ def test_settings_that_blank_out_images_are_refused_before_work():
     with pytest.raises(
         EvaluationError, match='"crop_padding": expected less than the 8 pixels of the images, got 8'
     ):
-        work(task, None)  # type: ignore[arg-type]
+        work(task, FakeEvaluator())

@@ -12,7 +12,8 @@ import pytest
 
 from nas.errors import EvaluationError
 from nas.training import arrays
-from nas.training.arrays import existing, free_memory, read_npy, read_npz
+from nas.training.arrays import free_memory, read_npy, read_npz
+from nas.training.checks import existing
 
 NUMBERS = np.arange(6, dtype=np.uint8).reshape(2, 3)
 

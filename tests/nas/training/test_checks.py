@@ -5,8 +5,8 @@ import pytest
 
 from nas.errors import ConfigError
 from nas.evaluation import Objective
-from nas.registry import Entry
-from nas.training.checks import check_names, function_name, load_function, objectives_from, reported_from
+from nas.registry import Registered, check_names
+from nas.training.checks import function_name, load_function, objectives_from, reported_from
 
 
 def test_check_names_lists_the_options_and_the_closest_one() -> None:
@@ -38,9 +38,9 @@ def test_load_function_names_the_fault(reference: str, message: str) -> None:
 
 
 def test_function_name_of_an_object_is_that_of_its_class() -> None:
-    assert function_name(check_names) == "nas.training.checks:check_names"
-    assert function_name(Entry("a", "b:c", "d").load.__call__) == "builtins:method-wrapper"
-    assert function_name(Entry("a", "b:c", "d")) == "nas.registry:Entry"  # type: ignore[arg-type]
+    assert function_name(check_names) == "nas.registry:check_names"
+    assert function_name(Registered("a", "b:c", "d").load.__call__) == "builtins:method-wrapper"
+    assert function_name(Registered("a", "b:c", "d")) == "nas.registry:Registered"  # type: ignore[arg-type]
 
 
 def test_objectives_from_takes_names_mappings_and_objectives() -> None:

@@ -5,7 +5,8 @@ import torch
 
 from nas.errors import CompileError, EvaluationError
 from nas.evaluation import Fidelity, Status
-from nas.training.failures import failure_of, requested_epochs
+from nas.executor import failure_of
+from nas.training.failures import requested_epochs
 
 
 def allocate_too_much() -> None:

@@ -3,14 +3,20 @@ from __future__ import annotations
 import pytest
 
 from nas.errors import ConfigError
+from nas.evaluation import Evaluation, Task
 from nas.training.data import Dataset
 from nas.training.image_evaluator import ImageEvaluator, checked_device, data_options, settings_from
 from nas.training.settings import TrainSettings
 from tests.nas.training.candidates import SETTINGS, compiled
 
 
+class Untrained(ImageEvaluator):
+    def __call__(self, task: Task) -> Evaluation:
+        raise NotImplementedError
+
+
 def evaluator(dataset: Dataset, settings: TrainSettings = SETTINGS, *identity: str) -> ImageEvaluator:
-    return ImageEvaluator("here", dataset, settings, device="cpu", compiler=compiled, identity=identity)
+    return Untrained("here", dataset, settings, device="cpu", compiler=compiled, identity=identity)
 
 
 def test_what_the_subclass_adds_is_part_of_the_identity(stripes: Dataset) -> None:
@@ -31,7 +37,7 @@ def test_messages_begin_with_the_name_of_the_evaluator(stripes: Dataset) -> None
     with pytest.raises(ConfigError, match=r'^here: training setting "lr": expected'):
         settings_from("here", {"lr": -1})
     with pytest.raises(ConfigError, match=r'^here: compiler: cannot import "nas.no_such"'):
-        ImageEvaluator("here", stripes, SETTINGS, device="cpu", compiler="nas.no_such:f")
+        Untrained("here", stripes, SETTINGS, device="cpu", compiler="nas.no_such:f")
     with pytest.raises(
         ConfigError, match=r'^here: training setting "cutout": expected less than the 4 pixels'
     ):

@@ -9,11 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from nas.config import build
 from nas.errors import ConfigError
-from nas.evaluation import Status, Task
+from nas.evaluation import EVALUATORS, Status, Task
 from nas.operators import sample
-from nas.training import EVALUATORS
+from nas.registry import build
 from nas.training import train as train_module
 from nas.training.data import Dataset
 from nas.training.device import DeviceData, forked_seed, resident

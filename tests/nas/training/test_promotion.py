@@ -11,7 +11,7 @@ import pytest
 from algorithms.asha import Asha
 from nas.cache import TextHasher
 from nas.checkpoints import Checkpoints
-from nas.evaluation import Evaluation, Fidelity, Stage, Task
+from nas.evaluation import Evaluation, Evaluator, Fidelity, Stage, Task
 from nas.executor import InlineExecutor, SimulatedExecutor
 from nas.space import SearchSpace
 from nas.stages import Budget, Plan
@@ -126,7 +126,7 @@ def test_the_cost_of_a_promoted_trial_is_its_own_part(tmp_path, monkeypatch):
 def test_lost_states_cost_time_and_nothing_else(tmp_path):
     """The same study whose states vanish as soon as they are written has the same results."""
 
-    class Losing:
+    class Losing(Evaluator):
         def __init__(self) -> None:
             self._evaluates = evaluator()
             self.objectives, self.reported = self._evaluates.objectives, self._evaluates.reported

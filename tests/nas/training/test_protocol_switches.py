@@ -12,9 +12,8 @@ from safetensors import safe_open
 
 from nas.compile import compile_network
 from nas.errors import ConfigError, EvaluationError, NasError
-from nas.evaluation import Fidelity, Status, Task
+from nas.evaluation import EVALUATORS, Fidelity, Status, Task
 from nas.space import SearchSpace
-from nas.training import EVALUATORS
 from nas.training.classification import ClassificationEvaluator
 from nas.training.data import DataOptions, Dataset, split
 from nas.training.settings import TrainSettings

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from nas.errors import ConfigError
-from nas.training import EVALUATORS
+from nas.evaluation import EVALUATORS
 
 
 def test_every_entry_loads_a_factory() -> None:
@@ -24,7 +24,7 @@ def test_every_factory_refuses_an_unknown_option_in_one_line(name: str) -> None:
 
 def test_the_light_evaluators_need_neither_torch_nor_pandas() -> None:
     code = (
-        "import sys; from nas.training import EVALUATORS; import nas.training.settings;"
+        "import sys; from nas.evaluation import EVALUATORS; import nas.training.settings;"
         "import nas.training.data; EVALUATORS.get('table'); EVALUATORS.get('function');"
         "print([name for name in ('torch', 'pandas', 'sklearn', 'torchvision') if name in sys.modules])"
     )

@@ -1,0 +1,308 @@
+"""What searchers on a supernet share: chains of works that train its weights, then the architectures chosen.
+
+No method of its own. A search is a chain of works, each some epochs on the state that the last one left, so
+that a crash costs those epochs at most; the architecture of each work is what the search would choose after
+the one before. What it chooses in the end is suggested as a candidate and trained from new weights.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from algorithms.shared.method import InFlight, SearchMethod, bad_option
+from nas.errors import CompileError, ConfigError, EvaluationError, RelaxError
+from nas.evaluation import Fidelity, Objective, Stage
+from nas.oneshot.settings import OneShotSettings
+from nas.oneshot.work import SupernetTraining, loaded
+from nas.registry import check_names, field_names, listed_options
+from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.store import FIRST_TRIAL
+
+if TYPE_CHECKING:
+    from nas.architecture import Architecture
+    from nas.space import SearchSpace
+    from nas.training.data import DataOptions, Dataset
+
+EPOCHS = "supernet_epochs"  # fidelity of a work
+FOLLOWING = ("warmup_epochs", "alpha_from")  # settings whose defaults follow the number of epochs
+_STREAM = 3  # of the searches' seeds
+_SHAPE, _CLASSES = (3, 32, 32), 10  # of the images for which a space is checked before it meets its own
+
+
+@dataclass(slots=True)
+class SupernetChain:
+    """One search: what its works did so far.
+
+    Attributes:
+        seed: of its weights, batches and draws.
+        choice: the architecture that it would choose now.
+        epochs: done.
+        last: number of the work that left the newest state; None before the first.
+        busy: whether a work is in flight.
+        over: whether no work follows.
+        failed: whether its last work did.
+    """
+
+    seed: int
+    choice: Architecture
+    epochs: int = 0
+    last: int | None = None
+    busy: bool = False
+    over: bool = False
+    failed: bool = False
+    suggested: bool = False
+
+
+class SupernetSearch(SearchMethod[None]):
+    """Trains one supernet for each search and suggests what each chooses.
+
+    Args:
+        space: that has a supernet.
+        objectives: of the candidates; the shared weights are trained for the accuracy on images.
+        seed: of everything.
+        searches: how many, with seeds of their own; the best of their choices is the study's.
+        epochs_per_work: after which a state is left; a crash loses no more than that.
+        data: options of `nas.training.data.DataOptions`, where the images are not the evaluator's.
+        proxy: the space with other numbers of channels or copies, to be relaxed in its place; what is chosen
+            there stands for the same decisions here. A run's configuration gives its options only.
+        settings: of `nas.oneshot.settings.OneShotSettings`, in place of the method's.
+
+    Raises:
+        ConfigError: a value out of range, or a space without a supernet.
+
+    Attributes:
+        name: of the method.
+        own: its options besides settings.
+        defaults: its settings where they are not DARTS'.
+    """
+
+    name = "supernet"
+    own = ("searches", "epochs_per_work", "data", "proxy")
+    defaults: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        *,
+        seed: int,
+        searches: int = 1,
+        epochs_per_work: int = 1,
+        data: Mapping[str, Any] | None = None,
+        proxy: SearchSpace | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(space, objectives, seed=seed)
+        self._where = f'searcher "{self.name}"'
+        check_counts(self.name, searches=searches, epochs_per_work=epochs_per_work)
+        self._settings = settings_of(self._where, self.defaults, settings, self.own)
+        self._relaxed = space if proxy is None else proxy
+        check_relaxable(self._where, self._relaxed, self._settings)
+        first = first_architecture(self._relaxed)
+        self._check_proxy(space)
+        self._step = epochs_per_work
+        self._data = data_options(self._where, data)
+        seeds = np.random.SeedSequence(seed, spawn_key=(_STREAM,)).generate_state(searches)
+        self._chains = [
+            SupernetChain(int(each), space.architecture_from_json(first.to_json())) for each in seeds
+        ]
+        self._works: InFlight[Any] = InFlight(type(self).__name__, FIRST_TRIAL[Stage.SUPERNET])
+
+    @property
+    def needs_states(self) -> bool:
+        return True  # each work goes on from the one before
+
+    @property
+    def uninformed(self) -> float:
+        return 0  # candidates follow from weights that were trained before
+
+    @property
+    def trains_supernet(self) -> bool:
+        return True
+
+    def check_images(self, images: Dataset | None) -> None:
+        from nas.training.augment import check_augmentation
+
+        found = images if self._data is None else self._own_images(self._data)
+        if found is None:
+            raise ConfigError(
+                f"{self._where}: expected an evaluator with images, to train the supernet; got none; "
+                "give searcher.data={dataset: digits} or other images"
+            )
+        if len(found.train) < 2:
+            raise ConfigError(
+                f"{self._where}: expected 2 or more training images, some for the weights and some for the "
+                f"architecture; got {len(found.train)} of {found.name}; give more, or a lower "
+                "validation_fraction"
+            )
+        try:
+            check_augmentation(self._settings.augmentation(found.augmentable), found.input_shape)
+        except EvaluationError as error:
+            raise ConfigError(f"{self._where}: {error}") from error
+        check_relaxable(self._where, self._relaxed, self._settings, found)
+        if min(self._settings.batch_size, *self._settings.halves(len(found.train))) == 1:
+            check_single_images(self._relaxed, self._settings, found)
+
+    def _own_images(self, data: DataOptions) -> Dataset:
+        try:
+            return loaded(data)
+        except EvaluationError as error:  # its remedies are written for the evaluator's options
+            names = "|".join(field_names(data))
+            text = re.sub(rf"\bevaluator\.(?=({names})\b)", "searcher.data.", str(error))
+            raise ConfigError(f"{self._where}: {text}") from error
+
+    def _check_proxy(self, space: SearchSpace) -> None:
+        """Its decisions must be those of the space."""
+        one, other = ((each.name, len(each.layout.sites), each.size()) for each in (space, self._relaxed))
+        if one != other:
+            raise ConfigError(
+                f"{self._where}: proxy: the space {space.name} with other channels or layers is expected, "
+                f"with the same decisions; got {self._relaxed.name} with {self._relaxed.size()} architectures"
+            )
+
+    def tell(self, trial: Trial) -> None:
+        if trial.number < FIRST_TRIAL[Stage.SUPERNET]:
+            super().tell(trial)
+        else:
+            self._take_work(trial, self._works.close(trial))
+
+    def _take_work(self, trial: Trial, chain: Any) -> None:
+        """Takes the result of a work and the chain that it is of, or what else a subclass remembers of it."""
+        evaluation = trial.evaluation
+        assert evaluation is not None, "InFlight.close checks it"
+        chain.busy = False
+        if not evaluation.ok:
+            chain.failed = chain.over = True
+            return
+        chain.last, chain.epochs = trial.number, int(evaluation.info["epochs"])
+        chain.choice = self._space.architecture_from_json(evaluation.info["decisions"])
+        chain.over = chain.epochs >= self._settings.epochs or evaluation.info["stopped"] is not None
+
+    def _suggest(self) -> Suggestion | None:
+        for chain in self._chains:
+            if not chain.busy and not chain.over:
+                return self._work(chain)
+        for chain in self._chains:
+            if chain.over and not chain.failed and not chain.suggested:
+                chain.suggested = True
+                self._in_flight.add(None)
+                return Suggestion(chain.choice, info={"origin": self.name, "epochs": chain.epochs})
+        if all(chain.failed or chain.suggested for chain in self._chains):
+            raise SearchFinished
+        return None
+
+    def _work(self, chain: SupernetChain) -> Suggestion:
+        until = min(chain.epochs + self._step, self._settings.epochs)
+        work = SupernetTraining(self._relaxed, self._settings, chain.epochs, until, chain.seed, self._data)
+        self._works.add(chain)
+        chain.busy = True
+        fidelity = Fidelity(EPOCHS, until)
+        return Suggestion(chain.choice, fidelity, chain.last, resumable=True, work=work)
+
+
+def check_counts(name: str, **counts: Any) -> None:
+    """Raises ConfigError unless these options are whole numbers from 1."""
+    for option, value in counts.items():
+        if type(value) is not int or value < 1:
+            raise bad_option(name, option, "a whole number, 1 or more", repr(value))
+
+
+def settings_of(
+    where: str, defaults: Mapping[str, Any], given: Mapping[str, Any], own: Sequence[str] = ()
+) -> OneShotSettings:
+    """A method's settings with some replaced; raises ConfigError for unknown names and bad values.
+
+    Phases that a method counts in epochs (`FOLLOWING`) keep their share of the search where they are not
+    given, or given as None: a search of half the epochs has half of them.
+    """
+    names = field_names(OneShotSettings)
+    for name in sorted(set(given) - set(names)):
+        raise ConfigError(f'{where}: has no option "{name}"; {listed_options(name, (*own, *names))}')
+    chosen = {**defaults, **given}
+    whole, epochs = defaults.get("epochs", OneShotSettings().epochs), chosen.get("epochs")
+    for name in FOLLOWING:
+        if given.get(name) is None:
+            share = defaults.get(name, 0) / whole
+            chosen[name] = round(share * epochs) if type(epochs) is int else defaults.get(name, 0)
+    return OneShotSettings(**chosen)
+
+
+def data_options(where: str, data: Mapping[str, Any] | None) -> DataOptions | None:
+    from nas.training.data import DataOptions
+
+    if data is None:
+        return None
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{where}: data: expected options, got {data!r}; write data={{dataset: digits}}")
+    check_names(f"{where}: data", data, field_names(DataOptions), ConfigError)
+    return DataOptions(**data)
+
+
+def check_relaxable(
+    where: str, space: SearchSpace, settings: OneShotSettings, images: Dataset | None = None
+) -> None:
+    """Raises ConfigError, with the place and the reason, for a space without a supernet; no torch.
+
+    Args:
+        where: for the message.
+        space: to be relaxed.
+        settings: whether as a layered graph, and the part of the channels that passes an edge.
+        images: that its networks are to fit; None where they are not known yet.
+    """
+    from nas.layers.parts import at_sides
+    from nas.primitives import Context
+    from nas.relax.board import Board
+    from nas.relax.relaxing import Relaxing
+    from nas.relax.slabs import layered
+
+    shape, classes = (_SHAPE, _CLASSES) if images is None else (images.input_shape, images.classes)
+    context = Context(classes, affine=False, mode="search")
+    relaxing = Relaxing(space, Board(), settings.partial)
+    if space.size() == 1:
+        raise ConfigError(
+            f"{where}: expected a space with a choice, as a supernet weighs options; space {space.name} has "
+            "nothing to choose: no supernet; give it a choice, such as relu() | gelu(), or another searcher"
+        )
+    try:
+        if settings.grid:
+            at_sides(lambda sides: layered(space, relaxing, sides, context), shape)
+        else:
+            at_sides(lambda sides: relaxing.root().shape(sides, context), shape)
+    except RelaxError as error:
+        raise ConfigError(f"{where}: a space with a supernet is expected; {error}") from None
+    except CompileError as error:
+        if images is not None:
+            raise ConfigError(f"{where}: expected networks that fit the images; {error}") from None
+
+
+def check_single_images(space: SearchSpace, settings: OneShotSettings, images: Dataset) -> None:
+    """Raises EvaluationError if the supernet cannot be trained on batches of one image."""
+    import torch
+
+    from nas.relax.grid_net import relax_grid
+    from nas.relax.modules import all_active
+    from nas.relax.supernet import relax
+    from nas.training.failures import check_batch_of_one
+
+    with torch.device("meta"):
+        if settings.grid:
+            net = relax_grid(space, images.input_shape, images.classes)
+        else:
+            net = relax(space, images.input_shape, images.classes, partial=settings.partial)
+        weights = [all_active(torch.ones(len(hole.options))) for hole in net.holes]
+        with net.plain():
+            check_batch_of_one(lambda: net.train()(torch.empty(1, *images.input_shape), weights))
+
+
+def first_architecture(space: SearchSpace) -> Architecture:
+    """The first option of every choice: what a search has before it has learnt anything."""
+    derivation = space.start()
+    while derivation.site is not None:
+        derivation = derivation.take(derivation.options[0])
+    return derivation.architecture()

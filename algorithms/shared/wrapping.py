@@ -1,0 +1,195 @@
+"""Searchers around searchers: how a wrapper builds the one inside, and whose trial is whose.
+
+A wrapper has the option `searcher`, a section with `name` and options, or a searcher that is built already.
+Wrappers nest in any order, since each is a searcher to the one around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from algorithms import SEARCHERS
+from algorithms.shared.method import SearchMethod, T
+from nas.errors import ConfigError
+from nas.evaluation import Objective
+from nas.faults import shown
+from nas.fitting import check_part
+from nas.registry import accepts, prepare
+from nas.searcher import Searcher, Suggestion, Trial, WrappedSearcher
+
+if TYPE_CHECKING:
+    from nas.space import SearchSpace
+
+FidelityRange = tuple[str, float, float]
+_STREAM = (2, 0)  # apart from the streams of trials and of the baseline; see nas.stages
+
+
+def prepare_searcher(section: Mapping[str, Any], *, seed: int) -> Callable[..., Searcher]:
+    """The searcher that a section names, to be called with space, objectives and `fidelity_range`.
+
+    Sections inside it are checked as well. The range goes to searchers with a parameter of that name.
+
+    Raises:
+        ConfigError: an unknown name or option, here or inside.
+    """
+    inside = section.get("searcher")
+    if isinstance(inside, Mapping):
+        try:
+            prepare_searcher(inside, seed=0)
+        except ConfigError as error:
+            raise ConfigError(f"searcher.{error}") from error
+    ranged = accepts(SEARCHERS, section, "fidelity_range")
+    fixed = {"seed": seed, "fidelity_range": None} if ranged else {"seed": seed}
+    make = prepare(SEARCHERS, section, 2, **fixed)
+
+    def make_checked(
+        space: SearchSpace, objectives: Sequence[Objective], fidelity_range: FidelityRange | None = None
+    ) -> Searcher:
+        made = make(space, objectives, **({"fidelity_range": fidelity_range} if ranged else {}))
+        check_part(Searcher, made, f'searcher "{section["name"]}"')
+        return made
+
+    return make_checked
+
+
+def build_inner(
+    searcher: Mapping[str, Any] | Searcher,
+    space: SearchSpace,
+    objectives: Sequence[Objective],
+    *,
+    seed: int,
+    fidelity_range: FidelityRange | None = None,
+) -> Inner:
+    """The searcher inside a wrapper; a section becomes one with a seed of its own, a built one stays.
+
+    Args:
+        searcher: the wrapper's option.
+        space: what it searches.
+        objectives: what it sees.
+        seed: the wrapper's; another stream of random numbers follows from it.
+        fidelity_range: the evaluator's, for a searcher whose signature has it.
+
+    Raises:
+        ConfigError: neither a section nor a searcher; an unknown name or option; a searcher that asks for
+            works besides candidates, which would confuse those around it.
+    """
+    if isinstance(searcher, Mapping):
+        try:
+            made = prepare_searcher(searcher, seed=child_seed(seed))(space, objectives, fidelity_range)
+        except ConfigError as error:
+            raise ConfigError(f"searcher.{error}") from error
+    elif isinstance(searcher, Searcher):
+        made = searcher
+    else:
+        raise ConfigError(
+            "searcher.searcher: expected a section with a name or a nas.searcher.Searcher, got "
+            f"{shown(searcher)}; give one such as {{name: random}}"
+        )
+    if made.trains_supernet:
+        name = searcher["name"] if isinstance(searcher, Mapping) else type(searcher).__name__
+        raise ConfigError(
+            f'searcher.searcher: "{name}" trains a supernet and stands alone; use it as searcher'
+        )
+    return Inner(made)
+
+
+def child_seed(seed: int) -> int:
+    """The seed of the searcher inside one of this seed, below 2^32."""
+    return int(np.random.SeedSequence(seed, spawn_key=_STREAM).generate_state(1)[0])
+
+
+class Proposal(NamedTuple):
+    """What the searcher inside asks for.
+
+    Attributes:
+        number: the inner one.
+        suggestion: with the outer parent.
+        parent: the inner one.
+    """
+
+    number: int
+    suggestion: Suggestion
+    parent: int | None
+
+
+class Inner:
+    """The searcher inside a wrapper, seen from the wrapper: whose number is whose, and each told once.
+
+    Inner trials are numbered by the asks of the inner searcher, outer ones by those of the wrapper; they
+    part where a wrapper keeps a proposal to itself or adds trials of its own.
+
+    Args:
+        searcher: fresh.
+    """
+
+    def __init__(self, searcher: Searcher) -> None:
+        self.searcher = searcher
+        self._proposed: dict[int, Suggestion] = {}  # in flight, as the inner searcher knows them
+        self._outer: list[int | None] = []  # inner number -> the outer trial that stands for it
+
+    def ask(self) -> Proposal | None:
+        """One proposal, or None: it is to be told more first.
+
+        Raises:
+            SearchFinished: nothing left, now and later.
+        """
+        given = self.searcher.ask(1)
+        if not given:
+            return None
+        number, suggestion = len(self._outer), given[0]
+        self._proposed[number] = suggestion
+        self._outer.append(None)
+        parent = None if suggestion.parent is None else self._outer[suggestion.parent]
+        return Proposal(number, replace(suggestion, parent=parent), suggestion.parent)
+
+    def stands_for(self, number: int, outer: int) -> None:
+        """Says which outer trial evaluates an inner one, for suggestions that have it as their parent."""
+        self._outer[number] = outer
+
+    def tell(self, number: int, trial: Trial, suggestion: Suggestion | None = None) -> None:
+        """Tells the inner searcher the end of its trial `number`.
+
+        Args:
+            number: an inner one, not told before.
+            trial: the outer one whose outcome answers it.
+            suggestion: in the inner searcher's own terms; by default its own proposal, or what was
+                evaluated in its place.
+        """
+        proposed = self._proposed.pop(number)
+        self._outer[number] = trial.number if self._outer[number] is None else self._outer[number]
+        if suggestion is None:
+            same = trial.architecture == proposed.architecture
+            suggestion = proposed if same else replace(trial.suggestion, parent=None)
+        self.searcher.tell(replace(trial, number=number, suggestion=suggestion))
+
+
+class Wrapper(SearchMethod[T], WrappedSearcher):
+    """A searcher around another one, for whose needs it speaks; a subclass says which proposals pass and how.
+
+    Args:
+        space: for the searcher inside.
+        objectives: likewise.
+        seed: of all randomness; the searcher inside gets another one that follows from it.
+        searcher: a section with a name and options, or a searcher.
+        fidelity_range: the evaluator's, for the searcher inside.
+
+    Raises:
+        ConfigError: as `build_inner`.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        *,
+        seed: int,
+        searcher: Mapping[str, Any] | Searcher,
+        fidelity_range: FidelityRange | None = None,
+    ) -> None:
+        SearchMethod.__init__(self, space, objectives, seed=seed)
+        self._inner = build_inner(searcher, space, objectives, seed=seed, fidelity_range=fidelity_range)
+        WrappedSearcher.__init__(self, self._inner.searcher)

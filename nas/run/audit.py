@@ -1,0 +1,349 @@
+"""An audit of a hasher: parts of the space on a launcher, then searches under noise, and one report.
+
+audit.json          the configuration; written first
+parts/START.json    labels of some candidates under every hasher; what is there is not done again
+studies/KIND/SEED/  one search each, an ordinary run
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.audit.labels import Labels, columns_of
+from nas.audit.studies import NOISE, STUDIES, Condition, conditions
+from nas.errors import ConfigError, StoreError
+from nas.eventlog import FILE_NAME, plain, read_json
+from nas.operators import enumerate_architectures, sample
+from nas.provenance import versions
+from nas.run.compose import (
+    build_evaluator,
+    build_hasher,
+    build_space,
+    check_options,
+    make_launcher,
+    mistakes_at,
+)
+from nas.run.config import (
+    BaselineSection,
+    CacheSection,
+    Config,
+    FinalSection,
+    of_one_study,
+    resolved,
+)
+from nas.run.folder import held
+from nas.run.jobs import Job, JobOutcome, Launcher, carry_out_jobs, exit_status, stop_on_signals
+from nas.run.single import StudyJob, ends_of
+from nas.store import AUDIT, compared
+from nas.timed import write_json
+
+if TYPE_CHECKING:
+    from nas.architecture import Architecture
+    from nas.cache import Hasher
+    from nas.evaluation import Evaluator
+    from nas.space import SearchSpace
+
+FORMAT = 1
+PARTS = "parts"
+TABLE = "table"  # name of the evaluator that looks results up
+MAX_CANDIDATES = 1_000_000
+_SAME = ("space", "hashing", "audit", "seed")  # sections that a resumed audit must agree in
+_hashers: dict[str, Hasher] = {}  # of this process; a worker has the same for all its jobs
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRun:
+    """An audit that can begin; see `nas.run.__main__.Execution`.
+
+    Attributes:
+        config: as composed.
+        space: whose architectures are hashed.
+        evaluator: that looks results up; None for one that trains.
+        launcher: where the parts run.
+        count: of architectures.
+    """
+
+    config: Config
+    space: SearchSpace
+    evaluator: Evaluator | None
+    launcher: Launcher
+    count: int
+
+    def check(self, folder: Path) -> None:
+        _check_same(self.config, folder)
+
+    def preview(self) -> str:
+        columns = columns_of(self.config)
+        return (
+            f"{self.count:,} architectures of {self.space.name} under {len(columns)} hashers: "
+            f"{'; '.join(columns)}"
+        )
+
+    def run(self, folder: Path) -> int:
+        """Runs or continues the audit.
+
+        Returns:
+            The exit status: 0; 1 if the hash joins, splits or misses anything, or if parts failed; 130 after
+            a signal.
+        """
+        with held(folder / AUDIT):
+            _check_same(self.config, folder)
+            logged = {"versions": dict(versions()), "config": plain(resolved(self.config))}
+            write_json(folder / AUDIT, {"format": FORMAT, **logged})
+            parts, studies = parts_of(self.config, folder, self.count), study_jobs(self.config, folder)
+            left: list[Job] = [part for part in parts if read_part(part) is None]
+            left += [job for job in studies if not is_finished(job)]
+            failures = 0
+            with stop_on_signals(self.launcher.stop, folder) as stop:
+                if left:
+                    failures = carry_out_jobs(self.launcher, [*parts, *studies], left, "job")
+            if stop.called or failures:
+                return exit_status(folder, stop.called, f"{failures} jobs")
+            return self._report(parts, folder)
+
+    def _report(self, parts: Sequence[AuditPart], folder: Path) -> int:
+        from nas.audit.report import write_audit
+
+        architectures = list(candidates(self.config, self.space, 0, self.count))
+        labels, found = read_parts(parts), (self.space, self.evaluator)
+        written = write_audit(self.config, labels, architectures, *found, hasher_of, folder)
+        written.show()
+        return written.status if written.sound else 1
+
+
+def prepare_audit(config: Config) -> AuditRun:
+    """Checks and builds everything once.
+
+    Args:
+        config: with `audit.exact`.
+
+    Raises:
+        NasError: one line for the first thing that is wrong; nothing is started or written then.
+    """
+    if config.audit.chunk < 1:
+        raise ConfigError(f"audit.chunk: expected 1 or more, got {config.audit.chunk}")
+    for label, section in {**config.audit.beside, **config.audit.counted}.items():
+        if not isinstance(section, Mapping):
+            raise ConfigError(f"audit, {label}: expected a hasher's section, got {section!r}")
+    launcher, jobs = make_launcher(config), study_jobs(config, Path())
+    if jobs and config.evaluator.get("name") != TABLE:
+        raise ConfigError(
+            "audit.searchers: an evaluator that looks results up is expected; evaluator=nasbench201"
+        )
+    for job in {job.group: job for job in jobs}.values():
+        with mistakes_at(f"audit.searchers, {job.group}"):
+            check_options(replace(job.config, evaluator=config.evaluator))
+    space = build_space(config.space)
+    for section in columns_of(config).values():
+        hasher_of(section)
+    table = build_evaluator(config.evaluator) if config.evaluator.get("name") == TABLE else None
+    return AuditRun(config, space, table, launcher, count_of(config, space))
+
+
+def parts_of(config: Config, folder: Path, count: int) -> list[AuditPart]:
+    """The parts of an audit of so many candidates."""
+    step = config.audit.chunk
+    starts = range(0, count, step)
+    return [AuditPart(config, start, min(start + step, count), folder.absolute()) for start in starts]
+
+
+def _check_same(config: Config, folder: Path) -> None:
+    """Raises StoreError if the folder holds the audit of something else."""
+    if not (folder / AUDIT).exists():
+        return
+    mine, logged = plain(resolved(config)), compared(folder) or {}
+    for section in _SAME:
+        if logged.get(section) != mine[section]:
+            raise StoreError(
+                f"{folder / AUDIT}: expected the section {section} of this command, another one was audited "
+                "here; choose another run.dir"
+            )
+
+
+def study_jobs(config: Config, folder: Path) -> list[StudyJob]:
+    """One job for each condition and seed.
+
+    Raises:
+        ConfigError: searchers without caches, noise or seeds, or sections that are none.
+    """
+    section = config.audit
+    if not section.searchers:
+        return []
+    if not section.caches or not section.noise or section.seeds < 1:
+        raise ConfigError(
+            "audit.searchers: caches, noise and at least one of audit.seeds are expected beside"
+        )
+    wrong = [std for std in section.noise if not 0 <= std < math.inf]
+    if wrong:
+        raise ConfigError(f"audit.noise: expected standard deviations of 0 or more, got {wrong[0]:g}")
+    for label, changes in section.caches.items():
+        if not isinstance(changes, Mapping) or set(changes) - {"hashing", "cache"}:
+            raise ConfigError(f"audit.caches.{label}: expected sections hashing and cache, got {changes!r}")
+        for key, own in changes.items():
+            if not isinstance(own, Mapping):
+                raise ConfigError(f"audit.caches.{label}.{key}: expected a section of keys, got {own!r}")
+        known = [option.name for option in fields(CacheSection)]
+        unknown = [option for option in changes.get("cache", {}) if option not in known]
+        if unknown:
+            raise ConfigError(
+                f"audit.caches.{label}.cache: expected one of {', '.join(known)}, got {unknown[0]}"
+            )
+    for label, searcher in section.searchers.items():
+        if not isinstance(searcher, Mapping):
+            raise ConfigError(f"audit.searchers.{label}: expected a searcher's section, got {searcher!r}")
+    return [
+        StudyJob(condition.folder, own, folder.absolute() / STUDIES / condition.folder / str(own.seed))
+        for condition in conditions(section)
+        for own in (_own(config, condition, seed) for seed in range(section.seeds))
+    ]
+
+
+def _own(config: Config, condition: Condition, seed: int) -> Config:
+    section, std = config.audit, condition.noise
+    noisy = {"name": NOISE, "evaluator": dict(config.evaluator), "std": std} if std else config.evaluator
+    changes: Mapping[str, Any] = section.caches[condition.cache]
+    return of_one_study(
+        config,
+        seed=seed,
+        searcher=dict(section.searchers[condition.searcher]),
+        evaluator=noisy,
+        hashing=dict(changes.get("hashing", config.hashing)),
+        cache=CacheSection(**changes.get("cache", {})),
+        baseline=BaselineSection(0),
+        final=FinalSection(0),
+    )
+
+
+def is_finished(job: StudyJob) -> bool:
+    """Whether an earlier session finished it."""
+    return ends_of(job.folder / FILE_NAME)[1].get("reason") == "finished"
+
+
+def count_of(config: Config, space: SearchSpace) -> int:
+    """How many candidates are audited.
+
+    Raises:
+        ConfigError: the space has too many or none that can be listed, and no sample is asked for.
+    """
+    if config.audit.sample is not None:
+        if config.audit.sample < 1:
+            raise ConfigError(f"audit.sample: expected 1 or more, got {config.audit.sample}")
+        return config.audit.sample
+    size = space.size_within(MAX_CANDIDATES)
+    if size is None:
+        had = space.size_text().replace("unbounded", "an unbounded space").removesuffix(" derivations")
+        raise ConfigError(
+            f"space: expected at most {MAX_CANDIDATES:,} architectures to audit one by one, got {had}; "
+            "set audit.sample"
+        )
+    return size
+
+
+def candidates(config: Config, space: SearchSpace, start: int, stop: int) -> Iterator[Architecture]:
+    """The candidates with these numbers: all of the space in its order, or random ones."""
+    if config.audit.sample is None:
+        yield from islice(enumerate_architectures(space), start, stop)
+        return
+    for number in range(start, stop):
+        yield sample(space, np.random.default_rng((config.seed, number)))
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPart:
+    """Labels of the candidates from `start` to before `stop`, to be written to the folder's parts.
+
+    Attributes:
+        folder: of the audit, absolute.
+    """
+
+    config: Config
+    start: int
+    stop: int
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.start}-{self.stop - 1}"
+
+    @property
+    def group(self) -> str:
+        return PARTS
+
+    @property
+    def path(self) -> Path:
+        return self.folder / PARTS / f"{self.start:07}.json"
+
+    def __call__(self, stopping: Callable[[], bool] | None = None) -> JobOutcome:
+        """Writes the file."""
+        began = time.monotonic()
+        chosen = list(candidates(self.config, build_space(self.config.space), self.start, self.stop))
+        labels, seconds, reasons = {}, {}, {}
+        for column, section in columns_of(self.config).items():
+            if stopping is not None and stopping():
+                return JobOutcome("interrupted", None, time.monotonic() - began)
+            hasher, started = hasher_of(section), time.perf_counter()
+            hashed = [hasher.hash(architecture) for architecture in chosen]
+            seconds[column] = round(time.perf_counter() - started, 6)
+            labels[column] = [f"{h.digest} {h.settings}".rstrip() if h.digest else None for h in hashed]
+            missing = [h.reason or "no reason given" for h in hashed if not h.digest]
+            if missing:
+                reasons[column] = missing[0]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        data = {"start": self.start, "stop": self.stop, "seconds": seconds, "reasons": reasons}
+        write_json(self.path, {**data, "labels": labels})
+        return JobOutcome("finished", None, time.monotonic() - began)
+
+
+def hasher_of(section: Mapping[str, Any]) -> Hasher:
+    """The hasher of a section, made once in this process.
+
+    Raises:
+        ConfigError: there is none of that name, it refuses the options, or it is no hasher at all.
+    """
+    key = repr(sorted(section.items()))
+    if key not in _hashers:
+        hasher = build_hasher(section)
+        if hasher is None:
+            raise ConfigError("hashing: expected a hasher in an audit, got none; add hashing=functional")
+        _hashers[key] = hasher
+    return _hashers[key]
+
+
+def read_parts(parts: Sequence[AuditPart]) -> Labels:
+    """All files together.
+
+    Raises:
+        StoreError: one is missing or damaged.
+    """
+    columns: dict[str, list[str | None]] = {}
+    seconds: dict[str, float] = {}
+    reasons: dict[str, str] = {}
+    for part in parts:
+        data = read_part(part)
+        if data is None:
+            raise StoreError(f"{part.path}: expected the labels of candidates {part.name}; resume the audit")
+        for column, labels in data["labels"].items():
+            columns.setdefault(column, []).extend(labels)
+            seconds[column] = seconds.get(column, 0.0) + data["seconds"][column]
+        reasons |= data["reasons"]
+    return Labels(columns, seconds, reasons)
+
+
+def read_part(part: AuditPart) -> dict[str, Any] | None:
+    """A part's file; None if it is not there, or not one of this part."""
+    try:
+        data = read_json(part.path)
+        whole = (data["start"], data["stop"]) == (part.start, part.stop) and set(data["labels"]) == set(
+            columns_of(part.config)
+        )
+        return data if whole else None
+    except (StoreError, KeyError, TypeError):
+        return None

@@ -1,0 +1,456 @@
+"""A comparison of searchers: many studies on equal terms, from the section `compare` to one report.
+
+comparison.json                 what is compared; written first
+baseline/                       one study of random architectures
+studies/METHOD/SEED/            one study each, an ordinary run that can be resumed by itself
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from nas.comparison.reading import FORMAT, MANIFEST
+from nas.errors import ConfigError, NasError, did_you_mean, one_line
+from nas.evaluation import Evaluator
+from nas.eventlog import FILE_NAME, plain
+from nas.fitting import search_notes
+from nas.formats import format_duration
+from nas.hypervolume import hypervolume
+from nas.pareto import non_dominated
+from nas.provenance import check_same_study, hashing_facts, opening, versions
+from nas.ranking import seeds_needed
+from nas.run.compose import (
+    Components,
+    build_hasher,
+    cache_policy,
+    check_options,
+    composed,
+    forget,
+    make_launcher,
+    mistakes_at,
+    options_of,
+)
+from nas.run.config import (
+    BaselineSection,
+    BudgetSection,
+    CacheSection,
+    CompareSection,
+    Config,
+    FinalSection,
+    of_one_study,
+    resolved,
+)
+from nas.run.folder import MAX_NAME, held
+from nas.run.jobs import Launcher, carry_out_jobs, exit_status, stop_on_signals
+from nas.run.preview import SAMPLES, composition_lines, evaluation_seconds
+from nas.run.single import NoSearch, StudyJob, ends_of
+from nas.timed import OVERHEAD, write_json
+
+BASELINE = "baseline"
+STUDIES = "studies"
+_QUICK = 0.05  # seconds of an evaluation below which the rest of a study costs more
+_SHORT = 50  # evaluations of a study that is run for the estimate
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonRun:
+    """A comparison that can begin; see `nas.run.__main__.Execution`.
+
+    Attributes:
+        config: as composed.
+        plan: methods, seeds and budgets.
+        components: of the study of random architectures; space and evaluator are those of all studies.
+        launcher: where the studies run.
+        doubts: what to know before it starts, one line each.
+    """
+
+    config: Config
+    plan: ComparisonPlan
+    components: Components
+    launcher: Launcher
+    doubts: tuple[str, ...]
+
+    def check(self, folder: Path) -> None:
+        _finished(self, all_jobs(self, folder))
+
+    def preview(self) -> str:
+        """Methods, numbers of studies, their cost."""
+        self._say_doubts()
+        plan, trials, baseline = self.plan, self.config.budget.trials, self.config.baseline.samples
+        studies = len(plan.methods) * len(plan.seeds)
+        return "\n".join(
+            [
+                *composition_lines(self.config),
+                f"{len(plan.methods)} methods: {', '.join(plan.methods)}",
+                f"{studies} studies of {trials or 'any number of'} evaluations, seeds {plan.seeds[0]} to "
+                f"{plan.seeds[-1]}, and {baseline} random architectures",
+                *(_cost_of_studies(self, trials) if trials else ["cost: no estimate without trials"]),
+            ]
+        )
+
+    def _say_doubts(self) -> None:
+        for doubt in self.doubts:
+            print(f"warning: {doubt}", file=sys.stderr, flush=True)
+
+    def run(self, folder: Path) -> int:
+        """Runs or continues all studies; the exit status: 0, 1 if studies failed, 130 after a signal."""
+        with held(folder / MANIFEST):
+            jobs = all_jobs(self, folder)
+            done = _finished(self, jobs)
+            write_json(folder / MANIFEST, manifest(self))
+            left = [job for job in jobs if job.name not in done]
+            failures = 0
+            with stop_on_signals(self.launcher.stop, folder) as stop:
+                if left:
+                    self._say_doubts()
+                    failures = carry_out_jobs(self.launcher, jobs, left)
+            status = _report(folder)
+            return exit_status(folder, stop.called, f"{failures} studies" * bool(failures), status)
+
+
+def prepare_comparison(config: Config) -> ComparisonRun:
+    """Checks and builds everything once, each method's searcher included.
+
+    Raises:
+        NasError: one line, that of a searcher with its label.
+    """
+    config = replace(config, searcher={})  # it is not used
+    plan = comparison_plan(config)
+    if config.executor.get("name") == "ray":
+        raise ConfigError(
+            "executor: expected inline or simulated in a comparison, whose studies run side by side on "
+            "Ray themselves, got ray; add executor=inline"
+        )
+    launcher = make_launcher(config)
+    forget()  # a study of before may have had other files of the same name
+    baseline = baseline_job(config, Path()).config
+    check_options(baseline)
+    studies = {label: study_job(config, label, plan.seeds[0], Path()).config for label in plan.methods}
+    for label, study in studies.items():  # all of them before the data are read
+        with mistakes_at(f"compare.searchers.{label}"):
+            check_options(study)
+    doubt = doubt_of(plan)
+    doubts = [] if doubt is None else [doubt]
+    for label, study in studies.items():
+        with mistakes_at(f"compare.searchers.{label}"):
+            parts = composed(study)
+        doubts += search_notes(label, parts.searcher, parts.space, study.budget.trials)
+    components = composed(baseline)
+    reference_of(config, components.evaluator)
+    return ComparisonRun(config, plan, components, launcher, tuple(doubts))
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonPlan:
+    """What a comparison runs.
+
+    Attributes:
+        methods: label -> section of its searcher, in order.
+        seeds: one study of each method for each; the same for all methods.
+        budgets: evaluations after which the report compares, ascending; the last is that of the studies.
+        default: label of the method that the others are held against, or None.
+    """
+
+    methods: Mapping[str, Mapping[str, Any]]
+    seeds: tuple[int, ...]
+    budgets: tuple[int, ...]
+    default: str | None
+
+
+def comparison_plan(config: Config) -> ComparisonPlan:
+    """The methods that run, with their seeds and budgets.
+
+    Raises:
+        ConfigError: a label that there is not, a number out of range, or nothing left to run.
+    """
+    section = config.compare
+    for label in section.searchers:
+        if not re.fullmatch(rf"[A-Za-z0-9_][A-Za-z0-9_.+-]{{0,{MAX_NAME - 1}}}", str(label)):
+            raise ConfigError(
+                f"compare.searchers: expected labels of at most {MAX_NAME} letters, digits and _.+-, as they "
+                f"name folders, got {one_line(repr(label))}"
+            )
+    for key in ("only", "skip", "slow", "more_trials"):
+        _check_labels(key, getattr(section, key), section)
+    wanted = section.only or section.searchers
+    left_out = {*section.skip, *(() if section.with_slow or section.only else section.slow)}
+    chosen = [label for label in section.searchers if label in wanted and label not in left_out]
+    if not chosen:
+        raise ConfigError(
+            f"compare: at least one of {', '.join(section.searchers)} is expected to be left; "
+            "change compare.only, compare.skip or compare.with_slow"
+        )
+    for label, factor in section.more_trials.items():
+        if not 1 <= factor < math.inf:
+            raise ConfigError(
+                f"compare.more_trials.{label}: expected a number of at least 1, by which budget.trials is "
+                f"multiplied, got {factor:g}"
+            )
+    _check_caches(section)
+    if section.default is not None:
+        _check_labels("default", [section.default], section)
+    least = {"seeds": 1, "workers": 1, "cpus_per_study": 0, "gpus_per_study": 0, "first_seed": 0}
+    for key, low in least.items():  # workers are of no consequence inline, but wrong all the same
+        value = getattr(section, key)
+        if value is not None and not low <= value < math.inf:
+            raise ConfigError(f"compare.{key}: expected {low} or more, got {value:g}")
+    return ComparisonPlan(
+        methods={label: _section(label, section.searchers[label], section.searchers) for label in chosen},
+        seeds=tuple(range(section.first_seed, section.first_seed + section.seeds)),
+        budgets=_budgets(section.budgets, config.budget.trials),
+        default=section.default if section.default in chosen else None,
+    )
+
+
+def _check_labels(key: str, labels: Iterable[str], section: CompareSection) -> None:
+    for label in labels:
+        if label not in section.searchers:
+            listed, hint = ", ".join(section.searchers), did_you_mean(label, section.searchers)
+            raise ConfigError(f"compare.{key}: expected one of {listed}, got {label}{hint}")
+
+
+def _section(label: str, section: Any, labels: Collection[str]) -> Mapping[str, Any]:
+    if isinstance(section, Mapping) and not section.get("name"):  # an option of a label that there is not
+        others = [other for other in labels if other != label]
+        raise ConfigError(
+            f"compare.searchers.{label}: expected a section with a name, got {dict(section)!r}; others: "
+            f"{', '.join(others) or 'none'}; +searcher@compare.searchers.{label}=OPTION adds one"
+            f"{did_you_mean(label, others)}"
+        )
+    if not isinstance(section, Mapping):
+        raise ConfigError(
+            f"compare.searchers.{label}: expected a searcher's section, got {section!r}; "
+            f"+searcher@compare.searchers.{label}=OPTION adds one"
+        )
+    return section
+
+
+def _budgets(budgets: Sequence[int], trials: int | None) -> tuple[int, ...]:
+    """Those within the budget of the studies, and that budget itself, at which they end."""
+    if not budgets or min(budgets) < 1:
+        raise ConfigError(f"compare.budgets: expected numbers of at least 1, got {list(budgets)}")
+    if trials is None:
+        return tuple(sorted(set(budgets)))
+    return tuple(sorted({*(budget for budget in budgets if budget <= trials), trials}))
+
+
+def trials_of(config: Config, method: str) -> int | None:
+    """The trials that the studies of a method may take, at all fidelities; None for any number."""
+    trials = config.budget.trials
+    return None if trials is None else math.ceil(trials * config.compare.more_trials.get(method, 1.0))
+
+
+def doubt_of(plan: ComparisonPlan) -> str | None:
+    """One line where there are too few seeds for any pairwise test to find a difference; else None."""
+    count = len(plan.methods)
+    needed = seeds_needed(count * (count - 1) // 2)
+    if count < 2 or len(plan.seeds) >= needed:
+        return None
+    return (
+        f"compare.seeds: with {len(plan.seeds)} no pairwise test of {count} methods can find a difference, "
+        f"however large; {needed} or more are needed"
+    )
+
+
+def _check_caches(section: CompareSection) -> None:
+    known = [field.name for field in fields(CacheSection)]
+    for key, sections in (("hashing", section.hashing), ("cache", section.cache)):
+        _check_labels(key, sections, section)
+        for label, own in sections.items():
+            if not isinstance(own, Mapping) or (key == "hashing" and "name" not in own):
+                expected = "a hasher's section with its name" if key == "hashing" else "options of the cache"
+                raise ConfigError(f"compare.{key}.{label}: expected {expected}, got {own!r}")
+            unknown = [name for name in own if key == "cache" and name not in known]
+            if unknown:
+                raise ConfigError(
+                    f"compare.cache.{label}: expected one of {', '.join(known)}, got {unknown[0]}"
+                )
+
+
+def reference_of(config: Config, evaluator: Evaluator) -> dict[str, float]:
+    """The hypervolume's reference point: as configured, or the worst of the evaluator's table; {} for none.
+
+    Raises:
+        ConfigError: several objectives and no such point.
+    """
+    names = [objective.name for objective in evaluator.objectives]
+    given = config.compare.reference
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        raise ConfigError(f"compare.reference: expected one of {', '.join(names)}, got {unknown[0]}")
+    if len(names) == 1 and not given:
+        return {}
+    point: dict[str, float] = {}
+    for objective in evaluator.objectives:
+        value = given.get(objective.name)
+        if value is None and (known := evaluator.values_of(objective)) is not None:
+            value = max(known, key=objective.loss)
+        if value is None or not math.isfinite(value):
+            raise ConfigError(
+                f"compare.reference: a number for each of {', '.join(names)} is expected, for the "
+                f"hypervolume; add +compare.reference.{objective.name}=VALUE"
+            )
+        point[objective.name] = float(value)
+    return point
+
+
+def optimum_of(evaluator: Evaluator, reference: Mapping[str, float]) -> dict[str, float]:
+    """The best possible value of each quantity, where the evaluator knows all of them, as a table does.
+
+    With several objectives also the hypervolume of the best front, under the name "hypervolume".
+    """
+    known: dict[str, Sequence[float]] = {}
+    found: dict[str, float] = {}
+    for quantity in (*evaluator.objectives, evaluator.reported):
+        values = evaluator.values_of(quantity)
+        if values is None:
+            return {}
+        known[quantity.name], found[quantity.name] = values, min(values, key=quantity.loss)
+    if len(evaluator.objectives) > 1:
+        losses = np.array([[o.loss(value) for value in known[o.name]] for o in evaluator.objectives]).T
+        front = losses[non_dominated(losses)]
+        point = [objective.loss(reference[objective.name]) for objective in evaluator.objectives]
+        found["hypervolume"] = hypervolume(front, point)
+    return found
+
+
+def study_job(config: Config, method: str, seed: int, folder: Path) -> StudyJob:
+    """The study of one method with one seed, in its place in the comparison's folder."""
+    section = config.compare
+    own = of_one_study(
+        config,
+        searcher=dict(section.searchers[method]),
+        hashing=dict(section.hashing.get(method, config.hashing)),
+        cache=replace(config.cache, **section.cache.get(method, {})),
+        seed=seed,
+        baseline=BaselineSection(0),
+        budget=replace(config.budget, trials=trials_of(config, method)),
+    )
+    return StudyJob(method, own, folder.absolute() / STUDIES / method / str(seed))
+
+
+def baseline_job(config: Config, folder: Path) -> StudyJob:
+    """The study of the random architectures: a baseline without a search."""
+    own = of_one_study(
+        config,
+        searcher={"name": f"{NoSearch.__module__}:{NoSearch.__name__}"},
+        seed=config.compare.first_seed,
+        budget=BudgetSection(1),
+        final=FinalSection(0),
+    )
+    return StudyJob(BASELINE, own, folder.absolute() / BASELINE)
+
+
+def manifest(run: ComparisonRun) -> dict[str, Any]:
+    """What `comparison.json` holds."""
+    config, plan, evaluator = run.config, run.plan, run.components.evaluator
+    limits, reference = evaluator.fidelity_range, reference_of(config, evaluator)
+    return {
+        "format": FORMAT,
+        "name": config.name,
+        "methods": list(plan.methods),
+        "seeds": list(plan.seeds),
+        "budgets": list(plan.budgets),
+        "objectives": [asdict(objective) for objective in evaluator.objectives],
+        "reported": asdict(evaluator.reported),
+        "fidelity_range": None if limits is None else list(limits),
+        "optimum": optimum_of(evaluator, reference),
+        "reference": reference,
+        "default": plan.default,
+        "config": plain(resolved(config)),
+        "versions": dict(versions()),
+    }
+
+
+def all_jobs(run: ComparisonRun, folder: Path) -> list[StudyJob]:
+    """The random architectures first, then seed by seed, so that methods stay level if it is interrupted."""
+    config, plan = run.config, run.plan
+    first = [baseline_job(config, folder)] if config.baseline.samples else []
+    return [
+        *first,
+        *(study_job(config, method, seed, folder) for seed in plan.seeds for method in plan.methods),
+    ]
+
+
+def _cost_of_studies(run: ComparisonRun, trials: int) -> list[str]:
+    """An estimate from short studies where an evaluation takes no time, else from a few evaluations."""
+    config, plan = run.config, run.plan
+    unit = evaluation_seconds(run.components, config.seed)
+    if unit is None:
+        return ["cost: no sample could be evaluated, so there is no estimate"]
+    baseline = unit * config.baseline.samples
+    if unit > _QUICK:
+        each = sum(trials_of(config, label) or trials for label in plan.methods)
+        work = unit * each * len(plan.seeds) + baseline
+        return [
+            f"cost: {format_duration(unit)} an evaluation (mean of {SAMPLES} samples, one worker of this "
+            f"machine)\n  {format_duration(work)} of work in all, shared among the workers; the methods' own "
+            "time on top; at most that for methods that choose fidelities: every trial counts as a full one "
+            "here",
+        ]
+    short = replace(config, budget=replace(config.budget, trials=min(trials, _SHORT)))
+    per_study: dict[str, float] = {}  # seconds, the method's own time included
+    long = []
+    for label in plan.methods:
+        with TemporaryDirectory() as folder:
+            study = study_job(short, label, config.compare.first_seed, Path(folder))
+            if composed(study.config).searcher.trains_supernet:  # for as long as its options say
+                long.append(label)
+            else:
+                per_study[label] = study().seconds / (short.budget.trials or 1) * trials
+    work = sum(per_study.values()) * len(plan.seeds) + baseline
+    return [
+        f"cost: {format_duration(work)} of work in all, shared among the workers; by studies of "
+        f"{short.budget.trials} evaluations, one worker of this machine",
+        *(f"  {label}: {format_duration(seconds)} a study" for label, seconds in per_study.items()),
+        *(f"  {label}: not measured; the training of its supernets comes on top" for label in long),
+    ]
+
+
+def _finished(run: ComparisonRun, jobs: Sequence[StudyJob]) -> set[str]:
+    """The jobs that earlier sessions finished as they are planned now.
+
+    Raises:
+        StoreError: a folder holds a study of something else.
+    """
+    found, parts = set[str](), run.components
+    for job in jobs:
+        log, config = job.folder / FILE_NAME, job.config
+        opened, closed = ends_of(log)
+        if not opened:
+            continue
+        budget = replace(parts.plan.budget, trials=config.budget.trials, seconds=config.budget.seconds)
+        baseline, final = config.baseline.samples, config.final.seeds
+        plan = replace(parts.plan, seed=config.seed, budget=budget, baseline=baseline, final=final)
+        mine = {
+            **opening(parts.space, parts.evaluator, plan),
+            "searcher": {"name": config.searcher["name"], "options": plain(options_of(config.searcher))},
+            **hashing_facts(build_hasher(config.hashing), options_of(config.hashing), cache_policy(config)),
+        }
+        check_same_study(opened, mine, log, () if config.accept is None else (config.accept,))
+        planned = all(opened[part] == mine[part] for part in ("budget", "baseline", "final"))
+        if planned and closed.get("reason") == "finished" and (job.folder / OVERHEAD).exists():
+            found.add(job.name)
+    return found
+
+
+def _report(folder: Path) -> int:
+    """Writes and prints it; 0, or 1 if some output of it is missing."""
+    from nas.comparison import write_comparison
+
+    try:
+        written = write_comparison(folder)
+    except NasError as error:  # too little is done yet
+        print(f"no report yet: {error}\nfiles: {folder}", file=sys.stderr)
+        return 0
+    written.show()
+    return written.status

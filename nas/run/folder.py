@@ -1,0 +1,280 @@
+"""The folder of a run: chosen, made without a race, and removed again if nothing happened."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from nas.callables import foreign_targets
+from nas.errors import ConfigError, StoreError, one_line
+from nas.eventlog import FILE_NAME, Lock, read_events, taken
+from nas.run.config import Config, marker_of
+from nas.store import AUDIT, KINDS, compared, folder_at, holds_run, manifest_of
+
+MAX_NAME = 100  # bytes of a name that becomes a folder's or a file's
+_SEPARATORS = '/\\:*?"<>|'  # of paths, or not allowed in names, on any of the usual systems
+
+
+@contextmanager
+def run_folder(config: Config, job: int | None = None, *, keep: bool = True) -> Iterator[Path]:
+    """The folder to resume, `run.dir` (in a multirun its subfolder for the job), or runs/<name>/<time>.
+
+    A job of a multirun whose subfolder holds a run continues it. If an error ends the run before its first
+    trial, what was made here is removed.
+
+    Args:
+        config: of the run.
+        job: number in a multirun.
+        keep: False removes what was made here in any case, for a check of whether it could be made.
+
+    Raises:
+        ConfigError: no run of this kind to resume, a run there already, a name that is no folder's, or a
+            folder that cannot be written to.
+    """
+    marker = marker_of(config)
+    folder, made = _place(config, job)
+    try:
+        if holds_run(folder):
+            _check_kind(folder, marker)
+        _check_writable(folder)
+        yield folder
+    except BaseException:
+        if made and not has_trials(folder):
+            _remove(made)
+        raise
+    if made and not keep:
+        _remove(made)
+
+
+def _place(config: Config, job: int | None) -> tuple[Path, list[Path]]:
+    """The folder, and the folders that were made for it, itself first."""
+    if config.resume is not None:
+        return resumed_folder(folder_at("resume", config.resume), job)
+    if config.run.dir is None:
+        check_folder_name("name", config.name)
+        base = Path("runs") / config.name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        tries = (base if number == 1 else base.with_name(f"{base.name}_{number}") for number in count(1))
+        return next((folder, made) for folder in tries if (made := _make(folder)))
+    given = folder_at("run.dir", config.run.dir)
+    if job is not None:
+        if holds_run(given):
+            raise ConfigError(
+                f"run.dir: expected a folder for the runs of a multirun; {given} holds a single run; choose "
+                "another"
+            )
+        return given / str(job), _make(given / str(job))
+    made = _make(given)
+    if holds_run(given):
+        raise ConfigError(
+            f"run.dir: expected a folder without a run; {given} holds one already; add resume={given} to the "
+            "command to continue it, or choose another"
+        )
+    return given, made
+
+
+def resumed_folder(folder: Path, job: int | None) -> tuple[Path, list[Path]]:
+    """The folder of the run to continue, and what was made for it: that of a multirun's job may be new.
+
+    Raises:
+        ConfigError: there is no run.
+    """
+    if holds_run(folder):
+        return folder, []
+    jobs = jobs_in(folder)
+    if job is not None and jobs:  # the folder of a multirun stands for its subfolders
+        return folder / str(job), _make(folder / str(job))
+    if jobs:
+        raise ConfigError(
+            f"resume: expected the folder of one run; {folder} holds {', '.join(jobs)} of a multirun; "
+            f"resume={folder / jobs[0]} continues that one, the multirun's whole command all of them"
+        )
+    got = f"{folder} has none" if folder.is_dir() else f"there is no folder {folder}"
+    raise ConfigError(f"resume: expected the folder of a run, with {FILE_NAME}; {got}; check the path")
+
+
+def jobs_in(folder: Path) -> list[str]:
+    """Names of the subfolders with runs of a multirun, in order; none for another folder."""
+    try:
+        found = [path.name for path in folder.iterdir() if path.name.isdecimal() and holds_run(path)]
+    except OSError:
+        return []
+    return sorted(found, key=int)
+
+
+def check_folder_name(key: str, name: str) -> None:
+    """Raises ConfigError unless the name is one that a single folder can have on every system.
+
+    Letters of all scripts, spaces and signs are fine; what separates folders, hides them, breaks lines or is
+    longer than 100 bytes is not.
+    """
+    if any(c in _SEPARATORS or not c.isprintable() for c in name):
+        expected = f"a name without {_SEPARATORS} and control characters"
+    elif not name.strip() or name[0] in ".~- " or name[-1] in ". ":
+        expected = "a name that begins and ends with a letter, a digit or _"
+    elif len(name.encode()) > MAX_NAME:
+        expected = f"a name of at most {MAX_NAME} bytes"
+    else:
+        return
+    got = one_line(repr(name))
+    raise ConfigError(f"{key}: expected {expected}, as it names a folder; got {got}; choose another")
+
+
+def _check_kind(folder: Path, marker: str) -> None:
+    """Refuses to continue one kind of run as another, which would leave both in one folder."""
+    found = manifest_of(folder)
+    name = FILE_NAME if found is None else found.name
+    if name != marker:
+        raise ConfigError(
+            f"{folder}: expected {KINDS[marker]}, as the command is one; the folder holds {KINDS[name]}; "
+            f"give the command of that one with resume={folder}, or choose another run.dir"
+        )
+
+
+def _make(folder: Path) -> list[Path]:
+    """Makes the folder; the folders that were made for it, itself first, or none if it was there."""
+    missing: list[Path] = []
+    try:
+        missing += [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+    except OSError as error:
+        if isinstance(error, FileExistsError) and folder.is_dir():
+            return []
+        for path in missing:  # those that were made before the one that could not be
+            with suppress(OSError):
+                path.rmdir()
+        raise _unwritable(folder, error) from None
+    return missing
+
+
+def _check_writable(folder: Path) -> None:
+    probe = folder / ".writable"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"run.dir: expected a writable folder; {one_line(folder)} is none ({error.strerror}); choose another"
+    )
+
+
+def logged_config(folder: Path, *, trust: bool = False) -> Mapping[str, Any]:
+    """The configuration by which a folder alone is continued.
+
+    It may come from elsewhere, so it may name what the platform registers, read files and write inside the
+    folder, and no more: nothing is imported by its words, and no cluster is joined that runs what it likes.
+
+    Args:
+        folder: of a run, a comparison, a study of protocols or an audit.
+        trust: whether the user answers for it.
+
+    Raises:
+        StoreError: there is no configuration, or a damaged log.
+        ConfigError: it asks for more than a folder from elsewhere may.
+    """
+    if manifest_of(folder):
+        config = compared(folder)
+    else:
+        opened = [event for event in read_events(folder / FILE_NAME) if event["event"] == "opened"]
+        if not opened:
+            raise StoreError(
+                f"{folder / FILE_NAME}: expected an opened event first; the log is empty; run again"
+            )
+        config = opened[-1].get("config")
+    if not config:
+        raise StoreError(f"{folder}: its log holds no configuration; give the whole command with resume")
+    for place, text in _texts(config):
+        if "${" in text:  # it was resolved before it was logged
+            raise ConfigError(
+                f"{folder}: {place}: expected a value in a logged configuration, got an interpolation; "
+                f"give the run's whole command with resume={folder}"
+            )
+    if not trust:
+        _check_foreign(folder, config)
+    return config
+
+
+def _check_foreign(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuses what a configuration from elsewhere must not decide."""
+    for place, target in foreign_targets(config):
+        raise _not_trusted(folder, f"{place} names {target}, which would be imported and run")
+    for place, text in _texts(config):
+        key = place.rpartition(".")[2]
+        if key == "address" and text != "auto":
+            raise _not_trusted(folder, f"{place} names a cluster, {text}, whose answers would be run")
+        if key == "root" and not (Path(text).exists() or _is_inside(Path(text), Path.cwd())):
+            raise _not_trusted(folder, f"{place} names {text}, which would be made for downloads")
+    for path in _entries(folder):
+        if path.is_symlink() and not _is_inside(path, folder):
+            raise _not_trusted(folder, f"{path} leads out of it, to {os.readlink(path)}")
+        if not path.is_file() and not path.is_dir() and not path.is_symlink():
+            raise _not_trusted(folder, f"{path} is no regular file, and reading it may never end")
+
+
+def _not_trusted(folder: Path, what: str) -> ConfigError:
+    return ConfigError(
+        f"resume: expected a folder that can do no harm, as the run's command is not given; in "
+        f"{folder} {what}; give the whole command with resume={folder}, or trust=true if you know its author"
+    )
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    """Everything below the folder, links not followed."""
+    for place, folders, files in os.walk(folder):
+        yield from (Path(place) / name for name in (*folders, *files))
+
+
+def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """All texts inside JSON values, with their places."""
+    if isinstance(value, str):
+        yield place, value
+    items = (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, item in items:
+        yield from _texts(item, f"{place}.{key}" if place else str(key))
+
+
+def has_trials(folder: Path) -> bool:
+    """Whether a log in the folder, or in those of a comparison's studies, holds a trial; an audit, a part."""
+    if (folder / AUDIT).exists() and any(folder.glob("parts/*.json")):
+        return True
+    for path in (folder / FILE_NAME, *folder.glob(f"*/{FILE_NAME}"), *folder.glob(f"*/*/*/{FILE_NAME}")):
+        with suppress(OSError), path.open("rb") as log:
+            if any(b'"event":"asked"' in line for line in log):
+                return True
+    return False
+
+
+def _remove(made: list[Path]) -> None:
+    shutil.rmtree(made[0], ignore_errors=True)
+    with suppress(OSError):  # another run may have settled beside it
+        for parent in made[1:]:
+            parent.rmdir()
+
+
+@contextmanager
+def held(manifest: Path) -> Iterator[None]:
+    """Keeps a second driver on this host away from the folder of a manifest."""
+    lock, path = Lock(), manifest.with_name(".lock")
+    if not lock.take(path):
+        raise taken(manifest)
+    try:
+        yield
+    finally:
+        lock.release()
+        path.unlink(missing_ok=True)

@@ -1,0 +1,242 @@
+"""Jobs of a run: where they are carried out, the one loop that does it, and the one way to stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from nas.evaluation import REASON_LIMIT
+from nas.faults import interrupts, named
+from nas.registry import Component
+from nas.run.progress import JobCounts, ProgressDisplay
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome:
+    """How a job ended.
+
+    Attributes:
+        state: "finished", "interrupted" or "failed".
+        reason: of a failure, in one line.
+        seconds: of this session.
+    """
+
+    state: str
+    reason: str | None
+    seconds: float
+
+
+class Job(Protocol):
+    """One piece of work; picklable, and to be repeated safely if its process dies."""
+
+    @property
+    def name(self) -> str:
+        """Stable and short, for displays: "random/0"."""
+        ...
+
+    @property
+    def group(self) -> str:
+        """Of the jobs that are counted together, such as the studies of one method."""
+        ...
+
+    def __call__(self, stopping: Callable[[], bool] | None = None) -> Any:
+        """Does the work and returns its outcome; ends soon once `stopping()` is true."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JobUpdate:
+    """What became of a job.
+
+    Attributes:
+        job: the job.
+        ended: False when it begins.
+        result: what the job returned.
+        fault: why there is no result, in one line: its process was lost too often, or it raised; of a
+            job that begins once more, how its process was lost.
+    """
+
+    job: Job
+    ended: bool = False
+    result: Any = None
+    fault: str | None = None
+
+
+class Launcher(Component):
+    """Runs jobs. Used by one thread."""
+
+    @property
+    @abstractmethod
+    def workers(self) -> int:
+        """Jobs at the same time; known once it is open."""
+
+    def open(self) -> None:
+        """Makes workers ready.
+
+        Raises:
+            ConfigError: it cannot run as configured.
+        """
+
+    @abstractmethod
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobUpdate]:
+        """Runs the jobs in their order; an update as each begins and as it ends, until all did."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Lets `run` end soon; what is under way is given up. For signal handlers too."""
+
+    def close(self) -> None:
+        """Stops all work; safe to call twice."""
+
+    def describe(self) -> Sequence[str]:
+        """Lines for the head of a run: where its jobs run and how to look at them."""
+        return ()
+
+
+def do(job: Job, stopping: Callable[[], bool] | None = None) -> JobUpdate:
+    """Does a job in this process; whatever it raises is its fault, and not the others'.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+    """
+    try:
+        return JobUpdate(job, True, job(stopping))
+    except BaseException as error:
+        if interrupts(error):
+            raise KeyboardInterrupt from error
+        return JobUpdate(job, True, fault=named(error, REASON_LIMIT))
+
+
+class InlineLauncher(Launcher):
+    """Runs one job after the other in this process; for tests, debugging and small comparisons."""
+
+    def __init__(self) -> None:
+        self._stopping = False
+
+    @property
+    def workers(self) -> int:
+        return 1
+
+    def open(self) -> None:
+        self._stopping = False
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobUpdate]:
+        for job in jobs:
+            if self._stopping:
+                return
+            yield JobUpdate(job)
+            yield do(job, lambda: self._stopping)
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    def describe(self) -> Sequence[str]:
+        return ("inline: one study at a time in this process",)
+
+
+def carry_out_jobs(launcher: Launcher, jobs: Sequence[Job], left: Sequence[Job], what: str = "study") -> int:
+    """Carries out what is left of the jobs and shows how far they are.
+
+    Each kind of failure is told once for a group, as the same one may hit all of its jobs.
+
+    Args:
+        launcher: is closed at the end.
+        jobs: all of them, those that earlier sessions finished included.
+        left: those to carry out; each returns a `JobOutcome`.
+        what: one of them is called, "study" or "job".
+
+    Returns:
+        The number of jobs that failed.
+    """
+    waiting, told, failures = {job.name for job in left}, set[tuple[str, str | None]](), 0
+    with closing(launcher):
+        launcher.open()
+        for line in launcher.describe():
+            print(line, flush=True)
+        counts = JobCounts(launcher.workers, what)
+        for job in jobs:
+            counts.plan(job.group, done=job.name not in waiting)
+        with closing(ProgressDisplay(counts)) as display:
+            for update in launcher.run(left):
+                job, outcome = update.job, update.result or JobOutcome("failed", update.fault, 0.0)
+                if not update.ended:
+                    if update.fault is None:
+                        counts.start(job.group)
+                    else:
+                        display.note(f"{what} {job.name}: {update.fault}; once more")
+                else:
+                    counts.end(job.group, outcome.seconds, outcome.state)
+                    failures += outcome.state == "failed"
+                    if outcome.state == "failed" and (job.group, outcome.reason) not in told:
+                        told.add((job.group, outcome.reason))
+                        display.note(f"{what} {job.name} failed: {outcome.reason}")
+                    if outcome.state == "interrupted":
+                        display.note(f"{what} {job.name} ended before it was finished")
+                display.show()
+    return failures
+
+
+class Stop:
+    """Whether a run was told to stop.
+
+    Attributes:
+        called: by a signal, or by what runs itself.
+    """
+
+    called = False
+
+
+@contextmanager
+def stop_on_signals(stop: Callable[[], None], folder: Path) -> Iterator[Stop]:
+    """Calls `stop` at the first SIGINT or SIGTERM and says so; a second one raises KeyboardInterrupt.
+
+    For the main thread only, as signals are.
+
+    Args:
+        stop: lets what runs end soon.
+        folder: of the run, by which it is continued.
+    """
+    state = Stop()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        if state.called:
+            raise KeyboardInterrupt
+        state.called = True
+        print("stopping; once more to stop without a report", file=sys.stderr, flush=True)
+        stop()
+
+    watched = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, handle) for number in watched]
+    try:
+        yield state
+    except KeyboardInterrupt:  # the second signal, or one that a candidate raised itself
+        print(f"interrupted; the same command with resume={folder} continues", file=sys.stderr)
+        raise
+    finally:
+        for number, handler in zip(watched, before, strict=True):
+            signal.signal(number, handler)
+
+
+def exit_status(folder: Path, stopped: bool, failures: str = "", report: int = 0) -> int:
+    """Says what is left to do in the folder; the exit status of its run.
+
+    Args:
+        folder: of the run.
+        stopped: whether it ended early.
+        failures: how many of what failed, e.g. "3 studies".
+        report: status of the report.
+    """
+    if stopped:
+        print(f"stopped early; the same command with resume={folder} continues")
+        return 130
+    if failures:
+        print(f"{failures} failed; the same command with resume={folder} tries them again")
+        return 1
+    return report

@@ -1,0 +1,233 @@
+"""One study in its folder: a run of its own (`SingleRun`), or a job among others (`StudyJob`)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.checkpoints import Checkpoints
+from nas.errors import EvaluationError, NasError
+from nas.eventlog import FILE_NAME, Lock, decode, fault_of
+from nas.faults import interrupts, named, notes_of, traceback_of
+from nas.fitting import search_notes
+from nas.progress import Observer, Progress
+from nas.run.compose import Components, composed, options_of
+from nas.run.config import Config, resolved
+from nas.run.folder import has_trials
+from nas.run.jobs import JobOutcome, exit_status, stop_on_signals
+from nas.run.preview import preview
+from nas.run.progress import TrialProgress
+from nas.searcher import Searcher, SearchFinished, Suggestion, TimedSearcher, Trial
+from nas.timed import OVERHEAD, write_json
+
+if TYPE_CHECKING:
+    from nas.study import Study
+
+_PATIENCE = 30.0  # seconds in which the processes of a driver that was killed are gone
+
+
+@dataclass(frozen=True, slots=True)
+class SingleRun:
+    """One study in a folder of its own; see `nas.run.__main__.Execution`."""
+
+    config: Config
+    components: Components
+
+    def check(self, folder: Path) -> None:
+        make_study(self.config, self.components, folder).check()
+
+    def preview(self) -> str:
+        return preview(self.config, self.components)
+
+    def run(self, folder: Path) -> int:
+        observers = make_observers(self.config, self.components)
+        study = make_study(self.config, self.components, folder, observers)
+        name, parts = str(self.config.searcher["name"]), self.components
+        for line in search_notes(name, parts.searcher, parts.space, self.config.budget.trials):
+            print(f"note: {line}", file=sys.stderr, flush=True)
+        return run_studies(iter([study]), folder)
+
+
+def run_studies(studies: Iterator[Study], folder: Path) -> int:
+    """Runs studies one after the other until one is told to stop, and reports them; the exit status.
+
+    Args:
+        studies: each made when its turn comes.
+        folder: of the run.
+    """
+    study: Study | None = None
+    with stop_on_signals(lambda: None if study is None else study.stop(), folder) as stop:
+        while not stop.called and (study := next(studies, None)) is not None:
+            if stop.called:  # while it was made
+                break
+            try:
+                study.run()
+            except EvaluationError:  # of the set-up, found out by trials: they are reported before it is said
+                if has_trials(folder):
+                    _report(folder)
+                raise
+            stop.called |= not study.finished
+    return exit_status(folder, stop.called, report=_report(folder) if has_trials(folder) else 0)
+
+
+def _report(folder: Path) -> int:
+    """Writes and prints it; 0, or 1 if some output of it is missing."""
+    from nas.report import report_folders, write_report
+
+    report = write_report(report_folders(folder), folder)
+    report.show()
+    return report.status
+
+
+def make_study(
+    config: Config, components: Components, folder: Path, observers: Sequence[Observer] = ()
+) -> Study:
+    """The study of these components, to be recorded in the folder."""
+    from nas.study import Study
+
+    limit = config.checkpoints.max_mb
+    checkpoints = Checkpoints(
+        folder / "checkpoints",
+        keep=config.checkpoints.keep,
+        max_bytes=None if limit is None else int(limit * 1e6),
+    )
+    return Study(
+        components.space,
+        components.searcher,
+        components.evaluator,
+        components.executor,
+        directory=folder,
+        plan=components.plan,
+        hasher=components.hasher,
+        cache=components.cache,
+        observers=observers,
+        checkpoints=checkpoints,
+        config=resolved(config),
+        searcher_name=str(config.searcher["name"]),
+        searcher_options=options_of(config.searcher),
+        hasher_options=options_of(config.hashing),
+        accept=() if config.accept is None else (config.accept,),
+    )
+
+
+def make_observers(config: Config, components: Components) -> tuple[Observer, ...]:
+    """What shows a run while it goes on."""
+    objective, opening = components.evaluator.objectives[0], components.executor.describe
+    observers: list[Observer] = [TrialProgress(objective, opening=opening)]
+    if config.executor["name"] == "ray":
+        from cluster.metrics import MetricsObserver
+
+        observers.append(MetricsObserver(config.name))
+    return tuple(observers)
+
+
+@dataclass(frozen=True, slots=True)
+class StudyJob:
+    """A study to be carried out in a folder, or continued there.
+
+    Attributes:
+        group: label of its searcher, for instance.
+        config: of this study alone: `resume` with its folder continues it like any other run.
+        folder: absolute.
+    """
+
+    group: str
+    config: Config
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.group}/{self.config.seed}"
+
+    def __call__(self, stopping: Callable[[], bool] | None = None) -> JobOutcome:
+        started = time.monotonic()
+        state, reason = "failed", None
+        try:
+            state = self._run(stopping)
+        except BaseException as error:  # a fault of this method, which the others are to outlive
+            if interrupts(error):
+                raise
+            notes = notes_of(error) if isinstance(error, NasError) else [traceback_of(error)]
+            print(*notes, sep="\n", end="\n" * bool(notes), file=sys.stderr, flush=True)
+            reason = str(error) if isinstance(error, NasError) else named(error)
+        return JobOutcome(state, reason, time.monotonic() - started)
+
+    def _run(self, stopping: Callable[[], bool] | None) -> str:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _await_release(self.folder / FILE_NAME)
+        components = composed(self.config)
+        timed = TimedSearcher(components.searcher)
+        watch = [] if stopping is None else [_Watch(stopping)]
+        study = make_study(self.config, replace(components, searcher=timed), self.folder, watch)
+        for observer in watch:
+            observer.study = study
+        try:
+            study.run()
+        finally:
+            write_json(self.folder / OVERHEAD, timed.to_json())
+        _, closed = ends_of(self.folder / FILE_NAME)
+        return "finished" if closed.get("reason") == "finished" else "interrupted"
+
+
+def ends_of(log: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The latest `opened` event of a log, and its last event if that is `closed`; {} for what is missing.
+
+    Reads two lines as JSON, whatever the length of the log.
+    """
+    try:
+        lines = log.read_bytes().splitlines()
+    except OSError:
+        return {}, {}
+    opened = next((line for line in reversed(lines) if line.startswith(b'{"event":"opened"')), b"{}")
+    closed = lines[-1] if lines and lines[-1].startswith(b'{"event":"closed"') else b"{}"
+    with suppress(ValueError, RecursionError):  # a torn or damaged line, which the study itself will report
+        first, last = decode(opened), decode(closed)
+        if not first or fault_of(first) is None:
+            return first, last
+    return {}, {}
+
+
+class NoSearch(Searcher):
+    """A searcher that proposes nothing, so that a study consists of its baseline.
+
+    Args:
+        space, objectives, seed: of no consequence.
+    """
+
+    def __init__(self, space: Any, objectives: Any, *, seed: int) -> None:  # noqa: ARG002 - the base class's
+        return
+
+    def ask(self, count: int = 1) -> list[Suggestion]:  # noqa: ARG002 - the base class's
+        raise SearchFinished
+
+    def tell(self, trial: Trial) -> None:  # noqa: ARG002 - the base class's
+        return
+
+
+class _Watch(Observer):
+    """Stops its study once it is told to."""
+
+    def __init__(self, stopping: Callable[[], bool]) -> None:
+        self._stopping = stopping
+        self.study: Study | None = None
+
+    def observe(self, event: Mapping[str, Any], progress: Progress) -> None:  # noqa: ARG002 - the base class's
+        if self._stopping() and self.study is not None:
+            self.study.stop()
+
+
+def _await_release(log: Path) -> None:
+    """Waits while another process holds the log: a worker may outlive its killed driver by a moment."""
+    until = time.monotonic() + _PATIENCE
+    while log.exists() and time.monotonic() < until:
+        lock = Lock()
+        free = lock.take(log)
+        lock.release()
+        if free:
+            return
+        time.sleep(0.2)
