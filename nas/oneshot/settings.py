@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 
 from nas.errors import ConfigError
 from nas.registry import SettingRule, between, convert_setting, one_of, within
-from nas.relax.paths import PATHS
 from nas.training.schedules import cosine, cosine_power
 from nas.training.settings import TrainSettings
+
+PATHS = ("longest_path", "top_down", "bottom_up")  # ways to choose from a grid
 
 SAMPLING = ("gumbel", "uniform")  # weightings of one option at a time, drawn anew in each pass
 OF_GRIDS = ("softmax", "max_w")  # weightings that serve slabs too

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Path: TypeAlias = tuple[int, ...]  # the number of a step in each stage
 
-PATHS = ("longest_path", "top_down", "bottom_up")
 _TRIES = 1_000  # paths that constraints may refuse
 _UNIT = 2**52  # lengths are whole multiples of its inverse, so that their sums are exact
 

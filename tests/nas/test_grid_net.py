@@ -12,11 +12,12 @@ from torch.nn.functional import softmax
 from nas.compile import compile_network
 from nas.dsl import oneof, op, repeat, residual
 from nas.errors import RelaxError, SpaceError
+from nas.oneshot.settings import PATHS
 from nas.operators import enumerate_architectures
 from nas.relax.board import Weight
 from nas.relax.grid_net import relax_grid
 from nas.relax.modules import all_active
-from nas.relax.paths import PATHS, chosen_path
+from nas.relax.paths import chosen_path
 from nas.space import SearchSpace
 from search_spaces import SPACES
 from tests.nas.grid_kit import CHAINS, CLASSES, CUBOID, IMAGE, SMALL, WIDTH, architectures, each_chain

@@ -9,7 +9,8 @@ import pytest
 
 from nas.dsl import oneof, op
 from nas.errors import DeadEndError
-from nas.relax.paths import PATHS, by_length, chosen_path, greedy
+from nas.oneshot.settings import PATHS
+from nas.relax.paths import by_length, chosen_path, greedy
 from nas.space import SearchSpace
 from search_spaces.hypercuboid import Edge, edges
 from tests.nas.grid_kit import CHAINS, CUBOID, SMALL, grid_of, planted

@@ -12,11 +12,10 @@ from nas.errors import ConfigError
 from nas.oneshot.alphas import Alphas
 from nas.oneshot.loop import start, train
 from nas.oneshot.selection import choose
-from nas.oneshot.settings import OneShotSettings
+from nas.oneshot.settings import PATHS, OneShotSettings
 from nas.oneshot.state import load, save
 from nas.oneshot.weighting import weighting_of
 from nas.relax.grid_net import relax_grid
-from nas.relax.paths import PATHS
 from search_spaces.hypercuboid import Edge, edges, space
 from tests.nas.oneshot.kit import images, without_time
 
