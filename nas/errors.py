@@ -47,6 +47,24 @@ def describe_error(error: BaseException, limit: int = 300) -> str:
     name, message = type(error).__name__, one_line(error, limit)
     return f"{name}: {message}" if message else name
 
+def refusal(where: str, expected: str, got: str, remedy: str) -> str:
+    """The wording of every refusal: "WHERE: expected X, got Y; REMEDY".
+
+    Args:
+        where: the place that the user knows: an option ("search.trials"), a file with its line, a primitive
+            with its position in the expression.
+        expected: what is allowed there, with its unit and range.
+        got: what was found; `quoted` writes a value of the user's safely.
+        remedy: what the user can do about it, as an imperative; `nearest` suggests a name.
+    """
+    return f"{where}: expected {expected}, got {got}; {remedy}"
+
+
+def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """The remedy for an unknown name: "did you mean population?", or `otherwise` if no known name is near."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else otherwise
+
 
 class NasError(Exception):
     """Base of every error raised on purpose; the command line prints it without a traceback."""
