@@ -50,8 +50,9 @@ fast: $(STAMP)  ## tests that take seconds
 bench: $(STAMP)  ## figures of speed; nothing is asserted
 	@for file in tests/benchmarks/*_benchmark.py; do echo "== $$file"; PYTHONPATH=. $(PY) "$$file" || exit 1; done
 
-golden: $(STAMP)  ## store the first asks of every searcher anew
+golden: $(STAMP)  ## store the first asks of every searcher, and all identities, anew
 	@PYTHONPATH=. $(PY) tests/golden/test_golden_asks.py
+	@PYTHONPATH=. $(PY) tests/golden/test_identities.py
 
 pins: $(STAMP)  ## write the versions installed in .venv to constraints.txt
 	@head -n 2 constraints.txt > $(VENV)/pins.txt

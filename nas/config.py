@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Optional
 
-from nas.callables import load
+from nas.callables import FORMER, load
 from nas.errors import ConfigError, one_line
 from nas.faults import own_code
 from nas.registry import Registry
@@ -227,6 +227,10 @@ def accepts(registry: Registry, section: Mapping[str, Any], parameter: str) -> b
 
 
 def _own(kind: str, name: str) -> Any:
+    if name in FORMER:
+        raise ConfigError(
+            f"{kind}.name: expected {FORMER[name]}, as it is called now, got {name}; write that"
+        )
     try:
         return load(name)
     except (ImportError, AttributeError, ValueError) as error:

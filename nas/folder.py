@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from nas.callables import foreign_targets
+from nas.callables import foreign_targets, renamed
 from nas.config import Config
 from nas.errors import ConfigError, StoreError, one_line
 from nas.eventlog import FILE_NAME, read_events, read_json
@@ -205,12 +205,12 @@ def manifest_of(folder: Path) -> Path | None:
 
 
 def compared(folder: Path) -> Mapping[str, Any] | None:
-    """The configuration in the folder's manifest; None if that is damaged."""
+    """The configuration in the folder's manifest, with today's names; None if that is damaged."""
     try:
         config = read_json(manifest_of(folder) or folder).get("config")
     except StoreError:
         return None
-    return config if isinstance(config, dict) else None
+    return renamed(config) if isinstance(config, dict) else None
 
 
 def logged_config(folder: Path, *, trust: bool = False) -> Mapping[str, Any]:
@@ -235,7 +235,7 @@ def logged_config(folder: Path, *, trust: bool = False) -> Mapping[str, Any]:
             raise StoreError(
                 f"{folder / FILE_NAME}: expected an opened event first; the log is empty; run again"
             )
-        config = opened[-1].get("config")
+        config = renamed(opened[-1].get("config"))
     if not config:
         raise StoreError(f"{folder}: its log holds no configuration; give the whole command with resume")
     for place, text in _texts(config):

@@ -125,7 +125,7 @@ def baseline_job(config: Config, folder: Path) -> StudyJob:
     """The study of the random architectures: a baseline without a search."""
     own = _alone(
         config,
-        searcher={"name": f"{NoSearch.__module__}:{NoSearch.__name__}"},
+        searcher={"name": "none"},
         seed=config.compare.first_seed,
         budget=BudgetSection(1),
         final=FinalSection(0),
@@ -156,7 +156,7 @@ def ends_of(log: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 class NoSearch:
-    """A searcher that proposes nothing, so that a study consists of its baseline.
+    """The searcher "none", which proposes nothing, so that a study consists of its baseline.
 
     Args:
         space, objectives, seed: of no consequence.

@@ -21,12 +21,15 @@ class Entry:
         summary: one line, with the source.
         outline: "module:attribute" of a function of the same options that refuses bad values before anything
             heavy is loaded, and returns what is known by them; None for none.
+        listed: whether it stands by itself; not what a comparison or an audit makes of others, nor what has
+            no contents before it is given a file.
     """
 
     name: str
     target: str
     summary: str
     outline: str | None = None
+    listed: bool = True
 
     def load(self) -> Any:
         """The registered object itself."""
@@ -40,15 +43,17 @@ class Registry:
         self.kind = kind
         self._entries: dict[str, Entry] = {}
 
-    def register(self, name: str, target: str, summary: str, outline: str | None = None) -> None:
-        """Adds `name`; raises ConfigError if it is taken."""
+    def register(
+        self, name: str, target: str, summary: str, outline: str | None = None, *, listed: bool = True
+    ) -> None:
+        """Adds `name`, which logs hold, so that it stays for good; raises ConfigError if it is taken."""
         if name in self._entries:
             raise ConfigError(f'{self.kind} "{name}" is registered already, as {self._entries[name].target}')
-        self._entries[name] = Entry(name, target, summary, outline)
+        self._entries[name] = Entry(name, target, summary, outline, listed)
 
     def names(self) -> tuple[str, ...]:
-        """All names, sorted."""
-        return tuple(sorted(self._entries))
+        """All names that are listed, sorted."""
+        return tuple(sorted(name for name, entry in self._entries.items() if entry.listed))
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries[name] for name in self.names())

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 STUDIES = "studies"
-NOISE = "nas.training.noise:NoisyEvaluator"
 DRAWS = (10, 50, 100, 200, 500, 1000, 2000)  # after which hit rates are told
 
 
@@ -141,7 +140,7 @@ def study_jobs(config: Config, folder: Path) -> list[StudyJob]:
 
 def _own(config: Config, condition: Condition, seed: int) -> Config:
     section, std = config.audit, condition.noise
-    noisy = {"name": NOISE, "evaluator": dict(config.evaluator), "std": std} if std else config.evaluator
+    noisy = {"name": "noise", "evaluator": dict(config.evaluator), "std": std} if std else config.evaluator
     changes: Mapping[str, Any] = section.caches[condition.cache]
     return replace(
         config,

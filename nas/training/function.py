@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nas.callables import describe
+from nas.callables import describe, function_name
 from nas.errors import ConfigError, EvaluationError, one_line
 from nas.evaluation import Evaluation, Status, Task, failure, number
 from nas.faults import shown
 from nas.training.checks import (
     check_names,
     check_takes,
-    function_name,
     given,
     load_function,
     objectives_from,

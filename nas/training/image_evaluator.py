@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nas.callables import function_name
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Fidelity, Objective
-from nas.training.checks import field_names, function_name, given, load_function
+from nas.training.checks import field_names, given, load_function
 from nas.training.data import DataOptions, Dataset
 from nas.training.settings import EXTRA, MEASURED, TEST, VALIDATION, TrainSettings
 

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nas.callables import function_name
 from nas.errors import ConfigError, EvaluationError, describe_error
 from nas.evaluation import Evaluation, Fidelity, Objective, Status, Task, failure
 from nas.training.arrays import existing
 from nas.training.checks import (
     check_names,
     check_takes,
-    function_name,
     given,
     load_function,
     objectives_from,
@@ -67,7 +67,8 @@ class TableEvaluator:
 
     Args:
         table: the file and its columns.
-        key: `(architecture) -> str`, its key in the table, or its "module:function".
+        key: `(architecture) -> str`, its key in the table, its "module:function", or a name of
+            `nas.callables.CALLABLES`.
         objectives: what to search for, the first one decides: names (to maximise), mappings with
             name, direction and unit, or `Objective`s; one or a list.
         reported: the quantity of the report, given likewise; the first objective by default.

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
+from nas.callables import renamed
 from nas.errors import EvaluationError, NasError, describe_error, one_line
 from nas.training.outlines import COMPILER
 from nas.training.pixels import to_bytes
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
     from nas.training.data import Dataset
 
-FIXED = "nas.training.optimizer_task"  # the networks that optimizer programs are tried on
+FIXED = "optimizer_task"  # the networks that optimizer programs are tried on
 _FACTS = ("architecture", "space", "built_by", "input_shape", "class_names", "pixel_range", "mean", "std")
 
 
@@ -37,7 +38,7 @@ def facts_of(dataset: Dataset, built_by: str, **options: Any) -> dict[str, str]:
 
     Args:
         dataset: that the network is trained on.
-        built_by: name of the function that makes the network, e.g. "nas.compile:compile_network".
+        built_by: name of the function that makes the network, e.g. "compile_network".
         options: of that function, JSON values.
     """
     return {
@@ -218,9 +219,9 @@ def _maker(
 ) -> Callable[[], nn.Module]:
     """What makes the network with new weights; names in the file choose among what is here and known."""
     shape, classes, options = _numbers(file, metadata)
-    built_by = metadata["built_by"]
-    module, _, name = built_by.partition(":")
-    if compiler is None and module == FIXED:
+    built_by = renamed(metadata["built_by"])
+    kind, _, name = built_by.partition("/")
+    if compiler is None and kind == FIXED:
         return _fixed(file, name, shape, classes, options)
     if compiler is None and built_by != COMPILER:
         _refuse(file, f"expected compiler=..., as its network was made by {built_by}; give that function")
