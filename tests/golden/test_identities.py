@@ -150,9 +150,7 @@ def test_a_space_whose_constraint_moves_is_the_same(move: Callable[[str], Module
     space = SearchSpace("macro", expression, constraints=[limit])
     assert type(limit).__module__ == moved.__name__
     assert space.fingerprint() == before
-    other = SearchSpace(
-        "macro", before.expression, constraints=[moved.max_multiply_adds(50_000, (1, 8, 8), 10)]
-    )
+    other = SearchSpace("macro", expression, constraints=[moved.max_multiply_adds(50_000, (1, 8, 8), 10)])
     assert other.fingerprint() != before
 
 
