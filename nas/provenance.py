@@ -97,8 +97,7 @@ def check_same_study(
     if logged["format"] != mine["format"]:
         raise StoreError(
             f"{path}: expected a log of format {mine['format']} to continue, got one of format "
-            f"{logged['format']}; report it with python -m nas.report {path.parent}, and start a new study "
-            "in another run.dir"
+            f"{logged['format']}; python -m nas.report still reports it: start anew in another run.dir"
         )
     then, now = _identity(logged), _identity(mine)
     for name, was in then.items():

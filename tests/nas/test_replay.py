@@ -301,8 +301,8 @@ def test_a_log_of_an_earlier_format_is_reported_and_not_continued(tmp_path):
     with pytest.raises(StoreError) as refused:
         make_study(tmp_path).run()
     assert str(refused.value) == (
-        f"{path}: expected a log of format 2 to continue, got one of format 1; report it with "
-        f"python -m nas.report {tmp_path}, and start a new study in another run.dir"
+        f"{path}: expected a log of format 2 to continue, got one of format 1; python -m nas.report still "
+        "reports it: start anew in another run.dir"
     )
 
 
