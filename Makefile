@@ -50,8 +50,9 @@ fast: $(STAMP)  ## tests that take seconds
 bench: $(STAMP)  ## figures of speed; nothing is asserted
 	@for file in tests/benchmarks/*_benchmark.py; do echo "== $$file"; PYTHONPATH=. $(PY) "$$file" || exit 1; done
 
-golden: $(STAMP)  ## store the asks, logs and reports that tests compare with anew
+golden: $(STAMP)  ## store the asks, logs, reports and identities that tests compare with anew
 	STORE_GOLDEN=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 0 -m "not slow" tests/golden
+	@PYTHONPATH=. $(PY) tests/golden/test_identities.py
 
 pins: $(STAMP)  ## write the versions installed in .venv to constraints.txt
 	@head -n 2 constraints.txt > $(VENV)/pins.txt

@@ -4,6 +4,12 @@ from nas.registry import Registry
 
 SEARCHERS = Registry("searcher")
 SEARCHERS.register(
+    "none",
+    "nas.run.single:NoSearch",
+    "proposes nothing: the random architectures of a comparison",
+    listed=False,
+)
+SEARCHERS.register(
     "surrogate",
     "algorithms.surrogate.search:SurrogateSearch",
     "the default: Gaussian process over encodings, expected improvement climbed by mutation",

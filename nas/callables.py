@@ -12,16 +12,32 @@ from typing import Any
 
 from nas.faults import interrupts, named, place_of, traceback_of
 
-# What configurations name as "module:attribute" that is the platform's own: safe whoever wrote the name.
-OWN_TARGETS = frozenset(
-    (
-        "nas.run.single:NoSearch",
-        "nas.spacefile:read_space",
-        "nas.training.noise:NoisyEvaluator",
-        "search_spaces.nasbench201:benchmark_string",
-        "search_spaces.activated_network:compile_network",
-    )
-)
+# The platform's own callables in options, fingerprints and heads of weights. A name is for good: what it
+# stands for may move to another module, as long as the name stays.
+CALLABLES: Mapping[str, str] = {
+    "compile_network": "nas.compile:compile_network",
+    "compile_activated_network": "search_spaces.activated_network:compile_network",
+    "compile_optimizer": "search_spaces.update_rule:compile_optimizer",
+    "limit": "nas.complexity:Limit",
+    "nasbench201_string": "search_spaces.nasbench201:benchmark_string",
+}
+# What logs of format 1, and commands and weights of that time, call what has a name now: the place where it
+# lay then. Nothing is ever added here, as no place is an identity any more.
+FORMER: Mapping[str, str] = {
+    "nas.compile:compile_network": "compile_network",
+    "nas.jobs:NoSearch": "none",
+    "nas.layers:NETWORK": "network",
+    "nas.spacefile:read_space": "file",
+    "nas.training.noise:NoisyEvaluator": "noise",
+    "nas.training.optimizer_task:attention": "optimizer_task/attention",
+    "nas.training.optimizer_task:conv": "optimizer_task/conv",
+    "nas.training.optimizer_task:mlp": "optimizer_task/mlp",
+    "search_spaces.activated_network:compile_network": "compile_activated_network",
+    "search_spaces.activation:ACTIVATIONS": "activation functions",
+    "search_spaces.nasbench201:benchmark_string": "nasbench201_string",
+    "search_spaces.update_rule:UPDATE_RULES": "update rules",
+    "search_spaces.update_rule:compile_optimizer": "compile_optimizer",
+}
 
 
 def load(target: str) -> Any:
@@ -57,7 +73,7 @@ def is_target(text: str) -> bool:
 
 
 def foreign_targets(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Where in a configuration texts stand by which code that is not the platform's would be imported.
+    """Where in a configuration texts stand by which code would be imported.
 
     Args:
         value: JSON values; names may stand in any option, also of a section inside a section.
@@ -67,7 +83,7 @@ def foreign_targets(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
         Places such as "searcher.searcher.name", with the texts.
     """
     items: Iterable[tuple[Any, Any]] = ()
-    if isinstance(value, str) and is_target(value) and value not in OWN_TARGETS:
+    if isinstance(value, str) and is_target(value):
         yield place, value
     elif isinstance(value, Mapping):
         items = value.items()
@@ -77,18 +93,44 @@ def foreign_targets(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
         yield from foreign_targets(item, f"{place}.{key}" if place else str(key))
 
 
+def renamed(value: Any) -> Any:
+    """JSON values of a folder or a file in which what has a name now may have a former one (`FORMER`)."""
+    if isinstance(value, str):
+        return FORMER.get(value, value)
+    if isinstance(value, Mapping):
+        return {key: renamed(item) for key, item in value.items()}
+    return [renamed(item) for item in value] if isinstance(value, list) else value
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """What a function, a class, or the class of a callable object is called in fingerprints and files.
+
+    The platform's own have names (`CALLABLES`); of all others, module and name are the identity.
+    """
+    has_name = hasattr(function, "__qualname__") and hasattr(function, "__module__")
+    named = function if has_name else type(function)
+    place = f"{named.__module__}:{named.__qualname__}"
+    own = next((name for name, target in CALLABLES.items() if target == place), None)
+    return own if own is not None and load(place) is named else place  # a wrapper may bear another's name
+
+
 def describe(function: Callable[..., Any]) -> str:
     """Text that tells a callable from others, the same in every process: its state and its code.
 
     The code is the source, or the bytecode of lambdas and of what has no source; the state are values
-    of the closure, defaults and attributes, by their `repr`. What it calls is not followed.
+    of the closure, defaults and attributes, by their `repr`. What it calls is not followed. The platform's
+    own have their names in place of code.
     """
     if isinstance(function, partial):
         return f"partial({describe(function.func)}, {stable(function.args)}, {stable(function.keywords)})"
     if inspect.ismethod(function):
         return f"{stable(function.__self__)}.{describe(function.__func__)}"
     if inspect.isfunction(function):
-        return f"{function.__module__}:{function.__qualname__} {_function_state(function)} {_code(function)}"
+        name = function_name(function)
+        return name if name in CALLABLES else f"{name} {_function_state(function)} {_code(function)}"
+    name = function_name(type(function))
+    if name in CALLABLES:
+        return f"{name} {stable(function)}"
     call = inspect.getattr_static(type(function), "__call__", None)
     own = describe(call) if inspect.isfunction(call) else ""
     return f"{stable(function)} {own}".rstrip()

@@ -5,21 +5,15 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from nas.callables import load
-from nas.errors import NasError, SpaceError, one_line
+from nas.callables import load, renamed
+from nas.errors import NasError, SpaceError, describe_error, one_line
+from nas.primitives import VOCABULARIES, Vocabulary
 from nas.records import Run, method_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from nas.primitives import Vocabulary
     from nas.term import Term
-
-_VOCABULARIES = (
-    "nas.layers:NETWORK",
-    "search_spaces.update_rule:UPDATE_RULES",
-    "search_spaces.activation:ACTIVATIONS",
-)
 
 
 def text(run: Run) -> str:
@@ -32,39 +26,41 @@ def text(run: Run) -> str:
     lines += [one_line(f"# space {run.opened['space']['name']}, digest {chosen.digest}")]
     facts = {**(chosen.values or {}), **(chosen.evaluation_info or {})}
     lines += [one_line(f"# {key} = {value}") for key, value in facts.items()]
-    home = run.opened["space"].get("vocabulary")
-    if home and run.opened["evaluator"].get("input_shape") and _vocabulary(run) is None:
-        lines += [f"# no torch modules: {home} is no vocabulary of the platform, and a log imports nothing"]
+    words = run.opened["space"].get("vocabulary")
+    known = renamed(words) in VOCABULARIES or _found(words) is not None
+    if words and run.opened["evaluator"].get("input_shape") and not known:
+        lines += [f"# no torch modules: {words} is no vocabulary of the platform, and a log imports nothing"]
     return "\n".join([*lines, chosen.architecture, ""])
 
 
 def torch_modules(run: Run) -> str | None:
-    """The network as torch modules with shapes and parameters; None if there is none, or not in this version.
+    """The network as torch modules with shapes and parameters, or one line on why this version has none.
 
-    Programs are no networks, and an evaluator without data says nothing of shapes. Nothing is imported by
-    the words of the log: a vocabulary is the platform's own or one that this process has imported already.
+    None where nothing is missing: programs are no networks, and an evaluator without data says nothing of
+    shapes. Nothing is imported by the words of the log: a vocabulary is the platform's own or one that this
+    process has imported already, and `text` says so of any other.
     """
-    from nas.architecture import Architecture
-    from nas.compile import listing
-    from nas.dsl import parse
-
-    shape, vocabulary = run.opened["evaluator"].get("input_shape"), _vocabulary(run)
-    if run.chosen is None or shape is None or vocabulary is None:
+    shape = run.opened["evaluator"].get("input_shape")
+    if run.chosen is None or shape is None:
         return None
+    name = renamed(run.opened["space"].get("vocabulary"))
     try:
+        vocabulary = load(VOCABULARIES[name]) if name in VOCABULARIES else _found(name)
+        if vocabulary is None or vocabulary.meaning is not None:
+            return None
+        from nas.architecture import Architecture
+        from nas.compile import listing
+        from nas.dsl import parse
+
         term = parse(run.chosen.architecture)
         network = Architecture(run.opened["space"]["name"], vocabulary, (), term)
         return listing(network, tuple(shape), run.opened["evaluator"].get("num_classes"))
-    except (NasError, ImportError, AttributeError):
-        return None
+    except (NasError, ImportError) as error:
+        return f"# no torch modules: {describe_error(error)}\n"
 
 
-def _vocabulary(run: Run) -> Vocabulary | None:
-    from nas.primitives import Vocabulary
-
-    home = run.opened["space"].get("vocabulary")
-    if home in _VOCABULARIES:
-        return load(home)
+def _found(home: str | None) -> Vocabulary | None:
+    """A vocabulary of the user's that this process has imported already."""
     module, _, name = (home or "").partition(":")
     found = vars(sys.modules[module]).get(name) if module in sys.modules else None
     return found if isinstance(found, Vocabulary) else None

@@ -47,6 +47,7 @@ def describe_error(error: BaseException, limit: int = 300) -> str:
     name, message = type(error).__name__, one_line(error, limit)
     return f"{name}: {message}" if message else name
 
+
 def refusal(where: str, expected: str, got: str, remedy: str) -> str:
     """The wording of every refusal: "WHERE: expected X, got Y; REMEDY".
 

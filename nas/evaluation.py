@@ -345,3 +345,9 @@ EVALUATORS.register(
     "trains a small fixed network with the optimizer program (Chen et al. 2023: a proxy task)",
     outline="nas.training.outlines:optimizer_task",
 )
+EVALUATORS.register(
+    "noise",
+    "nas.training.noise:NoisyEvaluator",
+    "another evaluator with Gaussian noise on its first objective (Gillard et al. 2023)",
+    listed=False,
+)

@@ -25,6 +25,9 @@ have none), `time` (unix seconds) and, where there is one, `trial`:
                and its class was forgotten after its answer
     closed     reason (finished | interrupted | error), message, uninformed (as in `opened`, known better)
 
+This is format 2. In format 1, the platform's own vocabularies, searchers, evaluators and functions are called
+by the modules where they lay (`nas.callables.FORMER`); its logs are read and reported, but not continued.
+
 Moments (clock, started, finished) are seconds on the executor's clock, all sessions together.
 
 Only the driver writes, under a lock where there are such. A line reaches the operating system before its
@@ -62,7 +65,7 @@ try:
 except ImportError:  # there is none on Windows
     fcntl = None
 
-FORMAT = 1
+FORMAT = 2
 FILE_NAME = "events.jsonl"
 
 
@@ -696,12 +699,12 @@ def fault_of_evaluation(data: Mapping[str, Any]) -> str | None:
 
 
 def _fault_of_opened(event: Mapping[str, Any]) -> str | None:
-    if event.get("format") != FORMAT or type(event["format"]) is not int:
+    if type(event.get("format")) is not int or not 1 <= event["format"] <= FORMAT:
         versions = event.get("versions")
         wrote = versions.get("nas-platform", "unknown") if type(versions) is dict else "unknown"
         return (
-            f"format {FORMAT}; got {one_line(repr(event.get('format')), 40)}; continue it with the version "
-            f"that wrote it: {one_line(wrote, 40)}"
+            f"a format from 1 to {FORMAT}; got {one_line(repr(event.get('format')), 40)}; continue it with "
+            f"the version that wrote it: {one_line(wrote, 40)}"
         )
     fault = _fault_of_fields("opened", "opened", event)
     for name in ("space", "evaluator", "searcher", "budget", "baseline", "final", "process"):

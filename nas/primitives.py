@@ -297,11 +297,20 @@ def _hint(name: str, known: Iterable[str]) -> str:
     return f'; did you mean "{close[0]}"?' if close else ""
 
 
+# The platform's own vocabularies by their names, which stay for good, with their homes, which may change.
+VOCABULARIES: Mapping[str, str] = {
+    "network": "nas.layers:NETWORK",
+    "update rules": "search_spaces.update_rule:UPDATE_RULES",
+    "activation functions": "search_spaces.activation:ACTIVATIONS",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """The primitives that an expression may use.
 
     Attributes:
+        name: for messages; of the platform's own (`VOCABULARIES`) also the identity, so no other may have it.
         primitives: in the order of the documentation; names are unique.
         home: "module:ATTRIBUTE", as which it pickles; without it, it pickles by value.
         meaning: "module:ATTRIBUTE" of what its expressions compute (`nas.meaning`); None for networks.
@@ -314,6 +323,9 @@ class Vocabulary:
     _index: dict[str, Primitive] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if VOCABULARIES.get(self.name, self.home) != self.home:
+            taken = f"the platform's own at {VOCABULARIES[self.name]} has this one"
+            raise SpaceError(f'vocabulary "{self.name}": expected another name, as {taken}; choose one')
         index: dict[str, Primitive] = {}
         for primitive in self.primitives:
             if not isinstance(primitive, Primitive):
@@ -338,6 +350,11 @@ class Vocabulary:
         if load(self.home) is not self:
             raise SpaceError(f'vocabulary "{self.name}": its home {self.home} holds another object')
         return (load, (self.home,))
+
+    @property
+    def identity(self) -> str:
+        """What logs call it: the name of one of the platform's own; of others the home, if there is one."""
+        return self.name if self.name in VOCABULARIES else self.home or self.name
 
     def names(self) -> tuple[str, ...]:
         """All names, sorted."""

@@ -38,7 +38,7 @@ def opening(space: SearchSpace, evaluator: Evaluator, plan: Plan) -> dict[str, A
             "name": space.name,
             "fingerprint": space.fingerprint(),
             "text": str(space),
-            "vocabulary": space.vocabulary.home,
+            "vocabulary": space.vocabulary.identity,
         },
         "evaluator": {
             "name": type(evaluator).__name__,
@@ -86,12 +86,19 @@ def check_same_study(
 ) -> None:
     """Raises StoreError unless `mine` may continue the log that `logged`, its latest session, opened.
 
+    Logs of earlier formats are reported and not continued.
+
     Args:
         logged: a checked `opened` event.
         mine: as it would be now.
         path: of the log, for messages.
         accept: parts that may differ, of `ACCEPTABLE`.
     """
+    if logged["format"] != mine["format"]:
+        raise StoreError(
+            f"{path}: expected a log of format {mine['format']} to continue, got one of format "
+            f"{logged['format']}; python -m nas.report still reports it: start anew in another run.dir"
+        )
     then, now = _identity(logged), _identity(mine)
     for name, was in then.items():
         if now[name] == was or name in accept:

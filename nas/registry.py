@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from numbers import Integral, Real
 from typing import Any
 
-from nas.callables import load
+from nas.callables import FORMER, load
 from nas.errors import ConfigError, NasError, one_line
 from nas.faults import own_code
 
@@ -104,12 +104,15 @@ class Registered:
         summary: one line, with the source.
         outline: "module:attribute" of a function of the same options that refuses bad values before anything
             heavy is loaded, and returns what is known by them; None for none.
+        listed: whether it stands by itself; not what a comparison or an audit makes of others, nor what has
+            no contents before it is given a file.
     """
 
     name: str
     target: str
     summary: str
     outline: str | None = None
+    listed: bool = True
 
     def load(self) -> Any:
         """The registered object itself."""
@@ -123,15 +126,17 @@ class Registry:
         self.kind = kind
         self._entries: dict[str, Registered] = {}
 
-    def register(self, name: str, target: str, summary: str, outline: str | None = None) -> None:
-        """Adds `name`; raises ConfigError if it is taken."""
+    def register(
+        self, name: str, target: str, summary: str, outline: str | None = None, *, listed: bool = True
+    ) -> None:
+        """Adds `name`, which logs hold, so that it stays for good; raises ConfigError if it is taken."""
         if name in self._entries:
             raise ConfigError(f'{self.kind} "{name}" is registered already, as {self._entries[name].target}')
-        self._entries[name] = Registered(name, target, summary, outline)
+        self._entries[name] = Registered(name, target, summary, outline, listed)
 
     def names(self) -> tuple[str, ...]:
-        """All names, sorted."""
-        return tuple(sorted(self._entries))
+        """All names that are listed, sorted."""
+        return tuple(sorted(name for name, entry in self._entries.items() if entry.listed))
 
     def __iter__(self) -> Iterator[Registered]:
         return iter(self._entries[name] for name in self.names())
@@ -212,6 +217,10 @@ def accepts(registry: Registry, section: Mapping[str, Any], parameter: str) -> b
 
 
 def _own(kind: str, name: str) -> Any:
+    if name in FORMER:
+        raise ConfigError(
+            f"{kind}.name: expected {FORMER[name]}, as it is called now, got {name}; write that"
+        )
     try:
         return load(name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -27,7 +27,7 @@ from nas.caching import report as caching
 from nas.comparison import is_comparison, write_comparison
 from nas.errors import ConfigError, NasError, StoreError, describe_error, one_line
 from nas.evaluation import Stage
-from nas.eventlog import FILE_NAME, FORMAT
+from nas.eventlog import FILE_NAME
 from nas.formats import format_duration, format_value
 from nas.output import Output, Writer, Written, csv_part, figure_parts, show, text_part
 from nas.protocol import report as protocol
@@ -207,7 +207,7 @@ def _read(folder: Path) -> StudyRecord:
         _check(record)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(
-            f"{folder / FILE_NAME}: expected a log of format {FORMAT} of this platform; reading failed with "
+            f"{folder / FILE_NAME}: expected a log of this platform; reading failed with "
             f"{type(error).__name__} {error}; was it written by another program or version?"
         ) from error
     return record

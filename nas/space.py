@@ -210,9 +210,10 @@ class SearchSpace:
     def fingerprint(self) -> str:
         """Digest of name, expression, vocabulary and constraints; stored with every study.
 
-        A vocabulary enters by its home, or else its primitives' names, a constraint by its state and code.
+        A vocabulary enters by its identity, or without a home by its primitives' names, a constraint by its
+        state and code; of the platform's own, nothing in it depends on the module where something lies.
         """
-        words = self.vocabulary.home or ", ".join(self.vocabulary.names())
+        words = self.vocabulary.identity if self.vocabulary.home else ", ".join(self.vocabulary.names())
         parts = [self.name, str(self), words, *map(describe, self.constraints)]
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.caching.lookups import Lookup, lookups_of
+from nas.callables import renamed
 from nas.errors import ConfigError, EvaluationError, StoreError, describe_error, one_line
 from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status, as_float, failure
 from nas.eventlog import FILE_NAME, EventLog, encode, fault_of_evaluation, read_events, read_json
@@ -57,12 +58,12 @@ def manifest_of(folder: Path) -> Path | None:
 
 
 def compared(folder: Path) -> Mapping[str, Any] | None:
-    """The configuration in the folder's manifest; None if that is damaged."""
+    """The configuration in the folder's manifest, with today's names; None if that is damaged."""
     try:
         config = read_json(manifest_of(folder) or folder).get("config")
     except StoreError:
         return None
-    return config if isinstance(config, dict) else None
+    return renamed(config) if isinstance(config, dict) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,3 +44,4 @@ SPACES.register(
     "search_spaces.activation:space",
     "activation functions as expression trees (Ramachandran, Zoph and Le 2017)",
 )
+SPACES.register("file", "nas.spacefile:read_space", "the expression in a text file", listed=False)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 STUDIES = "studies"
-NOISE = "nas.training.noise:NoisyEvaluator"
 DRAWS = (10, 50, 100, 200, 500, 1000, 2000)  # after which hit rates are told
 
 

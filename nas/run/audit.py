@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.audit.labels import Labels, columns_of
-from nas.audit.studies import NOISE, STUDIES, Condition, conditions
+from nas.audit.studies import STUDIES, Condition, conditions
 from nas.errors import ConfigError, StoreError
 from nas.eventlog import FILE_NAME, plain, read_json
 from nas.operators import enumerate_architectures, sample
@@ -208,7 +208,7 @@ def study_jobs(config: Config, folder: Path) -> list[StudyJob]:
 
 def _own(config: Config, condition: Condition, seed: int) -> Config:
     section, std = config.audit, condition.noise
-    noisy = {"name": NOISE, "evaluator": dict(config.evaluator), "std": std} if std else config.evaluator
+    noisy = {"name": "noise", "evaluator": dict(config.evaluator), "std": std} if std else config.evaluator
     changes: Mapping[str, Any] = section.caches[condition.cache]
     return of_one_study(
         config,

@@ -52,7 +52,7 @@ from nas.run.config import (
 from nas.run.folder import MAX_NAME, held
 from nas.run.jobs import Launcher, carry_out_jobs, exit_status, stop_on_signals
 from nas.run.preview import SAMPLES, composition_lines, evaluation_seconds
-from nas.run.single import NoSearch, StudyJob, ends_of
+from nas.run.single import StudyJob, ends_of
 from nas.timed import OVERHEAD, write_json
 
 BASELINE = "baseline"
@@ -342,7 +342,7 @@ def baseline_job(config: Config, folder: Path) -> StudyJob:
     """The study of the random architectures: a baseline without a search."""
     own = of_one_study(
         config,
-        searcher={"name": f"{NoSearch.__module__}:{NoSearch.__name__}"},
+        searcher={"name": "none"},
         seed=config.compare.first_seed,
         budget=BudgetSection(1),
         final=FinalSection(0),

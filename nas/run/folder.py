@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from nas.callables import foreign_targets
+from nas.callables import foreign_targets, renamed
 from nas.errors import ConfigError, StoreError, one_line
 from nas.eventlog import FILE_NAME, Lock, read_events, taken
 from nas.run.config import Config, marker_of
@@ -190,7 +190,7 @@ def logged_config(folder: Path, *, trust: bool = False) -> Mapping[str, Any]:
             raise StoreError(
                 f"{folder / FILE_NAME}: expected an opened event first; the log is empty; run again"
             )
-        config = opened[-1].get("config")
+        config = renamed(opened[-1].get("config"))
     if not config:
         raise StoreError(f"{folder}: its log holds no configuration; give the whole command with resume")
     for place, text in _texts(config):

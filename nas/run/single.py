@@ -193,7 +193,7 @@ def ends_of(log: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 class NoSearch(Searcher):
-    """A searcher that proposes nothing, so that a study consists of its baseline.
+    """The searcher "none", which proposes nothing, so that a study consists of its baseline.
 
     Args:
         space, objectives, seed: of no consequence.

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_model
 from torch import nn
 
+from nas.callables import renamed
 from nas.errors import EvaluationError, one_line
 from nas.training.schedules import Plateau
 from nas.training.settings import TrainSettings
@@ -131,7 +132,7 @@ def check_state(
         raise EvaluationError(
             f"checkpoint {path}: expected a training of {identity[:12]}, got one of {state['identity'][:12]}"
         )
-    saved = state.get("facts", _NO_FACTS)
+    saved = renamed(state.get("facts", _NO_FACTS))
     for name in {**saved, **facts}:
         if saved.get(name) != facts.get(name):
             own, other = (one_line(each.get(name), 100) for each in (facts, saved))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.callables import load
+from nas.callables import CALLABLES, FORMER, load
 from nas.errors import ConfigError, EvaluationError, ProtocolError, describe_error, one_line
 from nas.evaluation import Objective
 from nas.faults import check_call
@@ -14,18 +14,22 @@ from nas.registry import check_names, given
 
 
 def load_function(where: str, reference: str | Callable[..., Any]) -> Callable[..., Any]:
-    """The callable that "module:function" names; a callable stands for itself.
+    """The callable that "module:function" or one of `CALLABLES` names; a callable stands for itself.
 
     Raises:
-        ConfigError: no such module or attribute, or it cannot be called.
+        ConfigError: no such name, module or attribute, or it cannot be called.
     """
     if callable(reference):
         return reference
-    module_name, colon, name = str(reference).partition(":")
-    if not colon or not module_name or not name:
-        raise ConfigError(f'{where}: expected "module:function", got {reference!r}')
+    text = str(reference)
+    if text in FORMER:
+        raise ConfigError(f"{where}: expected {FORMER[text]}, as it is called now, got {text}; write that")
+    module_name, colon, name = text.partition(":")
+    if text not in CALLABLES and not (colon and module_name and name):
+        named = ", ".join(CALLABLES)
+        raise ConfigError(f'{where}: expected "module:function" or one of {named}; got {reference!r}')
     try:
-        loaded = load(str(reference))
+        loaded = load(CALLABLES.get(text, text))
     except ImportError as error:
         raise ConfigError(f'{where}: cannot import "{module_name}" of "{reference}": {error}') from error
     except AttributeError as error:
@@ -62,13 +66,6 @@ def file_path(text: str) -> Path:
             "give another"
         ) from None
     return path
-
-
-def function_name(function: Callable[..., Any]) -> str:
-    """Module and name of a function, or of the class of a callable object, for fingerprints."""
-    has_name = hasattr(function, "__qualname__") and hasattr(function, "__module__")
-    named = function if has_name else type(function)
-    return f"{named.__module__}:{named.__qualname__}"
 
 
 def objectives_from(where: str, values: Any) -> tuple[Objective, ...]:

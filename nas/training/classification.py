@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from nas.callables import function_name
 from nas.compile import compile_on_meta, infer_shape
 from nas.errors import EvaluationError
 from nas.evaluation import Evaluation, Task
@@ -16,7 +17,7 @@ from nas.executor import failure_of
 from nas.training.augment import check_augmentation
 from nas.training.autoaugment import check_channels
 from nas.training.auxiliary import find_place
-from nas.training.checks import check_takes, function_name
+from nas.training.checks import check_takes
 from nas.training.data import Dataset, load
 from nas.training.failures import check_batch_of_one, requested_epochs
 from nas.training.image_evaluator import ImageEvaluator
@@ -37,8 +38,8 @@ class ClassificationEvaluator(ImageEvaluator):
         dataset: images, split.
         settings: of the training; `settings.epochs` is the full fidelity.
         device: "auto", "cpu", "cuda" or "cuda:N", found on the worker.
-        compiler: `(architecture, input_shape, num_classes, seed=...) -> nn.Module`, or its
-            "module:function".
+        compiler: `(architecture, input_shape, num_classes, seed=...) -> nn.Module`, its
+            "module:function", or a name of `nas.callables.CALLABLES`.
     """
 
     def __init__(

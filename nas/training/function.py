@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nas.callables import describe
+from nas.callables import describe, function_name
 from nas.errors import ConfigError, EvaluationError, one_line
 from nas.evaluation import Evaluation, Evaluator, Outline, Status, Task, failure, number
 from nas.executor import failure_of
 from nas.faults import shown
 from nas.registry import check_names, given
-from nas.training.checks import check_takes, function_name, load_function, objectives_from, reported_from
+from nas.training.checks import check_takes, load_function, objectives_from, reported_from
 
 _NAME = 'evaluator "function"'
 _OPTIONS = ("function", "objectives", "reported", "deterministic")

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from nas.callables import function_name
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Evaluator, Fidelity, Objective
 from nas.registry import field_names, given
-from nas.training.checks import function_name, load_function
+from nas.training.checks import load_function
 from nas.training.data import DataOptions, Dataset
 from nas.training.settings import TrainSettings
 

@@ -26,8 +26,8 @@ from nas.training.trial import Recipe, facts_of, run_trial
 if TYPE_CHECKING:
     from nas.training.data import Dataset
 
-FIXED = "nas.training.optimizer_task"  # the networks that optimizer programs are tried on
-_COMPILER = "search_spaces.update_rule:compile_optimizer"
+FIXED = "optimizer_task"  # the networks that optimizer programs are tried on
+_COMPILER = "compile_optimizer"
 
 MakeProgrammed = Callable[[list[nn.Parameter], float], Optimizer]
 
@@ -41,8 +41,8 @@ class OptimizerEvaluator(ImageEvaluator):
         network: "mlp" (one hidden layer), "conv" (two convolutions) or "attention" (two transformer blocks).
         width: hidden units, channels of the first convolution, or size of a token, a multiple of 4.
         device: "auto", "cpu", "cuda" or "cuda:N", found on the worker.
-        compiler: `(architecture) -> (parameters, lr) -> torch.optim.Optimizer`, or its
-            "module:function"; the optimizer reads its rate from `param_groups` at each step.
+        compiler: `(architecture) -> (parameters, lr) -> torch.optim.Optimizer`, its "module:function", or a
+            name of `nas.callables.CALLABLES`; the optimizer reads its rate from `param_groups` at each step.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class OptimizerEvaluator(ImageEvaluator):
         def programmed(parameters: list[nn.Parameter], settings: TrainSettings) -> Optimizer:
             return compile_optimizer(task.architecture)(parameters, settings.lr)
 
-        facts = facts_of(self.dataset, f"{FIXED}:{self.network}", width=self.width)
+        facts = facts_of(self.dataset, f"{FIXED}/{self.network}", width=self.width)
         recipe = Recipe(self.settings, build, programmed, facts)
         return run_trial(task, data, recipe, epochs=epochs, started=started)
 

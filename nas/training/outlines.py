@@ -25,7 +25,7 @@ from nas.training.settings import TrainSettings
 
 CLASSIFICATION = 'evaluator "classification"'
 OPTIMIZER_TASK = 'evaluator "optimizer_task"'
-COMPILER = "nas.compile:compile_network"
+COMPILER = "compile_network"
 NETWORKS = ("mlp", "conv", "attention")  # of optimizer_task
 HEADS = 4  # of attention
 # what an optimizer program itself decides, and what needs a searched network

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nas.callables import function_name
 from nas.errors import ConfigError, EvaluationError, describe_error
 from nas.evaluation import Evaluation, Evaluator, Fidelity, Objective, Outline, Status, Task, failure
 from nas.registry import check_names, given
 from nas.training.checks import (
     check_takes,
     existing,
-    function_name,
     load_function,
     objectives_from,
     reported_from,
@@ -65,7 +65,8 @@ class TableEvaluator(Evaluator):
 
     Args:
         table: the file and its columns.
-        key: `(architecture) -> str`, its key in the table, or its "module:function".
+        key: `(architecture) -> str`, its key in the table, its "module:function", or a name of
+            `nas.callables.CALLABLES`.
         objectives: what to search for, the first one decides: names (to maximise), mappings with
             name, direction and unit, or `Objective`s; one or a list.
         reported: the quantity of the report, given likewise; the first objective by default.

@@ -163,7 +163,7 @@ def facts_of(dataset: Dataset, built_by: str, **options: Any) -> dict[str, str]:
 
     Args:
         dataset: that the network is trained on.
-        built_by: name of the function that makes the network, e.g. "nas.compile:compile_network".
+        built_by: name of the function that makes the network, e.g. "compile_network".
         options: of that function, JSON values.
     """
     return {

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
+from nas.callables import renamed
 from nas.errors import EvaluationError, NasError, describe_error, one_line
 from nas.training.optimizer_task import FIXED
 from nas.training.outlines import COMPILER
@@ -196,9 +197,9 @@ def _maker(
 ) -> Callable[[], nn.Module]:
     """What makes the network with new weights; names in the file choose among what is here and known."""
     shape, classes, options = _numbers(file, metadata)
-    built_by = metadata["built_by"]
-    module, _, name = built_by.partition(":")
-    if compiler is None and module == FIXED:
+    built_by = renamed(metadata["built_by"])
+    kind, _, name = built_by.partition("/")
+    if compiler is None and kind == FIXED:
         return _fixed(file, name, shape, classes, options)
     if compiler is None and built_by != COMPILER:
         _refuse(file, f"expected compiler=..., as its network was made by {built_by}; give that function")

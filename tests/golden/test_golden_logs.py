@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_info
 from nas.evaluation import Evaluation, Task
 from nas.eventlog import FILE_NAME, read_events
 from nas.executor import InlineExecutor, SimulatedExecutor
-from nas.session import build_evaluator
+from nas.run.compose import build_evaluator
 from nas.stages import Budget, Plan
 from nas.study import Study
 from tests.contracts import one_shot_kit, searcher_kit

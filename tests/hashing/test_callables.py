@@ -203,7 +203,7 @@ def test_options_are_part_of_the_digest():
         ({"points": 0}, "points: expected a whole number of at least 1; got 0"),
         ({"arguments": 0}, "arguments: expected a whole number of at least 1; got 0"),
         ({"low": 1.0, "high": 1.0}, "low and high: expected finite numbers, low < high; got 1.0, 1.0"),
-        ({"compile": "nowhere"}, 'compile: expected "module:function", got'),
+        ({"compile": "nowhere"}, 'compile: expected "module:function" or one of compile_network, '),
         ({"arguments": "nas.none:f"}, 'arguments: cannot import "nas.none"'),
     ],
 )

@@ -88,7 +88,7 @@ def table(tmp_path, rows):
     return {
         "name": "table", "path": str(path), "key_column": "cell", "cost_column": "seconds",
         "columns": columns,
-        "key": "search_spaces.nasbench201:benchmark_string",
+        "key": "nasbench201_string",
     }  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def test_few_bits_collide_on_the_real_table(shared_data):
     """As in the paper: coarse hashes join many models, seven bits and more hardly any."""
     section = {
         "name": "table", "path": str(shared_data / "nasbench201_cifar10.csv.gz"), "key_column": "arch_str",
-        "key": "search_spaces.nasbench201:benchmark_string",
+        "key": "nasbench201_string",
         "columns": {12: {"validation_accuracy": "c10_valid_12", "test_accuracy": "c10_test_12"}},
     }  # fmt: skip
     rng = np.random.default_rng(0)

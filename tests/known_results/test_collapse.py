@@ -27,7 +27,7 @@ def test_first_order_darts_ends_in_skips_and_the_default_does_not(shared_data):
     """The benchmark's depth, 17 cells, and the published rates; 4 channels, 8x8 digits, 200 steps."""
     table = create(
         path=str(shared_data / "nasbench201_cifar10.csv.gz"),
-        key="search_spaces.nasbench201:benchmark_string",
+        key="nasbench201_string",
         key_column="arch_str",
         columns={"test_accuracy": "c10_test_200"},
         objectives=[{"name": "test_accuracy", "direction": "maximize"}],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nas.eventlog import encode
+from nas.eventlog import FORMAT, encode
 
 FIRST = {"search": 0, "baseline": 10_000_000, "final": 20_000_000, "supernet": 30_000_000}
 NETWORK = "stem(width=16) >> conv(kernel=3) >> head()"
@@ -37,7 +37,7 @@ class Log:
         validation = {"name": "validation_accuracy", "direction": self.direction, "unit": self.unit}
         event = {
             "event": "opened",
-            "format": 1,
+            "format": FORMAT,
             "session": 1,
             "seed": self.seed,
             "space": {"name": "macro", "fingerprint": "s1", "text": NETWORK},

@@ -3,14 +3,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from functools import partial
+from functools import partial, wraps
 from importlib.util import module_from_spec, spec_from_file_location
 from operator import itemgetter
 from pathlib import Path
 
 import pytest
 
-from nas.callables import describe, load, stable
+from nas.callables import CALLABLES, describe, function_name, load, stable
 from nas.registry import Registered
 
 SOURCE = """
@@ -130,3 +130,23 @@ def test_load_gives_what_a_target_names_to_everyone():
 def test_load_raises_what_importing_raises(target, error):
     with pytest.raises(error):
         load(target)
+
+
+def test_function_name_of_an_object_is_that_of_its_class() -> None:
+    assert function_name(describe) == "nas.callables:describe"
+    assert function_name(Registered("a", "b:c", "d").load.__call__) == "builtins:method-wrapper"
+    assert function_name(Registered("a", "b:c", "d")) == "nas.registry:Registered"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_the_platforms_own_have_names_that_others_cannot_take(name: str) -> None:
+    own = load(CALLABLES[name])
+    assert function_name(own) == name
+    assert describe(own) == name or isinstance(own, type)
+
+    @wraps(own)
+    def wrapped(*args: object, **options: object) -> object:
+        return own(*args, **options)
+
+    assert function_name(wrapped) == CALLABLES[name]
+    assert describe(wrapped) != name

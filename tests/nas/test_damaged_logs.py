@@ -190,7 +190,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("told", {"cached_from": 8}, "an answer of trial 0 from another that was evaluated; got 8"),
     ("told", {"event": "sold"}, "one of the events asked, cached"),
     ("told", {"event": 5}, "one of the events asked, cached"),
-    ("opened", {"format": 9}, "format 1; got 9; continue it with the version that wrote it"),
+    ("opened", {"format": 9}, "a format from 1 to 2; got 9; continue it with the version that wrote it"),
     ("opened", {"evaluator": None}, "opened: evaluator to be an object; got None"),
     ("opened", {"evaluator__objectives": []}, "at least one of objectives"),
     ("opened", {"evaluator__objectives": [5]}, "opened: each objective to be an object; got 5"),

@@ -22,7 +22,7 @@ def test_the_first_event_says_what_determined_the_study(tmp_path):
         "name": "small",
         "fingerprint": space.fingerprint(),
         "text": str(space),
-        "vocabulary": "nas.layers:NETWORK",
+        "vocabulary": "network",
     }
     assert opened["evaluator"]["objectives"] == [{"name": "accuracy", "direction": "maximize", "unit": "%"}]
     assert opened["evaluator"]["reported"]["name"] == "test_accuracy"
@@ -31,7 +31,7 @@ def test_the_first_event_says_what_determined_the_study(tmp_path):
     assert opened["baseline"] == {"samples": 3, "sampler": "uniform over options"}
     assert opened["budget"] == {"trials": 12, "seconds": None}
     assert opened["config"] == {"name": "digits", "seed": 1}
-    assert (opened["format"], opened["seed"], opened["hashing"], opened["session"]) == (1, 1, "text", 1)
+    assert (opened["format"], opened["seed"], opened["hashing"], opened["session"]) == (2, 1, "text", 1)
 
 
 def test_versions_are_those_installed():

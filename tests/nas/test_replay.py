@@ -285,11 +285,25 @@ def test_other_objectives_are_refused(tmp_path, attribute):
 def test_a_log_of_another_format_is_refused(tmp_path):
     make_study(tmp_path).run()
     path = tmp_path / FILE_NAME
-    path.write_bytes(path.read_bytes().replace(b'"format":1', b'"format":9'))
+    path.write_bytes(path.read_bytes().replace(b'"format":2', b'"format":9'))
     with pytest.raises(
-        StoreError, match="expected format 1; got 9; continue it with the version that wrote it"
+        StoreError, match="expected a format from 1 to 2; got 9; continue it with the version that wrote it"
     ):
         make_study(tmp_path).run()
+
+
+def test_a_log_of_an_earlier_format_is_reported_and_not_continued(tmp_path):
+    make_study(tmp_path).run()
+    path = tmp_path / FILE_NAME
+    before = read_study(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'"format":2', b'"format":1'))
+    assert read_study(tmp_path).trials == before.trials
+    with pytest.raises(StoreError) as refused:
+        make_study(tmp_path).run()
+    assert str(refused.value) == (
+        f"{path}: expected a log of format 2 to continue, got one of format 1; python -m nas.report still "
+        "reports it: start anew in another run.dir"
+    )
 
 
 def test_a_searcher_that_suggests_otherwise_gives_way_to_the_log_with_one_warning(tmp_path):

@@ -54,7 +54,7 @@ def without_log(tmp_path):
 
 def foreign_json(tmp_path):
     (tmp_path / "events.jsonl").write_text('{"event": "opened", "study": 1}\n')
-    return [tmp_path], r"StoreError: .*line 1: expected format 1; got None; continue it with the version that"
+    return [tmp_path], r"StoreError: .*line 1: expected a format from 1 to 2; got None; continue it with the"
 
 
 def foreign_text(tmp_path):

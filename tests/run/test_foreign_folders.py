@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nas.callables import OWN_TARGETS, foreign_targets, is_target, load
+from nas.callables import foreign_targets, is_target, load
 from nas.checkpoints import Checkpoints
 from nas.errors import ConfigError, StoreError
 from nas.eventlog import FILE_NAME
@@ -266,8 +266,6 @@ def test_the_names_in_the_platforms_own_configurations_are_its_own():
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         found |= {text for place, text in foreign_targets(content) if "/" not in place}
     assert not found
-    for target in OWN_TARGETS:
-        assert load(target)
 
 
 VALUES = [

@@ -159,7 +159,7 @@ def opened(**changes) -> str:
         ("x\ny\n", "StoreError: run/events.jsonl, line 1: expected a JSON object with an event; the line is"),
         (
             '{"event": "opened"}\n',
-            "StoreError: run/events.jsonl, line 1: expected format 1; got None; continue",
+            "StoreError: run/events.jsonl, line 1: expected a format from 1 to 2; got None; continue",
         ),
         (opened(config={}), "StoreError: run: its log holds no configuration; give the whole command"),
         (

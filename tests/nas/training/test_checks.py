@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nas.callables import FORMER
+from nas.compile import compile_network
 from nas.errors import ConfigError
 from nas.evaluation import Objective
-from nas.registry import Registered, check_names
-from nas.training.checks import function_name, load_function, objectives_from, reported_from
+from nas.registry import check_names
+from nas.training.checks import load_function, objectives_from, reported_from
 
 
 def test_check_names_lists_the_options_and_the_closest_one() -> None:
@@ -20,12 +22,20 @@ def test_check_names_lists_the_options_and_the_closest_one() -> None:
 def test_load_function_returns_the_function_of_the_reference() -> None:
     assert load_function("here", "numpy:mean") is np.mean
     assert load_function("here", np.mean) is np.mean
+    assert load_function("here", "compile_network") is compile_network
 
 
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("numpy.mean", r'^here: expected "module:function", got \'numpy.mean\'$'),
+        (
+            "numpy.mean",
+            r'^here: expected "module:function" or one of compile_network, .*; got \'numpy.mean\'$',
+        ),
+        *(
+            (former, rf"^here: expected {name}, as it is called now, got {former}; write that$")
+            for former, name in FORMER.items()
+        ),
         ("numpy:", r'^here: expected "module:function"'),
         ("no_such_module:f", r'^here: cannot import "no_such_module" of "no_such_module:f": No module named'),
         ("numpy:no_such_name", r'^here: module "numpy" has no "no_such_name"$'),
@@ -35,12 +45,6 @@ def test_load_function_returns_the_function_of_the_reference() -> None:
 def test_load_function_names_the_fault(reference: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_function("here", reference)
-
-
-def test_function_name_of_an_object_is_that_of_its_class() -> None:
-    assert function_name(check_names) == "nas.registry:check_names"
-    assert function_name(Registered("a", "b:c", "d").load.__call__) == "builtins:method-wrapper"
-    assert function_name(Registered("a", "b:c", "d")) == "nas.registry:Registered"  # type: ignore[arg-type]
 
 
 def test_objectives_from_takes_names_mappings_and_objectives() -> None:

@@ -118,16 +118,21 @@ def test_networks_of_optimizer_programs(network: str, tmp_path: Path) -> None:
     assert accuracy_of(loaded) == pytest.approx(evaluation.values["test_accuracy"], abs=1e-9)
 
 
+def test_weights_of_before_name_their_builder_by_its_place(tmp_path: Path, saved: str) -> None:
+    before = rewritten(tmp_path / "0.safetensors", saved, built_by="nas.compile:compile_network")
+    assert load_network(before).metadata["built_by"] != load_network(saved).metadata["built_by"]
+
+
 def test_a_compiler_of_ones_own_is_asked_for_and_never_imported(tmp_path: Path) -> None:
     from search_spaces.activated_network import compile_network
 
     space = SPACES.get("activation")()
     path = tmp_path / "0.safetensors"
-    evaluator = create(**DIGITS, compiler="search_spaces.activated_network:compile_network")
+    evaluator = create(**DIGITS, compiler="compile_activated_network")
     evaluation = evaluator(Task(0, sample(space, np.random.default_rng(0)), save_to=str(path)))
     assert evaluation.ok, evaluation.reason
     with pytest.raises(
-        EvaluationError, match=r"expected compiler=\.\.\., as its network was made by search_"
+        EvaluationError, match=r"expected compiler=\.\.\., as its network was made by compile_act"
     ):
         load_network(path)
     loaded = load_network(path, space=space, compiler=compile_network)
@@ -168,9 +173,10 @@ def test_names_in_a_file_are_not_imported(
         ({"architecture": "stem(width=4) >> no_such_word() >> head()"}, "no_such_word"),
         ({"class_names": '["a", "b"]'}, r"of shape \(2, 4\) for its architecture, got \(10, 4\)"),
         (
-            {"built_by": "nas.training.optimizer_task:os", "options": '{"width": 3}'},
+            {"built_by": "optimizer_task/os", "options": '{"width": 3}'},
             "expected a network among",
         ),
+        ({"built_by": "optimizer_task/mlp"}, "and its width; got mlp, None"),
         ({"built_by": "nas.training.optimizer_task:mlp"}, "and its width; got mlp, None"),
     ],
 )
