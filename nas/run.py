@@ -164,7 +164,7 @@ def _start(command: _Command) -> int:
 def _job(composer: _Composer, words: Sequence[str]) -> Config:
     """The configuration of one run, taken from its log if only that is named."""
     with _in_one_line():
-        config = _to_config(composer.compose(words))
+        config = to_config(composer.compose(words))
     if config.resume is not None and not config.name:
         config = _logged_config(config, words)
     if not config.name:
@@ -528,7 +528,7 @@ def _shown(cfg: DictConfig, command: _Command) -> str:
     return OmegaConf.to_yaml(shown, resolve="--resolve" in command.switches)
 
 
-def _to_config(cfg: DictConfig) -> Config:
+def to_config(cfg: DictConfig) -> Config:
     """The composed configuration as the typed schema."""
     for key in _unknown_keys(cfg, Config()):
         raise ConfigError(_unknown_key(key))

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("nas", "search_spaces", "algorithms", "hashing", "cluster", "experiments")
@@ -79,7 +79,7 @@ def test_everything_that_is_imported_is_required(folders: tuple[str, ...], secti
     assert imported <= set(required(*sections))
 
 
-def required(*sections: str) -> dict[str, SpecifierSet]:
+def required(*sections: str) -> dict[NormalizedName, SpecifierSet]:
     """Distributions that the project ("project") or its developers ("dev") need, with their versions."""
     configuration = tomllib.loads((ROOT / "pyproject.toml").read_text())
     lists = {"project": configuration["project"]["dependencies"], **configuration["dependency-groups"]}

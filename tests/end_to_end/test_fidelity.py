@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nas.eventlog import EventLog
 from nas.output import Written
 from tests.end_to_end.kit import TINY, command, count, events, files, finish, outcomes, start, wait_for
 
@@ -107,17 +108,15 @@ def test_a_torn_log_is_continued_to_the_same_end_without_states_too(
 
 def process_until(folder: Path, evaluated: int) -> None:
     """A run in this process that is given up after so many search trials, its states left as they are."""
-    from nas.study import Study
+    append = EventLog.append
 
-    finished = Study._finish
-
-    def stopping(study: Study, completed: Any) -> None:
-        finished(study, completed)
-        if len(count(folder / "run", "evaluated")) >= evaluated:
+    def stopping(log: EventLog, event: str, **payload: Any) -> dict[str, Any]:
+        if event == "started" and len(count(folder / "run", "evaluated")) >= evaluated:
             raise KeyboardInterrupt
+        return append(log, event, **payload)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Study, "_finish", stopping)
+        patch.setattr(EventLog, "append", stopping)
         assert command(JOB, folder).status == 130
     assert [name for name in files(folder / "run" / "checkpoints") if name.startswith("search")]
 

@@ -20,7 +20,7 @@ from nas.campaign import manifest, prepare_campaign
 from nas.config import Config, build, prepare
 from nas.errors import ConfigError, EvaluationError
 from nas.lineup import lineup_of, trials_of
-from nas.run import _to_config
+from nas.run import to_config
 from nas.session import compose
 from nas.training import EVALUATORS
 from search_spaces import SPACES
@@ -54,7 +54,7 @@ REQUIRED = {
 
 def composed(*overrides: str) -> Config:
     with initialize_config_module("experiments", version_base="1.3"):
-        return _to_config(compose_yaml("config", list(overrides)))
+        return to_config(compose_yaml("config", list(overrides)))
 
 
 @pytest.fixture
