@@ -33,12 +33,12 @@ def step_bytes(state: OneShot, data: DeviceData, settings: OneShotSettings) -> i
     """Bytes that a search holds during a step, besides images and what its libraries need."""
     size = min(settings.batch_size, *map(len, state.halves))
     draws = range(_DRAWS if state.weighting.samples else 1)
-    growing = max(extended_bytes(state, data, settings, size, draw) for draw in draws)
+    growing = max(grown_bytes(state, data, settings, size, draw) for draw in draws)
     weights = sum(weight.numel() * weight.element_size() for weight in state.supernet.parameters())
     return round(growing + _COPIES[settings.order] * weights)
 
 
-def extended_bytes(state: OneShot, data: DeviceData, settings: OneShotSettings, size: int, draw: int) -> float:
+def grown_bytes(state: OneShot, data: DeviceData, settings: OneShotSettings, size: int, draw: int) -> float:
     """Bytes kept at a batch of this size, on the line through those at the small ones."""
     small, large = (saved_bytes(state, data, settings, each, draw) for each in _SMALL)
     each = (large - small) / (_SMALL[1] - _SMALL[0])

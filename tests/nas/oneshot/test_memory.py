@@ -22,7 +22,7 @@ def test_what_is_extended_is_what_is_counted(space, weighting):
     state, data, settings = state_of(space, weighting=weighting)
     for draw in range(2):
         counted = memory.saved_bytes(state, data, settings, 64, draw)
-        assert memory.extended_bytes(state, data, settings, 64, draw) == pytest.approx(counted, rel=0.05)
+        assert memory.grown_bytes(state, data, settings, 64, draw) == pytest.approx(counted, rel=0.05)
 
 
 def test_bytes_of_a_linear_layer_by_hand():
