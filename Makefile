@@ -13,7 +13,7 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_inf
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types imports fast bench golden pins
+.PHONY: help setup run test check format lint types imports fast bench mutants golden pins
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ fast: $(STAMP)  ## tests that take seconds
 
 bench: $(STAMP)  ## figures of speed; nothing is asserted
 	@for file in tests/benchmarks/*_benchmark.py; do echo "== $$file"; PYTHONPATH=. $(PY) "$$file" || exit 1; done
+
+mutants: $(STAMP)  ## what the tests do not see: ARGS="nas/study hashing --count 200 --seed 0"
+	$(PY) tests/benchmarks/mutants.py $(ARGS)
 
 golden: $(STAMP)  ## store the first asks of every searcher anew
 	@PYTHONPATH=. $(PY) tests/golden/test_golden_asks.py

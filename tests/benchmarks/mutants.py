@@ -317,7 +317,7 @@ def _data() -> Path:
 
 
 def measured(copy: Path, traces: Path, workers: int) -> Suite:
-    """Runs the fast tier once; ends the program where it does not pass or does not import the copy."""
+    """Runs the fast tier once; ends the program where it does not pass."""
     parallel = ("-n", str(workers), "--dist", "loadgroup")
     status, output = run_tests(copy, parallel, {TRACE: str(traces)}, None)
     if status == 1:  # some tests measure time, and tracing takes some
@@ -328,8 +328,12 @@ def measured(copy: Path, traces: Path, workers: int) -> Suite:
     for trace in traces.glob("*.json"):
         for name, (seconds, functions) in json.loads(trace.read_text()).items():
             suite.seconds[name] = suite.seconds.get(name, 0.0) + seconds
-            inside = {(Path(path), line) for path, line in functions if Path(path).is_relative_to(copy)}
-            places = {(path.relative_to(copy).as_posix(), line) for path, line in inside}
+            paths = {path: Path(path).resolve() for path, _ in functions}  # through links between folders
+            places = {
+                (paths[path].relative_to(copy).as_posix(), line)
+                for path, line in functions
+                if paths[path].is_relative_to(copy)
+            }
             suite.entered.setdefault(name, set()).update(places)
     return suite
 
@@ -393,10 +397,14 @@ def main() -> None:
         print("\n".join(f"{number:4}  {mutant}" for number, mutant in chosen))
         return
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        copies = [copied(Path(folder, str(index))) for index in range(given.workers)]
+        copies = [copied(Path(folder, str(index)).resolve()) for index in range(given.workers)]
         traces = Path(folder, "traces")
         traces.mkdir()
         suite = measured(copies[0], traces, given.workers)
+        entered = {path for functions in suite.entered.values() for path, _ in functions}
+        for name in given.packages:
+            if not any(path.startswith(name) for path in entered):
+                sys.exit(f"mutants: expected tests that enter {name} in a copy of the tree; found none")
         free: queue.SimpleQueue[Path] = queue.SimpleQueue()
         for copy in copies:
             free.put(copy)
