@@ -391,6 +391,9 @@ def main() -> None:
     parser.add_argument("--whole", action="store_true", help="try survivors on the rest of the fast tier too")
     parser.add_argument("--list", action="store_true", help="print the drawn mutants and try none")
     given = parser.parse_args()
+    for name in given.packages:
+        if not list((ROOT / name).rglob("*.py")) and not (ROOT / name).is_file():
+            parser.error(f"{name}: expected a folder or a file of Python below {ROOT}; found none")
     mutants = list(enumerate(drawn(given.packages, given.count, given.seed), start=1))
     chosen = [(number, mutant) for number, mutant in mutants if not given.only or number in given.only]
     if given.list:
