@@ -1,4 +1,4 @@
-# The workshop. It needs Python 3.11 to 3.13, make and a package index; `make help` lists the targets.
+# The workshop. It needs Python 3.11 to 3.14, make and a package index; `make help` lists the targets.
 PYTHON  ?=
 ARGS    ?=
 WORKERS ?= 2
@@ -8,12 +8,12 @@ VENV  := .venv
 PY    := $(VENV)/bin/python
 PIP   := $(PY) -m pip --disable-pip-version-check -qq
 STAMP := $(VENV)/.setup-stamp
-SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 # One thread for each test process: the tests run side by side, and small networks gain nothing from more.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types imports fast bench golden pins
+.PHONY: help setup run test check format lint types imports fast bench mutants golden pins
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ golden: $(STAMP)  ## store the asks, logs, reports and identities that tests com
 	STORE_GOLDEN=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 0 -m "not slow" tests/golden
 	@PYTHONPATH=. $(PY) tests/golden/test_identities.py
 
+mutants: $(STAMP)  ## what the tests do not see: ARGS="nas/study hashing --count 200 --seed 0"
+	$(PY) tests/benchmarks/mutants.py $(ARGS)
+
 pins: $(STAMP)  ## write the versions installed in .venv to constraints.txt
 	@head -n 2 constraints.txt > $(VENV)/pins.txt
 	@$(PIP) freeze --all --exclude-editable | grep -v -i -E '^(nvidia|cuda|triton)' | sed 's/+cpu$$//' \
@@ -64,12 +67,12 @@ pins: $(STAMP)  ## write the versions installed in .venv to constraints.txt
 $(STAMP): pyproject.toml constraints.txt
 	@if ! $(PY) -c '$(SUITABLE)' 2>/dev/null; then \
 		chosen=; \
-		for candidate in $(or $(PYTHON),python3 python3.11 python3.12 python3.13); do \
+		for candidate in $(or $(PYTHON),python3 python3.11 python3.12 python3.13 python3.14); do \
 			if "$$candidate" -c '$(SUITABLE)' 2>/dev/null; then chosen="$$candidate"; break; fi; \
 		done; \
 		if [ -z "$$chosen" ]; then \
-			echo "setup: expected Python 3.11 to 3.13 with the modules venv and ensurepip;" \
-				"found none as $(or $(PYTHON),python3 or python3.11 to python3.13);" \
+			echo "setup: expected Python 3.11 to 3.14 with the modules venv and ensurepip;" \
+				"found none as $(or $(PYTHON),python3 or python3.11 to python3.14);" \
 				"install one (on Debian python3-venv too), or name it: make setup PYTHON=..." >&2; \
 			exit 2; \
 		fi; \

@@ -5,7 +5,7 @@ Weights are never shared: each copy of a `repeat` and each use of a definition g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -18,7 +18,6 @@ from nas.primitives import Context, Part, Shape, Vocabulary
 from nas.term import MAX_DEPTH, Term
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 
@@ -128,11 +127,20 @@ def listing(architecture: Architecture | Term, input_shape: Shape, num_classes: 
     Nothing is computed: the network is laid out on torch's meta device. What only training switches on
     (drop-path) is left out.
     """
+    import torch
+
     from nas.layers.paths import DropPath
 
     network = compile_on_meta(architecture, input_shape, num_classes)
     shapes: dict[int, str] = {}
-    run_on_meta(network, input_shape, lambda m, out: shapes.setdefault(id(m), str(tuple(out.shape[1:]))))
+
+    def watch(module: nn.Module, _: object, out: object) -> None:
+        if isinstance(out, torch.Tensor):
+            shapes.setdefault(id(module), str(tuple(out.shape[1:])))
+
+    for module in network.modules():
+        module.register_forward_hook(watch)
+    run_on_meta(network, input_shape)
     shown = ((name, module) for name, module in network.named_modules() if not isinstance(module, DropPath))
     rows = [_row(name, module, shapes) for name, module in shown]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
@@ -160,20 +168,9 @@ def compile_on_meta(
         return compile_network(architecture, input_shape, num_classes).eval()
 
 
-def run_on_meta(
-    network: nn.Module, input_shape: Shape, observe: Callable[[nn.Module, torch.Tensor], object]
-) -> None:
-    """Passes one example of shape only through the network; `observe` sees each module's output."""
+def run_on_meta(network: nn.Module, input_shape: Shape) -> None:
+    """Passes one example of shape only through the network."""
     import torch
 
-    def watch(module: nn.Module, _: object, out: object) -> None:
-        if isinstance(out, torch.Tensor):
-            observe(module, out)
-
-    hooks = [module.register_forward_hook(watch) for module in network.modules()]
-    try:
-        with torch.no_grad():
-            network(torch.empty(1, *input_shape, device="meta"))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad():
+        network(torch.empty(1, *input_shape, device="meta"))

@@ -14,9 +14,6 @@ from nas.errors import CompileError
 from nas.primitives import Shape
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
     from nas.architecture import Architecture
     from nas.term import Term
 
@@ -30,25 +27,17 @@ def parameters(architecture: Architecture | Term, input_shape: Shape, num_classe
 
 
 def multiply_adds(architecture: Architecture | Term, input_shape: Shape, num_classes: int) -> int:
-    """Multiply-adds of convolutions and linear layers for one example.
+    """Multiply-adds of one example in all matrix products and convolutions, attention included.
 
-    As the field counts: biases, normalisation, pooling and activations are free.
+    As the field counts: biases, normalisation, pooling and activations are free. torch counts the operations
+    that a forward pass calls, so that modules and functions in primitives of one's own count as well.
     """
+    from torch.utils.flop_counter import FlopCounterMode
+
     network = compile_on_meta(architecture, input_shape, num_classes)
-    counts: list[int] = []
-    run_on_meta(network, input_shape, lambda module, out: counts.append(_multiply_adds(module, out)))
-    return sum(counts)
-
-
-def _multiply_adds(module: nn.Module, out: torch.Tensor) -> int:
-    from torch import nn
-
-    if isinstance(module, nn.Conv2d):
-        height, width = module.kernel_size
-        return out[0].numel() * height * width * module.in_channels // module.groups
-    if isinstance(module, nn.Linear):
-        return out[0].numel() * module.in_features
-    return 0
+    with FlopCounterMode(display=False) as counter:
+        run_on_meta(network, input_shape)
+    return counter.get_total_flops() // 2  # one multiplication and one addition each
 
 
 @dataclass(frozen=True, slots=True)

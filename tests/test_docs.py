@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import doctest
 import inspect
-import os
 import re
+import runpy
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,16 +82,10 @@ def test_sessions_give_what_they_show(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document", having(sessions=False), ids=name_of)
-def test_programs_run(document: Path, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(python_of(document, sessions=False), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "program.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, f"{name_of(document)}: {done.stderr}"
+def test_programs_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("program.py").write_text(python_of(document, sessions=False), encoding="utf-8")
+    runpy.run_path("program.py", run_name="__main__")
 
 
 # Tables

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -9,12 +10,17 @@ import sys
 import tomllib
 import zipfile
 from email.parser import Parser
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("nas", "search_spaces", "algorithms", "hashing", "cluster", "experiments")
+OURS = (*ROOMS, "tests", "no_such_module")  # the last is a test's
 GENERATED = shutil.ignore_patterns("__pycache__", "*.egg-info")
 
 pytestmark = pytest.mark.xdist_group("wheel")  # built once
@@ -54,15 +60,48 @@ def test_the_wheel_states_what_it_needs(wheel: Path) -> None:
 
 
 def test_everything_that_is_required_is_pinned() -> None:
-    from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line[:1] != "#"]
     pins = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
-    for text in (*project["project"]["dependencies"], *project["dependency-groups"]["dev"]):
-        requirement = Requirement(text)
-        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), text
+    for name, specifier in required("project", "dev").items():
+        assert specifier.contains(pins[name]), name
+
+
+@pytest.mark.parametrize(("folders", "sections"), [(ROOMS, ["project"]), (("tests",), ["project", "dev"])])
+def test_everything_that_is_imported_is_required(folders: tuple[str, ...], sections: list[str]) -> None:
+    homes = packages_distributions()
+    imported = {
+        canonicalize_name(homes.get(name, [name])[0])
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        for name in imports(ast.parse(path.read_text()))
+    }
+    assert "torch" in imported
+    assert imported <= set(required(*sections))
+
+
+def required(*sections: str) -> dict[NormalizedName, SpecifierSet]:
+    """Distributions that the project ("project") or its developers ("dev") need, with their versions."""
+    configuration = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lists = {"project": configuration["project"]["dependencies"], **configuration["dependency-groups"]}
+    requirements = [Requirement(text) for section in sections for text in lists[section]]
+    return {canonicalize_name(each.name): each.specifier for each in requirements}
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """Top-level names of the modules of others that a file imports, by statement or by `import_module`."""
+    names: list[str] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import():
+                names += [alias.name for alias in node.names]
+            case ast.ImportFrom(module=str(module), level=0):
+                names.append(module)
+            case ast.Call(
+                func=ast.Attribute(attr="import_module") | ast.Name(id="import_module"),
+                args=[ast.Constant(value=str(module))],
+            ):
+                names.append(module)
+    return {name.partition(".")[0] for name in names} - {*sys.stdlib_module_names, *OURS}
 
 
 @pytest.mark.slow

@@ -33,14 +33,14 @@ def step_bytes(state: OneShot, data: DeviceData, settings: OneShotSettings) -> i
     """Bytes that a search holds during a step, besides images and what its libraries need."""
     size = min(settings.batch_size, *map(len, state.halves))
     draws = range(_DRAWS if state.weighting.samples else 1)
-    growing = max(_growing(state, data, settings, size, draw) for draw in draws)
+    growing = max(grown_bytes(state, data, settings, size, draw) for draw in draws)
     weights = sum(weight.numel() * weight.element_size() for weight in state.supernet.parameters())
     return round(growing + _COPIES[settings.order] * weights)
 
 
-def _growing(state: OneShot, data: DeviceData, settings: OneShotSettings, size: int, draw: int) -> float:
+def grown_bytes(state: OneShot, data: DeviceData, settings: OneShotSettings, size: int, draw: int) -> float:
     """Bytes kept at a batch of this size, on the line through those at the small ones."""
-    small, large = (_saved_bytes(state, data, settings, each, draw) for each in _SMALL)
+    small, large = (saved_bytes(state, data, settings, each, draw) for each in _SMALL)
     each = (large - small) / (_SMALL[1] - _SMALL[0])
     return small + max(0.0, each) * (size - _SMALL[0])
 
@@ -64,7 +64,7 @@ def check_memory(state: OneShot, data: DeviceData, settings: OneShotSettings) ->
         )
 
 
-def _saved_bytes(state: OneShot, data: DeviceData, settings: OneShotSettings, size: int, draw: int) -> int:
+def saved_bytes(state: OneShot, data: DeviceData, settings: OneShotSettings, size: int, draw: int) -> int:
     """Bytes of the tensors that a forward pass keeps, each memory once, weights left out."""
     own = {weight.untyped_storage().data_ptr() for weight in state.supernet.parameters()}
     found: dict[int, Tensor] = {}  # kept alive, so that no address is used twice

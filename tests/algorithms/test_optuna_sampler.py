@@ -389,7 +389,7 @@ def test_a_pickled_process_goes_on_alike():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("make", "trials", "seeds"), [(tpe, 100, 10), (gp, 40, 8)], ids=["tpe", "gp"])
+@pytest.mark.parametrize(("make", "trials", "seeds"), [(tpe, 100, 10), (gp, 32, 7)], ids=["tpe", "gp"])
 def test_models_beat_random_search(make, trials, seeds):
     """One-sided rank test at alpha 0.001, seeds fixed; how many of 12 places hold one operation of 4."""
     space = SearchSpace("long", " >> ".join([FOUR] * 12))

@@ -146,7 +146,7 @@ class Scripted(StandIn):
 
         if not Path(marker).exists():
             Path(marker).touch()
-            worker._say = None  # type: ignore[assignment]  # what comes after the evaluation raises
+            worker.encode_answer = None  # type: ignore[assignment]  # what comes after the evaluation raises
         return done(1.0)
 
     def do_process(self, task: Task) -> Evaluation:

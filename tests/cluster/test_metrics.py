@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from algorithms.random_search import RandomSearch
-from cluster import metrics
 from cluster.metrics import MetricsObserver
 from nas.evaluation import Evaluator
 from nas.executor import InlineExecutor
@@ -38,11 +37,16 @@ def progress(done: int, best: float | None = None, **changes: Any) -> Progress:
 
 @pytest.fixture
 def recorders(monkeypatch: pytest.MonkeyPatch) -> dict[str, Recorder]:
-    monkeypatch.setattr("ray.util.metrics.Counter", Recorder)
-    monkeypatch.setattr("ray.util.metrics.Gauge", Recorder)
+    """All that is recorded, by name."""
+    made: dict[str, Recorder] = {}
+
+    def recorder(name: str, description: str, tag_keys: tuple[str, ...]) -> Recorder:
+        made[name] = Recorder(name, description, tag_keys)
+        return made[name]
+
+    monkeypatch.setattr("ray.util.metrics.Counter", recorder)
+    monkeypatch.setattr("ray.util.metrics.Gauge", recorder)
     monkeypatch.setattr("ray.is_initialized", lambda: True)
-    made = metrics._metrics()
-    monkeypatch.setattr(metrics, "_metrics", lambda: made)
     return made
 
 
@@ -50,19 +54,19 @@ def test_progress_is_exported_as_totals_and_levels(recorders):
     state = progress(3, cache_waits=2, seconds_saved=12.5, hash_seconds=0.25)
     MetricsObserver("digits").observe({"event": "opened"}, state)
     assert {name: each.total for name, each in recorders.items()} == {
-        "done": 3,
-        "failed": 1,
-        "cache_hits": None,
-        "cache_waits": 2,
-        "cache_misses": None,
-        "seconds_saved": 12.5,
-        "hash_seconds": 0.25,
-        "in_flight": 2,
-        "best": None,
-        "elapsed": 1.0,
-        "time_left": None,
+        "nas_trials_done": 3,
+        "nas_trials_failed": 1,
+        "nas_cache_hits": None,
+        "nas_cache_waits": 2,
+        "nas_cache_misses": None,
+        "nas_seconds_saved": 12.5,
+        "nas_hash_seconds": 0.25,
+        "nas_trials_in_flight": 2,
+        "nas_best_value": None,
+        "nas_elapsed_seconds": 1.0,
+        "nas_time_left_seconds": None,
     }
-    assert recorders["done"].tags == {"study": "digits"}
+    assert recorders["nas_trials_done"].tags == {"study": "digits"}
 
 
 def test_exports_are_rare_and_the_last_state_is_exported(recorders, monkeypatch):
@@ -71,14 +75,14 @@ def test_exports_are_rare_and_the_last_state_is_exported(recorders, monkeypatch)
     observer = MetricsObserver("digits")
     observer.observe({"event": "opened"}, progress(1))
     observer.observe({"event": "evaluated"}, progress(2, best=0.5))
-    assert recorders["done"].total == 1
+    assert recorders["nas_trials_done"].total == 1
     now[0] += 1.0
     observer.observe({"event": "evaluated"}, progress(5, best=0.75))
-    assert (recorders["done"].total, recorders["best"].total) == (5, 0.75)
+    assert (recorders["nas_trials_done"].total, recorders["nas_best_value"].total) == (5, 0.75)
     observer.observe({"event": "evaluated"}, progress(6, best=0.8))
     observer.observe({"event": "closed"}, progress(6, best=0.8))
     observer.close()
-    assert (recorders["done"].total, recorders["best"].total) == (6, 0.8)
+    assert (recorders["nas_trials_done"].total, recorders["nas_best_value"].total) == (6, 0.8)
 
 
 class WithRay(InlineExecutor):
@@ -111,13 +115,13 @@ def test_a_study_exports_its_final_state_before_ray_is_gone(recorders, monkeypat
     )
     study.run()
     assert not WithRay.up
-    assert (recorders["done"].total, recorders["in_flight"].total) == (8, 0)
+    assert (recorders["nas_trials_done"].total, recorders["nas_trials_in_flight"].total) == (8, 0)
 
 
 def test_nothing_is_exported_without_ray(recorders, monkeypatch):
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     MetricsObserver("digits").observe({"event": "closed"}, progress(3))
-    assert recorders["done"].total is None
+    assert recorders == {}
 
 
 @pytest.mark.slow

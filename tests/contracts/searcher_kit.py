@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -152,8 +152,11 @@ def informed(searcher: Searcher, salt: str, trials: int = 45) -> list[str]:
 
 def asks(name: str, space: SearchSpace, seed: int = 7, order: int = 0) -> list[list[Any]]:
     """What a fresh searcher asks, as JSON."""
-    driven = drive(make(name, space, seed), order=order)
-    return [[s.architecture.text, s.parent, s.architecture.to_json()["decisions"]] for s in driven]
+    return written(drive(make(name, space, seed), order=order))
+
+
+def written(suggestions: Iterable[Suggestion]) -> list[list[Any]]:
+    return [[s.architecture.text, s.parent, s.architecture.to_json()["decisions"]] for s in suggestions]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -29,13 +30,29 @@ from nas.stages import Budget, Plan
 from nas.store import read_study
 from nas.study import Study
 from tests.contracts import searcher_kit
-from tests.contracts.searcher_kit import OBJECTIVES, asks, drive, evaluate, informed, make, refusal, spaces
+from tests.contracts.searcher_kit import (
+    OBJECTIVES,
+    asks,
+    drive,
+    evaluate,
+    informed,
+    make,
+    refusal,
+    spaces,
+    written,
+)
 
 SPACES = spaces()
 NAMES = searcher_kit.names()
 SLOW = {"gp"}  # an ask takes a tenth of a second
 each_searcher = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NAMES]
+    "name",
+    [  # in one process, which drives it once
+        pytest.param(
+            name, marks=[pytest.mark.xdist_group(f"searcher {name}"), *[pytest.mark.slow] * (name in SLOW)]
+        )
+        for name in NAMES
+    ],
 )
 each_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
 
@@ -46,6 +63,12 @@ def _is_taken(request: pytest.FixtureRequest) -> None:
     given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
     if "name" in given and "space" in given and (error := refusal(given["name"], given["space"])):
         pytest.skip(str(error))
+
+
+@functools.cache
+def driven(name: str, key: str, order: int = 0) -> tuple[Suggestion, ...]:
+    """What a searcher asks in a space of `SPACES`."""
+    return tuple(drive(make(name, SPACES[key]), order=order))
 
 
 @each_searcher
@@ -60,10 +83,9 @@ def test_a_refused_space_is_named_in_one_line(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hash_seed", ["1", "2"])
-def test_other_processes_ask_the_same(hash_seed):
+def test_another_process_asks_the_same():
     root = Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(root)}
+    environment = {**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(root)}
     output = subprocess.run(
         [sys.executable, searcher_kit.__file__], env=environment, capture_output=True, text=True, check=True
     ).stdout
@@ -71,14 +93,14 @@ def test_other_processes_ask_the_same(hash_seed):
     assert {key.split()[0] for key in found} == set(NAMES)
     for key, asked in found.items():
         name, space = key.split()
-        assert asked == json.loads(json.dumps(asks(name, SPACES[space]))), key
+        assert asked == json.loads(json.dumps(written(driven(name, space)))), key
 
 
 @each_searcher
 @each_space
 def test_seed_and_order_of_tells_determine_the_asks(name, space):
-    assert asks(name, space, order=1) == asks(name, space, order=1)
-    assert asks(name, space, seed=8) != asks(name, space, seed=7)
+    assert asks(name, space, order=1) == written(driven(name, space.name, order=1))
+    assert asks(name, space, seed=8) != written(driven(name, space.name))
 
 
 NEVER = {"random", "listed", "exhaustive"}
@@ -183,7 +205,7 @@ def test_values_of_any_size_are_accepted(name):
 @each_searcher
 @each_space
 def test_global_random_state_is_neither_read_nor_changed(name, space):
-    expected = asks(name, space)
+    expected = written(driven(name, space.name))
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002 - the global state is what is tested
     before = random.getstate(), repr(np.random.get_state())  # noqa: NPY002
@@ -195,7 +217,7 @@ def test_global_random_state_is_neither_read_nor_changed(name, space):
 @each_space
 @pytest.mark.parametrize("order", [0, *(pytest.param(order, marks=pytest.mark.slow) for order in (1, 2))])
 def test_every_suggestion_is_in_the_space(name, space, order):
-    suggested = list(drive(make(name, space), order=order))
+    suggested = driven(name, space.name, order)
     assert suggested
     for suggestion in suggested:
         assert space.check(suggestion.architecture) is None
@@ -204,7 +226,7 @@ def test_every_suggestion_is_in_the_space(name, space, order):
 @each_searcher
 @each_space
 def test_information_is_json_and_parents_are_earlier_trials(name, space):
-    for number, suggestion in enumerate(drive(make(name, space))):
+    for number, suggestion in enumerate(driven(name, space.name)):
         json.dumps(suggestion.info)
         assert suggestion.parent is None or 0 <= suggestion.parent < number
 

@@ -34,7 +34,7 @@ TINY = {  # arguments that make a space's networks small, so that compiling a fe
     "darts": {"channels": 4, "layers": 3},
     "sharp_darts": {"channels": 4, "layers": 3, "middle": 3},
     "hypercuboid": {"channels": [4, 8], "layers": 2, "last": 12},
-    "macro": {"width": 8},
+    "macro": {"width": 8, "depth": 2},
 }
 PROGRAMS = {"update_rule": compile_optimizer}
 REGISTERED = SPACES.names()

@@ -22,7 +22,9 @@ def accuracies(folder) -> list[float]:
 def test_original_cifar10_images(tmp_path, shared_data):
     path = shared_data / "cifar10_4000.npz"
     line = f"name=cifar evaluator=npz evaluator.root={path} evaluator.epochs=2 {LITTLE}"
-    result = command(line.replace("evaluator.epochs=1", "evaluator.batch_size=64"), tmp_path)
+    result = command(
+        line.replace("evaluator.epochs=1", "evaluator.batch_size=32 evaluator.limit_train=1000"), tmp_path
+    )
     assert result.status == 0, result.err
     assert events(tmp_path / "run")[0]["evaluator"]["input_shape"] == [3, 32, 32]
     assert max(accuracies(tmp_path)) > 15

@@ -68,7 +68,7 @@ def table(run: Path) -> list[list[str]]:
 
 @pytest.mark.parametrize(
     "share",
-    [0.81, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.05, 0.2, 0.37, 0.55, 0.999))],
+    [0.81, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.05, 0.37, 0.999))],
 )
 def test_a_torn_log_is_continued_to_the_same_end(share, uninterrupted, tmp_path, unreported):
     cut(uninterrupted, tmp_path / "run", share)
@@ -164,7 +164,7 @@ def test_a_log_that_cannot_grow_ends_the_run_in_one_line(uninterrupted, tmp_path
 
 @pytest.mark.parametrize("executor", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
 @pytest.mark.slow
-def test_kill_9_of_the_driver_loses_and_repeats_nothing(executor, tmp_path):
+def test_kill_9_of_the_driver_loses_and_repeats_nothing(executor, tmp_path, monkeypatch):
     (tmp_path / "slow.py").write_text(SLOW)
     diary, line = tmp_path / "diary", f"{SLOW_JOB} executor={executor}"
     line += " executor.dashboard=false" if executor == "ray" else ""
@@ -174,7 +174,11 @@ def test_kill_9_of_the_driver_loses_and_repeats_nothing(executor, tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     done, in_flight = outcomes(run), count(run, "started") - count(run, "evaluated")
-    result = finish(start(f"{line} resume=run", tmp_path, DIARY=str(diary)))
+    if executor == "ray":
+        result = finish(start(f"{line} resume=run", tmp_path, DIARY=str(diary)))
+    else:
+        monkeypatch.setenv("DIARY", str(diary))
+        result = command(f"{line} resume=run", tmp_path, may_warn=".*torn")
     assert result.status == 0, result.err
     assert len(outcomes(run)) == 16
     assert set(count(run, "evaluated").values()) == {1}
@@ -189,7 +193,7 @@ def test_kill_9_ends_in_the_table_of_an_uninterrupted_run(uninterrupted, tmp_pat
     wait_for(lambda: len(count(tmp_path / "run", "evaluated")) >= 4, process)
     process.kill()
     process.communicate()
-    assert finish(start("resume=run", tmp_path)).status == 0
+    assert command("resume=run", tmp_path, may_warn=".*torn").status == 0
     assert table(tmp_path / "run") == table(uninterrupted)
 
 

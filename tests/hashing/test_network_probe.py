@@ -59,31 +59,21 @@ def test_composites_compute_what_they_compile_to(text):
     torch.testing.assert_close(walked_output(parse(text), values), expected, rtol=1e-9, atol=1e-9)
 
 
-PAIRS = {"nasbench201": 10, "darts": 2, "macro": 5, "deepconv": 12}
+PAIRS = {"nasbench201": 30, "darts": 5, "macro": 15, "deepconv": 36}
 CELLS = ("nasbench201", "darts")  # spaces of cells
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_random_pairs_have_equal_digests_if_and_only_if_the_networks_agree(name):
-    check_pairs(name, PAIRS[name], seed=1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(SMALL))
-def test_many_random_pairs_have_equal_digests_if_and_only_if_the_networks_agree(name):
-    check_pairs(name, 4 * PAIRS[name], seed=2)
-
-
-def check_pairs(name: str, count: int, seed: int) -> None:
     """Each network beside a mutant, the mutant's mutant, and itself in another notation.
 
     Networks of cells may also be equal across the border of a cell, which the hash does not see: a cell that
     gives constants and one that gives zeros, before a normalisation.
     """
-    space, rng = SPACES.get(name)(**SMALL[name]), np.random.default_rng(seed)
+    space, rng = SPACES.get(name)(**SMALL[name]), np.random.default_rng(2)
     equal = missed = found = 0
-    while found < count:
+    while found < PAIRS[name]:
         first = sample(space, rng)
         second = mutate(space, first, rng)
         networks = [first.network, second.network, mutate(space, second, rng).network]
@@ -94,5 +84,5 @@ def check_pairs(name: str, count: int, seed: int) -> None:
             same, agree = digest(networks[0]) == digest(other), same_function(networks[0], other, draws=1)
             assert agree or not same
             equal, missed = equal + same, missed + (agree and not same)
-    assert missed <= (count // 20 if name in CELLS else 0)
+    assert missed <= (found // 20 if name in CELLS else 0)
     assert found <= equal < 3 * found

@@ -101,6 +101,7 @@ def test_on_a_table_the_lowest_fidelity_counts(tmp_path):
         hasher.hash(from_benchmark_string(nasbench201(), cell)) for cell in cells
     )
     assert first.digest == second.digest != third.digest
+    assert first.digest.startswith("unified:1:24:")
     assert missing.digest is None
     assert missing.reason.startswith("error: ")
     full = UnifiedHasher(section, fidelity=200)

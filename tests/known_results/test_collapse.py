@@ -24,7 +24,7 @@ SKIPS = "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_c
 
 @pytest.mark.slow
 def test_first_order_darts_ends_in_skips_and_the_default_does_not(shared_data):
-    """The benchmark's depth, 17 cells, and the published rates; 4 channels, 8x8 digits, 200 steps."""
+    """The benchmark's depth, 17 cells, and the published rates; 4 channels, 8x8 digits, 120 steps."""
     table = create(
         path=str(shared_data / "nasbench201_cifar10.csv.gz"),
         key="nasbench201_string",
@@ -35,7 +35,7 @@ def test_first_order_darts_ends_in_skips_and_the_default_does_not(shared_data):
     full, deep = space(), space(channels=4, cells=5)
     dataset = load(DataOptions(dataset="digits"))
     data = resident(dataset, dataset.digest(), resolve("cpu"))
-    settings = settings_of("darts", {}, {"epochs": 20, "crop_padding": 1, "flip": False})
+    settings = settings_of("darts", {}, {"epochs": 12, "crop_padding": 1, "flip": False})
     state = start(deep, data, settings, 0)
     train(state, data, settings)
 

@@ -2,7 +2,6 @@ import csv
 import gzip
 import pickle
 import random
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +16,6 @@ from nas.primitives import Misfit, Primitive, Vocabulary
 from nas.space import SearchSpace
 
 CIFAR = (3, 32, 32)
-TABLE = Path(__file__).resolve().parents[3] / "shared" / "data" / "nasbench201_cifar10.csv.gz"
 
 SEP3, SEP5 = op.sep_conv(kernel=3), op.sep_conv(kernel=5)
 DIL3, DIL5 = op.dil_conv(kernel=3), op.dil_conv(kernel=5)
@@ -117,10 +115,8 @@ def test_darts_supernet_has_its_weights():
 
 
 @pytest.fixture(scope="module")
-def table():
-    if not TABLE.exists():
-        pytest.skip(f"no NAS-Bench-201 table at {TABLE}")
-    with gzip.open(TABLE, "rt") as file:
+def table(shared_data):
+    with gzip.open(shared_data / "nasbench201_cifar10.csv.gz", "rt") as file:
         return list(csv.DictReader(file))
 
 

@@ -98,17 +98,19 @@ def test_hashing_takes_real_time_on_a_real_clock(tmp_path):
 
 @pytest.mark.parametrize("executor", [SimulatedExecutor(4), OvertakingExecutor(4, seed=1)])
 def test_equal_candidates_in_flight_train_once_and_equal_texts_are_hashed_once(tmp_path, executor):
+    watcher = Watcher()
     study, evaluator, hasher = alike_study(
         tmp_path,
         space=SPACE,
         searcher=RandomSearch(SPACE, (OBJECTIVE,), seed=0),
         executor=executor,
         plan=short_plan(20),
+        observers=[watcher],
     )
     study.run()
     outcomes = Counter(event["outcome"] for event in lines(tmp_path, "cached"))
     assert len(evaluator.calls) == outcomes["miss"] == 2
-    assert outcomes["pending"] > 0
+    assert watcher.seen[-1][1].cache_waits == outcomes["pending"] > 0
     assert sorted(hasher.seen) == ["gelu()", "relu()", "silu()"]
     assert len(lines(tmp_path, "hashed")) == len(told(tmp_path)) == 20
 

@@ -103,11 +103,12 @@ def told(path: Path) -> list[dict[str, Any]]:
     return [{key: item for key, item in event.items() if key not in ("time", "n")} for event in kept]
 
 
-def check_every_line(folder: Path, make: Callable[[Path], Study], step: int = 1) -> None:
+def check_lines(folder: Path, make: Callable[[Path], Study], first: int = 1, step: int = 1) -> None:
+    """Kills a study after the `first` line and each `step`-th after it."""
     make(folder / "whole").run()
     whole = folder / "whole" / FILE_NAME
     lines, expected = whole.read_bytes().splitlines(keepends=True), told(whole)
-    for kept in range(1, len(lines), step):
+    for kept in range(first, len(lines), step):
         directory = folder / str(kept)
         directory.mkdir()
         (directory / FILE_NAME).write_bytes(b"".join(lines[:kept]))
@@ -118,15 +119,15 @@ def check_every_line(folder: Path, make: Callable[[Path], Study], step: int = 1)
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "workers"), [("evolution", 4), ("asha", 8), ("bisection", 4)])
 def test_a_study_killed_at_any_line_goes_on_as_if_it_never_was(tmp_path, name, workers):
-    check_every_line(tmp_path, lambda directory: study(directory, SEARCHERS[name], workers), step=3)
+    check_lines(tmp_path, lambda directory: study(directory, SEARCHERS[name], workers), step=3)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [4, 8])
+@pytest.mark.parametrize(("workers", "first"), [(4, 1), (8, 2)])
 @pytest.mark.parametrize("name", SEARCHERS)
-def test_every_searcher_goes_on_as_if_it_was_never_killed(tmp_path, name, workers):
-    step = {"surrogate": 7, "tpe": 2, "ngram_smbo": 3}.get(name, 1)  # slower ones
-    check_every_line(tmp_path, lambda directory: study(directory, SEARCHERS[name], workers), step)
+def test_every_searcher_goes_on_as_if_it_was_never_killed(tmp_path, name, workers, first):
+    step = {"surrogate": 11, "tpe": 7, "ngram_smbo": 7}.get(name, 3)  # slower ones
+    check_lines(tmp_path, lambda directory: study(directory, SEARCHERS[name], workers), first, step)
 
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -143,20 +144,14 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "workers", "first"), [("evolution", 1, 1), ("evolution", 8, 2), ("hyperband", 4, 3)]
+)
 @pytest.mark.parametrize("what", CHANGES)
-def test_whatever_the_cache_and_the_budget_a_kill_changes_nothing(tmp_path, what):
-    section = {"name": "regularized_evolution", "population": 5, "sample": 2}
-    check_every_line(tmp_path, lambda directory: study(directory, section, 4, **CHANGES[what]), step=4)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 8])
-@pytest.mark.parametrize("what", CHANGES)
-@pytest.mark.parametrize("name", ["evolution", "hyperband"])
-def test_every_line_whatever_the_cache_and_the_budget(tmp_path, name, what, workers):
-    step = 5 if (name, what) == ("hyperband", "seconds") else 1  # many lines
-    check_every_line(
-        tmp_path, lambda directory: study(directory, SEARCHERS[name], workers, **CHANGES[what]), step
+def test_whatever_the_cache_and_the_budget_a_kill_changes_nothing(tmp_path, what, name, workers, first):
+    step = 11 if (name, what) == ("hyperband", "seconds") else 3  # many lines
+    check_lines(
+        tmp_path, lambda directory: study(directory, SEARCHERS[name], workers, **CHANGES[what]), first, step
     )
 
 
@@ -170,7 +165,7 @@ def test_pauses_of_a_searcher_are_kept(tmp_path):
             space, Scripted(space, script), Costly(), SimulatedExecutor(3), directory=directory, plan=plan
         )
 
-    check_every_line(tmp_path, make)
+    check_lines(tmp_path, make)
 
 
 def test_two_kills_in_a_row_change_nothing(tmp_path):

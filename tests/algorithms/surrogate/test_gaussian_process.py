@@ -2,13 +2,7 @@
 import numpy as np
 import pytest
 
-from algorithms.surrogate.gaussian_process import (
-    MOST,
-    GaussianProcess,
-    _prior,
-    learnt_from,
-    negative_log_posterior,
-)
+from algorithms.surrogate.gaussian_process import MOST, GaussianProcess, learnt_from, negative_log_posterior
 
 
 def by_group(a, b):
@@ -75,8 +69,9 @@ def test_posterior_equals_that_of_scikit_learn(data):
 def test_gradient_equals_finite_differences(data):
     x, y = data
     d = by_group(x, x)
-    parts = [_prior(each, 2) for each in d]
-    prior = tuple(np.concatenate([part[i] for part in parts] + [[last]]) for i, last in ((0, -4.0), (1, 1.5)))
+    # of each kind a weight, a rate and six groups or one, then the noise
+    mean = np.concatenate([[-0.7, -1.1], np.zeros(6), [-0.7, -1.4, 0.0], [-4.0]])
+    prior = (mean, np.concatenate([[1.0, 1.0], np.full(6, 0.5), [1.0, 1.0, 0.5], [1.5]]))
     theta = prior[0] + 0.4 * np.random.default_rng(0).normal(size=len(prior[0]))
     gradient = negative_log_posterior(theta, d, y, prior)[1]
     for i in range(len(theta)):

@@ -116,7 +116,6 @@ def test_the_last_choice_is_the_studys_own(tmp_path, workers):
 def test_the_choice_is_the_best_so_far_of_all_that_ended(values, order):
     from types import SimpleNamespace
 
-    from nas.comparison.runs import _run
     from nas.evaluation import Objective
 
     numbers = [n for n in order if n < len(values)]
@@ -124,7 +123,8 @@ def test_the_choice_is_the_best_so_far_of_all_that_ended(values, order):
     history = SimpleNamespace(
         fidelity=np.full(len(values), INF), values=np.array(measured)[:, None], number=np.array(numbers)
     )
-    run = _run(history, SimpleNamespace(horizon=9, chooser=Objective("x")), INF)
+    comparison = SimpleNamespace(level=INF, horizon=9, chooser=Objective("x"), histories={"a": (history,)})
+    (run,) = runs_of(comparison)["a"]
     for count in range(1, len(values) + 1):
         usable = [(-values[n], n) for n in numbers[:count] if values[n] is not None]
         chosen = run.chosen[count - 1]

@@ -21,8 +21,8 @@ def state_of(space, **options):
 def test_what_is_extended_is_what_is_counted(space, weighting):
     state, data, settings = state_of(space, weighting=weighting)
     for draw in range(2):
-        counted = memory._saved_bytes(state, data, settings, 64, draw)
-        assert memory._growing(state, data, settings, 64, draw) == pytest.approx(counted, rel=0.05)
+        counted = memory.saved_bytes(state, data, settings, 64, draw)
+        assert memory.grown_bytes(state, data, settings, 64, draw) == pytest.approx(counted, rel=0.05)
 
 
 def test_bytes_of_a_linear_layer_by_hand():
@@ -43,7 +43,7 @@ def test_weights_count_once_and_not_with_what_is_kept():
     space = SearchSpace("wide", op.flatten() >> wide >> op.head())
     state, data, settings = state_of(space)
     weights = 4 * sum(weight.numel() for weight in state.supernet.parameters())
-    assert memory._saved_bytes(state, data, settings, 1, 0) < weights / 2
+    assert memory.saved_bytes(state, data, settings, 1, 0) < weights / 2
 
 
 def test_too_little_memory_is_said_in_one_line(monkeypatch):

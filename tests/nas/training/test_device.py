@@ -30,10 +30,11 @@ def test_resident_moves_data_once_and_forgets_the_oldest(
     monkeypatch.setattr(device_module, "_RESIDENT", {})
     first = resident(stripes, "a", CPU)
     assert resident(dataclasses.replace(stripes), "a", CPU) is first
-    resident(stripes, "b", CPU)
+    second = resident(stripes, "b", CPU)
     assert resident(stripes, "a", CPU) is first
-    resident(stripes, "c", CPU)
-    assert len(device_module._RESIDENT) == 2
+    third = resident(stripes, "c", CPU)
+    assert resident(stripes, "b", CPU) is second
+    assert resident(stripes, "c", CPU) is third
     assert resident(stripes, "a", CPU) is not first
 
 
