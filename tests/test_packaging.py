@@ -50,6 +50,13 @@ def test_the_wheel_holds_every_source_and_configuration_file(wheel: Path) -> Non
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
+def test_groups_of_tests_stay_together(request: pytest.FixtureRequest) -> None:
+    """pytest-xdist notes the group at the end of a test's name; a pytest that hides it runs groups apart."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("tests run side by side only with pytest-xdist")
+    assert request.node.nodeid.endswith("@wheel")
+
+
 def test_the_wheel_states_what_it_needs(wheel: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     archive = zipfile.ZipFile(wheel)

@@ -20,7 +20,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from nas.evaluation import Evaluation, Task
+from nas.evaluation import Evaluation, Evaluator, Task
 from nas.eventlog import FILE_NAME, read_events
 from nas.executor import InlineExecutor, SimulatedExecutor
 from nas.run.compose import build_evaluator
@@ -52,7 +52,7 @@ ONE_SHOT: dict[str, dict[str, Any]] = {
 }
 
 
-class MadeUp:
+class MadeUp(Evaluator):
     """Values of texts, some of which fail."""
 
     objectives = searcher_kit.OBJECTIVES
