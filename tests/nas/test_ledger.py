@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from nas.cache import CacheKey
 from nas.evaluation import Evaluation, Stage, Status, failure
-from nas.ledger import Entry, Ledger, State
+from nas.entry import Entry, State
+from nas.ledger import Ledger
 from nas.searcher import Suggestion
 from tests.nas.study_kit import OBJECTIVE, tiny_space
 
