@@ -42,7 +42,8 @@ types: $(STAMP)  ## static types
 	$(PY) -m pyright
 
 imports: $(STAMP)  ## import contracts between the packages
-	$(VENV)/bin/lint-imports
+	@rm -rf $(VENV)/rooms && mkdir $(VENV)/rooms && cp -rL nas $(VENV)/rooms  # it follows no links
+	cd $(VENV)/rooms && PYTHONPATH=. ../bin/lint-imports --config ../../pyproject.toml --no-cache
 
 fast: $(STAMP)  ## tests that take seconds
 	$(PYTEST) -m "not slow" $(ARGS)

@@ -27,11 +27,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from algorithms.shared.method import bad_option
-from algorithms.shared.successive_halving import Bracket, HalvingSearcher, fidelity_levels
-from algorithms.shared.wrapping import FidelityRange
+from nas.algorithms.shared.method import bad_option
+from nas.algorithms.shared.successive_halving import Bracket, HalvingSearcher, fidelity_levels
+from nas.algorithms.shared.wrapping import FidelityRange
 from nas.evaluation import Objective
-from nas.searcher import Searcher, Suggestion
+from nas.study import Searcher, Suggestion
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace

@@ -32,21 +32,30 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from algorithms.shared.method import check_range
-from algorithms.shared.wrapping import FidelityRange, Wrapper
-from nas.architecture import Architecture, Decision
-from nas.counting import Runs, Suffixes
-from nas.derivation import Derivation
-from nas.draws import number_at
+from nas.algorithms.shared.method import check_range
+from nas.algorithms.shared.wrapping import FidelityRange, Wrapper
 from nas.errors import ConfigError, SpaceError
 from nas.evaluation import Objective
-from nas.searcher import Searcher, Suggestion, Trial
-from nas.sites import CHOICE, FIXED, NUMBER, REPEAT, Layout, Site
-from nas.space import SearchSpace
-from nas.term import Choice, Literal, Number
+from nas.language import Choice, Literal, Number
+from nas.space import (
+    CHOICE,
+    FIXED,
+    NUMBER,
+    REPEAT,
+    Architecture,
+    Decision,
+    Derivation,
+    Layout,
+    Runs,
+    SearchSpace,
+    Site,
+    Suffixes,
+    number_at,
+)
+from nas.study import Searcher, Suggestion, Trial
 
 if TYPE_CHECKING:
-    from nas.moves import Known
+    from nas.space import Known
 
 MAX_DEPTH = 40  # halvings of a real hole; six digits are told apart after 20 of a linear one
 

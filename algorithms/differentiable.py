@@ -17,7 +17,7 @@ Options are those of `SupernetSearch` and of `OneShotSettings`.
 
 from __future__ import annotations
 
-from algorithms.shared.supernet_search import SupernetSearch
+from nas.algorithms.shared.supernet_search import SupernetSearch
 
 
 class Darts(SupernetSearch):

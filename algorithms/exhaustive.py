@@ -12,12 +12,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from algorithms.shared.method import SearchMethod, bad_option, check_range
-from nas.architecture import Architecture
+from nas.algorithms.shared.method import SearchMethod, bad_option, check_range
 from nas.errors import ConfigError, DeadEndError
 from nas.evaluation import Objective
-from nas.searcher import SearchFinished, Suggestion
-from nas.sites import NUMBER, USE
+from nas.space import NUMBER, USE, Architecture
+from nas.study import SearchFinished, Suggestion
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -32,8 +31,8 @@ class Exhaustive(SearchMethod[None]):
         space: to go through.
         objectives: not used.
         seed: of the random order; not used otherwise.
-        order: "derivation", the order of `nas.operators.enumerate_architectures`, or "random", every order
-            equally likely.
+        order: "derivation", the order of `nas.space.operators.enumerate_architectures`, or "random", every
+            order equally likely.
         limit: derivations that the space may have at most, 1 or more; the texts suggested are remembered,
             about 100 bytes each.
 

@@ -8,12 +8,12 @@ Differs from the paper:
 - a rung whose stragglers are awaited holds up no worker: the next bracket begins meanwhile (the oldest
   bracket with something to do is served first); the sets that go up are the paper's;
 - new architectures come from any searcher, not from uniform sampling alone;
-- fidelities are spaced as in `algorithms.asha`; with R/r a power of eta they are the paper's, and s_max is
-  their number less one; `levels` states them one by one;
+- fidelities are spaced as in `nas.algorithms.asha`; with R/r a power of eta they are the paper's, and s_max
+  is their number less one; `levels` states them one by one;
 - a failure takes its place in a rung, as the worst, and never goes up; of equal values the earlier goes up.
 
 Each s has a searcher inside of its own, told the result at the lowest rung of its brackets, as in
-`algorithms.asha`: brackets begin at different fidelities, whose values do not compare. They share
+`nas.algorithms.asha`: brackets begin at different fidelities, whose values do not compare. They share
 nothing; BOHB (Falkner et al. 2018, https://arxiv.org/abs/1807.01774) shares one model over all fidelities.
 """
 
@@ -24,21 +24,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.shared.successive_halving import (
+from nas.algorithms.shared.successive_halving import (
     Bracket,
     Climb,
     HalvingSearcher,
     fidelity_levels,
 )
-from algorithms.shared.wrapping import FidelityRange, build_inner
+from nas.algorithms.shared.wrapping import FidelityRange, build_inner
 from nas.errors import ConfigError
 from nas.evaluation import Objective
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.study import SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
-_STREAM = 3  # apart from the streams of trials, of the baseline and of wrappers; see nas.stages
+_STREAM = 3  # apart from the streams of trials, of the baseline and of wrappers; see nas.study.plan
 
 
 def bracket_sizes(eta: int, s_max: int, s: int) -> tuple[int, ...]:

@@ -16,12 +16,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from algorithms.shared.method import SearchMethod
-from nas.architecture import Architecture
+from nas.algorithms.shared.method import SearchMethod
 from nas.errors import ConfigError, SpaceError
 from nas.evaluation import Objective
-from nas.operators import sample
-from nas.searcher import SearchFinished, Suggestion
+from nas.space import Architecture, sample
+from nas.study import SearchFinished, Suggestion
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace

@@ -16,7 +16,7 @@ Differs from the paper:
   then the search returns there;
 - failed trials are seen, never points;
 - decisions behind a changed one are drawn at random, a real number has two random steps as neighbours
-  (`nas.operators.neighbours`);
+  (`nas.space.operators.neighbours`);
 - a point with more than 1000 neighbours is not listed: its neighbours are drawn as mutations, until 100 in a
   row are known.
 """
@@ -28,12 +28,11 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from algorithms.shared.method import SearchMethod, loss_of
-from nas.architecture import Architecture
+from nas.algorithms.shared.method import SearchMethod, loss_of
 from nas.errors import DeadEndError, SpaceError
 from nas.evaluation import Objective
-from nas.operators import enumerate_architectures, mutate, neighbours, sample
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.space import Architecture, enumerate_architectures, mutate, neighbours, sample
+from nas.study import SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace

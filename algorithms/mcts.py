@@ -34,15 +34,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from algorithms.shared.method import SearchMethod, check_range, loss_of
-from nas.architecture import Architecture, Decision
-from nas.derivation import Derivation
-from nas.draws import Draws, number_at
+from nas.algorithms.shared.method import SearchMethod, check_range, loss_of
 from nas.errors import DeadEndError
 from nas.evaluation import Objective
-from nas.operators import sample
-from nas.searcher import Suggestion, Trial
-from nas.term import Number, Repeat
+from nas.language import Number, Repeat
+from nas.space import Architecture, Decision, Derivation, UniformDraws, number_at, sample
+from nas.study import Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -204,7 +201,7 @@ class MonteCarloTreeSearch(SearchMethod[Visit]):
         super().__init__(space, objectives, seed=seed)
         self._branching = branching
         self._widening = widening
-        self._draw = Draws(self._rng)
+        self._draw = UniformDraws(self._rng)
         self._tree = Tree(exploration)
 
     @property

@@ -9,7 +9,7 @@ Differs from the papers:
 - asynchronous without a barrier: a generation is the next lambda results, whichever suggestions they belong
   to, and no ask waits. A steady state (one result, one replacement) would change the selection
   pressure of the method, and a barrier would leave workers idle and hang with a trial that hangs; one trial
-  at a time gives the papers' generations exactly (`algorithms.shared.population.Generations`);
+  at a time gives the papers' generations exactly (`nas.algorithms.shared.population.Generations`);
 - until the first generation is complete, its results so far are the parents once the random suggestions
   are given out; while there is none, more random architectures are suggested;
 - one mutation for each child, after the crossover where there is one (`Breeder`);
@@ -24,10 +24,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from algorithms.shared.method import SearchMethod, check_range, loss_of
-from algorithms.shared.population import Breeder, Generations, Member
+from nas.algorithms.shared.method import SearchMethod, check_range, loss_of
+from nas.algorithms.shared.population import Breeder, Generations, Member
 from nas.evaluation import Objective
-from nas.searcher import Suggestion, Trial
+from nas.study import Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace

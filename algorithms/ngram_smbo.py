@@ -10,13 +10,15 @@ Differs from the released code:
 - every run of names counts; the released loop leaves out the last one of each length;
 - an empty part (`optional`, say) is no primitive and has no name; there it has one among the features, though
   not in the vocabulary;
-- names follow the order of `nas.encoding` ("ngram"), which writes repeats out and enters arguments and cells;
+- names follow the order of `nas.space.encoding` ("ngram"), which writes repeats out and enters arguments and
+  cells;
 - a failed trial enters the regression with the worst loss seen so far, as the results come; there failures
   cannot be told apart from results, as they are scored 0;
 - candidates equal to a trial in flight are passed over where others are left, and the trials in flight are
   unknown to the regression (the released code runs one at a time). Finished ones may be suggested again,
   as there;
-- candidates meet the constraints (`nas.operators.sample` draws again), so that the first in order is valid.
+- candidates meet the constraints (`nas.space.operators.sample` draws again), so that the first in order is
+  valid.
 """
 
 from __future__ import annotations
@@ -28,12 +30,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from algorithms.shared.method import SearchMethod, check_range, loss_of
-from nas.architecture import Architecture
+from nas.algorithms.shared.method import SearchMethod, check_range, loss_of
 from nas.evaluation import Objective
-from nas.operators import sample
-from nas.searcher import Suggestion, Trial
-from nas.term import Literal, Op, Repeat, Term, children
+from nas.language import Literal, Op, Repeat, Term, children
+from nas.space import Architecture, sample
+from nas.study import Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -130,7 +131,7 @@ class NgramSMBO(SearchMethod[CountedArchitecture]):
 
 
 def ngram_counts(network: Term) -> Counts:
-    """How often each run of names occurs, as `nas.encoding` counts them, and the number of names."""
+    """How often each run of names occurs, as `nas.space.encoding` counts them, and the number of names."""
     names = primitives(network)
     counts: dict[Ngram, float] = {(): len(names)}
     for length in range(1, MAX_LENGTH + 1):

@@ -23,13 +23,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from algorithms.shared.method import check_range
-from algorithms.shared.wrapping import FidelityRange, Proposal, Wrapper
-from nas.architecture import Architecture
+from nas.algorithms.shared.method import check_range
+from nas.algorithms.shared.wrapping import FidelityRange, Proposal, Wrapper
 from nas.errors import SpaceError
 from nas.evaluation import Fidelity, Objective
-from nas.operators import enumerate_architectures, mutate, sample
-from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
+from nas.space import Architecture, enumerate_architectures, mutate, sample
+from nas.study import Searcher, SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace

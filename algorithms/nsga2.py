@@ -8,7 +8,7 @@ and crowding are). For architectures e.g. NSGA-Net (Lu et al. 2019, https://arxi
 Differs from the paper:
 - asynchronous without a barrier: a generation is the next `population` results, whichever suggestions they
   belong to, and no ask waits; one trial at a time gives the paper's generations exactly
-  (`algorithms.shared.population.Generations`);
+  (`nas.algorithms.shared.population.Generations`);
 - until the first generation is complete, its results so far are drawn as parents without a tournament once
   the random suggestions are given out; while there is none, more random architectures are suggested;
 - crossover is uniform over decisions and gives one child, then one decision is mutated: the paper mutates
@@ -28,13 +28,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from algorithms.shared.method import SearchMethod, bad_option, check_range, loss_of
-from algorithms.shared.population import Breeder, Generations
-from nas.architecture import Architecture
+from nas.algorithms.shared.method import SearchMethod, bad_option, check_range, loss_of
+from nas.algorithms.shared.population import Breeder, Generations
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective
 from nas.pareto import crowding_distances, non_domination_ranks
-from nas.searcher import Suggestion, Trial
+from nas.space import Architecture
+from nas.study import Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace

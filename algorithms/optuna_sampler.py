@@ -62,16 +62,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.shared.method import SearchMethod
-from nas.architecture import Architecture
-from nas.derivation import Derivation
+from nas.algorithms.shared.method import SearchMethod
 from nas.errors import ConfigError, DeadEndError, SpaceError
 from nas.evaluation import Evaluation, Objective
-from nas.operators import sample
+from nas.language import Choice, Literal, Number
 from nas.registry import Registry, accepts, prepare
-from nas.searcher import Suggestion, Trial
-from nas.sites import REPEAT, USE, Site
-from nas.term import Choice, Literal, Number
+from nas.space import REPEAT, USE, Architecture, Derivation, Site, sample
+from nas.study import Suggestion, Trial
 
 if TYPE_CHECKING:
     import optuna

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from algorithms.shared.method import check_range
-from algorithms.shared.wrapping import FidelityRange, Wrapper
+from nas.algorithms.shared.method import check_range
+from nas.algorithms.shared.wrapping import FidelityRange, Wrapper
 from nas.evaluation import Objective
-from nas.searcher import Searcher, Suggestion, Trial
+from nas.study import Searcher, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace

@@ -4,7 +4,7 @@ Li and Talwalkar 2019 (https://arxiv.org/abs/1902.07638) and Yang et al. 2020
 (https://arxiv.org/abs/1912.12522) show how strong it is. Results do not influence it, so it never waits.
 
 Uniform means uniform over the options of each decision; `by="derivations"` weights them so that all
-derivations of a finite space are equally likely. `algorithms.no_repeats` around it draws without repeats.
+derivations of a finite space are equally likely. `nas.algorithms.no_repeats` around it draws without repeats.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from algorithms.shared.method import SearchMethod, bad_option
+from nas.algorithms.shared.method import SearchMethod, bad_option
 from nas.evaluation import Objective
-from nas.operators import sample
-from nas.searcher import Suggestion
+from nas.space import sample
+from nas.study import Suggestion
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
@@ -29,7 +29,7 @@ class RandomSearch(SearchMethod[None]):
         space: to sample from.
         objectives: not used.
         seed: of all randomness.
-        by: "options" or "derivations", as for `nas.operators.sample`.
+        by: "options" or "derivations", as for `nas.space.operators.sample`.
 
     Raises:
         ConfigError: "derivations" for an unbounded space.

@@ -8,7 +8,7 @@ Differs from the paper:
   members there are, and while there is none, more random architectures are suggested;
 - age counts from the result, not from the suggestion, as workers may overtake each other;
 - failed trials are members too, with loss +inf, so that they age like the others;
-- a mutation is one of `nas.operators.mutate`, which redraws a child equal to its parent (the paper's
+- a mutation is one of `nas.space.operators.mutate`, which redraws a child equal to its parent (the paper's
   identity mutation, probability 0.05, is left out); where the space or its constraints leave a parent
   no child, a random architecture takes its place (`Breeder`);
 - given architectures may stand in for the first random ones (`initial`);
@@ -23,10 +23,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from algorithms.shared.method import SearchMethod, check_range, loss_of
-from algorithms.shared.population import Breeder, Member
+from nas.algorithms.shared.method import SearchMethod, check_range, loss_of
+from nas.algorithms.shared.population import Breeder, Member
 from nas.evaluation import Objective
-from nas.searcher import Suggestion, Trial
+from nas.study import Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace

@@ -16,17 +16,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from algorithms.shared.method import bad_option, loss_of
-from algorithms.shared.supernet_search import SupernetChain, SupernetSearch, check_counts
-from algorithms.shared.wrapping import build_inner
+from nas.algorithms.shared.method import bad_option, loss_of
+from nas.algorithms.shared.supernet_search import SupernetChain, SupernetSearch, check_counts
+from nas.algorithms.shared.wrapping import build_inner
 from nas.errors import ConfigError
 from nas.evaluation import Objective, Stage
-from nas.oneshot.work import SHARED_ACCURACY, SharedWeights
-from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
+from nas.study import Searcher, SearchFinished, Suggestion, Trial
+from nas.supernet import SHARED_ACCURACY, SharedWeights
 
 if TYPE_CHECKING:
-    from nas.architecture import Architecture
-    from nas.space import SearchSpace
+    from nas.space import Architecture, SearchSpace
 
 _SHARED = Objective(SHARED_ACCURACY, "maximize", "%")
 

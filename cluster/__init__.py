@@ -4,15 +4,17 @@ from nas.registry import Registry
 
 EXECUTORS = Registry("executor")
 EXECUTORS.register(
-    "inline", "nas.executor:InlineExecutor", "one trial at a time in this process, without Ray"
+    "inline", "nas.evaluation.executors:InlineExecutor", "one trial at a time in this process, without Ray"
 )
 EXECUTORS.register(
-    "simulated", "nas.executor:SimulatedExecutor", "a virtual clock, for evaluators that look results up"
+    "simulated",
+    "nas.evaluation.executors:SimulatedExecutor",
+    "a virtual clock, for evaluators that look results up",
 )
-EXECUTORS.register("ray", "cluster.ray_executor:RayExecutor", "Ray, from a laptop's cores to a cluster")
+EXECUTORS.register("ray", "nas.cluster.ray_executor:RayExecutor", "Ray, from a laptop's cores to a cluster")
 
 LAUNCHERS = Registry("launcher")
 LAUNCHERS.register(
     "inline", "nas.run.jobs:InlineLauncher", "one study at a time in this process, without Ray"
 )
-LAUNCHERS.register("ray", "cluster.batch:RayLauncher", "studies side by side on Ray")
+LAUNCHERS.register("ray", "nas.cluster.batch:RayLauncher", "studies side by side on Ray")

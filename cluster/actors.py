@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.failures import death, explain, timed_out
-from cluster.pool import PooledTrial, PoolOutcome, Setup, cannot_load, earliest, grace, ready_refs
-from cluster.worker import INTERRUPTED, REFUSED, Greeting, Worker, decode_answer
+from nas.cluster.failures import death, explain, timed_out
+from nas.cluster.pool import PooledTrial, PoolOutcome, Setup, cannot_load, earliest, grace, ready_refs
+from nas.cluster.worker import INTERRUPTED, REFUSED, Greeting, Worker, decode_answer
 from nas.errors import EvaluationError
 
 _SHORT = 0.25  # seconds; below, a second trial is queued at each worker, which hides the dispatch

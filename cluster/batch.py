@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.environment import threads_of_workers
-from cluster.failures import explain
-from cluster.options import RayOptions
-from cluster.session import Session, amounts, connect, places
+from nas.cluster.environment import threads_of_workers
+from nas.cluster.failures import explain
+from nas.cluster.options import RayOptions
+from nas.cluster.session import Session, amounts, connect, places
 from nas.errors import ConfigError, ProtocolError
 from nas.run.jobs import Job, JobUpdate, Launcher, do
 

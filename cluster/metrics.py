@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from nas.progress import Observer, Progress
+from nas.study import Observer, Progress
 
 _INTERVAL = 1.0  # seconds between exports; Ray itself reports every few seconds
 

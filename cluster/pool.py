@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cluster.failures import Fault
-from cluster.options import RayOptions
-from cluster.worker import Answer, Greeting, WorkerSettings
+from nas.cluster.failures import Fault
+from nas.cluster.options import RayOptions
+from nas.cluster.worker import Answer, Greeting, WorkerSettings
 from nas.errors import EvaluationError
 from nas.evaluation import Task
 

@@ -11,15 +11,23 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any
 
-from cluster.actors import ActorPool
-from cluster.options import RayOptions
-from cluster.pool import Pool, PooledTrial, PoolOutcome, Setup
-from cluster.session import Session, amounts, connect, places
-from cluster.tasks import TaskPool
-from cluster.worker import Answer, encode_task
+from nas.cluster.actors import ActorPool
+from nas.cluster.options import RayOptions
+from nas.cluster.pool import Pool, PooledTrial, PoolOutcome, Setup
+from nas.cluster.session import Session, amounts, connect, places
+from nas.cluster.tasks import TaskPool
+from nas.cluster.worker import Answer, encode_task
 from nas.errors import ConfigError, EvaluationError, ProtocolError, describe_error
-from nas.evaluation import Evaluation, Evaluator, Status, Task, failure
-from nas.executor import Completed, Executor, nothing_in_flight
+from nas.evaluation import (
+    Completed,
+    Evaluation,
+    Evaluator,
+    Executor,
+    Status,
+    Task,
+    failure,
+    nothing_in_flight,
+)
 from nas.registry import listed_options
 
 _log = logging.getLogger(__name__)

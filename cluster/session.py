@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.environment import (
+from nas.cluster.environment import (
     import_paths,
     inherited_import_path,
     kept_sigterm,
@@ -18,7 +18,7 @@ from cluster.environment import (
     quiet,
     show_worker_logs,
 )
-from cluster.options import GIGABYTE, RayOptions
+from nas.cluster.options import GIGABYTE, RayOptions
 from nas.errors import ConfigError
 
 _CONNECT_SECONDS = 10.0

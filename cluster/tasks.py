@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.failures import Fault, explain, timed_out
-from cluster.pool import PooledTrial, PoolOutcome, Setup, cannot_load, earliest, grace, ready_refs
-from cluster.worker import INTERRUPTED, Answer, Greeting, decode_answer, run_as_task
+from nas.cluster.failures import Fault, explain, timed_out
+from nas.cluster.pool import PooledTrial, PoolOutcome, Setup, cannot_load, earliest, grace, ready_refs
+from nas.cluster.worker import INTERRUPTED, Answer, Greeting, decode_answer, run_as_task
 from nas.evaluation import Status
 
 

@@ -17,10 +17,9 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
 
-from cluster.failures import Fault
+from nas.cluster.failures import Fault
 from nas.errors import describe_error, one_line
-from nas.evaluation import Evaluation, Evaluator, Status, Task, failure, perform
-from nas.executor import carry_out
+from nas.evaluation import Evaluation, Evaluator, Status, Task, carry_out, failure, perform
 from nas.faults import named
 
 _task_fields = attrgetter(*(field.name for field in fields(Task)))

@@ -5,33 +5,35 @@ from __future__ import annotations
 from nas.registry import Registry
 
 HASHERS = Registry("hashing")
-HASHERS.register("none", "hashing.none:no_hasher", "no cache: every suggestion is evaluated")
-HASHERS.register("text", "nas.cache:TextHasher", "equal expressions are evaluated once")
+HASHERS.register("none", "nas.hashing.none:no_hasher", "no cache: every suggestion is evaluated")
+HASHERS.register("text", "nas.study.cache:TextHasher", "equal expressions are evaluated once")
 HASHERS.register(
     "functional",
-    "hashing.functional:FunctionalHasher",
+    "nas.hashing.functional:FunctionalHasher",
     "networks and programs that compute the same are evaluated once",
 )
 HASHERS.register(
     "symbolic",
-    "hashing.audit.symbolic:SymbolicHasher",
+    "nas.hashing.audit.symbolic:SymbolicHasher",
     "normal form of NAS-Bench-201 cells by algebra; exact",
 )
 HASHERS.register(
     "isomorphic",
-    "hashing.audit.isomorphism:IsomorphicHasher",
+    "nas.hashing.audit.isomorphism:IsomorphicHasher",
     "NAS-Bench-201 cells as its authors tell them apart (Dong and Yang 2020)",
 )
 HASHERS.register(
-    "canonical", "hashing.canonical:CanonicalHasher", "expressions with equal normal forms are evaluated once"
+    "canonical",
+    "nas.hashing.canonical:CanonicalHasher",
+    "expressions with equal normal forms are evaluated once",
 )
 HASHERS.register(
     "callable",
-    "hashing.callables:CallableHasher",
+    "nas.hashing.callables:CallableHasher",
     "Python functions that return the same are evaluated once, e.g. activations and losses",
 )
 HASHERS.register(
     "unified",
-    "hashing.unified:UnifiedHasher",
+    "nas.hashing.unified:UnifiedHasher",
     "candidates whose short training gives equal truncated values (Gillard et al. 2023)",
 )

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nas.errors import CompileError
-from nas.primitives import REQUIRED, Attribute, Vocabulary
-from nas.term import Define, Literal, Op, Ref, Repeat, Seq, Term, seq
+from nas.language import REQUIRED, Attribute, Define, Literal, Op, Ref, Repeat, Seq, Term, Vocabulary, seq
 
 
 @dataclass(frozen=True, slots=True, eq=False)

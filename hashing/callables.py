@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hashing.digests import Digest, checked_bits, hex_of_values
-from hashing.settings import settings_digest
-from nas.cache import Hashed, Hasher
 from nas.callables import load
 from nas.errors import ConfigError, NasError
-from nas.meaning import CallableMeaning
-from nas.training.checks import check_takes, load_function
+from nas.evaluation import check_takes, load_function
+from nas.hashing.digests import Digest, checked_bits, hex_of_values
+from nas.hashing.settings import settings_digest
+from nas.programs import CallableMeaning
+from nas.study import Hashed, Hasher
 
 if TYPE_CHECKING:
-    from nas.architecture import Architecture
+    from nas.space import Architecture
 
 KIND, VERSION = "callable", 2
 FLOOR = 2.0**-40  # results below it count as zero: cancellation leaves that much

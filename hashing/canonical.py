@@ -5,16 +5,16 @@ from __future__ import annotations
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
-from hashing.digests import Digest, hex_of
-from hashing.forms import lasting
-from hashing.normal_form import VERSION, normal_form
-from hashing.settings import settings_digest
-from nas.cache import Hashed, Hasher
 from nas.errors import ConfigError, NasError
-from nas.printer import to_text
+from nas.hashing.digests import Digest, hex_of
+from nas.hashing.forms import lasting
+from nas.hashing.normal_form import VERSION, normal_form
+from nas.hashing.settings import settings_digest
+from nas.language import to_text
+from nas.study import Hashed, Hasher
 
 if TYPE_CHECKING:
-    from nas.architecture import Architecture
+    from nas.space import Architecture
 
 KIND = "normal-form"  # no number in it is rounded, hence 0 bits
 

@@ -11,16 +11,14 @@ from dataclasses import dataclass, field
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from hashing.attributes import Scope, given_value, kept_attributes
-from hashing.forms import Form
-from hashing.symbolic_shapes import Around, Symbol
 from nas.errors import CompileError
-from nas.laws import Law
-from nas.primitives import REQUIRED
-from nas.term import Define, Literal, Op, Ref, Term
+from nas.hashing.attributes import Scope, given_value, kept_attributes
+from nas.hashing.forms import Form
+from nas.hashing.symbolic_shapes import Around, Symbol
+from nas.language import REQUIRED, Define, Law, Literal, Op, Ref, Term
 
 if TYPE_CHECKING:
-    from hashing.network_forms import Forms
+    from nas.hashing.network_forms import Forms
 
 
 @dataclass(slots=True)

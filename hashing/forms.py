@@ -7,10 +7,8 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
-from hashing.symbolic_shapes import Symbol
-from nas.primitives import Vocabulary
-from nas.printer import to_text
-from nas.term import Op, Repeat, Term, seq
+from nas.hashing.symbolic_shapes import Symbol
+from nas.language import Op, Repeat, Term, Vocabulary, seq, to_text
 
 _LEAVES, _VOCABULARIES = 20_000, 16  # that are kept
 

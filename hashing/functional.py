@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hashing.callables import CallableHasher
-from hashing.digests import Digest, checked_bits
-from hashing.settings import settings_digest
-from nas.cache import Hashed, Hasher
 from nas.errors import ConfigError, NasError
-from nas.term import Program
+from nas.hashing.callables import CallableHasher
+from nas.hashing.digests import Digest, checked_bits
+from nas.hashing.settings import settings_digest
+from nas.language import Program
+from nas.study import Hashed, Hasher
 
 if TYPE_CHECKING:
-    from hashing.network.probe import NetworkProbe
-    from nas.architecture import Architecture
+    from nas.hashing.network.probe import NetworkProbe
+    from nas.space import Architecture
 
 _NAME = 'hashing "functional"'
 _CHANNELS, _CLASSES = 3, 10  # of most data sets
@@ -97,8 +97,8 @@ class FunctionalHasher(Hasher):
         return replace(hashed, digest=f"{kind}+data={self._channels}x{self._classes}{colon}{rest}")
 
     def _of_network(self, architecture: Architecture) -> Hashed:
-        from hashing.network.probe import VERSION
-        from hashing.network.values import UnhashableError
+        from nas.hashing.network.probe import VERSION
+        from nas.hashing.network.values import UnhashableError
 
         readings = ("zero=initial" * (self._zero == "initial"), "scale=removed" * (self._scale == "removed"))
         kind = "+".join(("network", *filter(None, readings)))
@@ -114,7 +114,7 @@ class FunctionalHasher(Hasher):
 
     def _network_probe(self) -> NetworkProbe:
         if self._network is None:
-            from hashing.network.probe import NetworkProbe
+            from nas.hashing.network.probe import NetworkProbe
 
             self._network = NetworkProbe(
                 bits=self._bits,
@@ -127,7 +127,7 @@ class FunctionalHasher(Hasher):
 
     def _program_probe(self) -> Any:
         if self._programs is None:
-            from hashing.programs import ProgramProbe
+            from nas.hashing.programs import ProgramProbe
 
             self._programs = ProgramProbe(self._bits)
         return self._programs

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from hashing.attributes import Scope, given_value, kept_attributes
-from hashing.forms import Form, single
-from hashing.symbolic_shapes import Around, Symbol, shape_after
+from nas.hashing.attributes import Scope, given_value, kept_attributes
+from nas.hashing.forms import Form, single
+from nas.hashing.symbolic_shapes import Around, Symbol, shape_after
+from nas.language import INHERIT, REQUIRED, Literal, Op, Primitive, Term, to_text
 from nas.layers import shapes
-from nas.primitives import INHERIT, REQUIRED, Primitive
-from nas.printer import to_text
-from nas.term import Literal, Op, Term
 
 
 def leaf_form(

@@ -11,17 +11,27 @@ from dataclasses import replace
 from textwrap import shorten
 from typing import Any
 
-from hashing import cell_forms
-from hashing.attributes import Scope, given_value, inlined, kept_attributes
-from hashing.forms import Form, lasting, single
-from hashing.leaf_forms import leaf_form
-from hashing.symbolic_shapes import INPUT, Around, Symbol
 from nas.errors import CompileError
-from nas.laws import Law
+from nas.hashing import cell_forms
+from nas.hashing.attributes import Scope, given_value, inlined, kept_attributes
+from nas.hashing.forms import Form, lasting, single
+from nas.hashing.leaf_forms import leaf_form
+from nas.hashing.symbolic_shapes import INPUT, Around, Symbol
+from nas.language import (
+    INHERIT,
+    Define,
+    Law,
+    Literal,
+    Op,
+    Primitive,
+    Ref,
+    Repeat,
+    Seq,
+    Term,
+    Vocabulary,
+    to_text,
+)
 from nas.layers import NETWORK
-from nas.primitives import INHERIT, Primitive, Vocabulary
-from nas.printer import to_text
-from nas.term import Define, Literal, Op, Ref, Repeat, Seq, Term
 
 MAX_SIZE = 50_000  # operations of a form
 

@@ -4,28 +4,26 @@ Rewritings keep the meaning of every candidate: no two that compute different fu
 different weights, get one form. The other way round it is a sieve: what only arithmetic can tell equal (2x
 and x + x, two ReLUs around a sum of positive values) keeps two forms, which the functional hash joins.
 
-- Networks (`hashing.network_forms`, `hashing.cell_forms`): definitions written out at each use, as each
-  use has weights of its own; sequences and repeats flattened; identities removed; sums flattened, in one
+- Networks (`nas.hashing.network_forms`, `nas.hashing.cell_forms`): definitions written out at each use, as
+  each use has weights of its own; sequences and repeats flattened; identities removed; sums flattened, in one
   order, without zeros where the shape cannot depend on them; cells without dead nodes, zero edges and nodes
   that only hand on, in one numbering; attributes without those that equal what stands without them.
-- Programs (`hashing.program_forms`): dead statements removed, equal ones merged, one order.
+- Programs (`nas.hashing.program_forms`): dead statements removed, equal ones merged, one order.
 - Other expressions (here): arguments that commute in one order, and the other laws of their primitives.
 
-What a rewriting relies on are the laws that primitives and functions state (`nas.laws`), and the layers'
-own rules for shapes, strides and widths. Two readings are stated rather than derived: weights that
-nothing reads (dead nodes) are no part of the function, although they are counted as parameters; and training
-with drop-path or an auxiliary head, which look at how a network is written, may tell equal forms apart.
+What a rewriting relies on are the laws that primitives and functions state (`nas.language.primitives`), and
+the layers' own rules for shapes, strides and widths. Two readings are stated rather than derived: weights
+that nothing reads (dead nodes) are no part of the function, although they are counted as parameters; and
+training with drop-path or an auxiliary head, which look at how a network is written, may tell equal forms
+apart.
 """
 
 from __future__ import annotations
 
-from hashing.attributes import Scope, inlined, kept_attributes
-from hashing.network_forms import network_form
-from hashing.program_forms import program_form
-from nas.laws import Law
-from nas.primitives import Vocabulary
-from nas.printer import to_text
-from nas.term import Define, Op, Program, Ref, Repeat, Seq, Term, seq
+from nas.hashing.attributes import Scope, inlined, kept_attributes
+from nas.hashing.network_forms import network_form
+from nas.hashing.program_forms import program_form
+from nas.language import Define, Law, Op, Program, Ref, Repeat, Seq, Term, Vocabulary, seq, to_text
 
 VERSION = 1
 

@@ -8,9 +8,8 @@ from textwrap import shorten
 from typing import Any
 
 from nas.errors import CompileError
-from nas.meaning import ProgramMeaning
-from nas.program import Language
-from nas.term import Literal, Name, Op, Program, Term, unrolled
+from nas.language import Literal, Name, Op, Program, Term, unrolled
+from nas.programs import Language, ProgramMeaning
 
 _CONSTANTS_KEPT = 100_000
 

@@ -1,6 +1,7 @@
 """Normal form of programs: live statements only, equal ones once, in one order.
 
-Which functions commute, and what else may be relied on, is stated with the functions (`nas.laws`).
+Which functions commute, and what else may be relied on, is stated with the functions
+(`nas.language.primitives`).
 """
 
 from __future__ import annotations
@@ -8,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from hashing.digests import hex_of
 from nas.callables import load
 from nas.errors import CompileError
-from nas.laws import Law
-from nas.meaning import ProgramMeaning
-from nas.primitives import Vocabulary
-from nas.program import statements
-from nas.term import Literal, Name, Op, Program, Term, seq
+from nas.hashing.digests import hex_of
+from nas.language import Law, Literal, Name, Op, Program, Term, Vocabulary, seq
+from nas.programs import ProgramMeaning, statements
 
 
 def program_form(program: Program, vocabulary: Vocabulary) -> Program:

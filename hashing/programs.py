@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hashing.digests import Digest, checked_bits, hex_of_values
-from hashing.program_code import Code, Coder
-from hashing.settings import settings_digest
-from nas.cache import Hashed
 from nas.callables import load
 from nas.errors import CompileError, NasError
-from nas.meaning import ProgramMeaning
+from nas.hashing.digests import Digest, checked_bits, hex_of_values
+from nas.hashing.program_code import Code, Coder
+from nas.hashing.settings import settings_digest
+from nas.programs import ProgramMeaning
+from nas.study import Hashed
 
 if TYPE_CHECKING:
-    from nas.architecture import Architecture
-    from nas.primitives import Vocabulary
+    from nas.language import Vocabulary
+    from nas.space import Architecture
 
 KIND, VERSION = "program", 2
 BITS = 24

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from hashing.digests import hex_of
-from nas.printer import to_text
-from nas.term import Define, Literal, Op, Ref, Term
+from nas.hashing.digests import hex_of
+from nas.language import Define, Literal, Op, Ref, Term, to_text
 
 VERSION = 1
 

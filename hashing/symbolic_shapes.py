@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from nas.language import Primitive
 from nas.layers import shapes
-from nas.primitives import Primitive
 
 Channels = Any  # a number, or a hashable symbol
 Symbol = tuple[Channels, tuple[Any, ...]]
@@ -21,7 +21,7 @@ _UNCHANGED = (shapes.same, shapes.groupnorm, shapes.squeeze_excite)
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What parts inherit from the composites around them; as `nas.primitives.Context`, with symbols.
+    """What parts inherit from the composites around them; as `nas.language.primitives.Context`, with symbols.
 
     Attributes:
         width: channels of operations that do not give their own; None: as many as come in.

@@ -19,16 +19,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from hashing.digests import Digest, checked_bits, hex_of
-from hashing.settings import settings_digest
-from nas.cache import Hashed, Hasher
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Fidelity, Stage, Task
+from nas.hashing.digests import Digest, checked_bits, hex_of
+from nas.hashing.settings import settings_digest
 from nas.registry import build
+from nas.study import Hashed, Hasher
 
 if TYPE_CHECKING:
-    from nas.architecture import Architecture
     from nas.evaluation import Evaluation, Evaluator
+    from nas.space import Architecture
 
 KIND, VERSION = "unified", 1
 _NAME = 'hashing "unified"'

@@ -15,11 +15,11 @@ from nas.faults import interrupts, named, place_of, traceback_of
 # The platform's own callables in options, fingerprints and heads of weights. A name is for good: what it
 # stands for may move to another module, as long as the name stays.
 CALLABLES: Mapping[str, str] = {
-    "compile_network": "nas.compile:compile_network",
-    "compile_activated_network": "search_spaces.activated_network:compile_network",
-    "compile_optimizer": "search_spaces.update_rule:compile_optimizer",
-    "limit": "nas.complexity:Limit",
-    "nasbench201_string": "search_spaces.nasbench201:benchmark_string",
+    "compile_network": "nas.layers.compile:compile_network",
+    "compile_activated_network": "nas.search_spaces.activated_network:compile_network",
+    "compile_optimizer": "nas.search_spaces.update_rule:compile_optimizer",
+    "limit": "nas.layers.compile:Limit",
+    "nasbench201_string": "nas.search_spaces.nasbench201:benchmark_string",
 }
 # What logs of format 1, and commands and weights of that time, call what has a name now: the place where it
 # lay then. Nothing is ever added here, as no place is an identity any more.

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from nas.callables import load, renamed
 from nas.errors import NasError, SpaceError, describe_error, one_line
-from nas.primitives import VOCABULARIES, Vocabulary
+from nas.language import VOCABULARIES, Vocabulary
 from nas.records import Run, method_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from nas.term import Term
+    from nas.language import Term
 
 
 def text(run: Run) -> str:
@@ -48,9 +48,9 @@ def torch_modules(run: Run) -> str | None:
         vocabulary = load(VOCABULARIES[name]) if name in VOCABULARIES else _found(name)
         if vocabulary is None or vocabulary.meaning is not None:
             return None
-        from nas.architecture import Architecture
-        from nas.compile import listing
-        from nas.dsl import parse
+        from nas.language import parse
+        from nas.layers import listing
+        from nas.space import Architecture
 
         term = parse(run.chosen.architecture)
         network = Architecture(run.opened["space"]["name"], vocabulary, (), term)
@@ -83,7 +83,7 @@ def picture(run: Run) -> Figure:
 
 
 def _term(run: Run) -> Term | None:
-    from nas.dsl import parse
+    from nas.language import parse
 
     if run.chosen is None:
         return None

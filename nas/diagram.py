@@ -24,8 +24,7 @@ from nas.blocks import (
     residual,
     stack,
 )
-from nas.printer import to_text
-from nas.term import Define, Let, Literal, Name, Op, Program, Ref, Repeat, Seq, Term, unrolled
+from nas.language import Define, Let, Literal, Name, Op, Program, Ref, Repeat, Seq, Term, to_text, unrolled
 
 LABEL_CHARACTERS = 24
 LISTING_CHARACTERS, LISTING_LINES = 96, 80

@@ -15,10 +15,7 @@ from nas.errors import NasError, ProtocolError, one_line
 
 _FRAMES = 12  # of a traceback that are kept, the innermost ones
 _LINE = 300  # characters of each of its lines
-_HOME = Path(__file__).resolve().parents[1]
-_PLATFORM = tuple(
-    f"{_HOME / name}{os.sep}" for name in ("nas", "algorithms", "cluster", "hashing", "search_spaces")
-)
+_PLATFORM = f"{Path(__file__).parent.absolute()}{os.sep}"
 _LIBRARIES = (
     "<frozen",
     *(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib", "purelib", "platlib")),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from nas.term import Term
+    from nas.language import Term
 
 FILLS = ("#cfe3f3", "#fbe3c8", "#d3efe4", "#f6d9e6", "#fbf5c4", "#dddcf3", "#e6dfd3", "#d7f0f5")
 INK = "#333333"

@@ -48,7 +48,7 @@ class Run:
 
     @property
     def uninformed(self) -> float | None:
-        """Search trials that were asked for without knowing any result; see `nas.searcher`."""
+        """Search trials that were asked for without knowing any result; see `nas.study.searcher`."""
         said = (self.record.closed or {}).get("uninformed", self.opened["searcher"].get("uninformed"))
         return None if said is None else float(said)
 

@@ -90,8 +90,8 @@ def _check_form(where: str, hook: Any, own: Any) -> None:
 
 
 def home_of(kind: type) -> str:
-    """Where a class is imported from, for messages."""
-    return f"{kind.__module__}.{kind.__qualname__}"
+    """Where a class is imported from, for messages: the room that its module lies in."""
+    return f"{'.'.join(kind.__module__.split('.')[:2])}.{kind.__qualname__}"
 
 
 @dataclass(frozen=True, slots=True)

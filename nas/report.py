@@ -27,7 +27,6 @@ from nas.caching import report as caching
 from nas.comparison import is_comparison, write_comparison
 from nas.errors import ConfigError, NasError, StoreError, describe_error, one_line
 from nas.evaluation import Stage
-from nas.eventlog import FILE_NAME
 from nas.formats import format_duration, format_value
 from nas.output import Output, Writer, Written, csv_part, figure_parts, show, text_part
 from nas.protocol import report as protocol
@@ -36,6 +35,7 @@ from nas.records import Run, failures, method_names
 from nas.results import ResultTable, result_tables
 from nas.signals import command_streams, was_interrupted
 from nas.store import AUDIT, StudyRecord, folder_at, manifest_of, read_study
+from nas.study import FILE_NAME
 from nas.tables import latex, markdown, trials_table
 
 _NEEDED = (

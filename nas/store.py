@@ -1,6 +1,6 @@
 """A study read back from its event log: TrialRow, StudyRecord, read_study.
 
-`nas.eventlog` describes the lines.
+`nas.study.event_log` describes the lines.
 """
 
 from __future__ import annotations
@@ -16,9 +16,19 @@ from typing import Any
 from nas.caching.lookups import Lookup, lookups_of
 from nas.callables import renamed
 from nas.errors import ConfigError, EvaluationError, StoreError, describe_error, one_line
-from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status, as_float, failure
-from nas.eventlog import FILE_NAME, EventLog, encode, fault_of_evaluation, read_events, read_json
-from nas.numbering import FIRST_TRIAL, stage_of, trial_label
+from nas.evaluation import (
+    FIRST_TRIAL,
+    Evaluation,
+    Fidelity,
+    Objective,
+    Stage,
+    Status,
+    as_float,
+    failure,
+    stage_of,
+    trial_label,
+)
+from nas.study import FILE_NAME, EventLog, encode, fault_of_evaluation, read_events, read_json
 
 __all__ = [
     "FIRST_TRIAL",

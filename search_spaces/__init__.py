@@ -6,42 +6,42 @@ SPACES = Registry("space")  # functions without required arguments that return a
 
 SPACES.register(
     "nasbench201",
-    "search_spaces.nasbench201:space",
+    "nas.search_spaces.nasbench201:space",
     "cells of four nodes, 15,625 of them, all tabulated (Dong and Yang 2020)",
 )
 SPACES.register(
     "darts",
-    "search_spaces.darts:space",
+    "nas.search_spaces.darts:space",
     "normal and reduction cells of four two-input nodes (Liu, Simonyan and Yang 2019)",
 )
 SPACES.register(
     "sharp_darts",
-    "search_spaces.sharp_darts:space",
+    "nas.search_spaces.sharp_darts:space",
     "DARTS' cells with separable convolutions of any middle width (Hundt, Jain and Hager 2019)",
 )
 SPACES.register(
     "hypercuboid",
-    "search_spaces.hypercuboid:space",
+    "nas.search_spaces.hypercuboid:space",
     "paths through a grid of layers, strides, widths and operations (Hundt, Jain and Hager 2019)",
 )
 SPACES.register(
     "deepconv",
-    "search_spaces.deepconv:space",
+    "nas.search_spaces.deepconv:space",
     "DeepArchitect's convolutional networks with their training settings (Negrinho and Gordon 2017)",
 )
 SPACES.register(
     "macro",
-    "search_spaces.macro:space",
+    "nas.search_spaces.macro:space",
     "residual and MBConv networks that grow by blocks (after He et al. 2016, Sandler et al. 2018)",
 )
 SPACES.register(
     "update_rule",
-    "search_spaces.update_rule:space",
+    "nas.search_spaces.update_rule:space",
     "optimizer updates as programs (Chen et al. 2023, the search that found Lion)",
 )
 SPACES.register(
     "activation",
-    "search_spaces.activation:space",
+    "nas.search_spaces.activation:space",
     "activation functions as expression trees (Ramachandran, Zoph and Le 2017)",
 )
-SPACES.register("file", "nas.spacefile:read_space", "the expression in a text file", listed=False)
+SPACES.register("file", "nas.space.space:read_space", "the expression in a text file", listed=False)

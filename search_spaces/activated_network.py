@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from search_spaces.activation import Activation, compile_activation
+from nas.search_spaces.activation import Activation, compile_activation
 
 if TYPE_CHECKING:
-    from nas.architecture import Architecture
-    from nas.primitives import Shape
+    from nas.language import Shape
+    from nas.space import Architecture
 
 _CHANNELS = 8
 

@@ -32,16 +32,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.dsl import oneof, op, ref, rule
 from nas.errors import CompileError, SpaceError
-from nas.laws import Law
-from nas.meaning import CallableMeaning
-from nas.primitives import Attribute, Primitive, Vocabulary
+from nas.language import Attribute, Law, Literal, Op, Primitive, Term, Vocabulary, oneof, op, ref, rule
+from nas.programs import CallableMeaning
 from nas.space import SearchSpace
-from nas.term import Literal, Op, Term
 
 if TYPE_CHECKING:
-    from nas.architecture import Architecture
+    from nas.space import Architecture
 
 NAME = "activation"
 EPS = 1e-7
@@ -105,8 +102,8 @@ WEIGHTED = (
 ACTIVATIONS = Vocabulary(
     "activation functions",
     (Primitive("x", (), (0, 0), "what comes in", kind=NAME), *UNARY, *SCALED, CONSTANT, *BINARY, *WEIGHTED),
-    "search_spaces.activation:ACTIVATIONS",
-    "search_spaces.activation:MEANING",
+    "nas.search_spaces.activation:ACTIVATIONS",
+    "nas.search_spaces.activation:MEANING",
 )
 
 KNOWN = {

@@ -12,11 +12,9 @@ node; of a node the two operations, then the inputs that they read.
 
 from __future__ import annotations
 
-from nas.architecture import Architecture
-from nas.dsl import op
-from nas.space import SearchSpace
-from nas.term import Term
-from search_spaces.darts_cells import architecture_of, cell_space, genotype_of
+from nas.language import Term, op
+from nas.search_spaces.darts_cells import architecture_of, cell_space, genotype_of
+from nas.space import Architecture, SearchSpace
 
 # name in the published genotypes -> operation
 OPERATIONS: dict[str, Term] = {

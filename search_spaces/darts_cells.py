@@ -13,11 +13,9 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from textwrap import shorten
 
-from nas.architecture import Architecture
-from nas.dsl import choose, define, oneof, op, ref, repeat
 from nas.errors import SpaceError
-from nas.space import SearchSpace
-from nas.term import Define, Literal, Op, Term, seq
+from nas.language import Define, Literal, Op, Term, choose, define, oneof, op, ref, repeat, seq
+from nas.space import Architecture, SearchSpace
 
 NODES = 4
 _JOINED = range(2, 2 + NODES)  # a cell's output, numbered after its two inputs

@@ -25,10 +25,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.dsl import oneof, op, optional, permutation, repeat, train
 from nas.errors import SpaceError
+from nas.language import Term, oneof, op, optional, permutation, repeat, train
 from nas.space import SearchSpace
-from nas.term import Term
 
 FILTERS = (48, 64, 80, 96, 112, 128)
 REPEATS = (1, 2, 4, 8, 16, 32)

@@ -26,11 +26,9 @@ from itertools import pairwise
 from textwrap import shorten
 from typing import NamedTuple
 
-from nas.architecture import Architecture
-from nas.dsl import oneof, op
 from nas.errors import SpaceError
-from nas.space import SearchSpace
-from nas.term import Literal, Op, Seq, Term, seq
+from nas.language import Literal, Op, Seq, Term, oneof, op, seq
+from nas.space import Architecture, SearchSpace
 
 CHANNELS = (32, 64, 128, 256)
 OPERATIONS = ("sharp_sep_conv", "resizable_pool")

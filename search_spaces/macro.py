@@ -18,11 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.complexity import max_parameters as at_most
-from nas.dsl import oneof, op, repeat, residual, shared
 from nas.errors import SpaceError
+from nas.language import Term, oneof, op, repeat, residual, seq, shared
+from nas.layers import max_parameters as at_most
 from nas.space import Constraint, SearchSpace
-from nas.term import Term, seq
 
 
 def space(

@@ -15,11 +15,9 @@ from __future__ import annotations
 import re
 from textwrap import shorten
 
-from nas.architecture import Architecture
-from nas.dsl import add, define, oneof, op, ref, repeat
 from nas.errors import SpaceError
-from nas.space import SearchSpace
-from nas.term import Define, Literal, Op, Term
+from nas.language import Define, Literal, Op, Term, add, define, oneof, op, ref, repeat
+from nas.space import Architecture, SearchSpace
 
 # name in the benchmark -> operation; the order is that of the benchmark's own list
 OPERATIONS = {

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from nas.errors import ConfigError, EvaluationError
-from nas.program import Compiled, Function, Signature
+from nas.programs import Compiled, Function, Signature
 
 EPS = 1e-8  # added to denominators
 

@@ -2,7 +2,7 @@
 
 Hundt, Jain and Hager 2019, "sharpDARTS: Faster and More Accurate Differentiable Architecture Search"
 (https://arxiv.org/abs/1903.09900) and its released code. Macro architecture and order of the choices are
-those of DARTS (`search_spaces.darts_cells`). Every convolution is the same block of two separable
+those of DARTS (`nas.search_spaces.darts_cells`). Every convolution is the same block of two separable
 convolutions; a "flood" has four times the width in the middle, a "choke" 32 channels whatever the width (96
 on ImageNet).
 
@@ -17,12 +17,10 @@ blocks has 3,529,270 parameters. The supernets at 16 channels and 8 layers have 
 
 from __future__ import annotations
 
-from nas.architecture import Architecture
-from nas.dsl import op
 from nas.errors import SpaceError
-from nas.space import SearchSpace
-from nas.term import Choice, Literal, Op, Term
-from search_spaces.darts_cells import architecture_of, cell_space, genotype_of
+from nas.language import Choice, Literal, Op, Term, op
+from nas.search_spaces.darts_cells import architecture_of, cell_space, genotype_of
+from nas.space import Architecture, SearchSpace
 
 LISTS: dict[str, tuple[str, ...]] = {
     "darts": (

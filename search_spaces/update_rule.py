@@ -41,17 +41,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nas.dsl import let, oneof, op, program, real, repeat, use
 from nas.errors import SpaceError
-from nas.laws import Law
-from nas.program import Function, Language, Signature, compile_program
+from nas.language import Law, Term, let, oneof, op, program, real, repeat, use
+from nas.programs import Function, Language, Signature, compile_program
 from nas.space import SearchSpace
-from nas.term import Term
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from nas.architecture import Architecture
+    from nas.space import Architecture
 
 NAME = "update_rule"
 OUTPUTS = {"update": "tensor", "m": "tensor", "v": "tensor"}
@@ -106,7 +104,7 @@ _FURTHER = (
 )
 LANGUAGE = Language("update rules", _SMALL + _FURTHER, number=_S)
 UPDATE_RULES = LANGUAGE.vocabulary(
-    "search_spaces.update_rule:UPDATE_RULES", "search_spaces.update_rule_numbers:MEANING"
+    "nas.search_spaces.update_rule:UPDATE_RULES", "nas.search_spaces.update_rule_numbers:MEANING"
 )
 SETS = {"small": _SMALL, "paper": LANGUAGE.functions}
 
@@ -178,7 +176,7 @@ def compile_optimizer(architecture: Architecture) -> Callable[[Iterable[Any], fl
     Raises:
         CompileError: the architecture is no update rule.
     """
-    from search_spaces.programmed_optimizer import ProgrammedOptimizer, bind, scalar
+    from nas.search_spaces.programmed_optimizer import ProgrammedOptimizer, bind, scalar
 
     rule = compile_program(
         architecture.network, LANGUAGE, bind, outputs=OUTPUTS, carried=STATE, constant=scalar

@@ -2,7 +2,7 @@
 
 A "tensor" is one flat array of all weights, those of several weight tensors one after the other, so that
 `norm` differs from `global_norm`; a "scalar" is an array of shape (1,). The functions are those of
-`search_spaces.programmed_optimizer`, whose torch functions they are tested against; here they are as
+`nas.search_spaces.programmed_optimizer`, whose torch functions they are tested against; here they are as
 cheap as possible, because a search compares thousands of programs a second.
 """
 
@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.meaning import ProgramMeaning
-from nas.program import Function, Signature
-from search_spaces.update_rule import LANGUAGE, OUTPUTS, STATE
+from nas.programs import Function, ProgramMeaning, Signature
+from nas.search_spaces.update_rule import LANGUAGE, OUTPUTS, STATE
 
 EPS = 1e-8  # added to denominators
 SIZES = (25, 1, 14)  # elements of the weight tensors

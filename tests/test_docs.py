@@ -18,14 +18,13 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 import nas.run.command  # noqa: F401 - registers the schema of the configuration
-from algorithms import SEARCHERS
-from nas import dsl
+from nas.algorithms import SEARCHERS
+from nas.language import INHERIT, REQUIRED, Attribute, Primitive, dsl
 from nas.layers import NETWORK
-from nas.primitives import INHERIT, REQUIRED, Attribute, Primitive
 from nas.registry import build
 from nas.run.config import Config
+from nas.search_spaces import SPACES
 from nas.space import SearchSpace
-from search_spaces import SPACES
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -183,7 +182,7 @@ def test_methods_are_listed_with_their_files() -> None:
     rows = {row[0].strip("`"): row for row in rows_of("docs/methods.md", "| method |")}
     assert set(rows) == set(SEARCHERS.names())
     for entry in SEARCHERS:
-        file = entry.target.split(":")[0].replace(".", "/") + ".py"
+        file = entry.target.split(":")[0].removeprefix("nas.").replace(".", "/") + ".py"
         assert f"[{file}](../{file})" in rows[entry.name][1]
         assert "../tests/" in rows[entry.name][3]
         if rows[entry.name][2].startswith("none"):
@@ -222,7 +221,7 @@ def test_shown_commands_name_a_space_and_its_options(
         (tmp_path / name).write_text(content, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    with initialize_config_module("experiments", version_base="1.3"):
+    with initialize_config_module("nas.experiments", version_base="1.3"):
         config = OmegaConf.to_object(compose("config", overrides=shlex.split(line)))
     assert isinstance(config, Config)
     assert config.name

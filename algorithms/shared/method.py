@@ -11,7 +11,7 @@ import numpy as np
 
 from nas.errors import ConfigError, ProtocolError
 from nas.evaluation import Objective
-from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
+from nas.study import Searcher, SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace

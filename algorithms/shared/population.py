@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
-from nas.architecture import Architecture
 from nas.errors import DeadEndError, SpaceError
-from nas.operators import crossover as cross
-from nas.operators import mutate, sample
-from nas.searcher import Suggestion
+from nas.space import Architecture, mutate, sample
+from nas.space import crossover as cross
+from nas.study import Suggestion
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,12 +15,12 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from algorithms.shared.method import InFlight, bad_option, check_range, loss_of
-from algorithms.shared.wrapping import FidelityRange, Inner, Wrapper
-from nas.architecture import Architecture
+from nas.algorithms.shared.method import InFlight, bad_option, check_range, loss_of
+from nas.algorithms.shared.wrapping import FidelityRange, Inner, Wrapper
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity, Objective
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.space import Architecture
+from nas.study import SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace

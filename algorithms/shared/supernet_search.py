@@ -15,19 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.shared.method import InFlight, SearchMethod, bad_option
+from nas.algorithms.shared.method import InFlight, SearchMethod, bad_option
 from nas.errors import CompileError, ConfigError, EvaluationError, RelaxError
 from nas.evaluation import Fidelity, Objective, Stage
-from nas.oneshot.settings import OneShotSettings
-from nas.oneshot.work import SupernetTraining, loaded
 from nas.registry import check_names, field_names, listed_options
-from nas.searcher import SearchFinished, Suggestion, Trial
 from nas.store import FIRST_TRIAL
+from nas.study import SearchFinished, Suggestion, Trial
+from nas.supernet import OneShotSettings, SupernetTraining, loaded
 
 if TYPE_CHECKING:
-    from nas.architecture import Architecture
-    from nas.space import SearchSpace
-    from nas.training.data import DataOptions, Dataset
+    from nas.space import Architecture, SearchSpace
+    from nas.training import DataOptions, Dataset
 
 EPOCHS = "supernet_epochs"  # fidelity of a work
 FOLLOWING = ("warmup_epochs", "alpha_from")  # settings whose defaults follow the number of epochs
@@ -71,7 +69,7 @@ class SupernetSearch(SearchMethod[None]):
         data: options of `nas.training.data.DataOptions`, where the images are not the evaluator's.
         proxy: the space with other numbers of channels or copies, to be relaxed in its place; what is chosen
             there stands for the same decisions here. A run's configuration gives its options only.
-        settings: of `nas.oneshot.settings.OneShotSettings`, in place of the method's.
+        settings: of `nas.supernet.settings.OneShotSettings`, in place of the method's.
 
     Raises:
         ConfigError: a value out of range, or a space without a supernet.
@@ -127,7 +125,7 @@ class SupernetSearch(SearchMethod[None]):
         return True
 
     def check_images(self, images: Dataset | None) -> None:
-        from nas.training.augment import check_augmentation
+        from nas.training import check_augmentation
 
         found = images if self._data is None else self._own_images(self._data)
         if found is None:
@@ -234,7 +232,7 @@ def settings_of(
 
 
 def data_options(where: str, data: Mapping[str, Any] | None) -> DataOptions | None:
-    from nas.training.data import DataOptions
+    from nas.training import DataOptions
 
     if data is None:
         return None
@@ -255,15 +253,13 @@ def check_relaxable(
         settings: whether as a layered graph, and the part of the channels that passes an edge.
         images: that its networks are to fit; None where they are not known yet.
     """
-    from nas.layers.parts import at_sides
-    from nas.primitives import Context
-    from nas.relax.board import Board
-    from nas.relax.relaxing import Relaxing
-    from nas.relax.slabs import layered
+    from nas.language import Context
+    from nas.layers import at_sides
+    from nas.supernet import ArchitectureWeights, Relaxing, layered_grid
 
     shape, classes = (_SHAPE, _CLASSES) if images is None else (images.input_shape, images.classes)
     context = Context(classes, affine=False, mode="search")
-    relaxing = Relaxing(space, Board(), settings.partial)
+    relaxing = Relaxing(space, ArchitectureWeights(), settings.partial)
     if space.size() == 1:
         raise ConfigError(
             f"{where}: expected a space with a choice, as a supernet weighs options; space {space.name} has "
@@ -271,7 +267,7 @@ def check_relaxable(
         )
     try:
         if settings.grid:
-            at_sides(lambda sides: layered(space, relaxing, sides, context), shape)
+            at_sides(lambda sides: layered_grid(space, relaxing, sides, context), shape)
         else:
             at_sides(lambda sides: relaxing.root().shape(sides, context), shape)
     except RelaxError as error:
@@ -285,10 +281,8 @@ def check_single_images(space: SearchSpace, settings: OneShotSettings, images: D
     """Raises EvaluationError if the supernet cannot be trained on batches of one image."""
     import torch
 
-    from nas.relax.grid_net import relax_grid
-    from nas.relax.modules import all_active
-    from nas.relax.supernet import relax
-    from nas.training.failures import check_batch_of_one
+    from nas.supernet import all_active, relax, relax_grid
+    from nas.training import check_batch_of_one
 
     with torch.device("meta"):
         if settings.grid:

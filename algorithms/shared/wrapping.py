@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from algorithms import SEARCHERS
-from algorithms.shared.method import SearchMethod, T
+from nas.algorithms import SEARCHERS
+from nas.algorithms.shared.method import SearchMethod, T
 from nas.errors import ConfigError
 from nas.evaluation import Objective
 from nas.faults import shown
-from nas.fitting import check_part
 from nas.registry import accepts, prepare
-from nas.searcher import Searcher, Suggestion, Trial, WrappedSearcher
+from nas.study import Searcher, Suggestion, Trial, WrappedSearcher, check_part
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 FidelityRange = tuple[str, float, float]
-_STREAM = (2, 0)  # apart from the streams of trials and of the baseline; see nas.stages
+_STREAM = (2, 0)  # apart from the streams of trials and of the baseline; see nas.study.plan
 
 
 def prepare_searcher(section: Mapping[str, Any], *, seed: int) -> Callable[..., Searcher]:
@@ -86,7 +85,7 @@ def build_inner(
         made = searcher
     else:
         raise ConfigError(
-            "searcher.searcher: expected a section with a name or a nas.searcher.Searcher, got "
+            "searcher.searcher: expected a section with a name or a nas.study.Searcher, got "
             f"{shown(searcher)}; give one such as {{name: random}}"
         )
     if made.trains_supernet:

@@ -1,5 +1,5 @@
 """Surrogate search, the default: the searcher, its Gaussian process, distances and candidates."""
 
-from algorithms.surrogate.search import SurrogateSearch
+from nas.algorithms.surrogate.search import SurrogateSearch
 
 __all__ = ["SurrogateSearch"]

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nas.architecture import Architecture
 from nas.errors import SpaceError
-from nas.operators import Mutator, crossover, enumerate_architectures, mutator, sample
-from nas.searcher import Suggestion
+from nas.space import Architecture, Mutator, crossover, enumerate_architectures, mutator, sample
+from nas.study import Suggestion
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from algorithms.surrogate.distances import Distances, SparseCode
+    from nas.algorithms.surrogate.distances import Distances, SparseCode
     from nas.space import SearchSpace
 
 _MUTATIONS = 30  # of incumbents, each ask

@@ -1,6 +1,6 @@
 """Distances between architectures for kernels, generic over spaces, each decision with a scale of its own.
 
-Kinds, from `nas.encoding`: "one_hot" (L1 between decisions: a Hamming distance), "numeric" (squared
+Kinds, from `nas.space.encoding`: "one_hot" (L1 between decisions: a Hamming distance), "numeric" (squared
 distance between ordered values as shares of their range, if the space has any), "count" (L1 between how
 often each primitive and each value of an attribute occurs, wherever: what a few results say most about),
 and what is known of the network's structure: "path" where it has cells, since cells that compute the same
@@ -20,15 +20,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nas.encoding import Encoder, Features
-from nas.term import Choice, Literal, Number, Op, Repeat, Term, children
+from nas.language import Choice, Literal, Number, Op, Repeat, Term, children
+from nas.space import Encoder, Features
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nas.architecture import Architecture
-    from nas.sites import Site
-    from nas.space import SearchSpace
+    from nas.space import Architecture, SearchSpace, Site
 
     Floats = NDArray[np.float64]
 

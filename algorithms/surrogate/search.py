@@ -31,14 +31,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from algorithms.shared.method import SearchMethod, check_range, loss_of
-from algorithms.surrogate.candidates import Candidate, Candidates
-from algorithms.surrogate.distances import DistanceCache, Distances, grown
-from algorithms.surrogate.gaussian_process import GaussianProcess, learnt_from
+from nas.algorithms.shared.method import SearchMethod, check_range, loss_of
+from nas.algorithms.surrogate.candidates import Candidate, Candidates
+from nas.algorithms.surrogate.distances import DistanceCache, Distances, grown
+from nas.algorithms.surrogate.gaussian_process import GaussianProcess, learnt_from
 from nas.errors import ConfigError
 from nas.evaluation import Objective
-from nas.operators import sample
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.space import sample
+from nas.study import SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nas.errors import SpaceError
-from nas.term import Define, Literal, Op, Ref, Repeat, Seq, Term
+from nas.language import Define, Literal, Op, Ref, Repeat, Seq, Term
 
 if TYPE_CHECKING:
-    from nas.architecture import Architecture
+    from nas.space import Architecture
 
 _PLAIN = {"zero": "none", "skip": "skip", "avg_pool_3x3": "pool"}
 

@@ -13,11 +13,11 @@ part; with all of them, the strings still know no weights.
 
 from __future__ import annotations
 
-from hashing.audit.cell import Cell, Edge, read_cell
-from hashing.digests import Digest, hex_of
-from nas.architecture import Architecture
-from nas.cache import Hashed, Hasher
 from nas.errors import SpaceError
+from nas.hashing.audit.cell import Cell, Edge, read_cell
+from nas.hashing.digests import Digest, hex_of
+from nas.space import Architecture
+from nas.study import Hashed, Hasher
 
 VERSION = 1
 _ZERO = "#"

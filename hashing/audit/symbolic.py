@@ -2,7 +2,7 @@ r"""Normal form of NAS-Bench-201 cells by algebra: a graph labelled by weight id
 
 Two cells have one form if and only if some renaming of the weights of one makes both the same function of
 their input and their weights, by the identities below. (Dong and Yang 2020, https://arxiv.org/abs/2001.00326,
-define the cells; their own, weaker rules are in `hashing.audit.isomorphism`.)
+define the cells; their own, weaker rules are in `nas.hashing.audit.isomorphism`.)
 
 The value of a node is a sum of terms with multiplicities; a term is the input x or a convolution, averaged
 k >= 0 times. Identities, and why they hold:
@@ -44,11 +44,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import permutations, product
 
-from hashing.audit.cell import Cell, Edge, read_cell
-from hashing.digests import Digest, hex_of
-from nas.architecture import Architecture
-from nas.cache import Hashed, Hasher
 from nas.errors import ConfigError, SpaceError
+from nas.hashing.audit.cell import Cell, Edge, read_cell
+from nas.hashing.digests import Digest, hex_of
+from nas.space import Architecture
+from nas.study import Hashed, Hasher
 
 ZERO, SCALE = ("initial", "trained"), ("kept", "removed")
 VERSION = 1

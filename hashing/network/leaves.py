@@ -17,11 +17,11 @@ import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from hashing.network.pools import Pools
-from hashing.network.values import UnhashableError, Values, is_noise_around_zero, key_of
-from hashing.network.weights import draw, normalised, owns_weights
 from nas.errors import NasError
-from nas.primitives import Shape
+from nas.hashing.network.pools import Pools
+from nas.hashing.network.values import UnhashableError, Values, is_noise_around_zero, key_of
+from nas.hashing.network.weights import draw, normalised, owns_weights
+from nas.language import Shape
 
 Keys = tuple[bytes, ...]
 Salts = tuple[tuple[int | None, str], ...]  # by the place of a draw among the leaf's; None: of all of them

@@ -19,15 +19,13 @@ from typing import Any
 
 import torch
 
-from hashing.network.instances import Salted, Use, identified, told
-from hashing.network.leaves import Build, Keys, Leaf, Salts
-from hashing.network.memory import Memory
-from hashing.network.sizes import enlarged, too_small
-from hashing.network.values import SMALL, UnhashableError, Value, Values, key_of, nbytes
-from nas.layers import NETWORK
-from nas.layers.parts import Scope, make_part
-from nas.primitives import Context, Lazy, Part, Shape, Vocabulary
-from nas.term import Define, Op, Ref, Repeat, Seq, Term
+from nas.hashing.network.instances import Salted, Use, identified, told
+from nas.hashing.network.leaves import Build, Keys, Leaf, Salts
+from nas.hashing.network.memory import Memory
+from nas.hashing.network.sizes import enlarged, too_small
+from nas.hashing.network.values import SMALL, UnhashableError, Value, Values, key_of, nbytes
+from nas.language import Context, Define, Lazy, Op, Part, Ref, Repeat, Seq, Shape, Term, Vocabulary
+from nas.layers import NETWORK, Scope, make_part
 
 ShapeOf = Callable[[Shape], Shape]
 

@@ -13,8 +13,8 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
 
-from hashing.network.values import EXAMPLES, FEW, SMALL, Value
-from nas.primitives import Shape
+from nas.hashing.network.values import EXAMPLES, FEW, SMALL, Value
+from nas.language import Shape
 
 SMALLEST = 3  # pixels a side of a map
 _ENOUGH = 128  # numbers of a flat value that an activation is seen on

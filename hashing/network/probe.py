@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hashing.network.instances import Salted, Use, identified, told
-from hashing.network.machine import Machine, inlined
-from hashing.network.sizes import SIDES, too_small
-from hashing.network.values import EXAMPLES, FEW, UnhashableError, Value, Values
-from hashing.network.walk import Walk
-from nas.primitives import Vocabulary
+from nas.hashing.network.instances import Salted, Use, identified, told
+from nas.hashing.network.machine import Machine, inlined
+from nas.hashing.network.sizes import SIDES, too_small
+from nas.hashing.network.values import EXAMPLES, FEW, UnhashableError, Value, Values
+from nas.hashing.network.walk import Walk
+from nas.language import Vocabulary
 
 if TYPE_CHECKING:
-    from nas.term import Term
+    from nas.language import Term
 
 VERSION = 2
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.primitives import Shape
+from nas.language import Shape
 
 _LARGEST = 48  # pixels a side of a cell's or a primitive's input
 SIDES = (12, 24, 48, 96)  # of the images; the first at which every map is large enough

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from hashing.network.memory import Memory
+from nas.hashing.network.memory import Memory
 
 if TYPE_CHECKING:
-    from nas.primitives import Shape
+    from nas.language import Shape
 
 _KEY_BYTES = 16
 SUM_BYTES = 128 * 2**20  # of sums that are remembered
@@ -245,7 +245,7 @@ def _times(tensor: torch.Tensor | None, count: int) -> torch.Tensor | None:
 
 
 def _rounded(number: float, bits: int) -> bytes:
-    """As `hashing.digests.rounded`, for one finite number, without the cost of arrays."""
+    """As `nas.hashing.digests.rounded`, for one finite number, without the cost of arrays."""
     mantissa, exponent = math.frexp(number)
     return pack("<d", math.ldexp(round(math.ldexp(mantissa, bits)), exponent - bits) + 0.0)
 

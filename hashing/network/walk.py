@@ -8,16 +8,13 @@ from typing import Any
 
 from torch import nn
 
-from hashing.network.instances import Path, Salted, Use, identified, told
-from hashing.network.leaves import Keys
-from hashing.network.machine import CellFunction, Machine
-from hashing.network.sizes import enlarged, too_small
-from hashing.network.values import SMALL, UnhashableError, Value, key_of
-from nas.layers import wiring
-from nas.layers.modules import named, pad_to
-from nas.layers.operations import FactorizedReduce, relu_conv_bn
-from nas.primitives import Context, Shape
-from nas.term import Op, Repeat, Term, unrolled
+from nas.hashing.network.instances import Path, Salted, Use, identified, told
+from nas.hashing.network.leaves import Keys
+from nas.hashing.network.machine import CellFunction, Machine
+from nas.hashing.network.sizes import enlarged, too_small
+from nas.hashing.network.values import SMALL, UnhashableError, Value, key_of
+from nas.language import Context, Op, Repeat, Shape, Term, unrolled
+from nas.layers import FactorizedReduce, named, pad_to, relu_conv_bn, wiring
 
 
 @dataclass(eq=False, slots=True)

@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from hashing.network.values import generator
+from nas.hashing.network.values import generator
 
 _TARGET = 16.0  # spread of what a matrix gives, whatever the spread of what it receives
 _SHIFT = 8.0  # of biases, at most

@@ -12,16 +12,15 @@ from nas.audit.compare import Agreement, compare
 from nas.audit.labels import Labels, Reading, readings_of
 from nas.audit.spread import Spread, differences, originals, spread
 from nas.audit.studies import Row
-from nas.evaluation import Evaluation, Objective, Stage, Task
-from nas.executor import carry_out
+from nas.evaluation import Evaluation, Objective, Stage, Task, carry_out
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nas.architecture import Architecture
     from nas.evaluation import Evaluator, Fidelity
     from nas.run.config import Config
+    from nas.space import Architecture
 
 PAIRS = 20_000  # random pairs of candidates, for the figure
 

@@ -22,13 +22,12 @@ from nas.output import Output, Writer, Written, csv_part, figure_parts, text_par
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nas.architecture import Architecture
     from nas.audit.compare import Mismatch
     from nas.audit.labels import Reading
-    from nas.cache import Hasher
     from nas.evaluation import Evaluator
     from nas.run.config import Config
-    from nas.space import SearchSpace
+    from nas.space import Architecture, SearchSpace
+    from nas.study import Hasher
 
 MOST_EXAMPLES = 5  # of joins and of splits in a reading's text; the CSV has all
 _AROUND = 12  # characters that examples show around what differs

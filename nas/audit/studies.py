@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.caching.usage import usage
-from nas.evaluation import Stage, Task
-from nas.executor import carry_out
+from nas.evaluation import Stage, Task, carry_out
 from nas.records import Run
 from nas.statistics import deviation, mean, rank_test
 from nas.store import read_study

@@ -1,7 +1,8 @@
 """What a log says of suggestions and the cache: Lookup, Lookups.
 
-The events are `hashed` (a worker computed a digest) and `cached` (the cache was asked); `nas.eventlog` has
-their fields. A suggestion whose equal one failed is asked about a second time, and the last answer counts.
+The events are `hashed` (a worker computed a digest) and `cached` (the cache was asked);
+`nas.study.event_log` has their fields. A suggestion whose equal one failed is asked about a second time, and
+the last answer counts.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from nas.caching.counts import Counts, counts
 from nas.comparison.log import StudyLog, Wanted, read_log
 from nas.errors import StoreError, one_line
 from nas.evaluation import Stage, Status
-from nas.eventlog import FILE_NAME, read_json
 from nas.store import FIRST_TRIAL, stage_of
+from nas.study import FILE_NAME, read_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +36,8 @@ class History:
         message: why it failed or cannot be read; otherwise empty.
         exhausted: whether the searcher said that it has nothing left.
         searcher: its registered name; empty where the log does not say.
-        uninformed: trials that it asks for before it knows of any result, as in `nas.searcher`; None where
-            the log does not say.
+        uninformed: trials that it asks for before it knows of any result, as in `nas.study.searcher`; None
+            where the log does not say.
         number: of each trial.
         values: shape (trials, names), NaN for what was not measured or is not finite, and for failures.
         fidelity: of each trial, inf for the full one.

@@ -13,8 +13,8 @@ from typing import Any
 
 from nas.caching.lookups import Lookups, cached_event
 from nas.evaluation import Objective, Stage, Status, as_float
-from nas.eventlog import LineReader, read_lines
 from nas.store import stage_of
+from nas.study import LineReader, read_lines
 
 FULL = math.inf  # fidelity of a full evaluation
 # Lines that say nothing that is asked for are told by their first bytes and never parsed.

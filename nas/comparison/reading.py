@@ -2,7 +2,7 @@
 
     comparison.json                       what is compared: methods, seeds, budgets, objectives, optimum
     baseline/events.jsonl                 random architectures, fully evaluated; may be missing
-    studies/METHOD/SEED/events.jsonl      one study each (`nas.eventlog`)
+    studies/METHOD/SEED/events.jsonl      one study each (`nas.study.event_log`)
     studies/METHOD/SEED/overhead.json     seconds of each ask, and of all tells
 
 Studies may be missing, under way or failed: what is there is read.
@@ -19,9 +19,8 @@ from typing import Any
 from nas.comparison.history import Baseline, History, read_baseline, read_history
 from nas.comparison.log import FULL, Wanted
 from nas.errors import StoreError, describe_error
-from nas.evaluation import Objective, Stage
-from nas.eventlog import FILE_NAME, read_json
-from nas.numbering import FIRST_TRIAL
+from nas.evaluation import FIRST_TRIAL, Objective, Stage
+from nas.study import FILE_NAME, read_json
 
 MANIFEST = "comparison.json"
 FORMAT = 1

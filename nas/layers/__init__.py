@@ -1,8 +1,5 @@
-"""The standard network vocabulary. Importing it costs no torch; building a network does."""
+"""The standard vocabulary of networks and its modules; torch is loaded when a network is built."""
 
-from __future__ import annotations
+import lazy_loader
 
-from nas.layers.catalogue import COMPOSITES, LAYERS, OPERATIONS
-from nas.primitives import Vocabulary
-
-NETWORK = Vocabulary("network", LAYERS + OPERATIONS + COMPOSITES, home="nas.layers:NETWORK")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from nas.errors import NasError
-from nas.laws import Law
+from nas.language import INHERIT, Attribute, Kind, Law, Lazy, Primitive, ShapeRule, Vocabulary
 from nas.layers import shapes, wiring
-from nas.primitives import INHERIT, Attribute, Kind, Lazy, Primitive, ShapeRule
-from nas.training.settings import TrainSettings
+from nas.layers.train_settings import TrainSettings
 
 _KERNEL = Attribute("kernel", "int", 3, low=1, summary="side of the window, in pixels")
 _WINDOW = Attribute("kernel", "int", 2, low=1, summary="side of the window, in pixels")
@@ -182,7 +181,7 @@ OPERATIONS = (
         (0, 0),
         "two separable convolutions with a wide or a narrow middle; the first is dilated (sharpDARTS)",
         shapes.conv,
-        Lazy("nas.layers.sharp:sharp_sep_conv"),
+        Lazy("nas.layers.operations:sharp_sep_conv"),
     ),
     Primitive(
         "resizable_pool",
@@ -194,7 +193,7 @@ OPERATIONS = (
         (0, 0),
         "3x3 pooling; 1x1 convolution and normalisation where the width changes (sharpDARTS)",
         shapes.conv,
-        Lazy("nas.layers.sharp:resizable_pool"),
+        Lazy("nas.layers.operations:resizable_pool"),
     ),
 )
 
@@ -274,3 +273,5 @@ COMPOSITES = (
     ),
     _composite("train", _SETTINGS, (1, 1), wiring.train, "a network with settings of its training"),
 )
+
+NETWORK = Vocabulary("network", LAYERS + OPERATIONS + COMPOSITES, home="nas.layers:NETWORK")

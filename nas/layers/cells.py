@@ -7,13 +7,12 @@ import math
 import torch
 from torch import nn
 
+from nas.language import Context, Inputs, Part, Shape
 from nas.layers import wiring
-from nas.layers.modules import named
+from nas.layers.modules import DropPath, named
 from nas.layers.operations import FactorizedReduce, relu_conv_bn
-from nas.layers.paths import DropPath
 from nas.layers.shapes import Attributes, Parts
-from nas.layers.wiring import Edge, Entry
-from nas.primitives import Context, Inputs, Part, Shape
+from nas.layers.wiring import CellEdge, CellInput
 
 
 def numbered(parts: Parts, modules: list[nn.Module]) -> nn.ModuleDict:
@@ -157,7 +156,7 @@ def build_train(in_shape: Shape, attributes: Attributes, parts: Parts, context: 
     return parts[0].build(in_shape, context)
 
 
-class Node(Composite):
+class CellNode(Composite):
     """Sum of operations, each on one of the values computed so far; identities are never dropped."""
 
     def __init__(self, inputs: tuple[int, ...], operations: nn.ModuleDict) -> None:
@@ -226,7 +225,7 @@ def build_cell(in_shape: Inputs, attributes: Attributes, parts: Parts, context: 
     return Cell(entries, nn.ModuleDict(nodes), attributes["output"])
 
 
-def _entry(entry: Entry, width: int, context: Context) -> nn.Module:
+def _entry(entry: CellInput, width: int, context: Context) -> nn.Module:
     if entry.kind == "factorized_reduce":
         return FactorizedReduce(entry.in_shape[0], width, context)
     if entry.kind == "relu_conv_bn":
@@ -235,13 +234,13 @@ def _entry(entry: Entry, width: int, context: Context) -> nn.Module:
     return nn.Identity()
 
 
-def _node(edges: tuple[Edge, ...]) -> Node:
+def _node(edges: tuple[CellEdge, ...]) -> CellNode:
     operations = [edge.part.build(edge.in_shape, edge.context) for edge in edges]
     sources = tuple(edge.source for edge in edges)
-    return Node(sources, numbered(tuple(edge.part for edge in edges), operations))
+    return CellNode(sources, numbered(tuple(edge.part for edge in edges), operations))
 
 
-class Chain(nn.Module):
+class CellChain(nn.Module):
     """Stem and parts; a part that reads two values gets the two previous outputs, older first."""
 
     def __init__(self, stem: nn.Module, parts: nn.ModuleDict, reads: tuple[int, ...]) -> None:
@@ -269,4 +268,4 @@ def build_chain(in_shape: Shape, attributes: Attributes, parts: Parts, context: 
     stem = named(conv=conv, norm=nn.BatchNorm2d(stem_shape[0]))
     modules = [link.part.build(link.in_shape, link.context) for link in links]
     steps: tuple[Part, ...] = tuple(link.part for link in links)
-    return Chain(stem, numbered(steps, modules), tuple(link.reads for link in links))
+    return CellChain(stem, numbered(steps, modules), tuple(link.reads for link in links))

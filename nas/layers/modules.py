@@ -1,4 +1,11 @@
-"""Builders of single layers. A builder takes what its shape rule takes and returns a module."""
+"""Builders of single layers. A builder takes what its shape rule takes and returns a module.
+
+Drop-path: paths of a network that are left out at random, an example at a time, while it is trained.
+
+Larsson et al. 2017 (https://arxiv.org/abs/1605.07648), as DARTS applies it to every edge of a cell that is
+no identity; on the body of a residual connection it is stochastic depth (Huang et al. 2016,
+https://arxiv.org/abs/1603.09382), here with one rate for all depths.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +15,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import nn
 
+from nas.language import Context, Shape
 from nas.layers.shapes import Attributes, Parts
-from nas.primitives import Context, Shape
 
 
 def named(**modules: nn.Module) -> nn.Sequential:
@@ -173,3 +180,34 @@ def pad_to(x: torch.Tensor, shape: Shape) -> torch.Tensor:
     """`x` (B, ...) with zeros at the end of each side up to `shape`."""
     missing = [size - have for size, have in zip(shape, x.shape[1:], strict=True)]
     return F.pad(x, [pad for size in reversed(missing) for pad in (0, size)]) if any(missing) else x
+
+
+class DropPath(nn.Module):
+    """Zeros for some examples of a batch, the others scaled up so that the expectation stays.
+
+    Layers put one wherever a path may be left out, at rate 0, where it does nothing; a trainer sets the
+    rate of all of them with `set_drop_path`. Draws come from torch's generator, like those of dropout.
+
+    Attributes:
+        rate: probability of a zero, from 0 up to, not including, 1.
+    """
+
+    def __init__(self, rate: float = 0.0) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training or self.rate == 0.0:
+            return x
+        kept = torch.rand([x.shape[0]] + [1] * (x.dim() - 1), device=x.device) >= self.rate
+        return x * (kept / (1.0 - self.rate)).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate:g}"
+
+
+def set_drop_path(network: nn.Module, rate: float) -> None:
+    """Sets the rate of every path of the network that may be left out; of none where there are none."""
+    for module in network.modules():
+        if isinstance(module, DropPath):
+            module.rate = rate

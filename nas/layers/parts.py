@@ -9,10 +9,20 @@ from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nas import term as tree
 from nas.errors import CompileError, NasError, describe_error, one_line, quoted
-from nas.primitives import INHERIT, Context, Inputs, Misfit, Part, Primitive, Shape, SideMisfit, Vocabulary
-from nas.term import Term
+from nas.language import (
+    INHERIT,
+    Context,
+    Inputs,
+    Part,
+    Primitive,
+    Shape,
+    ShapeMismatch,
+    SideMismatch,
+    Term,
+    Vocabulary,
+)
+from nas.language import terms as tree
 
 if TYPE_CHECKING:
     from torch import nn
@@ -97,7 +107,7 @@ def _value(primitive: Primitive, name: str, term: Term, scope: Scope, place: str
 
 
 class SideError(CompileError):
-    """A CompileError of the sides of images, on its way to `at_sides`; see `SideMisfit`."""
+    """A CompileError of the sides of images, on its way to `at_sides`; see `SideMismatch`."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(f"{reason}; {remedy}")
@@ -159,16 +169,16 @@ def _other_sides(shape: Callable[[Shape], Any], in_shape: Shape) -> str:
 def _placed(place: str, what: str) -> Iterator[None]:
     try:
         yield
-    except SideMisfit as misfit:
+    except SideMismatch as misfit:
         raise SideError(f"{place}: {misfit.reason}", misfit.remedy) from None
-    except Misfit as misfit:
+    except ShapeMismatch as misfit:
         raise CompileError(f"{place}: {misfit}") from None
     except (NasError, RecursionError, MemoryError):
         raise
     except Exception as error:  # the user's code runs here
         if what == "builder" and isinstance(error, RuntimeError):  # torch's, as when memory runs out
             raise
-        remedy = 'raise nas.primitives.Misfit("expected ...; got ...; remedy") where it does not fit'
+        remedy = 'raise nas.language.ShapeMismatch("expected ...; got ...; remedy") where it does not fit'
         raise CompileError(f"{place}: its {what} raised {describe_error(error)}; {remedy}") from error
 
 

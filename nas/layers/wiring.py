@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from nas.language import Context, Inputs, Part, Shape, ShapeMismatch, SideMismatch
 from nas.layers import shapes
 from nas.layers.shapes import Attributes, Parts
-from nas.primitives import Context, Inputs, Misfit, Part, Shape, SideMisfit
 
 
 def add(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context) -> Shape:  # noqa: ARG001
@@ -38,7 +38,9 @@ def train(in_shape: Shape, attributes: Attributes, parts: Parts, context: Contex
 
 
 def node(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context) -> Shape:  # noqa: ARG001
-    raise Misfit("expected to stand directly inside a cell; got another place; write cell(node(...), ...)")
+    raise ShapeMismatch(
+        "expected to stand directly inside a cell; got another place; write cell(node(...), ...)"
+    )
 
 
 def cell(in_shape: Inputs, attributes: Attributes, parts: Parts, context: Context) -> Shape:
@@ -64,20 +66,20 @@ def _equal(keys: list[Shape], what: str, found: list[Shape] | None = None) -> Sh
     return keys[0]
 
 
-def _unequal(reason: str, one: Shape, other: Shape) -> Misfit:
+def _unequal(reason: str, one: Shape, other: Shape) -> ShapeMismatch:
     """What is to be done depends on what differs: rank, channels, sides or both."""
     if len(one) != len(other):
-        return Misfit(f"{reason}; end none or all of them with flatten() or global_pool()")
+        return ShapeMismatch(f"{reason}; end none or all of them with flatten() or global_pool()")
     if len(one) == 1:
-        return Misfit(f"{reason}; give all the same number of features")
+        return ShapeMismatch(f"{reason}; give all the same number of features")
     if one[0] == other[0]:
-        return SideMisfit(reason, "give all the same stride and padding")
+        return SideMismatch(reason, "give all the same stride and padding")
     remedy = "width" if one[1:] == other[1:] else "width and stride"
-    return Misfit(f"{reason}; give all the same {remedy}")
+    return ShapeMismatch(f"{reason}; give all the same {remedy}")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CellInput:
     """How an input enters a cell: as it is, through a 1x1 ReLU-Conv-BN, or reduced to half its sides."""
 
     kind: Literal["identity", "relu_conv_bn", "factorized_reduce"]
@@ -85,7 +87,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class CellEdge:
     """One operation of a node, with what it reads."""
 
     source: int
@@ -98,8 +100,8 @@ class Edge:
 class CellPlan:
     """A cell with all shapes known; values are numbered inputs first, then nodes."""
 
-    entries: tuple[Entry, ...]
-    nodes: tuple[tuple[Edge, ...], ...]
+    entries: tuple[CellInput, ...]
+    nodes: tuple[tuple[CellEdge, ...], ...]
     width: int
     out_shape: Shape
 
@@ -127,13 +129,13 @@ def _cell_inputs(in_shape: Inputs, count: int) -> tuple[Shape, ...]:
     return tuple(shapes.image(shape) for shape in given)  # type: ignore[arg-type]
 
 
-def entry(shape: Shape, target: Shape, *, always: bool) -> Entry:
+def entry(shape: Shape, target: Shape, *, always: bool) -> CellInput:
     """One input as the width and the sides of the cell ask for it."""
     if shape[1:] == target[1:]:
-        return Entry("relu_conv_bn" if always or shape != target else "identity", shape)
+        return CellInput("relu_conv_bn" if always or shape != target else "identity", shape)
     if tuple(math.ceil(side / 2) for side in shape[1:]) == target[1:]:
-        return Entry("factorized_reduce", shape)
-    raise SideMisfit(
+        return CellInput("factorized_reduce", shape)
+    raise SideMismatch(
         f"expected inputs of equal or halved sides; got {shape} before one of sides {target[1:]}",
         "halve the sides at most once between two cells",
     )
@@ -141,23 +143,27 @@ def entry(shape: Shape, target: Shape, *, always: bool) -> Entry:
 
 def _plan_node(
     part: Part, values: list[Shape], num_inputs: int, context: Context, attributes: Attributes
-) -> tuple[tuple[Edge, ...], Shape]:
+) -> tuple[tuple[CellEdge, ...], Shape]:
     """Edges of one node and the shape of their sum; edges from the cell's inputs take its stride."""
     if part.name != "node":
-        raise Misfit(f"expected node(...) as every part; got {part.label}; write node({part.label}(...))")
+        raise ShapeMismatch(
+            f"expected node(...) as every part; got {part.label}; write node({part.label}(...))"
+        )
     sources = part.attributes(context)["inputs"]
     if len(sources) != len(part.parts):
         got = f"{len(part.parts)} operations for the inputs {sources}"
-        raise Misfit(f"expected one operation for each input of a node; got {got}; name one input for each")
+        raise ShapeMismatch(
+            f"expected one operation for each input of a node; got {got}; name one input for each"
+        )
     edges, found = [], []
     for source, operation in zip(sources, part.parts, strict=True):
         if source >= len(values):
-            raise Misfit(
+            raise ShapeMismatch(
                 f"expected node {len(values)} to read values 0..{len(values) - 1}; got {source}; a node "
                 "reads the inputs of its cell and the nodes before it"
             )
         stride = attributes["stride"] if source < num_inputs else 1
-        edge = Edge(source, operation, values[source], replace(context, stride=stride))
+        edge = CellEdge(source, operation, values[source], replace(context, stride=stride))
         edges.append(edge)
         found.append(operation.shape(edge.in_shape, edge.context))
     return tuple(edges), _equal(found, f"operation of node {len(values)}:")

@@ -26,7 +26,6 @@ from typing import Any, Protocol
 
 from nas.errors import ConfigError, EvaluationError, NasError, describe_error, one_line
 from nas.faults import blame, notes_of, place_of
-from nas.provenance import ACCEPTABLE
 from nas.run.command import (
     Command,
     Composer,
@@ -43,6 +42,7 @@ from nas.run.config import Config, marker_of
 from nas.run.folder import run_folder
 from nas.signals import command_streams, was_interrupted
 from nas.store import AUDIT
+from nas.study import ACCEPTABLE
 
 NamedConfig = tuple[str, Config]  # what tells a run from the others, e.g. "seed=3"; what it is to do
 _STOPPED = 130  # exit status of a run that a signal ended
@@ -73,7 +73,7 @@ def main() -> None:
 
 def _start(command: Command) -> int:
     if "--version" in command.switches:
-        from nas.provenance import versions
+        from nas.study import versions
 
         print(", ".join(f"{name} {version}" for name, version in versions().items()))
         return 0

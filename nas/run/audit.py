@@ -20,9 +20,6 @@ import numpy as np
 from nas.audit.labels import Labels, columns_of
 from nas.audit.studies import STUDIES, Condition, conditions
 from nas.errors import ConfigError, StoreError
-from nas.eventlog import FILE_NAME, plain, read_json
-from nas.operators import enumerate_architectures, sample
-from nas.provenance import versions
 from nas.run.compose import (
     build_evaluator,
     build_hasher,
@@ -42,14 +39,14 @@ from nas.run.config import (
 from nas.run.folder import held
 from nas.run.jobs import Job, JobOutcome, Launcher, carry_out_jobs, exit_status, stop_on_signals
 from nas.run.single import StudyJob, ends_of
+from nas.space import enumerate_architectures, sample
 from nas.store import AUDIT, compared
-from nas.timed import write_json
+from nas.study import FILE_NAME, plain, read_json, versions, write_json
 
 if TYPE_CHECKING:
-    from nas.architecture import Architecture
-    from nas.cache import Hasher
     from nas.evaluation import Evaluator
-    from nas.space import SearchSpace
+    from nas.space import Architecture, SearchSpace
+    from nas.study import Hasher
 
 FORMAT = 1
 PARTS = "parts"

@@ -104,7 +104,7 @@ def read_command(words: Sequence[str]) -> Command:
 @contextmanager
 def composition(folder: str | None) -> Iterator[None]:
     """Hydra, ready to compose from the project's configurations and those in a folder of the user's."""
-    path = create_config_search_path("pkg://experiments")
+    path = create_config_search_path("pkg://nas.experiments")
     if folder is not None:
         own = folder_at("--config-dir", folder).absolute()
         if not own.is_dir():
@@ -489,7 +489,7 @@ def _unknown_keys(cfg: DictConfig, schema: Any, prefix: str = "") -> Iterator[st
 def _experiments() -> str:
     from importlib.resources import files
 
-    found = [item.name for item in (files("experiments") / "experiment").iterdir()]
+    found = [item.name for item in (files("nas.experiments") / "experiment").iterdir()]
     return ", ".join(sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml")))
 
 

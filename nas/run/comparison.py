@@ -21,12 +21,9 @@ import numpy as np
 from nas.comparison.reading import FORMAT, MANIFEST
 from nas.errors import ConfigError, NasError, did_you_mean, one_line
 from nas.evaluation import Evaluator
-from nas.eventlog import FILE_NAME, plain
-from nas.fitting import search_notes
 from nas.formats import format_duration
 from nas.hypervolume import hypervolume
 from nas.pareto import non_dominated
-from nas.provenance import check_same_study, hashing_facts, opening, versions
 from nas.ranking import seeds_needed
 from nas.run.compose import (
     Components,
@@ -53,7 +50,17 @@ from nas.run.folder import MAX_NAME, held
 from nas.run.jobs import Launcher, carry_out_jobs, exit_status, stop_on_signals
 from nas.run.preview import SAMPLES, composition_lines, evaluation_seconds
 from nas.run.single import StudyJob, ends_of
-from nas.timed import OVERHEAD, write_json
+from nas.study import (
+    FILE_NAME,
+    OVERHEAD,
+    check_same_study,
+    hashing_facts,
+    opening,
+    plain,
+    search_notes,
+    versions,
+    write_json,
+)
 
 BASELINE = "baseline"
 STUDIES = "studies"

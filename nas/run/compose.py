@@ -8,12 +8,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nas.cache import Hasher
-from nas.cache_policy import CachePolicy
 from nas.errors import ConfigError, NasError
-from nas.evaluation import Evaluator
-from nas.executor import Executor
-from nas.fitting import (
+from nas.evaluation import Evaluator, Executor
+from nas.registry import Registry, build
+from nas.run.config import Config
+from nas.space import SearchSpace
+from nas.study import (
+    Budget,
+    CachePolicy,
+    Hasher,
+    Plan,
     check_levels,
     check_part,
     check_parts,
@@ -22,15 +26,11 @@ from nas.fitting import (
     for_data_of,
     search_fidelity,
 )
-from nas.registry import Registry, build
-from nas.run.config import Config
-from nas.space import SearchSpace
-from nas.stages import Budget, Plan
 
 if TYPE_CHECKING:
     from nas.evaluation import Outline
     from nas.run.jobs import Launcher
-    from nas.searcher import Searcher
+    from nas.study import Searcher
 
 
 _built: dict[str, Problem] = {}  # the last one of this process; a worker has the same for all its jobs
@@ -70,7 +70,7 @@ def check_options(config: Config, problem: Problem | None = None) -> Callable[[]
     Raises:
         NasError: one line for the first thing that is unknown, missing or out of range.
     """
-    from algorithms.shared.wrapping import prepare_searcher
+    from nas.algorithms.shared.wrapping import prepare_searcher
     from nas.evaluation import EVALUATORS
 
     _check_ranges(config)
@@ -107,7 +107,7 @@ def compose(config: Config, problem: Problem | None = None) -> Components:
 
 def build_executor(config: Config) -> Executor:
     """The executor of a run; raises NasError in one line."""
-    from cluster import EXECUTORS
+    from nas.cluster import EXECUTORS
 
     on_ray = config.executor.get("name") == "ray"
     return _part(Executor, EXECUTORS, config.executor, **({"name": config.name} if on_ray else {}))
@@ -128,7 +128,7 @@ def _with_proxy(config: Config) -> Mapping[str, Any]:
 
 def build_space(section: Mapping[str, Any]) -> SearchSpace:
     """The space of a section; raises NasError in one line."""
-    from search_spaces import SPACES
+    from nas.search_spaces import SPACES
 
     return _part(SearchSpace, SPACES, section)
 
@@ -140,7 +140,7 @@ def cache_policy(config: Config) -> CachePolicy:
 
 def build_hasher(section: Mapping[str, Any]) -> Hasher | None:
     """The hasher of a section; raises NasError in one line."""
-    from hashing import HASHERS
+    from nas.hashing import HASHERS
 
     return _part(Hasher, HASHERS, section)
 
@@ -215,7 +215,7 @@ def options_of(section: Mapping[str, Any]) -> dict[str, Any]:
 
 def make_launcher(config: Config) -> Launcher:
     """Where the studies of a comparison run."""
-    from cluster import LAUNCHERS
+    from nas.cluster import LAUNCHERS
 
     section = config.compare
     options: dict[str, Any] = {"name": section.launcher}

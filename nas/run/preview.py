@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from omegaconf import OmegaConf
 
-from nas.evaluation import Evaluation, Fidelity, Stage, Task
-from nas.executor import carry_out
-from nas.fitting import search_notes
+from nas.evaluation import Evaluation, Fidelity, Stage, Task, carry_out
 from nas.formats import format_duration
-from nas.hash_jobs import hash_of
-from nas.operators import sample
 from nas.run.config import Config, resolved
+from nas.space import sample
+from nas.study import hash_of, search_notes
 
 if TYPE_CHECKING:
-    from nas.architecture import Architecture
     from nas.run.compose import Components
+    from nas.space import Architecture
 
 SAMPLES = 3
 PROBE_LIMIT = 30.0  # seconds that a trial evaluation may take
@@ -51,7 +49,7 @@ def composition_lines(config: Config) -> list[str]:
 
 def _data(components: Components) -> list[str]:
     """The images of an evaluator that has some, as the platform reads them."""
-    from nas.training.data import Dataset
+    from nas.training import Dataset
 
     dataset = components.evaluator.dataset
     return [dataset.summary()] if isinstance(dataset, Dataset) else []

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from nas.evaluation import Objective, Status
 from nas.formats import format_duration, format_value
-from nas.progress import Observer, Progress
 from nas.store import trial_label
+from nas.study import Observer, Progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

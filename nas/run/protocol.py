@@ -13,11 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nas.errors import ConfigError, NasError, one_line
-from nas.eventlog import FILE_NAME, plain
 from nas.formats import format_duration
-from nas.operators import sample
 from nas.protocol.agreement import MIN_PAIRS
-from nas.provenance import versions
 from nas.run.compose import build_executor, build_space, check_options, compose, mistakes_at
 from nas.run.config import (
     BaselineSection,
@@ -32,13 +29,12 @@ from nas.run.config import (
 from nas.run.folder import MAX_NAME
 from nas.run.preview import composition_lines, evaluation_seconds
 from nas.run.single import make_observers, make_study, run_studies
-from nas.stages import baseline_rng
+from nas.space import sample
 from nas.store import PROTOCOL
-from nas.timed import write_json
+from nas.study import FILE_NAME, baseline_rng, plain, versions, write_json
 
 if TYPE_CHECKING:
-    from nas.architecture import Architecture
-    from nas.space import SearchSpace
+    from nas.space import Architecture, SearchSpace
     from nas.study import Study
 
 T = TypeVar("T")

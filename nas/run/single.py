@@ -10,20 +10,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.checkpoints import Checkpoints
 from nas.errors import EvaluationError, NasError
-from nas.eventlog import FILE_NAME, Lock, decode, fault_of
 from nas.faults import interrupts, named, notes_of, traceback_of
-from nas.fitting import search_notes
-from nas.progress import Observer, Progress
 from nas.run.compose import Components, composed, options_of
 from nas.run.config import Config, resolved
 from nas.run.folder import has_trials
 from nas.run.jobs import JobOutcome, exit_status, stop_on_signals
 from nas.run.preview import preview
 from nas.run.progress import TrialProgress
-from nas.searcher import Searcher, SearchFinished, Suggestion, TimedSearcher, Trial
-from nas.timed import OVERHEAD, write_json
+from nas.study import (
+    FILE_NAME,
+    OVERHEAD,
+    Checkpoints,
+    Lock,
+    Observer,
+    Progress,
+    Searcher,
+    SearchFinished,
+    Suggestion,
+    TimedSearcher,
+    Trial,
+    decode,
+    fault_of,
+    search_notes,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from nas.study import Study
@@ -120,7 +131,7 @@ def make_observers(config: Config, components: Components) -> tuple[Observer, ..
     objective, opening = components.evaluator.objectives[0], components.executor.describe
     observers: list[Observer] = [TrialProgress(objective, opening=opening)]
     if config.executor["name"] == "ray":
-        from cluster.metrics import MetricsObserver
+        from nas.cluster.metrics import MetricsObserver
 
         observers.append(MetricsObserver(config.name))
     return tuple(observers)

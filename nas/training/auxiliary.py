@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import CompileError
-from nas.layers.cells import Chain
+from nas.layers import CellChain
 
 _WEIGHTED = (nn.Conv2d, nn.Linear)
 _DARTS_SIDES = (8, 8)
@@ -117,7 +117,7 @@ def _spine(module: nn.Module) -> Iterator[nn.Module]:
     if type(module) is nn.Sequential:  # not its subclasses: those are single operations
         for part in module:
             yield from _spine(part)
-    elif isinstance(module, Chain):
+    elif isinstance(module, CellChain):
         yield module.stem
         for part in module.parts.values():
             yield from _spine(part)

@@ -21,8 +21,8 @@ from torch import nn
 
 from nas.callables import renamed
 from nas.errors import EvaluationError, one_line
+from nas.layers import TrainSettings
 from nas.training.schedules import Plateau
-from nas.training.settings import TrainSettings
 from nas.training.train import Training
 
 _FORMAT = 1
@@ -54,7 +54,7 @@ def save_weights(path: str, network: nn.Module, metadata: Mapping[str, str]) -> 
     Raises:
         EvaluationError: the place cannot be written.
     """
-    _write(checkpoint_files(path)[0], lambda part: save_model(network, part, dict(metadata)))
+    write_whole(checkpoint_files(path)[0], lambda part: save_model(network, part, dict(metadata)))
 
 
 def save_state(
@@ -90,7 +90,7 @@ def save_state(
         "best": training.best,
         "auxiliary": training.auxiliary and training.auxiliary.head.state_dict(),
     }
-    _write(checkpoint_files(path)[1], lambda part: torch.save(state, part))
+    write_whole(checkpoint_files(path)[1], lambda part: torch.save(state, part))
 
 
 def load_state(path: str) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def restore(training: Training, state: Mapping[str, Any]) -> None:
         training.auxiliary.head.load_state_dict(state["auxiliary"])
 
 
-def _write(file: Path, write: Callable[[str], None]) -> None:
+def write_whole(file: Path, write: Callable[[str], None]) -> None:
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

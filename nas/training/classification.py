@@ -10,21 +10,15 @@ import torch
 from torch import nn
 
 from nas.callables import function_name
-from nas.compile import compile_on_meta, infer_shape
 from nas.errors import EvaluationError
-from nas.evaluation import Evaluation, Task
-from nas.executor import failure_of
-from nas.training.augment import check_augmentation
-from nas.training.autoaugment import check_channels
+from nas.evaluation import Evaluation, Task, check_takes, failure_of
+from nas.layers import TrainSettings, compile_on_meta, infer_shape
+from nas.training.augment import check_augmentation, check_channels
 from nas.training.auxiliary import find_place
-from nas.training.checks import check_takes
 from nas.training.data import Dataset, load
-from nas.training.failures import check_batch_of_one, requested_epochs
-from nas.training.image_evaluator import ImageEvaluator
-from nas.training.outlines import CLASSIFICATION, COMPILER, classification_options
-from nas.training.settings import TrainSettings
+from nas.training.image_evaluator import CLASSIFICATION, COMPILER, ImageEvaluator, classification_options
 from nas.training.train import standard_optimizer
-from nas.training.trial import Recipe, facts_of, run_trial
+from nas.training.trial import Recipe, check_batch_of_one, facts_of, requested_epochs, run_trial
 
 
 class ClassificationEvaluator(ImageEvaluator):

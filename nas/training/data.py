@@ -13,7 +13,8 @@ import numpy as np
 
 from nas.errors import ConfigError, EvaluationError
 from nas.registry import SettingRule, check_fields, one_of, within
-from nas.training import downloads, sources
+from nas.training import sources
+from nas.training import sources as downloads
 from nas.training.pixels import PixelRange, note
 
 _TEST_SPLIT_SEED = 0  # fixed, so that test images are the same whatever the seed of the validation split

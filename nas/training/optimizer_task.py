@@ -14,14 +14,17 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from nas.evaluation import Evaluation, Task
-from nas.training.checks import check_takes
+from nas.evaluation import Evaluation, Task, check_takes
+from nas.layers import TrainSettings
 from nas.training.data import Dataset, load
-from nas.training.failures import requested_epochs
-from nas.training.image_evaluator import ImageEvaluator
-from nas.training.outlines import HEADS, OPTIMIZER_TASK, check_task, optimizer_task_options
-from nas.training.settings import TrainSettings
-from nas.training.trial import Recipe, facts_of, run_trial
+from nas.training.image_evaluator import (
+    HEADS,
+    OPTIMIZER_TASK,
+    ImageEvaluator,
+    check_task,
+    optimizer_task_options,
+)
+from nas.training.trial import Recipe, facts_of, requested_epochs, run_trial
 
 if TYPE_CHECKING:
     from nas.training.data import Dataset

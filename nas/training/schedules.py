@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from nas.training.settings import TrainSettings
+from nas.layers import TrainSettings
 
 
 @dataclass(frozen=True, slots=True)

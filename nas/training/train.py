@@ -22,13 +22,11 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from nas.evaluation import Status
-from nas.layers.paths import set_drop_path
-from nas.training.augment import crop_and_flip, cutout
-from nas.training.autoaugment import autoaugment
+from nas.layers import TrainSettings, set_drop_path
+from nas.training.augment import autoaugment, crop_and_flip, cutout
 from nas.training.auxiliary import Auxiliary, attach
 from nas.training.device import DeviceData, Split, derived_seed, seed_global
 from nas.training.schedules import Plateau, rate_factor
-from nas.training.settings import TrainSettings
 
 CHECK_STEPS = 16  # steps between checks of the loss, each of which waits for a GPU
 EVALUATION_BATCH = 512  # images measured at a time

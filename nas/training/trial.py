@@ -1,4 +1,7 @@
-"""One training as the evaluation of a task: seeds, time limit, checkpoints, outcome."""
+"""One training as the evaluation of a task: seeds, time limit, checkpoints, outcome.
+
+A candidate's exception as the outcome of its evaluation, and the epochs that a task asks for.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,11 @@ import torch
 from torch import nn
 
 from nas.errors import EvaluationError, one_line
-from nas.evaluation import Evaluation, Status, Task
-from nas.executor import failure_of
+from nas.evaluation import Evaluation, Fidelity, Status, Task, failure_of
+from nas.layers import TrainSettings
 from nas.training.checkpoint import check_state, load_state, restore, save_state, save_weights
 from nas.training.device import DeviceData, derived_seed, forked_seed, surroundings
 from nas.training.image_evaluator import EXTRA, MEASURED, TEST
-from nas.training.settings import TrainSettings
 from nas.training.train import MakeOptimizer, Stopped, Training, measure, reported_row, start, train
 
 if TYPE_CHECKING:
@@ -177,3 +179,34 @@ def facts_of(dataset: Dataset, built_by: str, **options: Any) -> dict[str, str]:
         "built_by": one_line(built_by),
         "options": json.dumps(options),
     }
+
+
+def requested_epochs(fidelity: Fidelity | None, full: int) -> int:
+    """The epochs of a fidelity; `full` without one.
+
+    Raises:
+        EvaluationError: a fidelity in another quantity, or out of 1..full.
+    """
+    if fidelity is None:
+        return full
+    epochs = round(fidelity.value)
+    if fidelity.name != "epochs" or not 1 <= epochs <= full:
+        raise EvaluationError(
+            f'fidelity: expected "epochs" from 1 to {full}, got "{fidelity.name}" of {fidelity.value}'
+        )
+    return epochs
+
+
+def check_batch_of_one(forward: Callable[[], object]) -> None:
+    """Raises EvaluationError if a training step of a single image cannot be taken.
+
+    Args:
+        forward: such a step of a network in training mode, on the meta device.
+    """
+    try:
+        forward()
+    except ValueError as error:  # torch's normalisation of a single value in each channel
+        raise EvaluationError(
+            "batch: expected 2 images or more, as a normalisation of the network sees one value in each; "
+            "got 1; raise batch_size or give more training images"
+        ) from error

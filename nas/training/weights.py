@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from nas.callables import renamed
 from nas.errors import EvaluationError, NasError, describe_error, one_line
+from nas.training.image_evaluator import COMPILER
 from nas.training.optimizer_task import FIXED
-from nas.training.outlines import COMPILER
 from nas.training.pixels import to_bytes
 from nas.training.train import EVALUATION_BATCH
 
@@ -203,10 +203,9 @@ def _maker(
         return _fixed(file, name, shape, classes, options)
     if compiler is None and built_by != COMPILER:
         _refuse(file, f"expected compiler=..., as its network was made by {built_by}; give that function")
-    from nas.architecture import Architecture
-    from nas.compile import compile_network
-    from nas.dsl import parse
-    from nas.layers import NETWORK
+    from nas.language import parse
+    from nas.layers import NETWORK, compile_network
+    from nas.space import Architecture
 
     try:
         term = parse(metadata["architecture"])

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from nas.architecture import Architecture
 from nas.evaluation import Evaluation, Objective, Status, failure
-from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
-from nas.space import SearchSpace
+from nas.space import Architecture, SearchSpace
+from nas.study import Searcher, SearchFinished, Suggestion, Trial
 
 MAXIMIZE, MINIMIZE = Objective("accuracy"), Objective("error", "minimize")
 NAMES = ("relu", "gelu", "silu", "tanh", "sigmoid")

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.asha import Asha
-from algorithms.random_search import RandomSearch
-from algorithms.shared.wrapping import prepare_searcher
+from nas.algorithms.asha import Asha
+from nas.algorithms.random_search import RandomSearch
+from nas.algorithms.shared.wrapping import prepare_searcher
 from nas.errors import ConfigError
 from nas.evaluation import Fidelity
-from nas.searcher import SearchFinished, Suggestion, Trial
 from nas.space import SearchSpace
+from nas.study import SearchFinished, Suggestion, Trial
 from tests.algorithms.wrapping_kit import OBJECTIVES, Script, ended, letter, letters, one_by_one
 
 SPACE = letters()

@@ -11,23 +11,30 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from algorithms import SEARCHERS
-from algorithms.bisection import BisectedSpace, Bisection
-from algorithms.mcts import MonteCarloTreeSearch
-from algorithms.random_search import RandomSearch
-from nas.architecture import Architecture
-from nas.derivation import Derivation
-from nas.encoding import Encoder
+from nas.algorithms import SEARCHERS
+from nas.algorithms.bisection import BisectedSpace, Bisection
+from nas.algorithms.mcts import MonteCarloTreeSearch
+from nas.algorithms.random_search import RandomSearch
 from nas.errors import ConfigError, DeadEndError, SpaceError
 from nas.evaluation import Evaluation, Objective, Status
-from nas.operators import crossover, enumerate_architectures, mutate, neighbours, replay, sample
-from nas.searcher import Searcher, Suggestion, Trial
-from nas.space import SearchSpace
-from nas.term import Number
-from search_spaces import SPACES
+from nas.language import Number
+from nas.search_spaces import SPACES
+from nas.space import (
+    Architecture,
+    Derivation,
+    Encoder,
+    SearchSpace,
+    crossover,
+    enumerate_architectures,
+    mutate,
+    neighbours,
+    sample,
+)
+from nas.space.operators import replay
+from nas.study import Searcher, Suggestion, Trial
 from tests.contracts import searcher_kit
 from tests.contracts.searcher_kit import OBJECTIVES, ONE_SHOT, OPTIONS, drive, refusal, spaces
-from tests.nas.toy_spaces import SPACES as TOYS
+from tests.space.toy_spaces import SPACES as TOYS
 
 MAXIMIZE = Objective("accuracy")
 INSIDE = [name for name in SEARCHERS.names() if name not in ("bisection", *ONE_SHOT)]

@@ -6,15 +6,13 @@ from itertools import permutations
 import pytest
 from scipy.stats import chisquare
 
-from algorithms.exhaustive import Exhaustive, derivation_at
-from nas.architecture import Architecture
+from nas.algorithms.exhaustive import Exhaustive, derivation_at
 from nas.errors import ConfigError
-from nas.operators import enumerate_architectures
-from nas.searcher import SearchFinished
-from nas.space import SearchSpace
-from search_spaces import nasbench201
+from nas.search_spaces import nasbench201
+from nas.space import Architecture, SearchSpace, enumerate_architectures
+from nas.study import SearchFinished
 from tests.algorithms.evolution_kit import FAILED, MAXIMIZE, outcome, run, tangled
-from tests.nas.toy_spaces import FINITE
+from tests.space.toy_spaces import FINITE
 
 LARGE = {"statements"}  # 2,400 derivations
 each_toy = pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from itertools import groupby, pairwise
 import numpy as np
 import pytest
 
-from algorithms.hyperband import Hyperband, bracket_sizes
+from nas.algorithms.hyperband import Hyperband, bracket_sizes
 from nas.errors import ConfigError
-from nas.searcher import SearchFinished, Suggestion
 from nas.space import SearchSpace
+from nas.study import SearchFinished, Suggestion
 from tests.algorithms.wrapping_kit import OBJECTIVES, Script, ended, letters, one_by_one
 
 # Li et al. 2018, Table 1 (R = 81, eta = 3): bracket s -> (n_i, r_i), lowest rung first.

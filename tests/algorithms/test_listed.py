@@ -3,14 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.listed import Listed
+from nas.algorithms.listed import Listed
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective, Status
-from nas.operators import sample
-from nas.searcher import SearchFinished, Trial
-from nas.space import SearchSpace
-from search_spaces.darts import DARTS_V2, from_genotype, genotype
-from search_spaces.darts import space as darts
+from nas.search_spaces.darts import DARTS_V2, from_genotype, genotype
+from nas.search_spaces.darts import space as darts
+from nas.space import SearchSpace, sample
+from nas.study import SearchFinished, Trial
 
 OBJECTIVES = (Objective("accuracy"),)
 SPACE = SearchSpace("small", "conv(kernel=oneof(1, 3, 5)) >> (relu() | gelu())")

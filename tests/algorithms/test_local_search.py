@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from algorithms.local_search import LocalSearch
-from algorithms.random_search import RandomSearch
-from nas.architecture import Architecture
-from nas.dsl import op, optional
+from nas.algorithms.local_search import LocalSearch
+from nas.algorithms.random_search import RandomSearch
 from nas.errors import DeadEndError
 from nas.evaluation import Evaluation
-from nas.searcher import Searcher, SearchFinished, Trial
-from nas.space import SearchSpace
-from search_spaces import nasbench201
+from nas.language import op, optional
+from nas.search_spaces import nasbench201
+from nas.space import Architecture, SearchSpace
+from nas.study import Searcher, SearchFinished, Trial
 from tests.algorithms.evolution_kit import (
     FAILED,
     MAXIMIZE,
@@ -28,7 +27,7 @@ from tests.algorithms.evolution_kit import (
     tangled,
     text_of,
 )
-from tests.nas.toy_spaces import FINITE, SPACES
+from tests.space.toy_spaces import FINITE, SPACES
 
 LARGE = {"statements"}  # 2,400 derivations
 each_toy = pytest.mark.parametrize(

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from algorithms.mcts import MonteCarloTreeSearch, Tree, uct
-from algorithms.random_search import RandomSearch
-from nas.architecture import Architecture
+from nas.algorithms.mcts import MonteCarloTreeSearch, Tree, uct
+from nas.algorithms.random_search import RandomSearch
 from nas.errors import ConfigError, DeadEndError
 from nas.evaluation import Evaluation, Objective, Status, failure
-from nas.searcher import Searcher, Suggestion, Trial
-from nas.space import SearchSpace
+from nas.space import Architecture, SearchSpace
+from nas.study import Searcher, Suggestion, Trial
 
 MAXIMIZE, MINIMIZE = Objective("accuracy"), Objective("error", "minimize")
 SMALL = SearchSpace("small", "(relu() | gelu()) >> (silu() | tanh())")

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 from scipy.stats import mannwhitneyu
 
-from algorithms.mu_plus_lambda import MuPlusLambda
-from algorithms.random_search import RandomSearch
+from nas.algorithms.mu_plus_lambda import MuPlusLambda
+from nas.algorithms.random_search import RandomSearch
 from nas.errors import ConfigError
 from nas.evaluation import Objective
-from nas.searcher import Searcher, Trial
+from nas.study import Searcher, Trial
 from tests.algorithms.evolution_kit import (
     FAILED,
     MAXIMIZE,

@@ -9,16 +9,13 @@ import pytest
 from scipy.stats import binom, mannwhitneyu
 from sklearn.linear_model import Ridge
 
-from algorithms.ngram_smbo import CountMatrix, NgramSMBO, ngram_counts, ridge
-from algorithms.random_search import RandomSearch
-from nas.architecture import Architecture
-from nas.encoding import Encoder
+from nas.algorithms.ngram_smbo import CountMatrix, NgramSMBO, ngram_counts, ridge
+from nas.algorithms.random_search import RandomSearch
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective, Status, failure
-from nas.operators import sample
-from nas.searcher import Searcher, Suggestion, Trial
-from nas.space import SearchSpace
-from search_spaces import SPACES
+from nas.search_spaces import SPACES
+from nas.space import Architecture, Encoder, SearchSpace, sample
+from nas.study import Searcher, Suggestion, Trial
 
 MAXIMIZE, MINIMIZE = Objective("accuracy"), Objective("error", "minimize")
 BLOCK = "(relu() | gelu() | silu() | tanh() | sigmoid())"

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from algorithms.no_repeats import NoRepeats
-from algorithms.random_search import RandomSearch
-from algorithms.shared.wrapping import prepare_searcher
-from nas.architecture import Architecture
+from nas.algorithms.no_repeats import NoRepeats
+from nas.algorithms.random_search import RandomSearch
+from nas.algorithms.shared.wrapping import prepare_searcher
 from nas.evaluation import Evaluation, Fidelity
-from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
-from nas.space import SearchSpace
+from nas.space import Architecture, SearchSpace
+from nas.study import Searcher, SearchFinished, Suggestion, Trial
 from tests.algorithms.wrapping_kit import OBJECTIVES, Script, ended, letter, letters, one_by_one
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from algorithms.nsga2 import NSGA2, Limits, Solution, survivors
-from algorithms.random_search import RandomSearch
-from nas.architecture import Architecture
+from nas.algorithms.nsga2 import NSGA2, Limits, Solution, survivors
+from nas.algorithms.random_search import RandomSearch
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective, Status
 from nas.hypervolume import hypervolume
 from nas.pareto import non_dominated
-from nas.searcher import Searcher, Trial
+from nas.space import Architecture
+from nas.study import Searcher, Trial
 from tests.algorithms.evolution_kit import (
     FAILED,
     NAMES,

@@ -15,17 +15,15 @@ from optuna.samplers import GPSampler, NSGAIIISampler, NSGAIISampler, TPESampler
 from optuna.trial import TrialState
 from scipy.stats import mannwhitneyu
 
-from algorithms import SEARCHERS
-from algorithms.optuna_sampler import OptunaSearcher, Parameter, derive, gp, parameter_at, tpe, values_of
-from algorithms.random_search import RandomSearch
-from nas.architecture import Architecture
+from nas.algorithms import SEARCHERS
+from nas.algorithms.optuna_sampler import OptunaSearcher, Parameter, derive, gp, parameter_at, tpe, values_of
+from nas.algorithms.random_search import RandomSearch
 from nas.errors import ConfigError, DeadEndError, SpaceError
 from nas.evaluation import Evaluation, Objective, Status, failure
-from nas.operators import mutate, sample
-from nas.searcher import Searcher, Suggestion, Trial
-from nas.space import SearchSpace
-from search_spaces import SPACES
-from tests.nas.toy_spaces import SPACES as TOYS
+from nas.search_spaces import SPACES
+from nas.space import Architecture, SearchSpace, mutate, sample
+from nas.study import Searcher, Suggestion, Trial
+from tests.space.toy_spaces import SPACES as TOYS
 
 SCALES = SearchSpace(
     "scales",

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from algorithms.pending_limit import ConcurrencyLimiter
+from nas.algorithms.pending_limit import ConcurrencyLimiter
 from tests.algorithms.wrapping_kit import OBJECTIVES, Script, ended, letter, letters
 
 

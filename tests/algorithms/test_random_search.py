@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from scipy.stats import chisquare
 
-from algorithms.random_search import RandomSearch
+from nas.algorithms.random_search import RandomSearch
 from nas.errors import ConfigError
 from nas.evaluation import Objective
 from nas.space import SearchSpace

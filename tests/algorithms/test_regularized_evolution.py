@@ -3,13 +3,12 @@ from __future__ import annotations
 import pytest
 from scipy.stats import mannwhitneyu
 
-from algorithms.random_search import RandomSearch
-from algorithms.regularized_evolution import RegularizedEvolution
-from nas.architecture import Architecture
+from nas.algorithms.random_search import RandomSearch
+from nas.algorithms.regularized_evolution import RegularizedEvolution
 from nas.errors import ConfigError, SpaceError
 from nas.evaluation import Evaluation, Objective, Status, failure
-from nas.searcher import Searcher, Trial
-from nas.space import SearchSpace
+from nas.space import Architecture, SearchSpace
+from nas.study import Searcher, Trial
 
 MAXIMIZE, MINIMIZE = Objective("accuracy"), Objective("error", "minimize")
 BLOCK = "(relu() | gelu() | silu() | tanh() | sigmoid())"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from nas.evaluation import Evaluation, Objective, Status, failure
-from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
 from nas.space import SearchSpace
+from nas.study import Searcher, SearchFinished, Suggestion, Trial
 
 OBJECTIVES = (Objective("accuracy"),)
 NAMES = "abcdefgh"

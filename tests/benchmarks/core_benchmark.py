@@ -14,9 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nas.architecture import Architecture
-from nas.operators import crossover, mutate, sample
-from search_spaces.nasbench201 import space as nasbench201
+from nas.search_spaces.nasbench201 import space as nasbench201
+from nas.space import Architecture, crossover, mutate, sample
 from tests.benchmarks.figures import line, seconds_of, timed
 
 RATE_ASKED = 20_000  # samples, and mutations, a second
@@ -25,7 +24,7 @@ IMPORT_ASKED = 0.3  # seconds of `import nas` above bare Python
 IMPORTS = {
     "import numpy": "import numpy",
     "import nas": "import nas",
-    "import space, operators, study": "import nas.space, nas.operators, nas.study",
+    "import space, operators, study": "import nas.space.space, nas.space.operators, nas.study.study",
     "import torch": "import torch",
 }
 

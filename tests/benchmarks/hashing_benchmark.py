@@ -14,13 +14,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from hashing.functional import FunctionalHasher
-from nas.architecture import Architecture
-from nas.cache import Hasher
-from nas.compile import compile_network
-from nas.operators import enumerate_architectures, mutate, sample
-from search_spaces import SPACES
-from search_spaces.update_rule import INITIAL
+from nas.hashing.functional import FunctionalHasher
+from nas.layers import compile_network
+from nas.search_spaces import SPACES
+from nas.search_spaces.update_rule import INITIAL
+from nas.space import Architecture, enumerate_architectures, mutate, sample
+from nas.study import Hasher
 from tests.benchmarks.figures import line
 
 CELLS_ASKED, DARTS_ASKED, RULES_ASKED = 1000.0, 10.0, 5000.0  # a second

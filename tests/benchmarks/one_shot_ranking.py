@@ -17,19 +17,18 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
-from algorithms.shared.supernet_search import settings_of
-from algorithms.shared.wrapping import SEARCHERS
+from nas.algorithms.shared.supernet_search import settings_of
+from nas.algorithms.shared.wrapping import SEARCHERS
 from nas.evaluation import Task
-from nas.oneshot.evaluate import inherited_accuracy
-from nas.oneshot.loop import OneShot, start, train
-from nas.oneshot.selection import choose
-from nas.operators import sample
+from nas.evaluation.tables import create as make_table
+from nas.search_spaces.nasbench201 import benchmark_string
+from nas.search_spaces.nasbench201 import space as nasbench201
+from nas.space import sample
 from nas.statistics import kendall_tau
-from nas.training.data import DataOptions, load
-from nas.training.device import resident, resolve
-from nas.training.tabular import create as make_table
-from search_spaces.nasbench201 import benchmark_string
-from search_spaces.nasbench201 import space as nasbench201
+from nas.supernet.measure import inherited_accuracy
+from nas.supernet.selection import choose
+from nas.supernet.training import OneShot, start, train
+from nas.training import DataOptions, load, resident, resolve
 
 METHODS: dict[str, dict[str, Any]] = {
     "darts, no safeguard": {"name": "darts", "skip_limit": None},

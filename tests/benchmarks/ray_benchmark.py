@@ -25,15 +25,14 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # everything stays on the loopback interface
 
-from algorithms.random_search import RandomSearch
-from cluster.actors import ActorPool
-from cluster.ray_executor import RayExecutor
-from cluster.worker import encode_task
+from nas.algorithms.random_search import RandomSearch
+from nas.cluster.actors import ActorPool
+from nas.cluster.ray_executor import RayExecutor
+from nas.cluster.worker import encode_task
 from nas.evaluation import Evaluation, Evaluator, Fidelity, Status, Task
-from nas.operators import sample
-from nas.stages import Budget, Plan
-from nas.study import Study
-from search_spaces.nasbench201 import space as nasbench201
+from nas.search_spaces.nasbench201 import space as nasbench201
+from nas.space import sample
+from nas.study import Budget, Plan, Study
 from tests.cluster.stand_ins import StandIn
 
 OWN_MS_ASKED = 0.3  # of the driver's time a trial

@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import zlib
 
-from algorithms import SEARCHERS
-from nas.architecture import Architecture
+from nas.algorithms import SEARCHERS
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective, Status
-from nas.searcher import SearchFinished, Trial
-from nas.space import SearchSpace
-from search_spaces import SPACES
+from nas.search_spaces import SPACES
+from nas.space import Architecture, SearchSpace
+from nas.study import SearchFinished, Trial
 from tests.benchmarks.figures import timed
 
 ASKED_MS = 30.0  # of the default searcher, on average up to 500 trials

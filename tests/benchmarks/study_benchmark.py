@@ -14,16 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from algorithms.regularized_evolution import RegularizedEvolution
-from nas.evaluation import Fidelity
-from nas.executor import SimulatedExecutor
-from nas.operators import enumerate_architectures
-from nas.stages import Budget, Plan
+from nas.algorithms.regularized_evolution import RegularizedEvolution
+from nas.evaluation import Fidelity, SimulatedExecutor
+from nas.evaluation.tables import Table, TableEvaluator
+from nas.search_spaces.nasbench201 import benchmark_string
+from nas.search_spaces.nasbench201 import space as nasbench201
+from nas.space import enumerate_architectures
 from nas.store import read_study
-from nas.study import Study
-from nas.training.tabular import Table, TableEvaluator
-from search_spaces.nasbench201 import benchmark_string
-from search_spaces.nasbench201 import space as nasbench201
+from nas.study import Budget, Plan, Study
 from tests.benchmarks.figures import line, timed
 
 SECONDS_ASKED = 60.0  # for 100,000 look-ups

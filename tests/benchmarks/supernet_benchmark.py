@@ -81,7 +81,7 @@ def make_supernet(setting: Setting) -> Implementation:
     import torch
 
     from tests.benchmarks.darts_baseline import Shape
-    from tests.nas.oneshot.darts_pair import PlatformSearch
+    from tests.supernet.darts_pair import PlatformSearch
 
     shape = Shape(setting.channels, setting.cells, setting.classes, setting.nodes)
     dtype = getattr(torch, setting.precision)

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from cluster.ray_executor import RayExecutor
-from nas.evaluation import Evaluation
-from nas.executor import Completed, Executor
+from nas.cluster.ray_executor import RayExecutor
+from nas.evaluation import Completed, Evaluation, Executor
 from tests.cluster.stand_ins import Scripted, task
 
 both_modes = pytest.mark.parametrize("mode", ["actors", "tasks"])

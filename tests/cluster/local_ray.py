@@ -14,8 +14,8 @@ _open: list[Any] = []  # sessions
 def local_ray() -> Iterator[None]:
     import ray
 
-    from cluster.options import RayOptions
-    from cluster.session import connect
+    from nas.cluster.options import RayOptions
+    from nas.cluster.session import connect
 
     if ray.is_initialized():  # by another module that imports this fixture
         yield

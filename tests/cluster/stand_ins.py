@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from nas.cache import Hashed, Hasher
 from nas.evaluation import Evaluation, Evaluator, Objective, Status, Task, failure
+from nas.study import Hashed, Hasher
 
 SCORE = Objective("score")
 
@@ -142,7 +142,7 @@ class Scripted(StandIn):
         return done(float(os.getpid()))
 
     def do_break_wrapper(self, task: Task, marker: str) -> Evaluation:
-        from cluster import worker
+        from nas.cluster import worker
 
         if not Path(marker).exists():
             Path(marker).touch()

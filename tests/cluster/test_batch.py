@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.batch import RayLauncher
+from nas.cluster.batch import RayLauncher
 from nas.errors import ConfigError, ProtocolError
 from nas.registry import build
 from nas.run.jobs import JobUpdate
@@ -189,7 +189,7 @@ def test_it_has_to_be_open(diary: Path) -> None:
 
 
 def test_launchers_are_registered_by_name() -> None:
-    from cluster import LAUNCHERS
+    from nas.cluster import LAUNCHERS
 
     assert LAUNCHERS.names() == ("inline", "ray")
     assert isinstance(build(LAUNCHERS, {"name": "ray", "workers": 2}), RayLauncher)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from ray import exceptions
 
-from cluster.failures import death, explain
-from cluster.pool import earliest, grace
+from nas.cluster.failures import death, explain
+from nas.cluster.pool import earliest, grace
 from nas.evaluation import Status
 
 

@@ -4,14 +4,11 @@ from typing import Any
 
 import pytest
 
-from algorithms.random_search import RandomSearch
-from cluster.metrics import MetricsObserver
-from nas.evaluation import Evaluator
-from nas.executor import InlineExecutor
-from nas.progress import Progress
-from nas.stages import Budget, Plan
-from nas.study import Study
-from search_spaces.nasbench201 import space as nasbench201
+from nas.algorithms.random_search import RandomSearch
+from nas.cluster.metrics import MetricsObserver
+from nas.evaluation import Evaluator, InlineExecutor
+from nas.search_spaces.nasbench201 import space as nasbench201
+from nas.study import Budget, Plan, Progress, Study
 from tests.cluster.local_ray import local_ray  # noqa: F401
 from tests.cluster.stand_ins import Counted
 

@@ -6,8 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from cluster.options import RayOptions
-from cluster.ray_executor import RayExecutor
+from nas.cluster.options import RayOptions
+from nas.cluster.ray_executor import RayExecutor
 from nas.errors import ConfigError
 from tests.cluster.local_ray import local_ray  # noqa: F401
 from tests.cluster.stand_ins import Scripted

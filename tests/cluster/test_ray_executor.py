@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.ray_executor import RayExecutor
+from nas.cluster.ray_executor import RayExecutor
 from nas.errors import ProtocolError
-from nas.executor import Completed
+from nas.evaluation import Completed
 from tests.cluster.kit import both_modes, by_trial, opened, run, shared, starts  # noqa: F401
 from tests.cluster.local_ray import local_ray  # noqa: F401
 from tests.cluster.stand_ins import Counted, Scripted, task

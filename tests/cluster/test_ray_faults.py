@@ -9,8 +9,7 @@ import signal
 import pytest
 
 from nas.errors import EvaluationError
-from nas.evaluation import Status
-from nas.executor import Completed
+from nas.evaluation import Completed, Status
 from tests.cluster.kit import both_modes, by_trial, opened, run, shared, starts, tasks_slowly  # noqa: F401
 from tests.cluster.local_ray import local_ray  # noqa: F401
 from tests.cluster.stand_ins import DiesOnLoading, Scripted, Unloadable, Unsendable, task

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from algorithms.random_search import RandomSearch
-from cluster.actors import ActorPool
-from cluster.ray_executor import RayExecutor
-from cluster.worker import Worker, WorkerSettings, decode_answer, decode_task, encode_task
+from nas.algorithms.random_search import RandomSearch
+from nas.cluster.actors import ActorPool
+from nas.cluster.ray_executor import RayExecutor
+from nas.cluster.worker import Worker, WorkerSettings, decode_answer, decode_task, encode_task
 from nas.evaluation import Task
-from nas.hash_jobs import HashingEvaluator, hashed_of
-from nas.stages import Budget, Plan
+from nas.study import Budget, Plan
+from nas.study.cache import HashingEvaluator, hashed_of
 from tests.cluster.kit import SMALL, tasks_slowly
 from tests.cluster.local_ray import local_ray  # noqa: F401
 from tests.cluster.stand_ins import Named, Scripted
-from tests.nas.hashing_kit import Alike, Deadly, alike_study
-from tests.nas.study_kit import OBJECTIVE, events_of, tiny_space
-from tests.nas.study_kit import Scripted as ScriptedSearcher
+from tests.study.hashing_kit import Alike, Deadly, alike_study
+from tests.study.study_kit import OBJECTIVE, events_of, tiny_space
+from tests.study.study_kit import Scripted as ScriptedSearcher
 
 SPACE = tiny_space()
 needs_ray = pytest.mark.usefixtures("local_ray")
@@ -84,7 +84,7 @@ def test_hash_tasks_travel_as_they_are():
 
 
 def test_hashes_do_not_wear_a_worker_out(monkeypatch, capsys):
-    monkeypatch.setattr("cluster.worker.load_evaluator", lambda box: box[0])
+    monkeypatch.setattr("nas.cluster.worker.load_evaluator", lambda box: box[0])
     worker = Worker([HashingEvaluator(Scripted(), Named(), 0.0)], WorkerSettings(recycle_after=1))
     for _ in range(3):
         answer = decode_answer(worker.run(encode_task(Task(7, Named.of("a"), hashing=True))))  # type: ignore[arg-type]

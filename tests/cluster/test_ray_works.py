@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.ray_executor import RayExecutor
+from nas.cluster.ray_executor import RayExecutor
 from tests.cluster.kit import SMALL, tasks_slowly
 from tests.cluster.local_ray import local_ray  # noqa: F401
-from tests.nas.test_works import Chain, study, works_of
+from tests.study.test_works import Chain, study, works_of
 
 
 @pytest.mark.usefixtures("local_ray")

@@ -5,14 +5,14 @@ import sys
 
 import pytest
 
-from cluster import EXECUTORS
+from nas.cluster import EXECUTORS
 from nas.errors import ConfigError
 
 
 def test_ray_is_imported_only_when_an_executor_of_it_opens():
     program = (
         "import sys\n"
-        "from cluster import EXECUTORS\n"
+        "from nas.cluster import EXECUTORS\n"
         "EXECUTORS.get('inline')(), EXECUTORS.get('simulated')(workers=2), EXECUTORS.get('ray')(num_cpus=2)\n"
         "sys.exit(bool({'ray', 'torch'} & set(sys.modules)))\n"
     )

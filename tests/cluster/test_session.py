@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from cluster.environment import import_paths
-from cluster.options import RayOptions
-from cluster.session import Session, connect, places
+from nas.cluster.environment import import_paths
+from nas.cluster.options import RayOptions
+from nas.cluster.session import Session, connect, places
 from nas.errors import ConfigError
 from tests.cluster.local_ray import local_ray  # noqa: F401
 
@@ -32,7 +32,7 @@ PROGRAM = f"""
 import os, signal, sys, time
 sys.path.append({str(ROOT)!r})
 from dataclasses import dataclass
-from cluster.ray_executor import RayExecutor
+from nas.cluster.ray_executor import RayExecutor
 from nas.evaluation import Evaluation, Evaluator, Objective, Status, Task
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cluster import worker
-from cluster.worker import REFUSED, Answer, Greeting, Worker, WorkerSettings
+from nas.cluster import worker
+from nas.cluster.worker import REFUSED, Answer, Greeting, Worker, WorkerSettings
 from nas.evaluation import Evaluation, Fidelity, Stage, Status, Task
-from nas.executor import is_out_of_memory
+from nas.evaluation.executors import is_out_of_memory
 from tests.cluster.stand_ins import Scripted, task
 
 

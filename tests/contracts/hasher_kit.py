@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from hashing import HASHERS
-from nas.architecture import Architecture
-from nas.cache import Hasher
-from nas.operators import sample
+from nas.hashing import HASHERS
 from nas.registry import build
-from search_spaces import SPACES
+from nas.search_spaces import SPACES
+from nas.space import Architecture, sample
+from nas.study import Hasher
 
 # options without which a hasher cannot be made, or is slow
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.shared.wrapping import prepare_searcher
-from nas.dsl import choose, define, oneof, op, ref
+from nas.algorithms.shared.wrapping import prepare_searcher
 from nas.evaluation import Evaluation, Stage, Status
-from nas.oneshot.work import SHARED_ACCURACY, SharedWeights, SupernetTraining
-from nas.operators import sample
-from nas.searcher import SearchFinished, Suggestion, Trial
-from nas.space import SearchSpace
+from nas.language import choose, define, oneof, op, ref
+from nas.space import SearchSpace, sample
 from nas.store import FIRST_TRIAL
+from nas.study import SearchFinished, Suggestion, Trial
+from nas.supernet import SHARED_ACCURACY, SharedWeights, SupernetTraining
 from tests.contracts.searcher_kit import OBJECTIVES, evaluate
 
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from algorithms import SEARCHERS
-from algorithms.shared.wrapping import prepare_searcher
-from nas.architecture import Architecture
+from nas.algorithms import SEARCHERS
+from nas.algorithms.shared.wrapping import prepare_searcher
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective, Status, failure
-from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
-from nas.space import SearchSpace
+from nas.space import Architecture, SearchSpace
+from nas.study import Searcher, SearchFinished, Suggestion, Trial
 
 OBJECTIVES = (Objective("accuracy", "maximize", "%"), Objective("latency", "minimize", "ms"))
 

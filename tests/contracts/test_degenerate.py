@@ -10,20 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms import SEARCHERS
-from algorithms.shared.wrapping import prepare_searcher
 from nas import Budget, InlineExecutor, NasError, Plan, SearchSpace, Study, op, repeat
-from nas.dsl import oneof
-from nas.evaluation import Status
-from nas.eventlog import FILE_NAME
-from nas.executor import SimulatedExecutor
-from nas.operators import sample
+from nas.algorithms import SEARCHERS
+from nas.algorithms.shared.wrapping import prepare_searcher
+from nas.evaluation import SimulatedExecutor, Status
+from nas.language import oneof
+from nas.search_spaces import SPACES
+from nas.space import sample
 from nas.store import read_study
+from nas.study import FILE_NAME
 from nas.training.classification import create
 from nas.training.optimizer_task import create as create_optimizer_task
-from search_spaces import SPACES
 from tests.contracts.searcher_kit import OPTIONS
-from tests.nas.test_needs import ONE_SHOT, TINY, Levels
+from tests.study.test_needs import ONE_SHOT, TINY, Levels
 
 STEM, HEAD = op.stem(width=4), op.head()
 CHOICE = SearchSpace("two", STEM >> (op.relu() | op.gelu()) >> HEAD)

@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from cluster import EXECUTORS
-from nas.cache import Hashed
+from nas.cluster import EXECUTORS
 from nas.errors import ConfigError, ProtocolError
-from nas.evaluation import Status, Task
-from nas.executor import Completed, Executor
-from nas.hash_jobs import HashingEvaluator, hashed_of
+from nas.evaluation import Completed, Executor, Status, Task
+from nas.study import Hashed
+from nas.study.cache import HashingEvaluator, hashed_of
 from tests.cluster.kit import run
 from tests.cluster.local_ray import local_ray  # noqa: F401
 from tests.cluster.stand_ins import Counted, Named, Scripted, task

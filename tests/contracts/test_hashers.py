@@ -1,4 +1,4 @@
-"""What every registered hasher has to keep; see `nas.cache.Hasher`. Registering one has it tested here."""
+"""What every registered hasher has to keep; see `nas.study.Hasher`. Registering one has it tested here."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 import nas.run.command  # noqa: F401 - registers the schema of the configuration
-from hashing import HASHERS
-from nas.architecture import Architecture
-from nas.cache import Hashed
 from nas.errors import ConfigError
+from nas.hashing import HASHERS
+from nas.language import Op
 from nas.layers import NETWORK
 from nas.registry import build
-from nas.term import Op
+from nas.space import Architecture
+from nas.study import Hashed
 from tests.contracts import hasher_kit
 from tests.contracts.hasher_kit import architectures, make
 
@@ -135,7 +135,7 @@ def test_unknown_options_are_refused_in_one_line(name):
 
 @pytest.mark.parametrize("name", HASHERS.names())
 def test_every_hasher_has_a_configuration(name):
-    with initialize_config_module("experiments", version_base="1.3"):
+    with initialize_config_module("nas.experiments", version_base="1.3"):
         config = compose(
             "config", overrides=["name=test", "space=nasbench201", "evaluator=digits", f"hashing={name}"]
         )

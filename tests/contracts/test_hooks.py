@@ -11,20 +11,16 @@ from typing import Any
 
 import pytest
 
-from algorithms.pending_limit import ConcurrencyLimiter
-from algorithms.random_search import RandomSearch
 from nas import Fidelity, InlineExecutor, Objective, SearchSpace
-from nas.cache import Hasher, TextHasher
+from nas.algorithms.pending_limit import ConcurrencyLimiter
+from nas.algorithms.random_search import RandomSearch
 from nas.errors import ConfigError
-from nas.evaluation import Evaluator, WrappedEvaluator
-from nas.executor import Executor, VirtualClock
-from nas.fitting import check_part
-from nas.hash_jobs import HashingEvaluator
-from nas.progress import Observer
-from nas.registry import Component
+from nas.evaluation import Evaluator, Executor, VirtualClock, WrappedEvaluator
+from nas.registry import Component, home_of
 from nas.run.jobs import InlineLauncher, Launcher
-from nas.searcher import Searcher, TimedSearcher, WrappedSearcher
-from tests.nas.study_kit import FakeEvaluator, Scripted, Watcher, small_space
+from nas.study import Hasher, Observer, Searcher, TimedSearcher, WrappedSearcher, check_part
+from nas.study.cache import HashingEvaluator, TextHasher
+from tests.study.study_kit import FakeEvaluator, Scripted, Watcher, small_space
 
 PARTS: dict[type[Component], type[Any]] = {
     Evaluator: FakeEvaluator,
@@ -53,7 +49,7 @@ def test_a_hook_with_a_letter_too_few_or_too_many_is_refused_where_the_class_is_
         for wrong in (name[:place] + name[place + 1 :], name[: place + 1] + name[place:]):
             if wrong.startswith("_"):
                 continue
-            home = rf"{kind.__module__}\.{kind.__name__}"
+            home = re.escape(home_of(kind))
             message = rf"^Mine: expected hooks of {home}, got {wrong}; did you mean {name}\?"
             with pytest.raises(ConfigError, match=message):
                 type("Mine", (kind,), {wrong: None})
@@ -148,7 +144,7 @@ def test_what_has_the_methods_without_the_class_is_told_what_to_inherit_from(kin
     abstract = kind.__abstractmethods__
     duck = type("Duck", (), {**dict.fromkeys(abstract, lambda self: None), **own})()
     where = kind.__name__.lower()
-    home = rf"{kind.__module__}\.{kind.__name__}"
+    home = re.escape(home_of(kind))
     message = rf"^{where}: expected a {home}, got .*Duck.*; inherit from it: class Duck\({kind.__name__}\)$"
     with pytest.raises(ConfigError, match=message):
         check_part(kind, duck, where)

@@ -9,20 +9,16 @@ import warnings
 
 import pytest
 
-from algorithms import SEARCHERS
-from nas.dsl import oneof, op, real, ref, rule, train
+from nas.algorithms import SEARCHERS
 from nas.errors import ConfigError, ProtocolError
-from nas.evaluation import Evaluator, Stage, Status, failure
-from nas.eventlog import FILE_NAME
-from nas.executor import SimulatedExecutor
-from nas.oneshot.work import SharedWeights, SupernetTraining, loaded
-from nas.searcher import SearchFinished
+from nas.evaluation import Evaluator, SimulatedExecutor, Stage, Status, failure
+from nas.language import oneof, op, real, ref, rule, train
+from nas.search_spaces import SPACES as REGISTERED
 from nas.space import SearchSpace
-from nas.stages import Budget, Plan
 from nas.store import FIRST_TRIAL, read_study
-from nas.study import Study
-from nas.training.data import DataOptions
-from search_spaces import SPACES as REGISTERED
+from nas.study import FILE_NAME, Budget, Plan, SearchFinished, Study
+from nas.supernet import SharedWeights, SupernetTraining, loaded
+from nas.training import DataOptions
 from tests.contracts.one_shot_kit import (
     CHAINS_ONLY,
     OPTIONS,
@@ -216,7 +212,7 @@ def without_training(monkeypatch):
     def call(work, task, evaluator):
         del evaluator
         space = work.space
-        from nas.searcher import Suggestion
+        from nas.study import Suggestion
 
         return answer(space, Suggestion(task.architecture, work=work))
 
@@ -279,7 +275,7 @@ def test_a_proxy_of_another_space_is_refused(name):
 
 @pytest.mark.parametrize("wrapper", ["no_repeats", "asha", "pending_limit"])
 def test_no_wrapper_takes_a_searcher_on_a_supernet(wrapper):
-    from algorithms.shared.wrapping import prepare_searcher
+    from nas.algorithms.shared.wrapping import prepare_searcher
 
     section = {"name": wrapper, "searcher": {"name": "darts"}}
     with pytest.raises(ConfigError, match="stands alone"):

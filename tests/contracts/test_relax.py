@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from nas.compile import compile_network
-from nas.dsl import (
+from nas.errors import RelaxError
+from nas.language import (
     choose,
     define,
     empty,
@@ -26,13 +26,11 @@ from nas.dsl import (
     shared,
     train,
 )
-from nas.errors import RelaxError
-from nas.operators import enumerate_architectures, sample
-from nas.relax.choices import heaviest
-from nas.relax.modules import all_active
-from nas.relax.supernet import relax
-from nas.space import SearchSpace
-from search_spaces import SPACES
+from nas.layers import compile_network
+from nas.search_spaces import SPACES
+from nas.space import SearchSpace, enumerate_architectures, sample
+from nas.supernet import all_active, relax
+from nas.supernet.supernet import heaviest
 from tests.contracts.test_spaces import NETWORKS, TINY
 
 IMAGE, CLASSES = (3, 12, 12), 4

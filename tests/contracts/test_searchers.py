@@ -1,4 +1,4 @@
-"""What every registered searcher has to keep; see `nas.searcher.Searcher`."""
+"""What every registered searcher has to keep; see `nas.study.searcher.Searcher`."""
 
 from __future__ import annotations
 
@@ -16,19 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms.shared.wrapping import prepare_searcher
-from nas.cache import TextHasher
+from nas.algorithms.shared.wrapping import prepare_searcher
 from nas.errors import ProtocolError
-from nas.evaluation import Evaluation, Evaluator, Stage, Status, failure
-from nas.eventlog import FILE_NAME, read_events
-from nas.executor import SimulatedExecutor
-from nas.ledger import Ledger
-from nas.replay import Replay
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.evaluation import Evaluation, Evaluator, SimulatedExecutor, Stage, Status, failure
 from nas.space import SearchSpace
-from nas.stages import Budget, Plan
 from nas.store import read_study
-from nas.study import Study
+from nas.study import FILE_NAME, Budget, Plan, SearchFinished, Study, Suggestion, Trial, read_events
+from nas.study.cache import TextHasher
+from nas.study.replay import Replay
+from nas.study.state import StudyState
 from tests.contracts import searcher_kit
 from tests.contracts.searcher_kit import (
     OBJECTIVES,
@@ -351,7 +347,7 @@ def test_replay_of_a_log_reproduces_the_asks(tmp_path, name, space):
         hasher=TextHasher(),
     ).run()
     assert len(read_study(tmp_path).stage(Stage.SEARCH)) == 35
-    ledger = Ledger(OBJECTIVES[0])
+    ledger = StudyState(OBJECTIVES[0])
     replay = Replay(
         space,
         make(name, space),

@@ -7,14 +7,12 @@ import re
 import numpy as np
 import pytest
 
-from nas.architecture import Architecture
-from nas.compile import infer_shape
-from nas.dsl import parse
 from nas.errors import CompileError, NasError
-from nas.operators import sample
-from nas.relax.supernet import relax
-from nas.space import SearchSpace
-from search_spaces import SPACES
+from nas.language import parse
+from nas.layers import infer_shape
+from nas.search_spaces import SPACES
+from nas.space import Architecture, SearchSpace, sample
+from nas.supernet import relax
 from tests.contracts.test_tracing import SMALL
 
 SIDES = r"sides of (\d+) do not fit: give images with sides of (at least )?([\d, or]+) pixels"

@@ -14,16 +14,23 @@ import numpy as np
 import pytest
 import torch
 
-from nas.architecture import Architecture
-from nas.compile import compile_network
-from nas.dsl import parse, to_text
-from nas.encoding import Encoder
 from nas.errors import CompileError
-from nas.operators import crossover, enumerate_architectures, mutate, neighbours, replay, sample
-from nas.space import SearchSpace
-from search_spaces import SPACES
-from search_spaces.update_rule import compile_optimizer
-from tests.nas.toy_spaces import SPACES as TOYS
+from nas.language import parse, to_text
+from nas.layers import compile_network
+from nas.search_spaces import SPACES
+from nas.search_spaces.update_rule import compile_optimizer
+from nas.space import (
+    Architecture,
+    Encoder,
+    SearchSpace,
+    crossover,
+    enumerate_architectures,
+    mutate,
+    neighbours,
+    sample,
+)
+from nas.space.operators import replay
+from tests.space.toy_spaces import SPACES as TOYS
 
 SAMPLES = 12
 SMALL = 20_000  # derivations up to which a space is enumerated

@@ -11,11 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from nas.compile import compile_network
-from nas.dsl import parse
-from nas.layers.paths import set_drop_path
-from nas.operators import sample
-from search_spaces import SPACES
+from nas.language import parse
+from nas.layers import compile_network, set_drop_path
+from nas.search_spaces import SPACES
+from nas.space import sample
 
 SHAPE, CLASSES = (3, 16, 16), 5
 SMALL: dict[str, dict[str, Any]] = {

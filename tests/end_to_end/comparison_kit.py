@@ -14,8 +14,8 @@ from tests.end_to_end.kit import Result, command, files
 TOY = """
 import os, time
 import numpy as np
-from nas.operators import sample
-from nas.searcher import Searcher, Suggestion
+from nas.space import sample
+from nas.study import Searcher, Suggestion
 
 def score(architecture):
     time.sleep(float(os.environ.get("SECONDS", "0")))

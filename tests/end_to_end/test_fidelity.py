@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from nas.eventlog import EventLog
 from nas.output import Written
+from nas.study import EventLog
 from tests.end_to_end.kit import TINY, command, count, events, files, finish, outcomes, start, wait_for
 
 # Levels 1 and 3: of so short a training each trial takes tens of milliseconds.

@@ -65,8 +65,8 @@ def test_an_evaluator_of_ones_own_is_a_function(tmp_path):
 def test_a_searcher_and_an_executor_of_ones_own(tmp_path, unreported):
     (tmp_path / "mine.py").write_text(SCORE)
     (tmp_path / "parts.py").write_text(
-        "from algorithms.random_search import RandomSearch\n"
-        "from nas.executor import InlineExecutor\n"
+        "from nas.algorithms.random_search import RandomSearch\n"
+        "from nas.evaluation.executors import InlineExecutor\n"
         "class Mine(RandomSearch):\n    pass\n"
         "class There(InlineExecutor):\n"
         "    def describe(self):\n        return ('there',)\n"
@@ -258,8 +258,8 @@ def test_a_module_that_cannot_be_imported_is_refused_with_its_place(tmp_path, na
 
 FAULTY = """
 import sys
-from algorithms.random_search import RandomSearch
-from nas.training.function import FunctionEvaluator
+from nas.algorithms.random_search import RandomSearch
+from nas.evaluation import FunctionEvaluator
 def score(architecture): return float(len(architecture.text))
 class Leaves(RandomSearch):
     def ask(self, count=1): sys.exit(0)
@@ -307,15 +307,15 @@ class Checks(FunctionEvaluator):
         ),
         (
             "searcher.name=faulty:a_class",
-            'ConfigError: searcher "faulty:a_class": expected a nas.searcher.Searcher, got the ',
+            'ConfigError: searcher "faulty:a_class": expected a nas.study.Searcher, got the ',
         ),
         (
             "searcher.name=faulty:Duck",
-            'ConfigError: searcher "faulty:Duck": expected a nas.searcher.Searcher, got <faulty.Duck ',
+            'ConfigError: searcher "faulty:Duck": expected a nas.study.Searcher, got <faulty.Duck ',
         ),
         (
             "searcher.name=faulty:Misspelt",
-            "ConfigError: Misspelt: expected hooks of nas.searcher.Searcher, got uninforme; did you mean",
+            "ConfigError: Misspelt: expected hooks of nas.study.Searcher, got uninforme; did you mean",
         ),
         (
             "evaluator.name=faulty:Unsure",

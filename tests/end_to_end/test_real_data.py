@@ -60,10 +60,10 @@ def test_known_programs_stand_in_their_order_on_that_task():
 
     import nas.run.command  # noqa: F401 - the schema
     from nas.evaluation import Task
+    from nas.search_spaces.update_rule import KNOWN, space
     from nas.training.optimizer_task import create
-    from search_spaces.update_rule import KNOWN, space
 
-    with initialize_config_module("experiments", version_base="1.3"):
+    with initialize_config_module("nas.experiments", version_base="1.3"):
         section = dict(compose("config", ["+experiment=update_rule"]).evaluator)
     evaluator = create(**{key: value for key, value in section.items() if key != "name"})
     programs = space(functions="paper")

@@ -14,7 +14,7 @@ import yaml
 from nas.output import Written
 from tests.end_to_end.kit import TINY, command, count, events, files, outcomes
 
-FIELDS = {  # of the lines of a log, as nas/eventlog.py describes them
+FIELDS = {  # of the lines of a log, as nas/study/event_log.py describes them
     "opened": "format session seed space evaluator deterministic searcher hashing hashing_options cache "
     "budget baseline final fidelity time_limit config versions commit threads process",
     "asked": "trial stage architecture digest decisions fidelity seed parent resumable info",
@@ -97,9 +97,9 @@ def test_the_weights_are_those_of_the_chosen_network(finished):
     from safetensors import safe_open
     from safetensors.torch import load_file
 
-    from nas.compile import compile_network
+    from nas.layers import compile_network
     from nas.run.compose import build
-    from search_spaces import SPACES
+    from nas.search_spaces import SPACES
 
     run, _ = finished
     (path,) = (run / "checkpoints").iterdir()

@@ -14,18 +14,18 @@ import yaml
 from hydra import compose as compose_yaml
 from hydra import initialize_config_module
 
-from algorithms import SEARCHERS
-from algorithms.shared.wrapping import prepare_searcher
-from cluster import EXECUTORS
-from hashing import HASHERS
+from nas.algorithms import SEARCHERS
+from nas.algorithms.shared.wrapping import prepare_searcher
+from nas.cluster import EXECUTORS
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import EVALUATORS
+from nas.hashing import HASHERS
 from nas.registry import build, prepare
 from nas.run.command import to_config
 from nas.run.comparison import comparison_plan, manifest, prepare_comparison, trials_of
 from nas.run.compose import compose
 from nas.run.config import Config
-from search_spaces import SPACES
+from nas.search_spaces import SPACES
 
 REGISTRIES = {
     "space": SPACES,
@@ -34,7 +34,7 @@ REGISTRIES = {
     "executor": EXECUTORS,
     "hashing": HASHERS,
 }
-TREE = files("experiments")
+TREE = files("nas.experiments")
 TABLE = "nasbench201_cifar10.csv.gz"
 
 
@@ -73,7 +73,7 @@ def composed(*overrides: str) -> Config:
 
 @functools.cache
 def composed_once(*overrides: str) -> Config:
-    with initialize_config_module("experiments", version_base="1.3"):
+    with initialize_config_module("nas.experiments", version_base="1.3"):
         return to_config(compose_yaml("config", list(overrides)))
 
 
@@ -116,7 +116,7 @@ def test_the_yaml_and_the_schema_have_the_same_keys_and_defaults():
 
 
 def test_every_key_is_explained_in_the_help():
-    with initialize_config_module("experiments", version_base="1.3"):
+    with initialize_config_module("nas.experiments", version_base="1.3"):
         help_text = compose_yaml("config", return_hydra_config=True).hydra.help.template
     for key, value in asdict(Config()).items():
         for inner in value if key not in REGISTRIES and isinstance(value, dict) else [None]:

@@ -20,17 +20,14 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from nas.evaluation import Evaluation, Evaluator, Task
-from nas.eventlog import FILE_NAME, read_events
-from nas.executor import InlineExecutor, SimulatedExecutor
+from nas.evaluation import Evaluation, Evaluator, InlineExecutor, SimulatedExecutor, Task
 from nas.run.compose import build_evaluator
-from nas.stages import Budget, Plan
-from nas.study import Study
+from nas.study import FILE_NAME, Budget, Plan, Study, read_events
 from tests.contracts import one_shot_kit, searcher_kit
 from tests.golden.stored import STORES, check, remove_others
 from tests.golden.test_golden_asks import LEFT_OUT
-from tests.nas.oneshot.kit import CHOICES, GATES
-from tests.nas.study_kit import make_study
+from tests.study.study_kit import make_study
+from tests.supernet.kit import CHOICES, GATES
 
 FOLDER = Path(__file__).with_name("logs")
 SEARCHERS = searcher_kit.names()

@@ -18,18 +18,18 @@ from typing import Any
 
 import pytest
 
-from algorithms import SEARCHERS
-from cluster import EXECUTORS, LAUNCHERS
-from hashing import HASHERS
+from nas.algorithms import SEARCHERS
 from nas.callables import CALLABLES, FORMER, function_name, load, renamed
+from nas.cluster import EXECUTORS, LAUNCHERS
 from nas.errors import ConfigError, SpaceError
 from nas.evaluation import EVALUATORS
-from nas.primitives import VOCABULARIES, Primitive, Vocabulary
+from nas.hashing import HASHERS
+from nas.language import VOCABULARIES, Primitive, Vocabulary
 from nas.registry import Registry, build
 from nas.run.folder import logged_config
+from nas.search_spaces import SPACES
 from nas.space import SearchSpace
 from nas.training.optimizer_task import NETWORKS
-from search_spaces import SPACES
 from tests.contracts.hasher_kit import OPTIONS
 from tests.nas.report_kit import Log
 
@@ -136,7 +136,7 @@ def move(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Mod
 
 def test_a_space_whose_vocabulary_moves_is_the_same(move: Callable[[str], ModuleType]) -> None:
     before = SPACES.get("activation")()
-    space = move("search_spaces.activation").space()
+    space = move("nas.search_spaces.activation").space()
     assert space.vocabulary.home != before.vocabulary.home
     assert space.fingerprint() == before.fingerprint()
 
@@ -144,7 +144,7 @@ def test_a_space_whose_vocabulary_moves_is_the_same(move: Callable[[str], Module
 def test_a_space_whose_constraint_moves_is_the_same(move: Callable[[str], ModuleType]) -> None:
     space = SPACES.get("macro")(**LIMITED)
     expression, before = space.expression, space.fingerprint()
-    moved = move("nas.complexity")
+    moved = move("nas.layers.compile")
     limit = moved.max_parameters(50_000, (1, 8, 8), 10)
     space = SearchSpace("macro", expression, constraints=[limit])
     assert type(limit).__module__ == moved.__name__
@@ -158,9 +158,9 @@ def test_an_evaluator_whose_functions_move_is_the_same(
 ) -> None:
     before = evaluators(tmp_path)
     for module in (
-        "search_spaces.nasbench201",
-        "search_spaces.activated_network",
-        "search_spaces.update_rule",
+        "nas.search_spaces.nasbench201",
+        "nas.search_spaces.activated_network",
+        "nas.search_spaces.update_rule",
     ):
         move(module)
     assert evaluators(tmp_path) == before

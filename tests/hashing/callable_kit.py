@@ -7,9 +7,8 @@ import itertools
 import numpy as np
 import torch
 
-from nas.architecture import Architecture
-from nas.dsl import parse
-from nas.primitives import Primitive, Vocabulary
+from nas.language import Primitive, Vocabulary, parse
+from nas.space import Architecture
 
 WORDS = (
     "square",

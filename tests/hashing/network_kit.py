@@ -6,17 +6,15 @@ from typing import Any
 
 import torch
 
-from hashing.functional import FunctionalHasher
-from hashing.network.leaves import Leaf
-from hashing.network.machine import Machine, inlined
-from hashing.network.values import Values
-from hashing.network.walk import CellGraph, Walk
-from nas.cache import Hashed
-from nas.compile import compile_network, infer_shape
-from nas.dsl import parse
-from nas.layers import NETWORK
+from nas.hashing.functional import FunctionalHasher
+from nas.hashing.network.leaves import Leaf
+from nas.hashing.network.machine import Machine, inlined
+from nas.hashing.network.values import Values
+from nas.hashing.network.walk import CellGraph, Walk
+from nas.language import Term, parse
+from nas.layers import NETWORK, compile_network, infer_shape
 from nas.space import SearchSpace
-from nas.term import Term
+from nas.study import Hashed
 
 SIDE = 12
 IMAGE = (3, SIDE, SIDE)

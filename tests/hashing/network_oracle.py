@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from nas.compile import compile_network
-from nas.term import Term
+from nas.language import Term
+from nas.layers import compile_network
 
 SIDE, EXAMPLES, CLASSES = 32, 3, 10
 TOLERANCE = 1e-7  # of the largest number

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from nas.language import INHERIT, REQUIRED, Define, Literal, Op, Ref, Repeat, Seq, Term
 from nas.layers import NETWORK
-from nas.primitives import INHERIT, REQUIRED
-from nas.term import Define, Literal, Op, Ref, Repeat, Seq, Term
 
 
 def rewritten(term: Term, rng: Any, *, chain: bool = False) -> Term:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from nas.architecture import Architecture
-from nas.program import statements
-from nas.term import Literal, Name, Op, Program, Term, seq
-from search_spaces.update_rule import LANGUAGE, UPDATE_RULES, space
+from nas.language import Literal, Name, Op, Program, Term, seq
+from nas.programs import statements
+from nas.search_spaces.update_rule import LANGUAGE, UPDATE_RULES, space
+from nas.space import Architecture
 
 INPUTS = "inputs(w='tensor', g='tensor', m='tensor', v='tensor', lr='scalar')"
 PAPER = space(max_statements=60, functions="paper")

@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nas.architecture import Architecture
-from nas.program import compile_program, pruned, statements
-from nas.term import Literal, Name, Op, Program, Term, seq
-from search_spaces.programmed_optimizer import bind, scalar
-from search_spaces.update_rule import LANGUAGE, OUTPUTS, STATE
+from nas.language import Literal, Name, Op, Program, Term, seq
+from nas.programs import compile_program, statements
+from nas.programs.program import pruned
+from nas.search_spaces.programmed_optimizer import bind, scalar
+from nas.search_spaces.update_rule import LANGUAGE, OUTPUTS, STATE
+from nas.space import Architecture
 from tests.hashing.program_kit import of_term
 
 SIZES = (5, 1, 9)

@@ -7,14 +7,13 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from hashing.callables import CallableHasher, Inputs
-from hashing.canonical import CanonicalHasher
-from nas.architecture import Architecture
-from nas.dsl import parse
 from nas.errors import ConfigError
-from nas.operators import mutate, sample
-from search_spaces.activation import ACTIVATIONS, KNOWN, compile_activation, space
-from search_spaces.nasbench201 import space as nasbench201
+from nas.hashing.callables import CallableHasher, Inputs
+from nas.hashing.canonical import CanonicalHasher
+from nas.language import parse
+from nas.search_spaces.activation import ACTIVATIONS, KNOWN, compile_activation, space
+from nas.search_spaces.nasbench201 import space as nasbench201
+from nas.space import Architecture, mutate, sample
 from tests.hashing.callable_kit import loss
 
 SPACE, UNITS = space(), space(1)

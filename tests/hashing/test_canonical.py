@@ -12,18 +12,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashing.audit.symbolic import SymbolicHasher
-from hashing.canonical import CanonicalHasher
-from hashing.normal_form import normal_form
-from hashing.settings import settings_digest
-from nas.architecture import Architecture
-from nas.compile import compile_network
-from nas.dsl import parse
 from nas.errors import CompileError, ConfigError
-from nas.layers import NETWORK
-from nas.operators import enumerate_architectures, sample
-from nas.primitives import Primitive
-from search_spaces import SPACES
+from nas.hashing.audit.symbolic import SymbolicHasher
+from nas.hashing.canonical import CanonicalHasher
+from nas.hashing.normal_form import normal_form
+from nas.hashing.settings import settings_digest
+from nas.language import Primitive, parse
+from nas.layers import NETWORK, compile_network
+from nas.search_spaces import SPACES
+from nas.space import Architecture, enumerate_architectures, sample
 from tests.hashing.network_rewriting import rewritten
 
 HASHER = CanonicalHasher()

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from hashing.functional import FunctionalHasher
+from nas.hashing.functional import FunctionalHasher
 from nas.layers import NETWORK
 from tests.hashing.network_kit import digest
 

@@ -6,11 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashing.functional import FunctionalHasher
-from nas.dsl import parse
-from nas.operators import sample
-from nas.term import Op, Repeat, Seq, Term, seq
-from search_spaces import SPACES
+from nas.hashing.functional import FunctionalHasher
+from nas.language import Op, Repeat, Seq, Term, parse, seq
+from nas.search_spaces import SPACES
+from nas.space import sample
 from tests.hashing.network_kit import digest, reason
 
 CONV, POOL = "relu_conv_bn(kernel=3)", "avg_pool_3x3()"

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from hashing.network.probe import NetworkProbe
-from nas.operators import sample
-from search_spaces import SPACES
+from nas.hashing.network.probe import NetworkProbe
+from nas.search_spaces import SPACES
+from nas.space import sample
 
 COUNTS = {"nasbench201": 400, "darts": 12, "macro": 25, "deepconv": 12}
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from hashing.functional import FunctionalHasher
+from nas.hashing.functional import FunctionalHasher
 from tests.hashing.network_kit import digest, hashed
 
 ALIKE = ("skip()", "skip()")  # which end of an edge is which does not matter

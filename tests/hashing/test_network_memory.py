@@ -4,10 +4,10 @@ import time
 
 import torch
 
-from hashing.functional import FunctionalHasher
-from hashing.network import machine, values
-from hashing.network.memory import Memory
-from hashing.network.values import Values
+from nas.hashing.functional import FunctionalHasher
+from nas.hashing.network import machine, values
+from nas.hashing.network.memory import Memory
+from nas.hashing.network.values import Values
 from tests.hashing.network_kit import digest
 
 

@@ -6,11 +6,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import nn
 
-from hashing.functional import FunctionalHasher
-from nas.dsl import parse
+from nas.hashing.functional import FunctionalHasher
+from nas.language import Attribute, Op, Primitive, Seq, Term, Vocabulary, parse
 from nas.layers import NETWORK
-from nas.primitives import Attribute, Primitive, Vocabulary
-from nas.term import Op, Seq, Term
 from tests.hashing.network_kit import digest, hashed, reason
 
 CELL = parse("cell(node(conv()))")

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from hashing.network.values import Values
-from nas.dsl import parse
-from nas.operators import mutate, sample
-from nas.term import Op, Term, children
-from search_spaces import SPACES
+from nas.hashing.network.values import Values
+from nas.language import Op, Term, children, parse
+from nas.search_spaces import SPACES
+from nas.space import mutate, sample
 from tests.hashing.network_kit import compiled_output, digest, walked_output
 from tests.hashing.network_oracle import same_function
 from tests.hashing.network_rewriting import rewritten

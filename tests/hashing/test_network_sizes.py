@@ -2,7 +2,7 @@
 
 import pytest
 
-from hashing.network.sizes import enlarged
+from nas.hashing.network.sizes import enlarged
 from tests.hashing.network_kit import digest, reason
 
 REDUCED = "conv(stride=2) >> conv(stride=2)"  # 12 pixels a side become 3

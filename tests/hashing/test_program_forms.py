@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashing.canonical import CanonicalHasher
-from hashing.normal_form import normal_form
-from nas.operators import mutate
-from search_spaces.update_rule import INITIAL, KNOWN
+from nas.hashing.canonical import CanonicalHasher
+from nas.hashing.normal_form import normal_form
+from nas.search_spaces.update_rule import INITIAL, KNOWN
+from nas.space import mutate
 from tests.hashing.program_kit import PAPER, of_term, rewritten, rule
 
 HASHER = CanonicalHasher()

@@ -8,12 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hashing.program_code import Coder
-from hashing.programs import ProgramProbe
-from nas.architecture import Architecture
-from nas.dsl import parse
-from nas.meaning import ProgramMeaning
-from nas.program import Function, Language, Signature
+from nas.hashing.program_code import Coder
+from nas.hashing.programs import ProgramProbe
+from nas.language import parse
+from nas.programs import Function, Language, ProgramMeaning, Signature
+from nas.space import Architecture
 
 PROBE = ProgramProbe()
 

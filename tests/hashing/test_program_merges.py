@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hashing.programs import ProgramProbe
-from nas.architecture import Architecture
-from nas.operators import sample
-from search_spaces.update_rule import KNOWN, space
+from nas.hashing.programs import ProgramProbe
+from nas.search_spaces.update_rule import KNOWN, space
+from nas.space import Architecture, sample
 from tests.hashing.program_kit import PAPER, rule
 from tests.hashing.program_oracle import bounded, difference
 

@@ -10,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashing.programs import ProgramProbe
 from nas.errors import ConfigError
-from nas.operators import mutate, sample
-from nas.program import statements
-from nas.term import Program
-from search_spaces.nasbench201 import space as nasbench201
-from search_spaces.update_rule import INITIAL, KNOWN, LION, compile_optimizer, space
+from nas.hashing.programs import ProgramProbe
+from nas.language import Program
+from nas.programs import statements
+from nas.search_spaces.nasbench201 import space as nasbench201
+from nas.search_spaces.update_rule import INITIAL, KNOWN, LION, compile_optimizer, space
+from nas.space import mutate, sample
 from tests.hashing.program_kit import PAPER, of_term, rewritten, rule
 
 PROBE = ProgramProbe()

@@ -9,12 +9,12 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from hashing.unified import UnifiedHasher, mix
 from nas.errors import ConfigError
-from nas.operators import sample
-from search_spaces.nasbench201 import from_benchmark_string
-from search_spaces.nasbench201 import space as nasbench201
-from search_spaces.update_rule import KNOWN, LION, space
+from nas.hashing.unified import UnifiedHasher, mix
+from nas.search_spaces.nasbench201 import from_benchmark_string
+from nas.search_spaces.nasbench201 import space as nasbench201
+from nas.search_spaces.update_rule import KNOWN, LION, space
+from nas.space import sample
 
 # accuracies of a unit test of the authors, and the hashes that their code gives with so many bits
 ACCURACIES = [0.5406650900840759, 0.14743590354919434, 0.5259414911270142, 0.15294471383094788]

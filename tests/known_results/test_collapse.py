@@ -10,14 +10,13 @@ from dataclasses import replace
 
 import pytest
 
-from algorithms.shared.supernet_search import settings_of
+from nas.algorithms.shared.supernet_search import settings_of
 from nas.evaluation import Task
-from nas.oneshot.loop import start, train
-from nas.oneshot.selection import choose
-from nas.training.data import DataOptions, load
-from nas.training.device import resident, resolve
-from nas.training.tabular import create
-from search_spaces.nasbench201 import benchmark_string, from_benchmark_string, space
+from nas.evaluation.tables import create
+from nas.search_spaces.nasbench201 import benchmark_string, from_benchmark_string, space
+from nas.supernet.selection import choose
+from nas.supernet.training import start, train
+from nas.training import DataOptions, load, resident, resolve
 
 SKIPS = "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|"
 

@@ -5,7 +5,7 @@ import torch
 from torch.func import functional_call
 from torch.nn import functional
 
-from search_spaces.darts import DARTS_V1, from_genotype, genotype, space
+from nas.search_spaces.darts import DARTS_V1, from_genotype, genotype, space
 from tests.benchmarks.darts_baseline import (
     KINDS,
     OPERATIONS,

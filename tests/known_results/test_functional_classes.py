@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from hashing.audit.isomorphism import IsomorphicHasher
-from hashing.audit.symbolic import SCALE, ZERO, SymbolicHasher
-from hashing.functional import FunctionalHasher
-from nas.architecture import Architecture
 from nas.audit.compare import compare
 from nas.audit.spread import originals, spread
-from nas.cache import Hasher
-from nas.operators import enumerate_architectures
-from search_spaces import nasbench201
+from nas.hashing.audit.isomorphism import IsomorphicHasher
+from nas.hashing.audit.symbolic import SCALE, ZERO, SymbolicHasher
+from nas.hashing.functional import FunctionalHasher
+from nas.search_spaces import nasbench201
+from nas.space import Architecture, enumerate_architectures
+from nas.study import Hasher
 
 pytestmark = pytest.mark.xdist_group("classes")  # labels are found once
 READINGS = [(zero, scale) for zero in ZERO for scale in SCALE]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from search_spaces.update_rule import (
+from nas.search_spaces.update_rule import (
     ADAM,
     DISCOVERED,
     INITIAL,

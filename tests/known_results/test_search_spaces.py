@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from nas.complexity import multiply_adds, parameters
-from nas.operators import enumerate_architectures
-from search_spaces import darts, deepconv, macro, nasbench201
+from nas.layers.compile import multiply_adds, parameters
+from nas.search_spaces import darts, deepconv, macro, nasbench201
+from nas.space import enumerate_architectures
 
 CIFAR = (3, 32, 32)
 Row = dict[str, str]

@@ -8,15 +8,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nas.architecture import Architecture
-from nas.compile import compile_network
-from nas.complexity import parameters
-from nas.dsl import define, op, parse, ref, seq
-from nas.dsl import repeat as copies
+from nas.language import define, op, parse, ref, seq
+from nas.language import repeat as copies
+from nas.layers import TrainSettings, compile_network
+from nas.layers.compile import parameters
+from nas.search_spaces import darts, hypercuboid, sharp_darts
+from nas.search_spaces.hypercuboid import Edge
+from nas.space import Architecture
 from nas.training.schedules import Plateau, rate_factor
-from nas.training.settings import TrainSettings
-from search_spaces import darts, hypercuboid, sharp_darts
-from search_spaces.hypercuboid import Edge
 
 CIFAR = (3, 32, 32)
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nas.dsl import empty, integer, oneof, op, repeat, residual, shared
-from nas.operators import enumerate_architectures, sample
-from nas.primitives import Context
-from nas.relax.board import Board
-from nas.relax.relaxing import Relaxing
-from nas.relax.slabs import layered
-from nas.space import SearchSpace
-from search_spaces import SPACES
+from nas.language import Context, empty, integer, oneof, op, repeat, residual, shared
+from nas.search_spaces import SPACES
+from nas.space import SearchSpace, enumerate_architectures, sample
+from nas.supernet import ArchitectureWeights, Relaxing, layered_grid
 
 IMAGE, CLASSES = (3, 8, 8), 4
 CUBOID = SPACES.get("hypercuboid")
@@ -41,7 +37,9 @@ each_chain = pytest.mark.parametrize("space", CHAINS.values(), ids=CHAINS.keys()
 
 
 def grid_of(space):
-    return layered(space, Relaxing(space, Board()), IMAGE, Context(CLASSES, affine=False, mode="search"))
+    return layered_grid(
+        space, Relaxing(space, ArchitectureWeights()), IMAGE, Context(CLASSES, affine=False, mode="search")
+    )
 
 
 def architectures(space, number=6):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from nas.term import (
+from nas.language import (
     Choice,
     Define,
     Let,

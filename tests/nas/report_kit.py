@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nas.eventlog import FORMAT, encode
+from nas.study import encode
+from nas.study.event_log import FORMAT
 
 FIRST = {"search": 0, "baseline": 10_000_000, "final": 20_000_000, "supernet": 30_000_000}
 NETWORK = "stem(width=16) >> conv(kernel=3) >> head()"

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from nas.blocks import CHARACTER, LINE, Box, Label, Line
 from nas.diagram import diagram
-from nas.dsl import add, define, empty, name, op, parse, program, ref, repeat, residual, train
-from nas.term import Seq, Term, seq
+from nas.language import Seq, Term, add, define, empty, op, parse, program, ref, repeat, residual, seq, train
+from nas.language.dsl import name
 
 CELL = op.cell(
     op.node(op.conv(kernel=3), inputs=(0,)),

@@ -7,12 +7,12 @@ import itertools
 import numpy as np
 import pytest
 
-from nas.dsl import oneof, op
 from nas.errors import DeadEndError
-from nas.oneshot.settings import PATHS
-from nas.relax.paths import by_length, chosen_path, greedy
+from nas.language import oneof, op
+from nas.search_spaces.hypercuboid import Edge, edges
 from nas.space import SearchSpace
-from search_spaces.hypercuboid import Edge, edges
+from nas.supernet.layered import by_length, chosen_path, greedy
+from nas.supernet.settings import PATHS
 from tests.nas.grid_kit import CHAINS, CUBOID, SMALL, grid_of, planted
 
 

@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ElementTree
 import matplotlib as mpl
 import pytest
 
-from nas.dsl import empty, op, repeat, residual, train
+from nas.language import empty, op, repeat, residual, train
 from nas.picture import architecture_figure
 
 NETWORK = train(op.stem(width=16) >> repeat(residual(op.conv(kernel=3)), 3) >> op.head(), lr=0.1)

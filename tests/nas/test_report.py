@@ -13,7 +13,7 @@ from nas.records import Run
 from nas.report import state, write_report
 from nas.store import read_study
 from tests.nas.report_kit import NETWORK, Log, finished_run, pairs
-from tests.nas.study_kit import make_study
+from tests.study.study_kit import make_study
 
 FILES = {
     *("trials.csv", "results.md", "results.tex", "chosen.txt", "chosen.svg", "chosen.png", "config.yaml"),

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from nas.evaluation import Evaluator
-from nas.executor import InlineExecutor
+from nas.evaluation import Evaluator, InlineExecutor
 from nas.run.config import Config, ProtocolSection
 
 SPACE = "tests.run.protocol_kit:small"

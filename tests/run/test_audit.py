@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hashing.audit.symbolic import SymbolicHasher
-from nas.architecture import Architecture
-from nas.cache import Hashed
+from nas.hashing.audit.symbolic import SymbolicHasher
+from nas.space import Architecture
+from nas.study import Hashed
 from tests.end_to_end.kit import command
 
 HERE = "tests.run.test_audit"

@@ -10,6 +10,7 @@ import pytest
 
 from nas.errors import ConfigError
 from nas.evaluation import Objective
+from nas.evaluation.tables import create
 from nas.run import comparison
 from nas.run.comparison import (
     ComparisonRun,
@@ -22,8 +23,7 @@ from nas.run.comparison import (
 )
 from nas.run.config import BudgetSection, CompareSection, Config
 from nas.run.jobs import InlineLauncher
-from nas.training.tabular import create
-from tests.nas.study_kit import FakeEvaluator
+from tests.study.study_kit import FakeEvaluator
 
 SEARCHERS = {
     "a": {"name": "random"},

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from nas.cache_policy import CachePolicy
 from nas.errors import CompileError, ConfigError, EvaluationError
 from nas.evaluation import Fidelity, Task
 from nas.run.compose import compose
 from nas.run.config import CacheSection, Config, SearchSection
 from nas.space import SearchSpace
+from nas.study import CachePolicy
 
 DIGITS = {"name": "classification", "dataset": "digits", "epochs": 4}
 FUNCTION = {"name": "function", "function": "statistics:mean"}
@@ -85,7 +85,7 @@ def test_the_functional_hasher_takes_channels_and_classes_from_the_data():
 
 
 def test_something_that_is_no_hasher_is_refused():
-    with pytest.raises(ConfigError, match=r"expected a nas\.cache\.Hasher, got 'digest'; give one such as"):
+    with pytest.raises(ConfigError, match=r"expected a nas\.study\.Hasher, got 'digest'; give one such as"):
         compose(config(hashing={"name": f"{__name__}:no_hasher"}))
 
 

@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 
 from nas.callables import foreign_targets, is_target, load
-from nas.checkpoints import Checkpoints
 from nas.errors import ConfigError, StoreError
-from nas.eventlog import FILE_NAME
 from nas.report import main as report
 from nas.run.folder import logged_config
 from nas.store import read_study
+from nas.study import FILE_NAME, Checkpoints
 from tests.end_to_end.kit import ROOT, TINY, command
 from tests.nas.report_kit import Log
 

@@ -5,19 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from algorithms.differentiable import Darts
-from nas.dsl import op
-from nas.evaluation import Evaluation, Evaluator, Fidelity, Objective, Status, Task, failure
-from nas.executor import InlineExecutor
+from nas.algorithms.differentiable import Darts
+from nas.evaluation import Evaluation, Evaluator, Fidelity, InlineExecutor, Objective, Status, Task, failure
+from nas.language import op
 from nas.run.compose import Components
 from nas.run.config import Config
 from nas.run.preview import preview
 from nas.run.single import NoSearch
-from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
 from nas.space import SearchSpace
-from nas.stages import Budget, Plan
-from nas.training.data import DataOptions, load
-from tests.nas.hashing_kit import Moody
+from nas.study import Budget, Plan, Searcher, SearchFinished, Suggestion, Trial
+from nas.training import DataOptions, load
+from tests.study.hashing_kit import Moody
 
 SPACE = SearchSpace("three", "relu() | gelu() | silu()")
 UNBOUNDED = SearchSpace("rates", "train(relu(), lr=real(0.1, 1.0))")

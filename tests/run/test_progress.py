@@ -5,8 +5,8 @@ import pytest
 
 from nas.evaluation import Objective
 from nas.formats import format_duration, format_value
-from nas.progress import Progress
 from nas.run.progress import JobCounts, ProgressDisplay, TrialProgress, state_line
+from nas.study import Progress
 
 ACCURACY = Objective("validation_accuracy", "maximize", "%")
 

@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 from nas.errors import ConfigError, NasError, StoreError
-from nas.eventlog import FILE_NAME
-from nas.operators import sample
 from nas.report import main, report_folders, write_report
 from nas.run.__main__ import carry_out
 from nas.run.config import AuditSection, CompareSection, RunSection
-from nas.stages import baseline_rng
+from nas.space import sample
 from nas.store import PROTOCOL, read_study
+from nas.study import FILE_NAME, baseline_rng
 from tests.run.protocol_kit import EVALUATOR, TEXTS, Held, config, small
 
 VARIANTS = {

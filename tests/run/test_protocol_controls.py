@@ -6,17 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from nas.complexity import parameters
 from nas.errors import NasError
-from nas.operators import sample
+from nas.layers.compile import parameters
 from nas.run.__main__ import carry_out
 from nas.run.compose import build_space
 from nas.run.config import RunSection
 from nas.run.protocol import variants_of
-from nas.space import SearchSpace
-from nas.stages import baseline_rng
+from nas.search_spaces import darts, sharp_darts
+from nas.space import SearchSpace, sample
 from nas.store import read_study
-from search_spaces import darts, sharp_darts
+from nas.study import baseline_rng
 from tests.experiments.test_composition import composed
 from tests.run.protocol_kit import TEXTS, config, small
 

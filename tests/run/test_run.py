@@ -74,7 +74,7 @@ REFUSED_WITH_DIGITS = {
     "space.name=:": 'ConfigError: space.name: expected module:attribute, got ":": no module',
     "'~space' +space.name=os:sep": 'ConfigError: space "os:sep": expected a nas.space.SearchSpace, got',
     "'~searcher' +searcher.name=os:getcwd": 'ConfigError: searcher "os:getcwd": expected a callable of 2 ',
-    "'~evaluator' +evaluator.name=os:getcwd": 'ConfigError: evaluator "os:getcwd": expected a nas.evaluation',
+    "'~evaluator' +evaluator.name=os:getcwd": 'ConfigError: evaluator "os:getcwd": expected a nas.evaluation.Eva',  # noqa: E501
     "evaluator=function evaluator.function=x:y": 'ConfigError: evaluator "function": function: cannot import',
     # parts that do not fit together
     "searcher=nsga2 +searcher.limits.foo=3": 'ConfigError: searcher "nsga2": limits: expected values that ',

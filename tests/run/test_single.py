@@ -11,15 +11,13 @@ from pathlib import Path
 import pytest
 
 from nas.evaluation import Stage
-from nas.eventlog import FILE_NAME, Lock
 from nas.run import single
 from nas.run.comparison import baseline_job, study_job
 from nas.run.compose import composed, forget
 from nas.run.config import BudgetSection, CompareSection, Config, FinalSection
 from nas.run.single import ends_of
-from nas.searcher import Searcher
 from nas.store import read_study
-from nas.timed import OVERHEAD
+from nas.study import FILE_NAME, OVERHEAD, Lock, Searcher
 from tests.nas.report_kit import Log
 
 
@@ -170,7 +168,7 @@ def test_the_ends_of_a_log(tmp_path):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from nas.eventlog import Lock
+from nas.study import Lock
 lock = Lock()
 assert lock.take(Path(sys.argv[1]))
 print("held", flush=True)

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from nas.errors import CompileError
+from nas.search_spaces import activation
+from nas.search_spaces.activated_network import compile_network
 from nas.space import SearchSpace
-from search_spaces import activation
-from search_spaces.activated_network import compile_network
 
 SPACE = activation.space()
 

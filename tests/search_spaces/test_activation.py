@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from nas.errors import CompileError, SpaceError
-from nas.operators import enumerate_architectures, sample
-from nas.space import SearchSpace
-from search_spaces import SPACES
-from search_spaces.activation import ACTIVATIONS, EPS, KNOWN, compile_activation, space
+from nas.search_spaces import SPACES
+from nas.search_spaces.activation import ACTIVATIONS, EPS, KNOWN, compile_activation, space
+from nas.space import SearchSpace, enumerate_architectures, sample
 
 X = np.linspace(-6.0, 6.0, 41)
 LAYERS = {

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from nas.compile import compile_network
-from nas.complexity import parameters
 from nas.errors import SpaceError
-from nas.operators import sample
-from nas.space import SearchSpace
-from nas.term import Choice
-from search_spaces import SPACES, nasbench201
-from search_spaces.darts import DARTS_V1, DARTS_V2, OPERATIONS, from_genotype, genotype, space
+from nas.language import Choice
+from nas.layers import compile_network
+from nas.layers.compile import parameters
+from nas.search_spaces import SPACES, nasbench201
+from nas.search_spaces.darts import DARTS_V1, DARTS_V2, OPERATIONS, from_genotype, genotype, space
+from nas.space import SearchSpace, sample
 
 SPACE = space()
 JOINED = "normal_concat=[2, 3, 4, 5]"

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from nas.compile import compile_network, infer_shape
 from nas.errors import SpaceError
-from nas.operators import sample
+from nas.language import Choice, Literal, Op, Repeat, Seq, Term, unrolled
+from nas.layers import TrainSettings, compile_network, infer_shape
 from nas.registry import build
-from nas.term import Choice, Literal, Op, Repeat, Seq, Term, unrolled
-from nas.training.settings import TrainSettings
-from search_spaces import SPACES
-from search_spaces.deepconv import space
+from nas.search_spaces import SPACES
+from nas.search_spaces.deepconv import space
+from nas.space import sample
 
 SPACE = space()
 SAMPLES = [sample(SPACE, np.random.default_rng(seed)) for seed in range(200)]

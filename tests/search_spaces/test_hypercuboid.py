@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from nas.compile import compile_network, infer_shape
 from nas.errors import SpaceError
-from nas.operators import enumerate_architectures, sample
-from nas.term import Choice
-from search_spaces import SPACES, darts
-from search_spaces.hypercuboid import CHANNELS, OPERATIONS, Edge, edges, from_edges, space
+from nas.language import Choice
+from nas.layers import compile_network, infer_shape
+from nas.search_spaces import SPACES, darts
+from nas.search_spaces.hypercuboid import CHANNELS, OPERATIONS, Edge, edges, from_edges, space
+from nas.space import enumerate_architectures, sample
 
 SPACE = space()
 TINY = space(channels=(4, 6), layers=1, last=5)

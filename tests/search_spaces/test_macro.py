@@ -15,19 +15,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.regularized_evolution import RegularizedEvolution
-from nas import Budget, FunctionEvaluator, InlineExecutor, Plan, Study, operators
-from nas.architecture import Architecture
-from nas.compile import compile_network, infer_shape
-from nas.complexity import max_parameters, parameters
+from nas import Budget, FunctionEvaluator, InlineExecutor, Plan, Study
+from nas.algorithms.regularized_evolution import RegularizedEvolution
 from nas.errors import CompileError, ConfigError, DeadEndError, SpaceError
-from nas.operators import crossover, enumerate_architectures, mutate, neighbours, sample
+from nas.language import Op, walk
+from nas.layers import compile_network, infer_shape, max_parameters
+from nas.layers.compile import parameters
 from nas.registry import build
-from nas.space import SearchSpace
+from nas.search_spaces import SPACES
+from nas.search_spaces.macro import space
+from nas.space import (
+    Architecture,
+    SearchSpace,
+    crossover,
+    enumerate_architectures,
+    mutate,
+    neighbours,
+    operators,
+    sample,
+)
 from nas.store import read_study
-from nas.term import Op, walk
-from search_spaces import SPACES
-from search_spaces.macro import space
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = space()
@@ -213,7 +220,8 @@ def test_fingerprint_tells_bounds_apart_and_is_the_same_in_every_process() -> No
     prints = {limit: small(limit).fingerprint() for limit in (None, 500, 501)}
     assert len(set(prints.values())) == 3
     code = (
-        "from search_spaces.macro import space; print(space(width=4, stages=1, depth=1, max_parameters=500, "
+        "from nas.search_spaces.macro import space; "
+        "print(space(width=4, stages=1, depth=1, max_parameters=500, "
         "image=(1, 8, 8), classes=10).fingerprint())"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

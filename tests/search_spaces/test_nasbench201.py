@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from nas.architecture import Architecture
-from nas.compile import compile_network, infer_shape
 from nas.errors import SpaceError
-from nas.operators import mutate, sample
-from nas.space import SearchSpace
-from search_spaces import SPACES, darts, nasbench201
-from search_spaces.nasbench201 import OPERATIONS, benchmark_string, from_benchmark_string, space
+from nas.layers import compile_network, infer_shape
+from nas.search_spaces import SPACES, darts, nasbench201
+from nas.search_spaces.nasbench201 import OPERATIONS, benchmark_string, from_benchmark_string, space
+from nas.space import Architecture, SearchSpace, mutate, sample
 
 SPACE = space()
 MIXED = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_3x3~2|"

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.errors import ConfigError, EvaluationError
-from nas.operators import sample
-from nas.program import pruned, statements
-from nas.term import Program
-from search_spaces.programmed_optimizer import bind, scalar
-from search_spaces.update_rule import KNOWN, LANGUAGE, LION, STATE, compile_optimizer, space
+from nas.language import Program
+from nas.programs import statements
+from nas.programs.program import pruned
+from nas.search_spaces.programmed_optimizer import bind, scalar
+from nas.search_spaces.update_rule import KNOWN, LANGUAGE, LION, STATE, compile_optimizer, space
+from nas.space import sample
 
 INPUTS = "inputs(w='tensor', g='tensor', m='tensor', v='tensor', lr='scalar')"
 SHAPES = ((), (3,), (2, 4), (2, 1, 3, 3))

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from nas.compile import compile_network
 from nas.errors import ConfigError, SpaceError
-from nas.operators import sample
+from nas.layers import compile_network
 from nas.registry import build
-from search_spaces import SPACES, darts
-from search_spaces.sharp_darts import LISTS, from_genotype, genotype, operation, space
+from nas.search_spaces import SPACES, darts
+from nas.search_spaces.sharp_darts import LISTS, from_genotype, genotype, operation, space
+from nas.space import sample
 
 ENDS = "normal_concat=range(2, 6)", "reduce_concat=range(2, 6)"
 FLOOD, CHOKE = "dil_flood_conv_3x3", "dil_choke_conv_3x3"

@@ -7,13 +7,12 @@ from hypothesis import strategies as st
 
 from nas.errors import CompileError, SpaceError
 from nas.evaluation import Fidelity, Status, Task
-from nas.operators import crossover, mutate, sample
-from nas.program import statements
-from nas.space import SearchSpace
-from nas.term import Literal, Program
+from nas.language import Literal, Program
+from nas.programs import statements
+from nas.search_spaces import SPACES, update_rule
+from nas.search_spaces.update_rule import KNOWN, LION, SETS, UPDATE_RULES, compile_optimizer, space
+from nas.space import SearchSpace, crossover, mutate, sample
 from nas.training import optimizer_task
-from search_spaces import SPACES, update_rule
-from search_spaces.update_rule import KNOWN, LION, SETS, UPDATE_RULES, compile_optimizer, space
 
 INPUTS = "inputs(w='tensor', g='tensor', m='tensor', v='tensor', lr='scalar')"
 SPACE, PAPER = space(), space(functions="paper")

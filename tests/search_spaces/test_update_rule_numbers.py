@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from search_spaces import programmed_optimizer, update_rule_numbers
-from search_spaces.update_rule_numbers import MEANING, SIZES
+from nas.search_spaces import programmed_optimizer, update_rule_numbers
+from nas.search_spaces.update_rule_numbers import MEANING, SIZES
 
 
 def test_the_numpy_functions_are_those_of_torch():

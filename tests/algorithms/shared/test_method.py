@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from algorithms.shared.method import InFlight, SearchMethod, check_range, loss_of
+from nas.algorithms.shared.method import InFlight, SearchMethod, check_range, loss_of
 from nas.errors import ConfigError, ProtocolError
 from nas.evaluation import Objective
-from nas.searcher import SearchFinished, Suggestion, Trial
+from nas.study import SearchFinished, Suggestion, Trial
 from tests.algorithms.wrapping_kit import OBJECTIVES, Script, ended, letter, letters
 
 A, B = (Script(letters(), name).ask()[0] for name in "ab")

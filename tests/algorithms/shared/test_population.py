@@ -6,9 +6,8 @@ from operator import attrgetter
 import numpy as np
 import pytest
 
-from algorithms.shared.population import Breeder, Generations, Member
-from nas.architecture import Architecture
-from nas.space import SearchSpace
+from nas.algorithms.shared.population import Breeder, Generations, Member
+from nas.space import Architecture, SearchSpace
 from tests.algorithms.evolution_kit import chain, differing, steps, text_of
 
 SPACE = chain()
@@ -71,7 +70,7 @@ def one_of(*texts: str):
 
 
 def test_parents_without_a_common_child_are_mutated(monkeypatch):
-    from algorithms.shared import population
+    from nas.algorithms.shared import population
     from nas.errors import DeadEndError
 
     def dead_end(*_: object) -> Architecture:

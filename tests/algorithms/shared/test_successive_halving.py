@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from algorithms.shared.successive_halving import fidelity_levels
+from nas.algorithms.shared.successive_halving import fidelity_levels
 from nas.errors import ConfigError
 
 RANGE = ("epochs", 1.0, 81.0)

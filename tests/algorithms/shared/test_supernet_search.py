@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from algorithms.shared.supernet_search import FOLLOWING, SupernetSearch
-from algorithms.shared.wrapping import prepare_searcher
 from nas import SearchSpace, op
-from nas.dsl import oneof
+from nas.algorithms.shared.supernet_search import FOLLOWING, SupernetSearch
+from nas.algorithms.shared.wrapping import prepare_searcher
 from nas.errors import ConfigError
 from nas.evaluation import Objective
-from nas.oneshot.settings import OneShotSettings
-from nas.training.data import DataOptions, load
+from nas.language import oneof
+from nas.supernet import OneShotSettings
+from nas.training import DataOptions, load
 
 FOLDER = Path(__file__).resolve().parents[3] / "experiments" / "searcher"
 SPACE = SearchSpace("x", op.stem(width=4) >> oneof(op.relu(), op.gelu()) >> op.head())

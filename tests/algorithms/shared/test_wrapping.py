@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms import SEARCHERS
-from algorithms.no_repeats import NoRepeats
-from algorithms.pending_limit import ConcurrencyLimiter
-from algorithms.random_search import RandomSearch
-from algorithms.shared.wrapping import Inner, build_inner, child_seed, prepare_searcher
+from nas.algorithms import SEARCHERS
+from nas.algorithms.no_repeats import NoRepeats
+from nas.algorithms.pending_limit import ConcurrencyLimiter
+from nas.algorithms.random_search import RandomSearch
+from nas.algorithms.shared.wrapping import Inner, build_inner, child_seed, prepare_searcher
 from nas.errors import ConfigError
-from nas.searcher import SearchFinished
-from nas.stages import baseline_rng, trial_seed
+from nas.study import SearchFinished, baseline_rng
+from nas.study.plan import trial_seed
 from tests.algorithms.wrapping_kit import OBJECTIVES, Script, ended, letters
 from tests.contracts import searcher_kit
 
@@ -88,7 +88,7 @@ def test_a_built_searcher_stays_as_it_is():
         ({"name": "no_repeats", "searcher": {}}, r"^searcher\.searcher\.name: expected a name, got None"),
         (
             {"name": "no_repeats", "searcher": "random"},
-            r"^searcher\.searcher: expected a section with a name or a nas.searcher.Searcher, got 'random'; ",
+            r"^searcher\.searcher: expected a section with a name or a nas.study.Searcher, got 'random'; ",
         ),
         (
             {"name": "no_repeats", "searcher": {"name": "fractions:Fraction"}},

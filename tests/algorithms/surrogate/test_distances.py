@@ -3,12 +3,10 @@ import itertools
 import numpy as np
 import pytest
 
-from algorithms.surrogate.distances import DistanceCache, Distances
-from nas.encoding import Encoder
-from nas.operators import mutate, sample
-from nas.space import SearchSpace
-from search_spaces import SPACES
-from search_spaces.nasbench201 import from_benchmark_string
+from nas.algorithms.surrogate.distances import DistanceCache, Distances
+from nas.search_spaces import SPACES
+from nas.search_spaces.nasbench201 import from_benchmark_string
+from nas.space import Encoder, SearchSpace, mutate, sample
 
 # counts are told apart up to 8, then four in each doubling
 LEVELS = [*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64]

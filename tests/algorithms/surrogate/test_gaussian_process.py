@@ -2,7 +2,12 @@
 import numpy as np
 import pytest
 
-from algorithms.surrogate.gaussian_process import MOST, GaussianProcess, learnt_from, negative_log_posterior
+from nas.algorithms.surrogate.gaussian_process import (
+    MOST,
+    GaussianProcess,
+    learnt_from,
+    negative_log_posterior,
+)
 
 
 def by_group(a, b):

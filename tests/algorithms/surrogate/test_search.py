@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import binom, mannwhitneyu
 
-from algorithms.local_search import LocalSearch
-from algorithms.optuna_sampler import tpe
-from algorithms.random_search import RandomSearch
-from algorithms.regularized_evolution import RegularizedEvolution
-from algorithms.surrogate.search import (
+from nas.algorithms.local_search import LocalSearch
+from nas.algorithms.optuna_sampler import tpe
+from nas.algorithms.random_search import RandomSearch
+from nas.algorithms.regularized_evolution import RegularizedEvolution
+from nas.algorithms.surrogate.search import (
     SurrogateSearch,
     incumbent_order,
     log_expected_improvement,
@@ -27,10 +27,9 @@ from algorithms.surrogate.search import (
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, Objective, Status, failure
 from nas.hypervolume import hypervolume
-from nas.operators import sample
-from nas.searcher import Searcher, SearchFinished, Suggestion, Trial
-from nas.space import SearchSpace
-from search_spaces import SPACES, nasbench201
+from nas.search_spaces import SPACES, nasbench201
+from nas.space import SearchSpace, sample
+from nas.study import Searcher, SearchFinished, Suggestion, Trial
 from tests.algorithms.evolution_kit import FAILED, MAXIMIZE, chain, numbers_of, outcome
 
 COST = Objective("cost", "minimize")

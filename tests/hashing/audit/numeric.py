@@ -10,7 +10,7 @@ from itertools import permutations
 
 import numpy as np
 
-from hashing.audit.cell import Cell, Edge
+from nas.hashing.audit.cell import Cell, Edge
 
 CHANNELS, BATCH, SIDE, POOL = 3, 2, 4, 6
 SAME = 1e-9  # outputs nearer than this are equal; rounding errors are about 1e-13

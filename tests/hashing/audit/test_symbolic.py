@@ -9,12 +9,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from hashing.audit.cell import Cell, Edge, read_cell
-from hashing.audit.isomorphism import IsomorphicHasher, expression
-from hashing.audit.symbolic import SCALE, ZERO, Form, SymbolicHasher, normal_form
 from nas.errors import ConfigError
-from nas.operators import enumerate_architectures, sample
-from search_spaces import darts, nasbench201
+from nas.hashing.audit.cell import Cell, Edge, read_cell
+from nas.hashing.audit.isomorphism import IsomorphicHasher, expression
+from nas.hashing.audit.symbolic import SCALE, ZERO, Form, SymbolicHasher, normal_form
+from nas.search_spaces import darts, nasbench201
+from nas.space import enumerate_architectures, sample
 from tests.hashing.audit.numeric import SAME, Weights, convolutions, fingerprint, outputs
 
 READINGS = [(zero, scale) for zero in ZERO for scale in SCALE]
@@ -174,7 +174,7 @@ def matched(cell: Cell, form: Form, weights: Weights, rng: np.random.Generator) 
 def test_brute_force_computes_what_the_platform_computes() -> None:
     import torch
 
-    from nas.compile import compile_network
+    from nas.layers import compile_network
 
     space = nasbench201.space(channels=3, cells=1)
     rng = np.random.default_rng(0)

@@ -8,9 +8,9 @@ from nas.caching.counts import Counts
 from nas.caching.lookups import cached_event, lookups_of
 from nas.caching.usage import UNSTATED, Group, usage
 from nas.errors import StoreError
-from nas.eventlog import encode
 from nas.records import Run
 from nas.store import read_study
+from nas.study import encode
 from tests.nas.caching.cache_kit import HIDDEN, INPUTS, A, B, CacheLog, every_outcome, several_evaluations
 from tests.nas.report_kit import Log, finished_run
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from algorithms.random_search import RandomSearch
-from algorithms.regularized_evolution import RegularizedEvolution
-from nas.executor import SimulatedExecutor
+from nas.algorithms.random_search import RandomSearch
+from nas.algorithms.regularized_evolution import RegularizedEvolution
+from nas.evaluation import SimulatedExecutor
 from tests.nas.report_kit import Log
-from tests.nas.study_kit import OBJECTIVE, FakeEvaluator, make_study, short_plan, small_space
+from tests.study.study_kit import OBJECTIVE, FakeEvaluator, make_study, short_plan, small_space
 
 VALIDATION = {"name": "validation_accuracy", "direction": "maximize", "unit": "%"}
 TEST = {**VALIDATION, "name": "test_accuracy"}

@@ -8,8 +8,8 @@ from nas.comparison.analysis import analyse
 from nas.comparison.caching import cache_sheets
 from nas.comparison.sheets import markdown
 from nas.evaluation import Stage
-from nas.eventlog import encode
 from nas.store import read_study
+from nas.study import encode
 from tests.nas.caching.cache_kit import every_outcome, several_evaluations
 from tests.nas.comparison.comparison_kit import study, two_methods, write_manifest
 

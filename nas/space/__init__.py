@@ -1,0 +1,5 @@
+"""What may exist and how it is reached: search spaces, derivations, architectures, and their operators."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,5 @@
+"""What happened: the one loop of ask, evaluate and tell, its cache, its log, and its replay."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,11 @@
+from .layered import layered_grid as layered_grid
+from .layered import relax_grid as relax_grid
+from .modules import ArchitectureWeights as ArchitectureWeights
+from .modules import all_active as all_active
+from .relaxation import Relaxing as Relaxing
+from .settings import OneShotSettings as OneShotSettings
+from .supernet import relax as relax
+from .task import SHARED_ACCURACY as SHARED_ACCURACY
+from .task import SharedWeights as SharedWeights
+from .task import SupernetTraining as SupernetTraining
+from .task import loaded as loaded
