@@ -13,7 +13,7 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_inf
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types imports fast bench mutants golden pins
+.PHONY: help setup run test check format lint types imports fast bench figures mutants golden pins
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ bench: $(STAMP)  ## figures of speed; nothing is asserted
 golden: $(STAMP)  ## store the asks, logs, reports and identities that tests compare with anew
 	STORE_GOLDEN=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 0 -m "not slow" tests/golden
 	@PYTHONPATH=. $(PY) tests/golden/test_identities.py
+
+figures: $(STAMP)  ## the structure of the code in numbers
+	@PYTHONPATH=. $(PY) tests/benchmarks/structure.py
 
 mutants: $(STAMP)  ## what the tests do not see: ARGS="nas/study hashing --count 200 --seed 0"
 	$(PY) tests/benchmarks/mutants.py $(ARGS)

@@ -20,6 +20,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("nas", "search_spaces", "algorithms", "hashing", "cluster", "experiments")
+DISTRIBUTION = "nas_platform"
 OURS = ("nas", "tests", "no_such_module")  # the last is a test's
 GENERATED = shutil.ignore_patterns("__pycache__", "*.egg-info")
 
@@ -123,6 +124,35 @@ def test_the_installed_wheel_runs_from_an_empty_folder(wheel: Path, tmp_path: Pa
     _run(*command, *short, folder=folder, path=target)
     assert (folder / "out" / "events.jsonl").read_text().count('"evaluated"') == 6
     assert [path.name for path in folder.iterdir()] == ["out"]
+
+
+@pytest.mark.slow
+def test_other_distributions_with_the_names_of_our_rooms_stay_whole(wheel: Path, tmp_path: Path) -> None:
+    """Installed before the wheel; `algorithms` once came with it and overwrote the other one."""
+    source, code = tmp_path / "source", "NAME = 'the other one'\n"
+    for room in ROOMS[1:]:
+        (source / room).mkdir(parents=True)
+        (source / room / "__init__.py").write_text(code)
+    packages = f"[tool.setuptools]\npackages = {list(ROOMS[1:])}\n"
+    (source / "pyproject.toml").write_text(
+        f'[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        f'[project]\nname = "algorithms"\nversion = "1"\n{packages}'
+    )
+    _run("-m", "build", "--wheel", "--no-isolation", str(source))
+    _run("-m", "venv", "--without-pip", str(tmp_path / "venv"))
+    python = tmp_path / "venv" / "bin" / "python"
+    pip = ("-m", "pip", "--python", str(python), "--quiet")
+    install = ("install", "--no-deps", "--no-index")
+    _run(*pip, *install, str(next((source / "dist").glob("*.whl"))))
+    site = next((tmp_path / "venv").rglob("algorithms")).parent
+    before = {path.name for path in site.iterdir()}
+    _run(*pip, *install, str(wheel))
+    added = {path.name for path in site.iterdir()} - before
+    assert {name.partition("-")[0] for name in added} == {"nas", DISTRIBUTION}
+    assert all((site / room / "__init__.py").read_text() == code for room in ROOMS[1:])
+    _run(*pip, "uninstall", "--yes", DISTRIBUTION)
+    assert {path.name for path in site.iterdir()} == before
+    assert all((site / room / "__init__.py").read_text() == code for room in ROOMS[1:])
 
 
 def _run(*arguments: str, folder: Path | None = None, path: Path | None = None) -> str:
