@@ -35,7 +35,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports(name: str, files: Mapping[str, Path], homes: Mapping[str, Mapping[str, str]]) -> set[str]:
-    """The files that a file imports, in functions and for type checking too; a room's names by their homes."""
+    """The files that a file imports, in functions and for types too; a room's names by their homes."""
     found = set()
     for node in ast.walk(ast.parse(files[name].read_text())):
         if isinstance(node, ast.Import):
