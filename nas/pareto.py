@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.statistics import exponent_of
-
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -92,6 +90,12 @@ def crowding_distances(losses: ArrayLike) -> Floats:
         distances[order[1:-1]] += (ordered[2:] - ordered[:-2]) / (ordered[-1] - ordered[0])
         distances[order[[0, -1]]] = np.inf
     return distances
+
+
+def exponent_of(values: Floats) -> int:
+    """Of the power of two that brings the largest finite size into [0.5, 1), so that no sum overflows."""
+    finite = np.abs(values[np.isfinite(values)])
+    return int(np.frexp(finite.max(initial=0.0))[1])
 
 
 def _as_points(losses: ArrayLike) -> Floats:

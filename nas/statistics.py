@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.evaluation import Objective
+from nas.pareto import exponent_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -359,12 +360,6 @@ def _quantiles(values: Floats) -> tuple[float, float]:
     """The ends of an interval; infinite where infinite values enter."""
     low, high = np.quantile(np.clip(values, -1e300, 1e300), TAILS).tolist()
     return tuple(end if abs(end) < 1e300 else math.copysign(math.inf, end) for end in (low, high))  # type: ignore[return-value]
-
-
-def exponent_of(values: Floats) -> int:
-    """Of the power of two that brings the largest finite size into [0.5, 1), so that no sum overflows."""
-    finite = np.abs(values[np.isfinite(values)])
-    return int(np.frexp(finite.max(initial=0.0))[1])
 
 
 def _rescaled(a: Floats, b: Floats) -> tuple[Floats, Floats]:

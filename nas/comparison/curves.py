@@ -13,7 +13,7 @@ from nas.comparison.reading import Comparison
 from nas.comparison.runs import Run, table_of
 from nas.comparison.volumes import Volumes
 from nas.evaluation import Objective
-from nas.statistics import exponent_of
+from nas.pareto import exponent_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,8 +12,7 @@ import numpy as np
 from nas.comparison.reading import Comparison
 from nas.comparison.runs import Run, table_of
 from nas.hypervolume import hypervolume
-from nas.pareto import non_dominated
-from nas.statistics import exponent_of
+from nas.pareto import exponent_of, non_dominated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
