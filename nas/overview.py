@@ -18,7 +18,7 @@ from nas.grids import latex_grid, markdown_grid, markdown_list
 from nas.ranking import holm
 from nas.records import Run, judged_by, method_names
 from nas.results import ALPHA, ResultTable, Row, summary_rows
-from nas.statistics import Comparison
+from nas.statistics import Improvement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ class Cell:
 
     row: Row
     random: Row
-    comparison: Comparison
+    comparison: Improvement
     corrected_p: float = math.nan
 
     @property

@@ -13,7 +13,7 @@ from typing import Literal
 from nas.evaluation import Objective, Stage
 from nas.notes import notes
 from nas.records import Run, final_values, judged_by, measured, method_names, random_sample, study_names
-from nas.statistics import Comparison, compare, deviation, mean, rank_test
+from nas.statistics import Improvement, compare, deviation, mean, rank_test
 
 ALPHA = 0.05
 
@@ -40,7 +40,7 @@ class Row:
     run: str
     kind: Literal["random", "run", "runs"]
     values: tuple[float, ...]
-    comparison: Comparison | None
+    comparison: Improvement | None
     trials: int
     cost_seconds: float
     bold: bool = False

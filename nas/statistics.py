@@ -31,7 +31,7 @@ _EXACT_WORK = 2e7  # sums and products, up to which it is exact beyond
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Improvement:
     """A method's values beside those of random sampling; positive always means that the method is better.
 
     Attributes:
@@ -126,7 +126,7 @@ def _number(p: float) -> str:
 
 def compare(
     method: ArrayLike, random: ArrayLike, *, direction: str = "maximize", seed: int = 0
-) -> Comparison:
+) -> Improvement:
     """Everything that the report says of a method against random sampling.
 
     Args:
@@ -138,7 +138,7 @@ def compare(
     a, b = _finite(method), _finite(random)
     p, smallest_p = rank_test(a, b)
     unclear = sign_is_unclear(b, seed=seed)
-    return Comparison(
+    return Improvement(
         n_method=a.size,
         n_random=b.size,
         mean_method=mean(a),

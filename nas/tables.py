@@ -12,7 +12,7 @@ from nas.grids import latex_grid, markdown_grid, markdown_list, markdown_text
 from nas.output import encoded
 from nas.records import study_names
 from nas.results import ALPHA, ResultTable, Row, summary_rows
-from nas.statistics import Comparison
+from nas.statistics import Improvement
 from nas.store import StudyRecord, TrialRow
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def markdown(table: ResultTable) -> str:
 def latex(table: ResultTable) -> str:
     r"""The results as a LaTeX table; needs \usepackage{booktabs} only."""
     return latex_grid(
-        f"Comparison with random sampling: {table.setting}",
+        f"Improvement with random sampling: {table.setting}",
         [_header(table), *(_cells_of(row, _decimals(row, table)) for row in table.rows)],
         [*(f"{text}." for text in verdicts(table)), *table.notes],
         [(index, 1) for index, row in enumerate(table.rows) if row.bold],
@@ -77,7 +77,7 @@ def verdicts(table: ResultTable) -> list[str]:
     return [f"{_subject(row)}: {_verdict(row, row.comparison)}" for row in rows if row.comparison]
 
 
-def _verdict(row: Row, comparison: Comparison) -> str:
+def _verdict(row: Row, comparison: Improvement) -> str:
     doubt = ", if its equal values are trainings of their own" if row.doubtful else ""
     return f"{comparison.verdict(ALPHA)}{doubt}"
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from nas.comparison.curves import Quantity, area, best_value, found, quantities, regrets
 from nas.comparison.equal import Cost, at_costs, equal_costs
-from nas.comparison.gains import Gain, Gains, gains_at_costs, gains_of
+from nas.comparison.gains import Gains, gains_at_costs, gains_of
 from nas.comparison.reading import Comparison
 from nas.comparison.runs import Run, runs_of, uncut
 from nas.comparison.volumes import Volumes, volumes
 from nas.formats import format_duration
 from nas.ranking import Friedman, Pair, can_differ, friedman, pairwise, ranks_of_rows
+from nas.statistics import Improvement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,7 +137,7 @@ class Analysis:
     whole_runs: Mapping[str, tuple[Run, ...]]
     whole: tuple[Quantity, ...]
     gains: Gains
-    gains_at_costs: Mapping[str, tuple[Gain | None, ...]]
+    gains_at_costs: Mapping[str, tuple[Improvement | None, ...]]
     volumes: Volumes | None
 
     @property

@@ -12,8 +12,7 @@ from nas.comparison.curves import Quantity, reached
 from nas.comparison.equal import Cost, at_costs
 from nas.comparison.reading import Comparison
 from nas.comparison.runs import Run, table_of
-from nas.statistics import Comparison as Gain
-from nas.statistics import compare, mean
+from nas.statistics import Improvement, compare, mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,9 +33,9 @@ class Gains:
             architectures.
     """
 
-    over_architectures: Mapping[str, tuple[Gain | None, ...]]
-    over_search: Mapping[str, tuple[Gain | None, ...]]
-    retrained: Mapping[str, Gain]
+    over_architectures: Mapping[str, tuple[Improvement | None, ...]]
+    over_search: Mapping[str, tuple[Improvement | None, ...]]
+    retrained: Mapping[str, Improvement]
 
 
 def gains_of(comparison: Comparison, runs: Mapping[str, tuple[Run, ...]]) -> Gains:
@@ -53,7 +52,7 @@ def gains_of(comparison: Comparison, runs: Mapping[str, tuple[Run, ...]]) -> Gai
         sufficient = reached(values[random])[1]
         searched = [values[random][:, place] if sufficient[place] else None for place in places]
 
-    def beside(yardsticks: Iterable[Floats | None], method: str) -> tuple[Gain | None, ...]:
+    def beside(yardsticks: Iterable[Floats | None], method: str) -> tuple[Improvement | None, ...]:
         enough = reached(values[method])[1]
         return tuple(
             compare(values[method][:, place], yardstick, direction=direction)
@@ -79,7 +78,7 @@ def gains_of(comparison: Comparison, runs: Mapping[str, tuple[Run, ...]]) -> Gai
 
 def gains_at_costs(
     comparison: Comparison, runs: Mapping[str, tuple[Run, ...]], costs: Sequence[Cost]
-) -> dict[str, tuple[Gain | None, ...]]:
+) -> dict[str, tuple[Improvement | None, ...]]:
     """By method, one for each cost: its choices beside those of random search that cost as much.
 
     None where less than half of the runs of a side hold a value. Empty without random search or costs.
@@ -95,7 +94,7 @@ def gains_at_costs(
     values = table_of(runs, lambda run: run.of_choice(column), comparison.horizon)
     held = at_costs(Quantity("", "", comparison.reported, values, "value"), runs, costs).values
 
-    def beside(method: str, place: int) -> Gain | None:
+    def beside(method: str, place: int) -> Improvement | None:
         sides = [held[name][:, place] for name in (method, random)]
         if any(2 * np.isfinite(side).sum() < max(1, side.size) for side in sides):
             return None

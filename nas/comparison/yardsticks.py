@@ -11,7 +11,7 @@ from nas.comparison.costs import costs
 from nas.comparison.sheets import Cells, Sheet
 from nas.formats import fixed, format_duration
 from nas.ranking import ALPHA, holm
-from nas.statistics import Comparison as Gain
+from nas.statistics import Improvement
 from nas.statistics import mean as mean_of
 
 _GAIN_NOTE = (
@@ -88,7 +88,7 @@ def costs_sheet(analysis: Analysis) -> Sheet:
 
 
 def _gain_rows(
-    analysis: Analysis, gains: Mapping[str, Sequence[Gain | None]], *, mark: bool = True
+    analysis: Analysis, gains: Mapping[str, Sequence[Improvement | None]], *, mark: bool = True
 ) -> tuple[Cells, ...]:
     """A row for each method; each column corrected by itself. Marked are methods of several fidelities."""
     seeds, mixed = len(analysis.comparison.seeds), analysis.comparison.mixed if mark else ()
@@ -97,12 +97,12 @@ def _gain_rows(
     return tuple(zip(labels, *columns, strict=True))
 
 
-def _column(gains: Sequence[Gain | None], seeds: int) -> list[str]:
+def _column(gains: Sequence[Improvement | None], seeds: int) -> list[str]:
     corrected = holm([math.nan if gain is None else gain.p for gain in gains]).tolist()
     return [_gain(gain, p < ALPHA, seeds) for gain, p in zip(gains, corrected, strict=True)]
 
 
-def _gain(gain: Gain | None, significant: bool, seeds: int) -> str:
+def _gain(gain: Improvement | None, significant: bool, seeds: int) -> str:
     if gain is None or math.isnan(gain.relative_improvement):
         return NONE
     low, high = gain.interval

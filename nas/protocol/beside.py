@@ -11,12 +11,12 @@ import math
 
 from nas.formats import fixed
 from nas.protocol.results import VariantTable
-from nas.statistics import Comparison, compare
+from nas.statistics import Improvement, compare
 
 TITLE = "Given architectures beside random ones"
 
 
-def beside_random(table: VariantTable) -> dict[str, Comparison]:
+def beside_random(table: VariantTable) -> dict[str, Improvement]:
     """Variant -> given against random architectures; empty for a study of one kind alone."""
     given = table.given
     if not given:
@@ -34,7 +34,7 @@ def beside_grid(table: VariantTable, decimals: int) -> list[list[str]]:
     return [head, *(_line(name, each, decimals) for name, each in found.items())] if found else []
 
 
-def _line(name: str, found: Comparison, decimals: int) -> list[str]:
+def _line(name: str, found: Improvement, decimals: int) -> list[str]:
     low, high = found.interval
     improvement = found.relative_improvement
     return [
