@@ -2,7 +2,7 @@
 
 https://doi.org/10.1109/4235.996017. Parents win binary tournaments by front, then by crowding distance; the
 next population takes the fronts of parents and children together, best first, and of the front that does
-not fit the least crowded. Constraints enter by constrained domination (`nas.pareto`, where sorting
+not fit the least crowded. Constraints enter by constrained domination (`nas.evaluation.pareto`, where sorting
 and crowding are). For architectures e.g. NSGA-Net (Lu et al. 2019, https://arxiv.org/abs/1810.03522).
 
 Differs from the paper:
@@ -31,8 +31,7 @@ import numpy as np
 from nas.algorithms.shared.method import SearchMethod, bad_option, check_range, loss_of
 from nas.algorithms.shared.population import Breeder, Generations
 from nas.errors import ConfigError
-from nas.evaluation import Evaluation, Objective
-from nas.pareto import crowding_distances, non_domination_ranks
+from nas.evaluation import Evaluation, Objective, crowding_distances, non_domination_ranks
 from nas.space import Architecture
 from nas.study import Suggestion, Trial
 

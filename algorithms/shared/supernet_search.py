@@ -17,9 +17,8 @@ import numpy as np
 
 from nas.algorithms.shared.method import InFlight, SearchMethod, bad_option
 from nas.errors import CompileError, ConfigError, EvaluationError, RelaxError
-from nas.evaluation import Fidelity, Objective, Stage
+from nas.evaluation import FIRST_TRIAL, Fidelity, Objective, Stage
 from nas.registry import check_names, field_names, listed_options
-from nas.store import FIRST_TRIAL
 from nas.study import SearchFinished, Suggestion, Trial
 from nas.supernet import OneShotSettings, SupernetTraining, loaded
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.audit.findings import Findings, Gaps
-from nas.figures import COLOURS, RANDOM_COLOUR
-from nas.output import figure_text
+from nas.report import COLOURS, RANDOM_COLOUR, figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,8 +16,18 @@ from nas.audit.labels import Labels
 from nas.audit.studies import read_studies
 from nas.audit.study_tables import NOTES, hit_lines, study_frame, study_lines
 from nas.audit.tables import agreement_lines, counted_lines, spread_lines, spread_notes
-from nas.grids import latex_grid, markdown_grid, markdown_list, markdown_text
-from nas.output import Output, Writer, Written, csv_part, figure_parts, text_part
+from nas.report import (
+    Output,
+    Writer,
+    Written,
+    csv_part,
+    figure_parts,
+    latex_grid,
+    markdown_grid,
+    markdown_list,
+    markdown_text,
+    text_part,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.statistics import deviation, exponent_of
+from nas.evaluation import exponent_of
+from nas.report import deviation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,9 +17,8 @@ import numpy as np
 
 from nas.caching.usage import usage
 from nas.evaluation import Stage, Task, carry_out
-from nas.records import Run
-from nas.statistics import deviation, mean, rank_test
-from nas.store import read_study
+from nas.report import Run, deviation, mean, rank_test
+from nas.study import read_study
 
 if TYPE_CHECKING:
     from nas.evaluation import Evaluator

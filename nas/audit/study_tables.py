@@ -9,8 +9,7 @@ import numpy as np
 
 from nas.audit.findings import Findings
 from nas.audit.studies import DRAWS, Row, expected_hits
-from nas.formats import fixed
-from nas.statistics import format_p
+from nas.report import fixed, format_p
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 from nas.audit.findings import Findings
-from nas.formats import fixed
-from nas.statistics import format_p
+from nas.report import fixed, format_p
 
 ALPHA = 0.05
 

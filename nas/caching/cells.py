@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from nas.formats import format_duration
-from nas.statistics import deviation, mean
+from nas.report import deviation, format_duration, mean
 
 NONE = "-"
 Numbers = Mapping[str, Sequence[float]]  # of `Counts.numbers`, one for each run

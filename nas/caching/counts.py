@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from statistics import median
 from typing import Protocol
 
-from nas.caching.lookups import HIT, MISS, PARTIAL, PENDING, UNHASHABLE, Lookup
+from nas.study import HIT, MISS, PARTIAL, PENDING, UNHASHABLE, Lookup
 
 
 class SearchTrial(Protocol):

@@ -9,8 +9,7 @@ import numpy as np
 
 from nas.caching.tables import CacheTable
 from nas.caching.usage import Course
-from nas.figures import COLOURS, MARKERS, RANDOM_COLOUR, UNITS
-from nas.output import figure_text
+from nas.report import COLOURS, MARKERS, RANDOM_COLOUR, UNITS, figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,11 +8,16 @@ from functools import partial
 from nas.caching.cells import format_percent, format_seconds
 from nas.caching.tables import CacheTable, cache_tables, long_table, sheets
 from nas.caching.usage import Group, Usage, usage
-from nas.comparison.sheets import latex, markdown
-from nas.formats import format_duration, format_value
-from nas.output import Output, csv_part, figure_parts, text_part
-from nas.records import Run
-from nas.results import ResultTable
+from nas.report import (
+    Output,
+    ResultTable,
+    Run,
+    csv_part,
+    figure_parts,
+    format_duration,
+    format_value,
+    text_part,
+)
 
 SHOWN = 3  # reasons and classes in the lines of a run
 
@@ -27,7 +32,7 @@ def lines(run: Run) -> list[str]:
 
 def text(tables: Sequence[CacheTable]) -> str:
     """All tables as Markdown."""
-    return "\n".join(markdown(sheet) for table in tables for sheet in sheets(table))
+    return "\n".join(sheet.markdown() for table in tables for sheet in sheets(table))
 
 
 def contents(tables: Sequence[ResultTable]) -> Iterator[Output]:
@@ -38,7 +43,7 @@ def contents(tables: Sequence[ResultTable]) -> Iterator[Output]:
     if not found:
         return
     yield text_part("cache.md", partial(text, found))
-    yield text_part("cache.tex", lambda: "\n".join(latex(one) for table in found for one in sheets(table)))
+    yield text_part("cache.tex", lambda: "\n".join(one.latex() for table in found for one in sheets(table)))
     yield csv_part("cache.csv", partial(long_table, found))
     for table in found:
         suffix = "" if table.number == 1 else f"_{table.number}"

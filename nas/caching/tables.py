@@ -23,10 +23,7 @@ from nas.caching.cells import (
     mean_and_std,
 )
 from nas.caching.usage import Usage, usage
-from nas.comparison.sheets import Sheet
-from nas.formats import format_value
-from nas.records import method_names, study_names, told_apart
-from nas.results import ResultTable
+from nas.report import ResultTable, Table, format_value, method_names, study_names, told_apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +90,7 @@ def cache_tables(tables: Sequence[ResultTable]) -> list[CacheTable]:
     return found
 
 
-def sheets(table: CacheTable) -> list[Sheet]:
+def sheets(table: CacheTable) -> list[Table]:
     """Look-ups and savings; the largest classes where there are any."""
     made = [
         _sheet(table, LOOKUPS_TITLE, LOOKUPS, [*LOOKUPS_NOTES, *_told(table)]),
@@ -128,9 +125,10 @@ def _rows(used: Sequence[tuple[Usage, str]]) -> Iterator[Row]:
             yield Row("runs", label, hashing, f"{len(its)} runs", "", its)
 
 
-def _sheet(table: CacheTable, title: str, columns: Sequence[Column], notes: Sequence[str]) -> Sheet:
+def _sheet(table: CacheTable, title: str, columns: Sequence[Column], notes: Sequence[str]) -> Table:
     means = [MEANS_NOTE] * any(row.kind == "runs" for row in table.rows)
-    return Sheet(
+    return Table(
+        small=True,
         title=f"{title}: {table.setting}",
         header=("run", *(column.head for column in columns)),
         rows=tuple((row.title, *cells(row.numbers, columns)) for row in table.rows),
@@ -161,14 +159,15 @@ def _clocks(table: CacheTable) -> list[str]:
     return [f"{which} are those of a simulated clock, those of hashing as cache.hash_seconds charges them."]
 
 
-def _classes(table: CacheTable) -> list[Sheet]:
+def _classes(table: CacheTable) -> list[Table]:
     """The largest classes of the only run, the largest one of each of several."""
     most = None if len(table.runs) == 1 else 1
     groups = [(row, use, group) for row in table.runs for use in row.usages for group in use.largest[:most]]
     if not groups:
         return []
     return [
-        Sheet(
+        Table(
+            small=True,
             title=f"Largest classes: {table.setting}",
             header=("run", "class", "suggestions", "evaluations", "value"),
             rows=tuple(

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.caching.counts import Counts, answer, class_of, counts
-from nas.caching.lookups import UNHASHABLE, Lookup
 from nas.evaluation import Fidelity, Stage
-from nas.records import Run
-from nas.store import TrialRow
+from nas.report import Run
+from nas.study import UNHASHABLE, Lookup, TrialRow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -30,3 +30,8 @@ from .executors import carry_out as carry_out
 from .executors import failure_of as failure_of
 from .executors import nothing_in_flight as nothing_in_flight
 from .functions import FunctionEvaluator as FunctionEvaluator
+from .pareto import crowding_distances as crowding_distances
+from .pareto import exponent_of as exponent_of
+from .pareto import hypervolume as hypervolume
+from .pareto import non_dominated as non_dominated
+from .pareto import non_domination_ranks as non_domination_ranks

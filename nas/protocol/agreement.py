@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from nas.statistics import deviation, exponent_of, kendall_tau, largest_rank_shift, mean, mean_interval
+from nas.evaluation import exponent_of
+from nas.report import deviation, kendall_tau, largest_rank_shift, mean, mean_interval
 
 MIN_PAIRS = 3  # two have a rank correlation of 1 or -1, whatever they are
 

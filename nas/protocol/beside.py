@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 
-from nas.formats import fixed
 from nas.protocol.results import VariantTable
-from nas.statistics import Improvement, compare
+from nas.report import Improvement, compare, fixed
 
 TITLE = "Given architectures beside random ones"
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.figures import COLOURS, magnitude, quantity_label
-from nas.output import figure_text
 from nas.protocol.results import VariantTable
+from nas.report import COLOURS, figure_text, magnitude, quantity_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

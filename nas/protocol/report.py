@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from nas.output import Output, csv_part, figure_parts, text_part
 from nas.protocol.figures import variants_figure
 from nas.protocol.results import VariantTable
 from nas.protocol.writing import latex, markdown, pairs_table, values_table
+from nas.report import Output, csv_part, figure_parts, text_part
 
 
 def contents(tables: Sequence[VariantTable]) -> Iterator[Output]:

@@ -12,10 +12,8 @@ from typing import Any
 
 from nas.errors import StoreError
 from nas.evaluation import Objective, Stage
-from nas.formats import fixed
 from nas.protocol.agreement import Agreement, agreement, smallest_p_of_tau
-from nas.records import Run, failures
-from nas.statistics import deviation, mean
+from nas.report import Run, deviation, failures, fixed, mean
 
 ALPHA = 0.05
 

@@ -6,12 +6,19 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from nas.formats import decimals_of, fixed, format_duration
-from nas.grids import latex_grid, markdown_grid, markdown_list, markdown_text
 from nas.protocol.agreement import Agreement
 from nas.protocol.beside import TITLE, beside_grid
 from nas.protocol.results import VariantRow, VariantTable
-from nas.statistics import format_p
+from nas.report import (
+    decimals_of,
+    fixed,
+    format_duration,
+    format_p,
+    latex_grid,
+    markdown_grid,
+    markdown_list,
+    markdown_text,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -41,8 +41,7 @@ from nas.run.compose import Components, compose, composed, forget
 from nas.run.config import Config, marker_of
 from nas.run.folder import run_folder
 from nas.signals import command_streams, was_interrupted
-from nas.store import AUDIT
-from nas.study import ACCEPTABLE
+from nas.study import ACCEPTABLE, AUDIT
 
 NamedConfig = tuple[str, Config]  # what tells a run from the others, e.g. "seed=3"; what it is to do
 _STOPPED = 130  # exit status of a run that a signal ended

@@ -40,8 +40,7 @@ from nas.run.folder import held
 from nas.run.jobs import Job, JobOutcome, Launcher, carry_out_jobs, exit_status, stop_on_signals
 from nas.run.single import StudyJob, ends_of
 from nas.space import enumerate_architectures, sample
-from nas.store import AUDIT, compared
-from nas.study import FILE_NAME, plain, read_json, versions, write_json
+from nas.study import AUDIT, FILE_NAME, compared, plain, read_json, versions, write_json
 
 if TYPE_CHECKING:
     from nas.evaluation import Evaluator

@@ -34,7 +34,7 @@ from omegaconf.errors import OmegaConfBaseException
 from nas.errors import ConfigError, NasError, StoreError, did_you_mean, one_line
 from nas.run.config import DECIDES, Config, kinds_of
 from nas.run.folder import logged_config, resumed_folder
-from nas.store import folder_at
+from nas.study import folder_at
 
 ConfigStore.instance().store(name="schema", node=Config)
 

@@ -18,13 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from nas.comparison.reading import FORMAT, MANIFEST
 from nas.errors import ConfigError, NasError, did_you_mean, one_line
-from nas.evaluation import Evaluator
-from nas.formats import format_duration
-from nas.hypervolume import hypervolume
-from nas.pareto import non_dominated
-from nas.ranking import seeds_needed
+from nas.evaluation import Evaluator, hypervolume, non_dominated
+from nas.report import FORMAT, MANIFEST, format_duration, seeds_needed
 from nas.run.compose import (
     Components,
     build_hasher,
@@ -452,7 +448,7 @@ def _finished(run: ComparisonRun, jobs: Sequence[StudyJob]) -> set[str]:
 
 def _report(folder: Path) -> int:
     """Writes and prints it; 0, or 1 if some output of it is missing."""
-    from nas.comparison import write_comparison
+    from nas.report import write_comparison
 
     try:
         written = write_comparison(folder)

@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, Optional
 
 from nas.errors import ConfigError
-from nas.store import AUDIT, COMPARISON, PROTOCOL
-from nas.study import FILE_NAME
+from nas.study import AUDIT, COMPARISON, FILE_NAME, PROTOCOL
 
 # Optional[...] instead of `X | None`: the schema's reader, OmegaConf, knows the older form only.
 # ruff: noqa: UP045

@@ -14,8 +14,18 @@ from typing import Any
 from nas.callables import foreign_targets, renamed
 from nas.errors import ConfigError, StoreError, one_line
 from nas.run.config import Config, marker_of
-from nas.store import AUDIT, KINDS, compared, folder_at, holds_run, manifest_of
-from nas.study import FILE_NAME, Lock, read_events, taken
+from nas.study import (
+    AUDIT,
+    FILE_NAME,
+    KINDS,
+    Lock,
+    compared,
+    folder_at,
+    holds_run,
+    manifest_of,
+    read_events,
+    taken,
+)
 
 MAX_NAME = 100  # bytes of a name that becomes a folder's or a file's
 _SEPARATORS = '/\\:*?"<>|'  # of paths, or not allowed in names, on any of the usual systems

@@ -9,7 +9,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from nas.evaluation import Evaluation, Fidelity, Stage, Task, carry_out
-from nas.formats import format_duration
+from nas.report import format_duration
 from nas.run.config import Config, resolved
 from nas.space import sample
 from nas.study import hash_of, search_notes

@@ -13,9 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from nas.evaluation import Objective, Status
-from nas.formats import format_duration, format_value
-from nas.store import trial_label
+from nas.evaluation import Objective, Status, trial_label
+from nas.report import format_duration, format_value
 from nas.study import Observer, Progress
 
 if TYPE_CHECKING:

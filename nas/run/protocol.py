@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nas.errors import ConfigError, NasError, one_line
-from nas.formats import format_duration
 from nas.protocol.agreement import MIN_PAIRS
+from nas.report import format_duration
 from nas.run.compose import build_executor, build_space, check_options, compose, mistakes_at
 from nas.run.config import (
     BaselineSection,
@@ -30,8 +30,7 @@ from nas.run.folder import MAX_NAME
 from nas.run.preview import composition_lines, evaluation_seconds
 from nas.run.single import make_observers, make_study, run_studies
 from nas.space import sample
-from nas.store import PROTOCOL
-from nas.study import FILE_NAME, baseline_rng, plain, versions, write_json
+from nas.study import FILE_NAME, PROTOCOL, baseline_rng, plain, versions, write_json
 
 if TYPE_CHECKING:
     from nas.space import Architecture, SearchSpace

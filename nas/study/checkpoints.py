@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError, ProtocolError
-from nas.evaluation import Evaluation, Objective, Stage, Task
-from nas.store import FIRST_TRIAL, evaluation_from_json, stage_of, trial_label
+from nas.evaluation import FIRST_TRIAL, Evaluation, Objective, Stage, Task, stage_of, trial_label
 from nas.study.plan import Plan
+from nas.study.record import evaluation_from_json
 from nas.study.state import NEEDED, PendingTrial, StudyState, TrialPhase, search_is_settled
 
 _STAGES = (Stage.SEARCH, Stage.SUPERNET)
@@ -65,7 +65,7 @@ class ResumableCheckpoints:
 
         Args:
             trial: its number.
-            order: its `nas.store.rank`; None for one that failed, of which nothing stays.
+            order: its `nas.study.record.rank`; None for one that failed, of which nothing stays.
         """
         files = self._files(trial)
         if order is None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nas.errors import ConfigError, one_line
-from nas.evaluation import Fidelity, Stage
-from nas.store import FIRST_TRIAL
+from nas.evaluation import FIRST_TRIAL, Fidelity, Stage
 
 _MAX_TRIALS = FIRST_TRIAL[Stage.BASELINE]  # of each stage, so that their numbers stay apart
 _BASELINE_STREAM = 1

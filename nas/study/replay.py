@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from nas.errors import SpaceError, StoreError
 from nas.evaluation import Fidelity, Planned, Stage
-from nas.store import evaluation_from_json, fidelity_from_json
 from nas.study.cache import CacheKey, Hashed, Hit, Miss, Partial, Pending
 from nas.study.event_log import encode
+from nas.study.record import evaluation_from_json, fidelity_from_json
 from nas.study.searcher import Searcher, SearchFinished, Suggestion, propose, tell
 from nas.study.state import PendingTrial, StudyState, TrialPhase
 

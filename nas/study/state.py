@@ -17,9 +17,9 @@ from enum import Enum, auto
 
 from nas.errors import ConfigError, EvaluationError, StoreError
 from nas.evaluation import Evaluation, Fidelity, Objective, Planned, Stage, Status
-from nas.store import rank
 from nas.study.cache import CacheKey, FunctionalCache, Hashed, Hit, Memo, Miss, Partial, Pending
 from nas.study.plan import Budget, Plan
+from nas.study.record import rank
 from nas.study.searcher import Suggestion, Trial
 from nas.study.study_log import Progress
 

@@ -16,7 +16,6 @@ from nas.errors import ConfigError, EvaluationError, ProtocolError, StoreError, 
 from nas.evaluation import Completed, Evaluation, Evaluator, Executor, Stage, VirtualClock
 from nas.faults import interrupts, own_code, shown
 from nas.space import SearchSpace
-from nas.store import evaluation_from_json, evaluation_to_json
 from nas.study.cache import CachePolicy, FunctionalCache, Hashed, Hasher, HashingEvaluator
 from nas.study.checkpoints import Checkpoints, TrialFiles
 from nas.study.event_log import FILE_NAME, plain, read_events, taken
@@ -30,6 +29,7 @@ from nas.study.provenance import (
     hashing_facts,
     opening,
 )
+from nas.study.record import evaluation_from_json, evaluation_to_json
 from nas.study.replay import Replay
 from nas.study.searcher import Searcher
 from nas.study.state import PendingTrial, StudyState, TrialPhase, is_complete, progress

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nas.evaluation import Completed, Stage
+from nas.evaluation import FIRST_TRIAL, Completed, Stage
 from nas.space import sample
-from nas.store import FIRST_TRIAL
 from nas.study.cache import CacheKey, Hashed, Hasher, Miss, hash_of, hashed_of
 from nas.study.plan import Plan, baseline_rng, trial_seed
 from nas.study.provenance import fidelity_to_json

@@ -9,9 +9,7 @@ from scipy.stats import mannwhitneyu
 from nas.algorithms.nsga2 import NSGA2, Limits, Solution, survivors
 from nas.algorithms.random_search import RandomSearch
 from nas.errors import ConfigError
-from nas.evaluation import Evaluation, Objective, Status
-from nas.hypervolume import hypervolume
-from nas.pareto import non_dominated
+from nas.evaluation import Evaluation, Objective, Status, hypervolume, non_dominated
 from nas.space import Architecture
 from nas.study import Searcher, Trial
 from tests.algorithms.evolution_kit import (

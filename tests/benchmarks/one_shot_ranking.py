@@ -21,10 +21,10 @@ from nas.algorithms.shared.supernet_search import settings_of
 from nas.algorithms.shared.wrapping import SEARCHERS
 from nas.evaluation import Task
 from nas.evaluation.tables import create as make_table
+from nas.report import kendall_tau
 from nas.search_spaces.nasbench201 import benchmark_string
 from nas.search_spaces.nasbench201 import space as nasbench201
 from nas.space import sample
-from nas.statistics import kendall_tau
 from nas.supernet.measure import inherited_accuracy
 from nas.supernet.selection import choose
 from nas.supernet.training import OneShot, start, train

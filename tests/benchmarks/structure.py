@@ -198,7 +198,7 @@ def main() -> None:
     with finished_run() as (folder, step):
         print(f"own files entered during one search step: {len(step)}")
         print("  " + " ".join(sorted(step)))
-        from nas.report import main as report
+        from nas.report.__main__ import main as report
 
         with contextlib.redirect_stdout(io.StringIO()):
             read = entered(lambda: report([str(folder)]))

@@ -20,8 +20,7 @@ from nas.evaluation.tables import Table, TableEvaluator
 from nas.search_spaces.nasbench201 import benchmark_string
 from nas.search_spaces.nasbench201 import space as nasbench201
 from nas.space import enumerate_architectures
-from nas.store import read_study
-from nas.study import Budget, Plan, Study
+from nas.study import Budget, Plan, Study, read_study
 from tests.benchmarks.figures import line, timed
 
 SECONDS_ASKED = 60.0  # for 100,000 look-ups

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from nas.algorithms.shared.wrapping import prepare_searcher
-from nas.evaluation import Evaluation, Stage, Status
+from nas.evaluation import FIRST_TRIAL, Evaluation, Stage, Status
 from nas.language import choose, define, oneof, op, ref
 from nas.space import SearchSpace, sample
-from nas.store import FIRST_TRIAL
 from nas.study import SearchFinished, Suggestion, Trial
 from nas.supernet import SHARED_ACCURACY, SharedWeights, SupernetTraining
 from tests.contracts.searcher_kit import OBJECTIVES, evaluate

@@ -17,8 +17,7 @@ from nas.evaluation import SimulatedExecutor, Status
 from nas.language import oneof
 from nas.search_spaces import SPACES
 from nas.space import sample
-from nas.store import read_study
-from nas.study import FILE_NAME
+from nas.study import FILE_NAME, read_study
 from nas.training.classification import create
 from nas.training.optimizer_task import create as create_optimizer_task
 from tests.contracts.searcher_kit import OPTIONS

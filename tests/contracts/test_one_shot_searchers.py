@@ -11,12 +11,11 @@ import pytest
 
 from nas.algorithms import SEARCHERS
 from nas.errors import ConfigError, ProtocolError
-from nas.evaluation import Evaluator, SimulatedExecutor, Stage, Status, failure
+from nas.evaluation import FIRST_TRIAL, Evaluator, SimulatedExecutor, Stage, Status, failure
 from nas.language import oneof, op, real, ref, rule, train
 from nas.search_spaces import SPACES as REGISTERED
 from nas.space import SearchSpace
-from nas.store import FIRST_TRIAL, read_study
-from nas.study import FILE_NAME, Budget, Plan, SearchFinished, Study
+from nas.study import FILE_NAME, Budget, Plan, SearchFinished, Study, read_study
 from nas.supernet import SharedWeights, SupernetTraining, loaded
 from nas.training import DataOptions
 from tests.contracts.one_shot_kit import (

@@ -20,8 +20,17 @@ from nas.algorithms.shared.wrapping import prepare_searcher
 from nas.errors import ProtocolError
 from nas.evaluation import Evaluation, Evaluator, SimulatedExecutor, Stage, Status, failure
 from nas.space import SearchSpace
-from nas.store import read_study
-from nas.study import FILE_NAME, Budget, Plan, SearchFinished, Study, Suggestion, Trial, read_events
+from nas.study import (
+    FILE_NAME,
+    Budget,
+    Plan,
+    SearchFinished,
+    Study,
+    Suggestion,
+    Trial,
+    read_events,
+    read_study,
+)
 from nas.study.cache import TextHasher
 from nas.study.replay import Replay
 from nas.study.state import StudyState

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from nas.output import Written
-from nas.store import read_study
+from nas.report import Written
+from nas.study import read_study
 from tests.end_to_end.kit import Result, command, files
 
 TOY = """
@@ -64,7 +64,7 @@ def unreported(monkeypatch):
     def written(*given: Any) -> Written:
         return Written(Path(given[-1]), (), "report")
 
-    monkeypatch.setattr("nas.comparison.write_comparison", written)
+    monkeypatch.setattr("nas.report.write_comparison", written)
     monkeypatch.setattr("nas.report.write_report", written)
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from nas.store import read_study
+from nas.study import read_study
 from tests.end_to_end.comparison_kit import (
     INLINE,
     LOGS,

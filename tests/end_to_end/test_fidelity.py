@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nas.output import Written
+from nas.report import Written
 from nas.study import EventLog
 from tests.end_to_end.kit import TINY, command, count, events, files, finish, outcomes, start, wait_for
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.output import Written
+from nas.report import Written
 from nas.space import SearchSpace
 from tests.end_to_end.kit import TINY_JOB, command, count, events, files, outcomes
 

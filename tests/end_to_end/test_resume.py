@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from nas.output import Written
-from nas.records import Run
-from nas.report import state
-from nas.store import read_study
+from nas.report import Run, Written
+from nas.report.report import state
+from nas.study import read_study
 from tests.end_to_end.kit import TINY, command, count, events, files, finish, outcomes, start, wait_for
 
 JOB = f"{TINY} budget.trials=12 run.dir=run"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nas.output import Written
+from nas.report import Written
 from tests.end_to_end.kit import TINY, command, count, events, files, outcomes
 
 FIELDS = {  # of the lines of a log, as nas/study/event_log.py describes them
@@ -171,7 +171,7 @@ def test_a_result_that_is_read_by_a_program_is_plain_json(finished):
 
 
 def test_reporting_again_gives_the_same_files(finished, tmp_path):
-    from nas.report import main
+    from nas.report.__main__ import main
 
     run, _ = finished
     assert main([str(run), "--output", str(tmp_path)]) == 0

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from nas.report import main
+from nas.report.__main__ import main
 from tests.end_to_end.kit import Result, command, files
 from tests.golden.stored import check, remove_others
 

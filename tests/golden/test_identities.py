@@ -31,7 +31,7 @@ from nas.search_spaces import SPACES
 from nas.space import SearchSpace
 from nas.training.optimizer_task import NETWORKS
 from tests.contracts.hasher_kit import OPTIONS
-from tests.nas.report_kit import Log
+from tests.report.report_kit import Log
 
 FILE = Path(__file__).with_name("identities.json")
 REGISTRIES = (SPACES, SEARCHERS, EVALUATORS, EXECUTORS, LAUNCHERS, HASHERS)

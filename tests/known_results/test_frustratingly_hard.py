@@ -13,7 +13,8 @@ import pytest
 from nas.evaluation import Objective
 from nas.protocol.agreement import agreement
 from nas.protocol.results import VariantRow, spread
-from nas.statistics import compare, relative_improvement
+from nas.report import compare
+from nas.report.statistics import relative_improvement
 
 DATASETS = ("CIFAR10", "CIFAR100", "SPORT8", "MIT67", "FLOWERS102")
 PRINTED = {

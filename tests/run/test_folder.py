@@ -10,7 +10,7 @@ import pytest
 from nas.errors import ConfigError
 from nas.run.config import CompareSection, Config, RunSection
 from nas.run.folder import has_trials, run_folder
-from nas.store import COMPARISON, compared
+from nas.study import COMPARISON, compared
 
 OPENED = '{"event":"opened"}\n'
 ASKED = '{"event":"asked","trial":0}\n'

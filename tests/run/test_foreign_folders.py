@@ -15,12 +15,11 @@ import pytest
 
 from nas.callables import foreign_targets, is_target, load
 from nas.errors import ConfigError, StoreError
-from nas.report import main as report
+from nas.report.__main__ import main as report
 from nas.run.folder import logged_config
-from nas.store import read_study
-from nas.study import FILE_NAME, Checkpoints
+from nas.study import FILE_NAME, Checkpoints, read_study
 from tests.end_to_end.kit import ROOT, TINY, command
-from tests.nas.report_kit import Log
+from tests.report.report_kit import Log
 
 MODULE = "mark_of_import"
 EVIL = f"{MODULE}:run"
@@ -351,7 +350,7 @@ COMPARISON = {
 
 @pytest.mark.parametrize("key", COMPARISON)
 def test_a_comparison_with_any_manifest_gives_a_report_or_one_error(tmp_path, key):
-    from nas.comparison import read_comparison
+    from nas.report.comparison import read_comparison
 
     for value in [*VALUES, ["../../etc"], [".."], ["a/b"], [10**30], [[]], [{}], {"v": "x"}, ["\x1b"]]:
         (tmp_path / "comparison.json").write_text(json.dumps({**COMPARISON, key: value}))

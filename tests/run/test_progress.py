@@ -4,7 +4,7 @@ import time
 import pytest
 
 from nas.evaluation import Objective
-from nas.formats import format_duration, format_value
+from nas.report import format_duration, format_value
 from nas.run.progress import JobCounts, ProgressDisplay, TrialProgress, state_line
 from nas.study import Progress
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from nas.errors import ConfigError, NasError, StoreError
-from nas.report import main, report_folders, write_report
+from nas.report import report_folders, write_report
+from nas.report.__main__ import main
 from nas.run.__main__ import carry_out
 from nas.run.config import AuditSection, CompareSection, RunSection
 from nas.space import sample
-from nas.store import PROTOCOL, read_study
-from nas.study import FILE_NAME, baseline_rng
+from nas.study import FILE_NAME, PROTOCOL, baseline_rng, read_study
 from tests.run.protocol_kit import EVALUATOR, TEXTS, Held, config, small
 
 VARIANTS = {
@@ -28,7 +28,7 @@ VARIANTS = {
 def drawn(request, monkeypatch):
     """Figures are drawn where a test asks for them; they take longer than all the rest."""
     if "rebuilt" not in request.node.name:
-        monkeypatch.setattr("nas.output.image", lambda figure, kind: kind.encode())
+        monkeypatch.setattr("nas.report.output.image", lambda figure, kind: kind.encode())
 
 
 def carried_out(folder: Path, variants=None, **options) -> Path:

@@ -14,8 +14,7 @@ from nas.run.config import RunSection
 from nas.run.protocol import variants_of
 from nas.search_spaces import darts, sharp_darts
 from nas.space import SearchSpace, sample
-from nas.store import read_study
-from nas.study import baseline_rng
+from nas.study import baseline_rng, read_study
 from tests.experiments.test_composition import composed
 from tests.run.protocol_kit import TEXTS, config, small
 
@@ -40,7 +39,7 @@ def more() -> SearchSpace:
 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch):
-    monkeypatch.setattr("nas.output.image", lambda figure, kind: kind.encode())
+    monkeypatch.setattr("nas.report.output.image", lambda figure, kind: kind.encode())
 
 
 def test_random_architectures_follow_the_given_ones():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.kit import ROOT, TINY, command, events, files, finish, start
-from tests.nas.report_kit import Log
+from tests.report.report_kit import Log
 
 EXPERIMENTS = ", ".join(sorted(path.stem for path in (ROOT / "experiments/experiment").glob("*.yaml")))
 DIGITS = "+experiment=digits executor=inline"

@@ -16,9 +16,8 @@ from nas.run.comparison import baseline_job, study_job
 from nas.run.compose import composed, forget
 from nas.run.config import BudgetSection, CompareSection, Config, FinalSection
 from nas.run.single import ends_of
-from nas.store import read_study
-from nas.study import FILE_NAME, OVERHEAD, Lock, Searcher
-from tests.nas.report_kit import Log
+from nas.study import FILE_NAME, OVERHEAD, Lock, Searcher, read_study
+from tests.report.report_kit import Log
 
 
 def length(architecture) -> float:

@@ -34,7 +34,7 @@ from nas.space import (
     operators,
     sample,
 )
-from nas.store import read_study
+from nas.study import read_study
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = space()

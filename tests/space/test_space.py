@@ -17,7 +17,7 @@ from nas.errors import SpaceError
 from nas.language import Primitive, Term, Vocabulary, oneof, op, real, train
 from nas.space import Architecture, Decision, SearchSpace, enumerate_architectures, sample
 from tests.language.toy_terms import spaces
-from tests.nas.reference import architectures
+from tests.report.reference import architectures
 from tests.space.toy_spaces import FINITE, SPACES, TOYS, VOCABULARY, Toy
 
 a, b = op.a(), op.b()

@@ -10,8 +10,7 @@ import pytest
 from nas.algorithms.asha import Asha
 from nas.algorithms.random_search import RandomSearch
 from nas.evaluation import Evaluation, Fidelity, Stage, Status, Task, failure
-from nas.store import read_study
-from nas.study import Checkpoints, Searcher, SearchFinished, Suggestion, Trial
+from nas.study import Checkpoints, Searcher, SearchFinished, Suggestion, Trial, read_study
 from tests.study.study_kit import (
     OBJECTIVE,
     FakeEvaluator,

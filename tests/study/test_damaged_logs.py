@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from nas.algorithms.shared.wrapping import prepare_searcher
-from nas.comparison import read_comparison
 from nas.errors import NasError, StoreError
 from nas.evaluation import SimulatedExecutor
-from nas.report import main, write_report
-from nas.store import read_study
-from nas.study import FILE_NAME, Budget, EventLog, Plan, Study, read_events
+from nas.report import write_report
+from nas.report.__main__ import main
+from nas.report.comparison import read_comparison
+from nas.study import FILE_NAME, Budget, EventLog, Plan, Study, read_events, read_study
 from nas.study.cache import TextHasher
 from tests.study.study_kit import FakeEvaluator, make_study, tiny_space
 
@@ -447,7 +447,7 @@ def test_what_cannot_be_read_back_is_never_written(tmp_path):
 
 
 def test_a_comparison_says_which_study_is_damaged(tmp_path):
-    from tests.nas.comparison.comparison_kit import study, write_manifest
+    from tests.report.comparison.comparison_kit import study, write_manifest
 
     write_manifest(tmp_path, ["a", "b"], 2)
     for method in ("a", "b"):

@@ -7,12 +7,10 @@ from dataclasses import replace
 import pytest
 
 from nas.caching.usage import usage
-from nas.comparison.history import read_history
-from nas.comparison.log import Wanted
 from nas.evaluation import Evaluation, SimulatedExecutor, Status
-from nas.records import Run
-from nas.store import read_study
-from nas.study import CachePolicy
+from nas.report import Run
+from nas.report.comparison.logs import Wanted, read_history
+from nas.study import CachePolicy, read_study
 from tests.study.hashing_kit import Alike, alike_study
 from tests.study.study_kit import (
     OBJECTIVE,

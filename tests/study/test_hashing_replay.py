@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.evaluation import SimulatedExecutor
-from nas.store import read_study
-from nas.study import FILE_NAME, CachePolicy
+from nas.study import FILE_NAME, CachePolicy, read_study
 from tests.study.hashing_kit import Alike, Moody, alike_study, full_story, repeating
 from tests.study.study_kit import (
     OvertakingExecutor,

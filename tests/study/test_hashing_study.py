@@ -8,8 +8,7 @@ import pytest
 
 from nas.algorithms.random_search import RandomSearch
 from nas.evaluation import Fidelity, InlineExecutor, SimulatedExecutor, Stage
-from nas.store import read_study
-from nas.study import Budget, CachePolicy, Plan, Suggestion
+from nas.study import Budget, CachePolicy, Plan, Suggestion, read_study
 from tests.study.hashing_kit import Alike, Moody, alike_study
 from tests.study.study_kit import (
     OBJECTIVE,

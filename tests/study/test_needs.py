@@ -29,8 +29,7 @@ from nas.algorithms.shared.wrapping import prepare_searcher
 from nas.errors import ConfigError, NasError, ProtocolError
 from nas.evaluation import Evaluation, Evaluator, Objective, Stage, Status
 from nas.language import define, oneof
-from nas.store import read_study
-from nas.study import FILE_NAME, Searcher
+from nas.study import FILE_NAME, Searcher, read_study
 from nas.supernet import OneShotSettings, SupernetTraining
 from nas.training.classification import create
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from nas.evaluation import SimulatedExecutor
-from nas.store import read_study
+from nas.study import read_study
 from tests.study.study_kit import (
     FakeEvaluator,
     OvertakingExecutor,

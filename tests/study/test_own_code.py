@@ -17,8 +17,7 @@ from nas.evaluation import Evaluation, FunctionEvaluator, Status
 from nas.faults import blame, interrupts, notes_of, own_code, place_of, shown, traceback_of
 from nas.run.jobs import InlineLauncher
 from nas.space import SearchSpace, sample
-from nas.store import read_study
-from nas.study import Budget, Hashed, Hasher, Plan, Suggestion, hash_of
+from nas.study import Budget, Hashed, Hasher, Plan, Suggestion, hash_of, read_study
 from tests.study.study_kit import (
     FakeEvaluator,
     Scripted,

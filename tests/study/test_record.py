@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.errors import StoreError
-from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status
-from nas.store import evaluation_from_json, evaluation_to_json, rank, read_study, trial_label
-from nas.study import FILE_NAME, Budget, EventLog, Lock, Plan, encode, plain, read_events
+from nas.evaluation import Evaluation, Fidelity, Objective, Stage, Status, trial_label
+from nas.study import FILE_NAME, Budget, EventLog, Lock, Plan, encode, plain, read_events, read_study
+from nas.study.record import evaluation_from_json, evaluation_to_json, rank
 from tests.study.study_kit import FakeEvaluator, make_study, score
 
 ACCURACY = Objective("accuracy", "maximize", "%")

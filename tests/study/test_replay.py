@@ -14,8 +14,7 @@ from nas.errors import StoreError
 from nas.evaluation import Fidelity, InlineExecutor, Objective, SimulatedExecutor, Stage
 from nas.report import write_report
 from nas.space import SearchSpace
-from nas.store import read_study
-from nas.study import FILE_NAME, Budget, Plan
+from nas.study import FILE_NAME, Budget, Plan, read_study
 from tests.study.study_kit import (
     OBJECTIVE,
     FakeEvaluator,

@@ -7,8 +7,7 @@ from nas.algorithms.random_search import RandomSearch
 from nas.errors import ConfigError, EvaluationError
 from nas.evaluation import Fidelity, InlineExecutor, SimulatedExecutor, Stage
 from nas.space import SearchSpace
-from nas.store import read_study
-from nas.study import Budget, Plan, Suggestion
+from nas.study import Budget, Plan, Suggestion, read_study
 from nas.study import state as outlook
 from tests.study.study_kit import (
     OBJECTIVE,

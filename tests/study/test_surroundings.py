@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from nas.report import write_report
-from nas.store import read_study
-from nas.study import FILE_NAME
+from nas.study import FILE_NAME, read_study
 from nas.study.provenance import Surroundings
-from tests.nas.report_kit import Log
+from tests.report.report_kit import Log
 from tests.study.study_kit import FakeEvaluator, make_study
 
 

@@ -8,8 +8,7 @@ import pytest
 from nas.algorithms.random_search import RandomSearch
 from nas.errors import ProtocolError
 from nas.evaluation import Evaluation, SimulatedExecutor, Stage, Status
-from nas.store import read_study
-from nas.study import Hashed, Hasher
+from nas.study import Hashed, Hasher, read_study
 from tests.study.study_kit import (
     OBJECTIVE,
     FakeEvaluator,

@@ -8,12 +8,31 @@ from pathlib import Path
 import pytest
 
 from nas.errors import EvaluationError
-from nas.evaluation import Evaluation, Evaluator, Fidelity, InlineExecutor, Objective, Stage, Status, failure
+from nas.evaluation import (
+    FIRST_TRIAL,
+    Evaluation,
+    Evaluator,
+    Fidelity,
+    InlineExecutor,
+    Objective,
+    Stage,
+    Status,
+    failure,
+)
 from nas.language import oneof, op
 from nas.report import write_report
 from nas.space import SearchSpace
-from nas.store import FIRST_TRIAL, read_study
-from nas.study import Budget, Checkpoints, Observer, Plan, Searcher, SearchFinished, Study, Suggestion
+from nas.study import (
+    Budget,
+    Checkpoints,
+    Observer,
+    Plan,
+    Searcher,
+    SearchFinished,
+    Study,
+    Suggestion,
+    read_study,
+)
 
 SPACE = SearchSpace("works", op.conv(kernel=oneof(1, 3, 5, 7)) >> op.head())
 FIRST = FIRST_TRIAL[Stage.SUPERNET]

@@ -18,7 +18,7 @@ from nas.supernet import all_active, relax_grid
 from nas.supernet.layered import chosen_path
 from nas.supernet.modules import ArchitectureWeight
 from nas.supernet.settings import PATHS
-from tests.nas.grid_kit import CHAINS, CLASSES, CUBOID, IMAGE, SMALL, WIDTH, architectures, each_chain
+from tests.report.grid_kit import CHAINS, CLASSES, CUBOID, IMAGE, SMALL, WIDTH, architectures, each_chain
 
 
 def net_of(space, seed=1, image=IMAGE):

@@ -11,8 +11,7 @@ import pytest
 from nas.algorithms.asha import Asha
 from nas.evaluation import Evaluation, Evaluator, Fidelity, InlineExecutor, SimulatedExecutor, Stage, Task
 from nas.space import SearchSpace
-from nas.store import StudyRecord, read_study
-from nas.study import Budget, Checkpoints, Plan, Study
+from nas.study import Budget, Checkpoints, Plan, Study, StudyRecord, read_study
 from nas.study.cache import TextHasher
 from nas.training import classification
 from nas.training import trial as trial_module

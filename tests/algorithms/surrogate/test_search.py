@@ -25,8 +25,7 @@ from nas.algorithms.surrogate.search import (
     scalarized,
 )
 from nas.errors import ConfigError
-from nas.evaluation import Evaluation, Objective, Status, failure
-from nas.hypervolume import hypervolume
+from nas.evaluation import Evaluation, Objective, Status, failure, hypervolume
 from nas.search_spaces import SPACES, nasbench201
 from nas.space import SearchSpace, sample
 from nas.study import Searcher, SearchFinished, Suggestion, Trial

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.nas.report_kit import Log
+from tests.report.report_kit import Log
 
 A = ["network:1:24:aaaaaaaaaaaaaaaa", ""]
 B = ["network:1:24:bbbbbbbbbbbbbbbb", "cccccccccccccccc"]

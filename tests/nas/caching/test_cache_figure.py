@@ -3,9 +3,9 @@ import pytest
 
 from nas.caching.figure import MAX_POINTS, cache_figure
 from nas.caching.tables import cache_tables
-from nas.records import Run
-from nas.results import result_tables
-from nas.store import read_study
+from nas.report import Run
+from nas.report.results import result_tables
+from nas.study import read_study
 from tests.nas.caching.cache_kit import A, CacheLog, every_outcome, several_evaluations
 
 

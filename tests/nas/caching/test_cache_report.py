@@ -9,13 +9,13 @@ import pytest
 from nas.caching.cells import format_percent, format_seconds
 from nas.caching.report import lines
 from nas.caching.tables import cache_tables
-from nas.records import Run
-from nas.report import state, write_report
-from nas.results import result_tables
-from nas.store import read_study
-from nas.tables import CACHE_COLUMNS, trials_table
+from nas.report import Run, write_report
+from nas.report.report import state
+from nas.report.results import result_tables
+from nas.report.tables import CACHE_COLUMNS, trials_table
+from nas.study import read_study
 from tests.nas.caching.cache_kit import HIDDEN, A, CacheLog, every_outcome, several_evaluations
-from tests.nas.report_kit import finished_run
+from tests.report.report_kit import finished_run
 
 FILES = {"cache.md", "cache.tex", "cache.csv", "cache.png", "cache.pdf"}
 GOLDEN = """\
@@ -53,7 +53,7 @@ def rows_of(folder):
 @pytest.fixture
 def unrendered(monkeypatch):
     """Figures are made, but not rendered, which takes most of the time."""
-    monkeypatch.setattr("nas.output.image", lambda figure, kind: kind.encode())
+    monkeypatch.setattr("nas.report.output.image", lambda figure, kind: kind.encode())
 
 
 def test_a_run_with_a_cache_leaves_its_files(tmp_path):

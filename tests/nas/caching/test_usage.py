@@ -5,14 +5,13 @@ import numpy as np
 import pytest
 
 from nas.caching.counts import Counts
-from nas.caching.lookups import cached_event, lookups_of
 from nas.caching.usage import UNSTATED, Group, usage
 from nas.errors import StoreError
-from nas.records import Run
-from nas.store import read_study
-from nas.study import encode
+from nas.report import Run
+from nas.study import cached_event, encode, read_study
+from nas.study.record import lookups_of
 from tests.nas.caching.cache_kit import HIDDEN, INPUTS, A, B, CacheLog, every_outcome, several_evaluations
-from tests.nas.report_kit import Log, finished_run
+from tests.report.report_kit import Log, finished_run
 
 
 def usage_of(log):
