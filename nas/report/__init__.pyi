@@ -1,3 +1,9 @@
+from .audit import STUDIES as STUDIES
+from .audit import Condition as Condition
+from .audit import Labels as Labels
+from .audit import columns_of as columns_of
+from .audit import conditions as conditions
+from .audit_report import write_audit as write_audit
 from .comparison import write_comparison as write_comparison
 from .comparison.logs import FORMAT as FORMAT
 from .comparison.logs import MANIFEST as MANIFEST
@@ -14,6 +20,7 @@ from .output import csv_part as csv_part
 from .output import figure_parts as figure_parts
 from .output import figure_text as figure_text
 from .output import text_part as text_part
+from .protocol import MIN_PAIRS as MIN_PAIRS
 from .records import Run as Run
 from .records import failures as failures
 from .records import method_names as method_names

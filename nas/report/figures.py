@@ -1,9 +1,8 @@
-"""The two figures of a report: best so far against cost, and the final comparison with random sampling.
+"""How figures look, and the two of a run: best so far against cost, and the comparison with random sampling.
 
-How the figures of a comparison look: one line style for each method, legible and the same in all of them.
-
-Colours are those of `nas.report.figures`, which people with any colour vision tell apart; dashes and markers
-differ as well, so that a print in grey will do. The default method is black and thick, random search grey.
+A method has one line style in all figures, in colours that people with any colour vision tell apart; dashes
+and markers differ as well, so that a print in grey will do. The default method is black and thick, random
+search grey.
 """
 
 from __future__ import annotations
@@ -16,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.evaluation import Fidelity, Objective, Stage
-from nas.report.comparison.logs import Comparison
 from nas.report.output import figure_text
 from nas.report.records import Draws, Run, method_names, random_draws, random_sample
-from nas.report.results import ResultTable, Row, summary_rows
+from nas.report.results import ResultRow, ResultTable, summary_rows
 from nas.report.statistics import best_so_far, expected_best, mean_interval
 from nas.report.tables import fixed
 
@@ -197,7 +195,7 @@ def _draw_random(axes: Axes, sample: Draws, objective: Objective, scale: float, 
     return [float(max(low, quarter - reach)), float(min(high, three + reach))]
 
 
-def _draw_values(axes: Axes, row: Row, place: int) -> None:
+def _draw_values(axes: Axes, row: ResultRow, place: int) -> None:
     """Values spread over the upper half of the row, below them their mean with its interval."""
     if not row.values:
         return
@@ -211,7 +209,7 @@ def _draw_values(axes: Axes, row: Row, place: int) -> None:
     axes.plot(row.mean, place + 0.24, "D", color=colour, markersize=6.5, mec="white", mew=0.8, zorder=4)
 
 
-def _row_label(row: Row) -> str:
+def _row_label(row: ResultRow) -> str:
     label = f"{figure_text(row.label)} (n = {len(row.values)})"
     found = row.comparison
     if found is None or math.isnan(found.relative_improvement):
@@ -282,14 +280,14 @@ _DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
 
 
-def styles(comparison: Comparison) -> dict[str, Style]:
+def styles(methods: Sequence[str], default: str | None, random: str | None) -> dict[str, Style]:
     """Keyword arguments of a line for each method."""
     found: dict[str, Style] = {}
     index = 0
-    for method in comparison.methods:
-        if method == comparison.default:
+    for method in methods:
+        if method == default:
             found[method] = {"color": "black", "ls": "-", "lw": 2.2, "marker": "*", "ms": 8, "zorder": 5}
-        elif method == comparison.random:
+        elif method == random:
             found[method] = {
                 "color": RANDOM_COLOUR,
                 "ls": "--",

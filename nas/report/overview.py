@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.evaluation import Objective
 from nas.report.records import Run, judged_by, method_names
-from nas.report.results import ALPHA, ResultTable, Row, summary_rows
+from nas.report.results import ALPHA, ResultRow, ResultTable, summary_rows
 from nas.report.statistics import Improvement, holm
 from nas.report.tables import fixed, latex_grid, markdown_grid, markdown_list
 
@@ -36,8 +36,8 @@ class OverviewCell:
         corrected_p: of the rank test, corrected over the whole overview; NaN without a test.
     """
 
-    row: Row
-    random: Row
+    row: ResultRow
+    random: ResultRow
     comparison: Improvement
     corrected_p: float = math.nan
 
@@ -198,7 +198,7 @@ def _means(view: Overview) -> list[list[str]]:
     return lines
 
 
-def _mean(row: Row) -> str:
+def _mean(row: ResultRow) -> str:
     if not row.values:
         return "- (0)"
     std = "" if math.isnan(row.std) else f" ± {fixed(row.std, 2)}"

@@ -14,13 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from nas.caching import report as caching
 from nas.errors import StoreError, one_line
 from nas.evaluation import Stage
-from nas.protocol import report as protocol
-from nas.protocol.results import variant_of, variant_tables
-from nas.report import chosen, overview
+from nas.report import cache, chosen, overview, protocol
 from nas.report.output import Output, Writer, Written, csv_part, figure_parts, text_part
+from nas.report.protocol import variant_of, variant_tables
 from nas.report.records import Run, failures, method_names
 from nas.report.results import ResultTable, result_tables
 from nas.report.tables import format_duration, format_value, latex, markdown, trials_table
@@ -71,7 +69,7 @@ def write_report(directories: Sequence[Path | str], output: Path | str) -> Repor
         said: list[Callable[[], str]] = [partial(_states, runs)]
         said += [partial(overview.markdown, view)] if view else []
         said += [partial(markdown, table) for table in tables]
-        said += [lambda: caching.text(caching.cache_tables(tables))] if len(runs) > 1 else []
+        said += [lambda: cache.text(cache.cache_tables(tables))] if len(runs) > 1 else []
         said += [partial(protocol.markdown, study) for study in studies]
         first, *others = [writer.attempt("text on the screen", part, "") for part in said]
     text = "\n".join([first, "", *filter(None, others)])
@@ -108,7 +106,7 @@ def state(run: Run, now: float | None = None) -> str:
     head = f"{one_line(method)}, seed {run.opened['seed']}: {_phase(run, now)}"
     lines = [f"{run.record.directory}: {head}"]
     lines += [f"  {_stage_state(run, stage)}" for stage in _stages(run)]
-    lines += [f"  {one_line(line, 2000)}" for line in caching.lines(run)]
+    lines += [f"  {one_line(line, 2000)}" for line in cache.lines(run)]
     if run.chosen is not None:
         best = format_value(run.chosen.value(run.objective.name), run.objective)
         said = f"best {run.objective.name} {best}: {run.chosen.label}, {run.chosen.digest[:8]}"
@@ -225,7 +223,7 @@ def _contents(runs: Sequence[Run], tables: Sequence[ResultTable]) -> Iterator[Ou
         suffix = "" if number == 1 else f"_{number}"
         yield from figure_parts(f"best_so_far{suffix}", partial(progress_figure, table))
         yield from figure_parts(f"final_comparison{suffix}", partial(comparison_figure, table))
-    yield from caching.contents(tables)
+    yield from cache.contents(tables)
 
 
 def _overview(view: overview.Overview | None) -> Iterator[Output]:

@@ -27,7 +27,7 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ResultRow:
     """One line of a result table.
 
     Attributes:
@@ -84,7 +84,7 @@ class ResultTable:
 
     setting: str
     objective: Objective
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
     notes: tuple[str, ...]
     runs: tuple[Run, ...]
 
@@ -97,7 +97,7 @@ def result_tables(runs: Iterable[Run]) -> tuple[ResultTable, ...]:
     return tuple(_table(group) for group in settings.values())
 
 
-def summary_rows(rows: Sequence[Row]) -> list[Row]:
+def summary_rows(rows: Sequence[ResultRow]) -> list[ResultRow]:
     """Random sampling and one row for each method: the one over its runs, where there are several."""
     over_runs = {row.method for row in rows if row.kind == "runs"}
     return [row for row in rows if row.kind != "run" or row.method not in over_runs]
@@ -106,7 +106,7 @@ def summary_rows(rows: Sequence[Row]) -> list[Row]:
 def _table(runs: Sequence[Run]) -> ResultTable:
     objective = runs[0].record.reported
     sample = random_sample(runs)
-    random = Row(
+    random = ResultRow(
         "random sampling",
         "",
         "random",
@@ -135,7 +135,7 @@ def _setting(runs: Sequence[Run]) -> str:
     return f"{experiment}: {parts}" if experiment else parts
 
 
-def _method_rows(method: str, runs: Sequence[Run], random: Row) -> list[Row]:
+def _method_rows(method: str, runs: Sequence[Run], random: ResultRow) -> list[ResultRow]:
     """A row for each run, and one over all runs with different seeds if there are at least two."""
     names = study_names(run.record.directory for run in runs)
     seeds = Counter(run.opened["seed"] for run in runs)
@@ -160,18 +160,18 @@ def _row(
     kind: Literal["run", "runs"],
     values: tuple[float, ...],
     runs: Sequence[Run],
-    random: Row,
-) -> Row:
+    random: ResultRow,
+) -> ResultRow:
     direction = runs[0].record.reported.direction
     trials = [row for run in runs for row in run.ended(Stage.SEARCH)]
     comparison = compare(values, random.values, direction=direction)
     works = [row for run in runs for row in run.ended(Stage.SUPERNET)]
     cost = sum(row.cost_seconds for row in (*trials, *works))
     doubtful = kind == "run" and runs[0].deterministic is None and len(values) > 1 and len(set(values)) == 1
-    return Row(*label, kind, values, comparison, len(trials), cost, doubtful=doubtful)
+    return ResultRow(*label, kind, values, comparison, len(trials), cost, doubtful=doubtful)
 
 
-def _embolden(rows: Sequence[Row], objective: Objective) -> tuple[Row, ...]:
+def _embolden(rows: Sequence[ResultRow], objective: Objective) -> tuple[ResultRow, ...]:
     """Marks the best of random sampling and the methods, if the rank test separates it from all others."""
     rivals = [row for row in summary_rows(rows) if row.values]
     if len(rivals) < 2:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nas.errors import one_line
 from nas.report.output import encoded
 from nas.report.records import study_names
-from nas.report.results import ALPHA, ResultTable, Row, summary_rows
+from nas.report.results import ALPHA, ResultRow, ResultTable, summary_rows
 from nas.report.statistics import Improvement
 from nas.study import Lookup, StudyRecord, TrialRow
 
@@ -315,12 +315,12 @@ def verdicts(table: ResultTable) -> list[str]:
     return [f"{_subject(row)}: {_verdict(row, row.comparison)}" for row in rows if row.comparison]
 
 
-def _verdict(row: Row, comparison: Improvement) -> str:
+def _verdict(row: ResultRow, comparison: Improvement) -> str:
     doubt = ", if its equal values are trainings of their own" if row.doubtful else ""
     return f"{comparison.verdict(ALPHA)}{doubt}"
 
 
-def _subject(row: Row) -> str:
+def _subject(row: ResultRow) -> str:
     return f"{row.label}, the choice of this run" if row.kind == "run" else row.label
 
 
@@ -391,7 +391,7 @@ def _header(table: ResultTable) -> list[str]:
     return [column.format(objective=named) for column in COLUMNS]
 
 
-def _cells_of(row: Row, decimals: int) -> list[str]:
+def _cells_of(row: ResultRow, decimals: int) -> list[str]:
     trials, cost = str(row.trials), format_duration(row.cost_seconds)
     if row.comparison is None:
         return [row.label, _mean_text(row, decimals), "", "", "", trials, cost]
@@ -402,7 +402,7 @@ def _cells_of(row: Row, decimals: int) -> list[str]:
     return [row.label, _mean_text(row, decimals), improvement, interval, c.tested(ALPHA), trials, cost]
 
 
-def _mean_text(row: Row, decimals: int) -> str:
+def _mean_text(row: ResultRow, decimals: int) -> str:
     """Mean ± standard deviation (n)."""
     n = len(row.values)
     if not n:
@@ -411,7 +411,7 @@ def _mean_text(row: Row, decimals: int) -> str:
     return f"{fixed(row.mean, decimals)}{deviation} ({n})"
 
 
-def _decimals(row: Row, table: ResultTable) -> int:
+def _decimals(row: ResultRow, table: ResultTable) -> int:
     """As many as show two digits of the row's standard deviation, of a percentage at least two.
 
     A row without one takes the middle one of the table.

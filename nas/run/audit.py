@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.audit.labels import Labels, columns_of
-from nas.audit.studies import STUDIES, Condition, conditions
 from nas.errors import ConfigError, StoreError
+from nas.report import STUDIES, Condition, Labels, columns_of, conditions
 from nas.run.compose import (
     build_evaluator,
     build_hasher,
@@ -106,7 +105,7 @@ class AuditRun:
             return self._report(parts, folder)
 
     def _report(self, parts: Sequence[AuditPart], folder: Path) -> int:
-        from nas.audit.report import write_audit
+        from nas.report import write_audit
 
         architectures = list(candidates(self.config, self.space, 0, self.count))
         labels, found = read_parts(parts), (self.space, self.evaluator)

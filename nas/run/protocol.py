@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nas.errors import ConfigError, NasError, one_line
-from nas.protocol.agreement import MIN_PAIRS
-from nas.report import format_duration
+from nas.report import MIN_PAIRS, format_duration
 from nas.run.compose import build_executor, build_space, check_options, compose, mistakes_at
 from nas.run.config import (
     BaselineSection,

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from nas.evaluation import Objective
-from nas.protocol.agreement import agreement
-from nas.protocol.results import VariantRow, spread
 from nas.report import compare
+from nas.report.protocol import VariantRow, agreement, spread
 from nas.report.statistics import relative_improvement
 
 DATASETS = ("CIFAR10", "CIFAR100", "SPORT8", "MIT67", "FLOWERS102")

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from nas.audit.compare import compare
-from nas.audit.spread import originals, spread
 from nas.hashing.audit.isomorphism import IsomorphicHasher
 from nas.hashing.audit.symbolic import SCALE, ZERO, SymbolicHasher
 from nas.hashing.functional import FunctionalHasher
+from nas.report.audit import compare, originals, spread
 from nas.search_spaces import nasbench201
 from nas.space import Architecture, enumerate_architectures
 from nas.study import Hasher

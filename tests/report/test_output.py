@@ -17,7 +17,7 @@ import pytest
 from nas.report import latex_grid, markdown_grid, markdown_list, markdown_text, output, write_report
 from nas.report.__main__ import main
 from nas.report.tables import latex_text
-from tests.nas.caching.cache_kit import CacheLog
+from tests.report.cache_kit import CacheLog
 from tests.report.comparison.comparison_kit import TEST, VALIDATION, baseline, study, write_manifest
 from tests.report.report_kit import Log, finished_run, pairs
 

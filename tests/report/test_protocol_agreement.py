@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nas.protocol.agreement import MIN_PAIRS, agreement, smallest_p_of_tau
+from nas.report import MIN_PAIRS
+from nas.report.protocol import agreement, smallest_p_of_tau
 
 NAN = math.nan
 

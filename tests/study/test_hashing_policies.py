@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from nas.caching.usage import usage
 from nas.evaluation import Evaluation, SimulatedExecutor, Status
 from nas.report import Run
+from nas.report.cache import usage
 from nas.report.comparison.logs import Wanted, read_history
 from nas.study import CachePolicy, read_study
 from tests.study.hashing_kit import Alike, alike_study

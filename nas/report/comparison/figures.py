@@ -33,6 +33,11 @@ TICK = 0.24  # inches from one rank to the next at least
 GAP = 0.2  # inches from an end of the axis to the labels
 
 
+def _styles(analysis: Analysis) -> dict[str, style.Style]:
+    comparison = analysis.comparison
+    return style.styles(comparison.methods, comparison.default, comparison.random)
+
+
 def critical_figure(methods: Sequence[str], ranks: Friedman, title: str) -> Figure:
     """Mean ranks on a line, the best on the left; bars join what the critical difference does not separate.
 
@@ -203,7 +208,7 @@ def mean_figure(analysis: Analysis, quantity: Quantity) -> Figure:
     """Mean over seeds of the running best with its standard error at the budgets (DeepArchitect's plot)."""
     figure, (axes,) = style.panels(1, 1, 4.2)
     points = np.arange(1.0, analysis.comparison.horizon + 1)
-    places, look = _places(analysis), style.styles(analysis.comparison)
+    places, look = _places(analysis), _styles(analysis)
     found = {method: summary(quantity.values[method]) for method in analysis.shown}
     _draw_lines(axes, analysis, points, {method: its.mean for method, its in found.items()}, places)
     for index, (method, its) in enumerate(found.items()):
@@ -239,7 +244,7 @@ def quantiles_figure(analysis: Analysis) -> Figure:
     """Share of a method's candidates with at least such a value of the first objective; failures count."""
     objective, baseline = analysis.comparison.chooser, analysis.comparison.baseline
     figure, (axes,) = style.panels(1, 1, 3.9)
-    look = style.styles(analysis.comparison)
+    look = _styles(analysis)
     samples = {
         method: np.concatenate([run.history.values[run.position, 0] for run in analysis.runs[method]])
         for method in analysis.shown
@@ -272,7 +277,7 @@ def _draw_lines(
     axes: Axes, analysis: Analysis, points: Floats, lines: Mapping[str, Floats], places: Sequence[int]
 ) -> None:
     """One step function for each method, its markers at some places."""
-    look = style.styles(analysis.comparison)
+    look = _styles(analysis)
     for method, values in lines.items():
         drawn = np.where(np.isfinite(values), values, np.nan)
         axes.plot(

@@ -30,9 +30,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nas.caching.counts import Counts, counts
 from nas.errors import StoreError, describe_error, one_line
 from nas.evaluation import FIRST_TRIAL, Objective, Stage, Status, as_float, stage_of
+from nas.report.cache import Counts, counts
 from nas.study import FILE_NAME, LineReader, Lookups, cached_event, read_json, read_lines
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.caching.cells import (
+from nas.report.cache import (
     LOOKUPS,
     LOOKUPS_NOTES,
     LOOKUPS_TITLE,

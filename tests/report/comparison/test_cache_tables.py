@@ -2,14 +2,14 @@ import csv
 
 import pytest
 
-from nas.caching.counts import counts
 from nas.evaluation import Stage
 from nas.report import write_comparison
+from nas.report.cache import counts
 from nas.report.comparison import read_comparison
 from nas.report.comparison.analysis import analyse
 from nas.report.comparison.tables import cache_sheets
 from nas.study import encode, read_study
-from tests.nas.caching.cache_kit import every_outcome, several_evaluations
+from tests.report.cache_kit import every_outcome, several_evaluations
 from tests.report.comparison.comparison_kit import study, two_methods, write_manifest
 
 

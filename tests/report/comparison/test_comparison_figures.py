@@ -104,7 +104,7 @@ def test_the_share_of_runs_that_found_the_best_is_drawn(tmp_path):
 def test_thirteen_methods_look_different(tmp_path):
     names = ["default", "random", *"abcdefghijk"]
     comparison = read_comparison(write_manifest(tmp_path, names, 1, default="default"))
-    look = styles(comparison)
+    look = styles(comparison.methods, comparison.default, comparison.random)
     assert len({(str(s["color"]), str(s["ls"])) for s in look.values()}) == 13
     assert len({(str(s["color"]), s["marker"]) for s in look.values()}) == 13
     assert look["default"]["lw"] == max(s["lw"] for s in look.values())

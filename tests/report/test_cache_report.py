@@ -6,15 +6,13 @@ import re
 import pandas as pd
 import pytest
 
-from nas.caching.cells import format_percent, format_seconds
-from nas.caching.report import lines
-from nas.caching.tables import cache_tables
 from nas.report import Run, write_report
+from nas.report.cache import cache_tables, format_percent, format_seconds, lines
 from nas.report.report import state
 from nas.report.results import result_tables
 from nas.report.tables import CACHE_COLUMNS, trials_table
 from nas.study import read_study
-from tests.nas.caching.cache_kit import HIDDEN, A, CacheLog, every_outcome, several_evaluations
+from tests.report.cache_kit import HIDDEN, A, CacheLog, every_outcome, several_evaluations
 from tests.report.report_kit import finished_run
 
 FILES = {"cache.md", "cache.tex", "cache.csv", "cache.png", "cache.pdf"}

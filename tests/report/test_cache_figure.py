@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 
-from nas.caching.figure import MAX_POINTS, cache_figure
-from nas.caching.tables import cache_tables
 from nas.report import Run
+from nas.report.cache import MAX_POINTS, cache_figure, cache_tables
 from nas.report.results import result_tables
 from nas.study import read_study
-from tests.nas.caching.cache_kit import A, CacheLog, every_outcome, several_evaluations
+from tests.report.cache_kit import A, CacheLog, every_outcome, several_evaluations
 
 
 def figure_of(*logs):

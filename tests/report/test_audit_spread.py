@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import f_oneway
 
-from nas.audit.spread import differences, originals, spread
+from nas.report.audit import differences, originals, spread
 
 
 def test_pooled_deviations_by_hand() -> None:

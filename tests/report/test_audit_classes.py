@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 
-from nas.audit.compare import compare
+from nas.report.audit import compare
 
 
 def test_equal_partitions_agree_whatever_their_labels() -> None:

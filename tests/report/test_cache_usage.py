@@ -4,13 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.caching.counts import Counts
-from nas.caching.usage import UNSTATED, Group, usage
 from nas.errors import StoreError
 from nas.report import Run
+from nas.report.cache import UNSTATED, Counts, Group, usage
 from nas.study import cached_event, encode, read_study
 from nas.study.record import lookups_of
-from tests.nas.caching.cache_kit import HIDDEN, INPUTS, A, B, CacheLog, every_outcome, several_evaluations
+from tests.report.cache_kit import HIDDEN, INPUTS, A, B, CacheLog, every_outcome, several_evaluations
 from tests.report.report_kit import Log, finished_run
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.audit.studies import DRAWS, expected_hits
+from nas.report.audit import DRAWS, expected_hits
 from tests.end_to_end.kit import command
 
 TABLE = "nasbench201_cifar10.csv.gz"

@@ -1,1 +1,0 @@
-"""Audits of a hasher: its classes against those of an exact one, and against measured results."""

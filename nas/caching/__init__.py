@@ -1,1 +1,0 @@
-"""What the cache of a study did, from its log alone: look-ups, counts, tables and a figure."""
