@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.registry import Registry
 
 HASHERS = Registry("hashing")
-HASHERS.register("none", "nas.hashing.none:no_hasher", "no cache: every suggestion is evaluated")
+HASHERS.register("none", "nas.hashing.canonical:no_hasher", "no cache: every suggestion is evaluated")
 HASHERS.register("text", "nas.study.cache:TextHasher", "equal expressions are evaluated once")
 HASHERS.register(
     "functional",

@@ -18,8 +18,7 @@ import numpy as np
 from nas.callables import load
 from nas.errors import ConfigError, NasError
 from nas.evaluation import check_takes, load_function
-from nas.hashing.digests import Digest, checked_bits, hex_of_values
-from nas.hashing.settings import settings_digest
+from nas.hashing.digests import Digest, checked_bits, hex_of_values, settings_digest
 from nas.programs import CallableMeaning
 from nas.study import Hashed, Hasher
 

@@ -6,15 +6,15 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from nas.errors import ConfigError, NasError
-from nas.hashing.digests import Digest, hex_of
-from nas.hashing.forms import lasting
-from nas.hashing.normal_form import VERSION, normal_form
-from nas.hashing.settings import settings_digest
+from nas.hashing.digests import Digest, hex_of, settings_digest
+from nas.hashing.normal_forms.networks import lasting
+from nas.hashing.normal_forms.terms import VERSION, normal_form
 from nas.language import to_text
 from nas.study import Hashed, Hasher
 
 if TYPE_CHECKING:
     from nas.space import Architecture
+
 
 KIND = "normal-form"  # no number in it is rounded, hence 0 bits
 
@@ -50,3 +50,8 @@ class CanonicalHasher(Hasher):
             to_text(form, lasting(architecture.vocabulary).texts),
         )
         return Hashed(str(Digest(KIND, VERSION, 0, value)), settings_digest(architecture.term))
+
+
+def no_hasher() -> None:
+    """No hasher at all, which switches the study's cache off."""
+    return

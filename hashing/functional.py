@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import ConfigError, NasError
 from nas.hashing.callables import CallableHasher
-from nas.hashing.digests import Digest, checked_bits
-from nas.hashing.settings import settings_digest
+from nas.hashing.digests import Digest, checked_bits, settings_digest
 from nas.language import Program
 from nas.study import Hashed, Hasher
 
 if TYPE_CHECKING:
-    from nas.hashing.network.probe import NetworkProbe
+    from nas.hashing.probe.probe import NetworkProbe
     from nas.space import Architecture
 
 _NAME = 'hashing "functional"'
@@ -97,8 +96,8 @@ class FunctionalHasher(Hasher):
         return replace(hashed, digest=f"{kind}+data={self._channels}x{self._classes}{colon}{rest}")
 
     def _of_network(self, architecture: Architecture) -> Hashed:
-        from nas.hashing.network.probe import VERSION
-        from nas.hashing.network.values import UnhashableError
+        from nas.hashing.probe.probe import VERSION
+        from nas.hashing.probe.values import UnhashableError
 
         readings = ("zero=initial" * (self._zero == "initial"), "scale=removed" * (self._scale == "removed"))
         kind = "+".join(("network", *filter(None, readings)))
@@ -114,7 +113,7 @@ class FunctionalHasher(Hasher):
 
     def _network_probe(self) -> NetworkProbe:
         if self._network is None:
-            from nas.hashing.network.probe import NetworkProbe
+            from nas.hashing.probe.probe import NetworkProbe
 
             self._network = NetworkProbe(
                 bits=self._bits,

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Fidelity, Stage, Task
-from nas.hashing.digests import Digest, checked_bits, hex_of
-from nas.hashing.settings import settings_digest
+from nas.hashing.digests import Digest, checked_bits, hex_of, settings_digest
 from nas.registry import build
 from nas.study import Hashed, Hasher
 

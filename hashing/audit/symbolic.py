@@ -45,7 +45,7 @@ from dataclasses import dataclass
 from itertools import permutations, product
 
 from nas.errors import ConfigError, SpaceError
-from nas.hashing.audit.cell import Cell, Edge, read_cell
+from nas.hashing.audit.isomorphism import Cell, OperationEdge, read_cell
 from nas.hashing.digests import Digest, hex_of
 from nas.space import Architecture
 from nas.study import Hashed, Hasher
@@ -60,7 +60,7 @@ Sum = tuple[tuple[Term, int], ...]  # terms with multiplicities, ascending
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class SymbolicForm:
     """The normal form of a cell.
 
     Attributes:
@@ -123,7 +123,7 @@ class SymbolicHasher(Hasher):
         return normal_form(read_cell(architecture)[0], zero=self.zero, scale=self.scale).text()
 
 
-def normal_form(cell: Cell, *, zero: str = "initial", scale: str = "kept") -> Form:
+def normal_form(cell: Cell, *, zero: str = "initial", scale: str = "kept") -> SymbolicForm:
     """The normal form in a reading."""
     weights, output = _expand(cell, zero == "trained", scale == "removed")
     live = _live(weights, output)
@@ -159,7 +159,7 @@ def _pooled(value: Counter[Term], weights: Mapping[int, tuple[int, Sum]]) -> Cou
 
 
 def _weight(
-    edge: Edge, source: Counter[Term], weights: Mapping[int, tuple[int, Sum]], unscaled: bool
+    edge: OperationEdge, source: Counter[Term], weights: Mapping[int, tuple[int, Sum]], unscaled: bool
 ) -> tuple[int, Sum]:
     """What a convolution computes; a constant of its own where normalisation leaves its shift alone."""
     if not source or (edge.kernel == 1 and all(_is_constant(atom, weights) for atom, _ in source)):
@@ -188,13 +188,13 @@ def _live(weights: Mapping[int, tuple[int, Sum]], output: Sum) -> list[int]:
     return sorted(found)
 
 
-def _canonical(weights: Mapping[int, tuple[int, Sum]], output: Sum) -> Form:
+def _canonical(weights: Mapping[int, tuple[int, Sum]], output: Sum) -> SymbolicForm:
     """The smallest form over all orders of the weights in which colours ascend."""
     forms = []
     for order in _orders(_colours(weights, output)):
         place = {atom: index for index, atom in enumerate(order)} | {_INPUT: _INPUT}
         renamed = tuple((weights[atom][0], _renamed(weights[atom][1], place)) for atom in order)
-        forms.append(Form(renamed, _renamed(output, place), order))
+        forms.append(SymbolicForm(renamed, _renamed(output, place), order))
     return min(forms, key=lambda form: form.key)
 
 

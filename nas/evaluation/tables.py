@@ -43,7 +43,7 @@ _BOOL = "true or false"
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class LookupTable:
     """Where the numbers are.
 
     Attributes:
@@ -90,7 +90,7 @@ class TableEvaluator(Evaluator):
 
     def __init__(
         self,
-        table: Table,
+        table: LookupTable,
         key: str | Callable[[Any], str],
         *,
         objectives: Any = "validation_accuracy",
@@ -230,13 +230,13 @@ def outline(**options: Any) -> Outline:
     )
 
 
-def _check_columns(table: Table, objectives: Iterable[Objective]) -> None:
+def _check_columns(table: LookupTable, objectives: Iterable[Objective]) -> None:
     for objective in objectives:
         for level, columns in table.levels.items():
             check_names(f"{_NAME}: columns of {level:g}", [objective.name], columns, ConfigError)
 
 
-def _table(options: Mapping[str, Any]) -> Table:
+def _table(options: Mapping[str, Any]) -> LookupTable:
     required = ("path", "key", "key_column", "columns")
     optional = ("cost_column", "fidelity", "continues", "objectives", "reported")
     check_names(_NAME, options, (*required, *optional), ConfigError)
@@ -252,7 +252,7 @@ def _table(options: Mapping[str, Any]) -> Table:
     ):
         if not isinstance(options.get(name, kind()), kind | None):
             raise ConfigError(f"{_NAME}: {name}: expected {text}, got {options[name]!r}")
-    return Table(
+    return LookupTable(
         str(options["path"]),
         str(options["key_column"]),
         levels_from(options["columns"]),
@@ -261,7 +261,7 @@ def _table(options: Mapping[str, Any]) -> Table:
 
 
 def levels_from(columns: Any) -> dict[float, dict[str, str]]:
-    """`Table.levels` of the option `columns`, in either of its forms."""
+    """`LookupTable.levels` of the option `columns`, in either of its forms."""
     expected = f"{_NAME}: columns: expected a mapping from names to columns, or from fidelities to such"
     if not isinstance(columns, Mapping) or not columns:
         raise ConfigError(f"{expected}, got {columns!r}")
@@ -298,7 +298,7 @@ def _read(path: str) -> bytes:
     return content
 
 
-def _rows(table: Table, content: bytes, wanted: list[str]) -> dict[str, tuple[float, ...]]:
+def _rows(table: LookupTable, content: bytes, wanted: list[str]) -> dict[str, tuple[float, ...]]:
     """Key -> the numbers of the wanted columns."""
     where = f"table {table.path}"
     try:
@@ -346,7 +346,7 @@ def _indices(where: str, header: list[str], columns: Sequence[str]) -> list[int]
 
 
 def _numbers(
-    where: str, row: list[str], indices: list[int], table: Table, wanted: list[str]
+    where: str, row: list[str], indices: list[int], table: LookupTable, wanted: list[str]
 ) -> tuple[str, tuple[float, ...]]:
     """The key of a row and its numbers."""
     key = ""

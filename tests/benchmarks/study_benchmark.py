@@ -16,7 +16,7 @@ from pathlib import Path
 
 from nas.algorithms.regularized_evolution import RegularizedEvolution
 from nas.evaluation import Fidelity, SimulatedExecutor
-from nas.evaluation.tables import Table, TableEvaluator
+from nas.evaluation.tables import LookupTable, TableEvaluator
 from nas.search_spaces.nasbench201 import benchmark_string
 from nas.search_spaces.nasbench201 import space as nasbench201
 from nas.space import enumerate_architectures
@@ -35,7 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = real_table() or made_up_table(Path(folder) / "table.csv")
-        evaluator = TableEvaluator(Table(str(path), "arch_str", COLUMNS, COST), benchmark_string)
+        evaluator = TableEvaluator(LookupTable(str(path), "arch_str", COLUMNS, COST), benchmark_string)
         print(
             f"{arguments.trials:,} look-ups in {path.name} ({len(evaluator):,} rows), regularized evolution"
         )

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from nas.errors import CompileError, ConfigError
 from nas.hashing.audit.symbolic import SymbolicHasher
 from nas.hashing.canonical import CanonicalHasher
-from nas.hashing.normal_form import normal_form
-from nas.hashing.settings import settings_digest
+from nas.hashing.digests import settings_digest
+from nas.hashing.normal_forms.terms import normal_form
 from nas.language import Primitive, parse
 from nas.layers import NETWORK, compile_network
 from nas.search_spaces import SPACES
 from nas.space import Architecture, enumerate_architectures, sample
-from tests.hashing.network_rewriting import rewritten
+from tests.hashing.probe.network_rewriting import rewritten
 
 HASHER = CanonicalHasher()
 SEEDS = st.integers(0, 2**32 - 1)

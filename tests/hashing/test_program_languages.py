@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nas.hashing.program_code import Coder
-from nas.hashing.programs import ProgramProbe
+from nas.hashing.programs import Coder, ProgramProbe
 from nas.language import parse
 from nas.programs import Function, Language, ProgramMeaning, Signature
 from nas.space import Architecture

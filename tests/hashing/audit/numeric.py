@@ -10,7 +10,7 @@ from itertools import permutations
 
 import numpy as np
 
-from nas.hashing.audit.cell import Cell, Edge
+from nas.hashing.audit.isomorphism import Cell, OperationEdge
 
 CHANNELS, BATCH, SIDE, POOL = 3, 2, 4, 6
 SAME = 1e-9  # outputs nearer than this are equal; rounding errors are about 1e-13
@@ -66,7 +66,7 @@ def fingerprint(cell: Cell, weights: Weights) -> float:
     return float((found.reshape(len(ways), -1) @ weights.direction).min())
 
 
-def _edge(edge: Edge, x: np.ndarray, weights: Weights, chosen: np.ndarray | None) -> np.ndarray:
+def _edge(edge: OperationEdge, x: np.ndarray, weights: Weights, chosen: np.ndarray | None) -> np.ndarray:
     if edge.operation == "none":
         return np.zeros_like(x)
     if edge.operation == "skip":

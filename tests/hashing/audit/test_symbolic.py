@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from nas.errors import ConfigError
-from nas.hashing.audit.cell import Cell, Edge, read_cell
-from nas.hashing.audit.isomorphism import IsomorphicHasher, expression
-from nas.hashing.audit.symbolic import SCALE, ZERO, Form, SymbolicHasher, normal_form
+from nas.hashing.audit.isomorphism import Cell, IsomorphicHasher, OperationEdge, expression, read_cell
+from nas.hashing.audit.symbolic import SCALE, ZERO, SymbolicForm, SymbolicHasher, normal_form
 from nas.search_spaces import darts, nasbench201
 from nas.space import enumerate_architectures, sample
 from tests.hashing.audit.numeric import SAME, Weights, convolutions, fingerprint, outputs
@@ -32,7 +31,7 @@ def cell(text: str) -> Cell:
     nodes = text.split("|")
     return tuple(
         tuple(
-            Edge(source, _LETTERS[letter], int(letter) if letter in "13" else 0)
+            OperationEdge(source, _LETTERS[letter], int(letter) if letter in "13" else 0)
             for source, letter in enumerate(node)
         )
         for node in nodes
@@ -45,7 +44,7 @@ def cells() -> tuple[Cell, ...]:
 
 
 @cache
-def forms(zero: str, scale: str) -> dict[Cell, Form]:
+def forms(zero: str, scale: str) -> dict[Cell, SymbolicForm]:
     return {cell: normal_form(cell, zero=zero, scale=scale) for cell in set(map(pruned, cells()))}
 
 
@@ -57,7 +56,7 @@ def pruned(cell: Cell) -> Cell:
         if number in reached:
             reached |= {edge.source for edge in edges if edge.operation != "none"}
         else:
-            edges = tuple(Edge(edge.source, "none") for edge in edges)
+            edges = tuple(OperationEdge(edge.source, "none") for edge in edges)
         nodes.append(edges)
     return tuple(reversed(nodes))
 
@@ -150,7 +149,7 @@ def test_classes_are_those_of_brute_force_on_all_cells(reading: tuple[str, str])
 @pytest.mark.slow
 @pytest.mark.parametrize("reading", READINGS, ids=" ".join)
 def test_equal_forms_are_equal_functions_of_the_weights_that_they_match(reading: tuple[str, str]) -> None:
-    classes: dict[object, list[tuple[Cell, Form]]] = defaultdict(list)
+    classes: dict[object, list[tuple[Cell, SymbolicForm]]] = defaultdict(list)
     for cell, form in forms(*reading).items():
         if len(form.edges) > 1:
             classes[form.key].append((cell, form))
@@ -164,7 +163,7 @@ def test_equal_forms_are_equal_functions_of_the_weights_that_they_match(reading:
             np.testing.assert_allclose(values[0], values[1], rtol=0, atol=SAME)
 
 
-def matched(cell: Cell, form: Form, weights: Weights, rng: np.random.Generator) -> np.ndarray:
+def matched(cell: Cell, form: SymbolicForm, weights: Weights, rng: np.random.Generator) -> np.ndarray:
     """The output with the n-th weight of the pool on the edge that is the form's n-th; any on dead ones."""
     place = {edge: number for number, edge in enumerate(form.edges)}
     row = [place.get(edge, int(rng.integers(6))) for edge in convolutions(cell)]

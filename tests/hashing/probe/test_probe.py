@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from nas.hashing.network.values import Values
+from nas.hashing.probe.values import Values
 from nas.language import Op, Term, children, parse
 from nas.search_spaces import SPACES
 from nas.space import mutate, sample
-from tests.hashing.network_kit import compiled_output, digest, walked_output
-from tests.hashing.network_oracle import same_function
-from tests.hashing.network_rewriting import rewritten
+from tests.hashing.probe.network_kit import compiled_output, digest, walked_output
+from tests.hashing.probe.network_oracle import same_function
+from tests.hashing.probe.network_rewriting import rewritten
 
 SMALL = {
     "nasbench201": {"channels": 4, "cells": 1},

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from nas.hashing.network.leaves import Keys, Salts
-from nas.hashing.network.values import UnhashableError, Value, key_of
+from nas.hashing.probe.leaves import Keys, Salts
+from nas.hashing.probe.values import UnhashableError, Value, key_of
 
 Path = tuple[int, ...]  # where an operation stands
 Use = tuple[Path, Keys]  # an operation with weights, and the keys that they were drawn by

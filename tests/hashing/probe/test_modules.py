@@ -9,7 +9,7 @@ from torch import nn
 from nas.hashing.functional import FunctionalHasher
 from nas.language import Attribute, Op, Primitive, Seq, Term, Vocabulary, parse
 from nas.layers import NETWORK
-from tests.hashing.network_kit import digest, hashed, reason
+from tests.hashing.probe.network_kit import digest, hashed, reason
 
 CELL = parse("cell(node(conv()))")
 PLACES = [lambda term: term, lambda term: Seq((CELL, term))]

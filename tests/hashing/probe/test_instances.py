@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nas.hashing.functional import FunctionalHasher
-from tests.hashing.network_kit import digest, hashed
+from tests.hashing.probe.network_kit import digest, hashed
 
 ALIKE = ("skip()", "skip()")  # which end of an edge is which does not matter
 DIRECTED = ("tanh()", "sigmoid()")

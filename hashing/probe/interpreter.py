@@ -19,11 +19,9 @@ from typing import Any
 
 import torch
 
-from nas.hashing.network.instances import Salted, Use, identified, told
-from nas.hashing.network.leaves import Build, Keys, Leaf, Salts
-from nas.hashing.network.memory import Memory
-from nas.hashing.network.sizes import enlarged, too_small
-from nas.hashing.network.values import SMALL, UnhashableError, Value, Values, key_of, nbytes
+from nas.hashing.probe.instances import Salted, Use, identified, told
+from nas.hashing.probe.leaves import Build, Keys, Leaf, Salts, enlarged, too_small
+from nas.hashing.probe.values import SMALL, Memory, UnhashableError, Value, Values, key_of, nbytes
 from nas.language import Context, Define, Lazy, Op, Part, Ref, Repeat, Seq, Shape, Term, Vocabulary
 from nas.layers import NETWORK, Scope, make_part
 
@@ -65,7 +63,7 @@ class CellFunction:
     lacks: int
 
 
-class Machine:
+class Interpreter:
     """Everything that runs share: values, leaves, results, cells.
 
     Args:

@@ -4,11 +4,12 @@ Rewritings keep the meaning of every candidate: no two that compute different fu
 different weights, get one form. The other way round it is a sieve: what only arithmetic can tell equal (2x
 and x + x, two ReLUs around a sum of positive values) keeps two forms, which the functional hash joins.
 
-- Networks (`nas.hashing.network_forms`, `nas.hashing.cell_forms`): definitions written out at each use, as
-  each use has weights of its own; sequences and repeats flattened; identities removed; sums flattened, in one
-  order, without zeros where the shape cannot depend on them; cells without dead nodes, zero edges and nodes
-  that only hand on, in one numbering; attributes without those that equal what stands without them.
-- Programs (`nas.hashing.program_forms`): dead statements removed, equal ones merged, one order.
+- Networks (`nas.hashing.normal_forms.networks`): definitions written
+  out at each use, as each use has weights of its own; sequences and repeats flattened; identities removed;
+  sums flattened, in one order, without zeros where the shape cannot depend on them; cells without dead
+  nodes, zero edges and nodes that only hand on, in one numbering; attributes without those that equal what
+  stands without them.
+- Programs (`nas.hashing.normal_forms.programs`): dead statements removed, equal ones merged, one order.
 - Other expressions (here): arguments that commute in one order, and the other laws of their primitives.
 
 What a rewriting relies on are the laws that primitives and functions state (`nas.language.primitives`), and
@@ -20,9 +21,9 @@ apart.
 
 from __future__ import annotations
 
-from nas.hashing.attributes import Scope, inlined, kept_attributes
-from nas.hashing.network_forms import network_form
-from nas.hashing.program_forms import program_form
+from nas.hashing.normal_forms.attributes import Bindings, inlined, kept_attributes
+from nas.hashing.normal_forms.networks import network_form
+from nas.hashing.normal_forms.programs import program_form
 from nas.language import Define, Law, Op, Program, Ref, Repeat, Seq, Term, Vocabulary, seq, to_text
 
 VERSION = 1
@@ -47,10 +48,10 @@ def normal_form(term: Term, vocabulary: Vocabulary, *, drop_path: bool = False) 
         return program_form(root, vocabulary)
     if all(primitive.kind == "network" for primitive in vocabulary):
         return network_form(term, vocabulary, drop_path=drop_path)
-    return _expression(term, Scope(vocabulary))
+    return _expression(term, Bindings(vocabulary))
 
 
-def _expression(term: Term, scope: Scope) -> Term:
+def _expression(term: Term, scope: Bindings) -> Term:
     match term:
         case Define(body, bindings):
             return _expression(body, scope.defining(bindings))
@@ -72,7 +73,7 @@ def _expression(term: Term, scope: Scope) -> Term:
             return inlined(term, scope)
 
 
-def _lawful(op: Op, laws: frozenset[Law], scope: Scope) -> Term:
+def _lawful(op: Op, laws: frozenset[Law], scope: Bindings) -> Term:
     """An operation on normal forms, rewritten by its laws."""
     inner = op.args[0] if len(op.args) == 1 else None
     if isinstance(inner, Op):
@@ -90,5 +91,5 @@ def _lawful(op: Op, laws: frozenset[Law], scope: Scope) -> Term:
     return op
 
 
-def _laws(op: Op, scope: Scope) -> frozenset[Law]:
+def _laws(op: Op, scope: Bindings) -> frozenset[Law]:
     return scope.vocabulary.get(op.name).laws if op.name in scope.vocabulary else frozenset()

@@ -5,10 +5,10 @@ import time
 import torch
 
 from nas.hashing.functional import FunctionalHasher
-from nas.hashing.network import machine, values
-from nas.hashing.network.memory import Memory
-from nas.hashing.network.values import Values
-from tests.hashing.network_kit import digest
+from nas.hashing.probe import interpreter as machine
+from nas.hashing.probe import values
+from nas.hashing.probe.values import Memory, Values
+from tests.hashing.probe.network_kit import digest
 
 
 def test_memory_holds_what_is_asked_for_and_forgets_the_rest():

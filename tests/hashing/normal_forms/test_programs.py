@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.hashing.canonical import CanonicalHasher
-from nas.hashing.normal_form import normal_form
+from nas.hashing.normal_forms.terms import normal_form
 from nas.search_spaces.update_rule import INITIAL, KNOWN
 from nas.space import mutate
 from tests.hashing.program_kit import PAPER, of_term, rewritten, rule

@@ -11,20 +11,20 @@ from nas.language import REQUIRED, Attribute, Define, Literal, Op, Ref, Repeat, 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scope:
+class Bindings:
     """Definitions in reach, each with the scope before it; compared by identity."""
 
     vocabulary: Vocabulary
-    definitions: Mapping[str, tuple[Term, Scope]] = field(default_factory=dict)
+    definitions: Mapping[str, tuple[Term, Bindings]] = field(default_factory=dict)
 
-    def defining(self, bindings: tuple[tuple[str, Term], ...]) -> Scope:
+    def defining(self, bindings: tuple[tuple[str, Term], ...]) -> Bindings:
         """The scope of a body; a definition sees those before it."""
         scope = self
         for name, body in bindings:
-            scope = Scope(self.vocabulary, {**scope.definitions, name: (body, scope)})
+            scope = Bindings(self.vocabulary, {**scope.definitions, name: (body, scope)})
         return scope
 
-    def resolve(self, name: str) -> tuple[Term, Scope]:
+    def resolve(self, name: str) -> tuple[Term, Bindings]:
         """A definition and its own scope; raises CompileError if there is none."""
         if name not in self.definitions:
             listed = ", ".join(self.definitions) or "nothing"
@@ -32,7 +32,7 @@ class Scope:
         return self.definitions[name]
 
 
-def inlined(term: Term, scope: Scope) -> Term:
+def inlined(term: Term, scope: Bindings) -> Term:
     """The term with its definitions written out, and else as it is."""
     match term:
         case Define(body, bindings):
@@ -49,7 +49,7 @@ def inlined(term: Term, scope: Scope) -> Term:
             return term
 
 
-def kept_attributes(op: Op, scope: Scope, **known: Any) -> tuple[tuple[str, Term], ...]:
+def kept_attributes(op: Op, scope: Bindings, **known: Any) -> tuple[tuple[str, Term], ...]:
     """Attributes sorted by name, without those that equal their default.
 
     `known` are the values that stand in for attributes that are not given, instead of their defaults.
@@ -67,14 +67,14 @@ def kept_attributes(op: Op, scope: Scope, **known: Any) -> tuple[tuple[str, Term
     return tuple(kept)
 
 
-def given_value(op: Op, name: str, scope: Scope) -> Any:
+def given_value(op: Op, name: str, scope: Bindings) -> Any:
     """The value of an attribute as it is given; None without one."""
     value = dict(op.attributes).get(name)
     found = None if value is None else _literal(value, None, scope)
     return found.value if isinstance(found, Literal) else None
 
 
-def _literal(value: Term, attribute: Attribute | None, scope: Scope) -> Term:
+def _literal(value: Term, attribute: Attribute | None, scope: Bindings) -> Term:
     """A value with references looked up; where a real number may stand, 1 and 1.0 are one value."""
     while isinstance(value, Ref):
         value, scope = scope.resolve(value.name)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from nas.hashing.network.sizes import enlarged
-from tests.hashing.network_kit import digest, reason
+from nas.hashing.probe.leaves import enlarged
+from tests.hashing.probe.network_kit import digest, reason
 
 REDUCED = "conv(stride=2) >> conv(stride=2)"  # 12 pixels a side become 3
 

@@ -5,23 +5,168 @@ digest of the value that reaches it. So equal operations on equal values meet eq
 and under whatever name they are built. A normalisation draws scale and shift from the normalised value,
 since it is all that its scale and shift ever see: of a constant, nothing is left but the shift.
 Where a module's weights are read past it, they are seeded by its name and what the leaf receives.
+
+Weights are drawn at scales at which activations show what they are.
+
+Feature maps have to be large enough to tell apart what a primitive's windows do: at 1x1 every pooling is the
+identity; where a window covers the map from every place, each larger one is equal to it; and maxima over
+maxima may cover the map between them. A few flat numbers may all be where two activations agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
 
 from nas.errors import NasError
-from nas.hashing.network.pools import Pools
-from nas.hashing.network.values import UnhashableError, Values, is_noise_around_zero, key_of
-from nas.hashing.network.weights import draw, normalised, owns_weights
+from nas.hashing.probe.values import (
+    EXAMPLES,
+    FEW,
+    SMALL,
+    UnhashableError,
+    Value,
+    Values,
+    generator,
+    is_noise_around_zero,
+    key_of,
+)
 from nas.language import Shape
+
+_TARGET = 16.0  # spread of what a matrix gives, whatever the spread of what it receives
+_SHIFT = 8.0  # of biases, at most
+_SCALES = (12.0, 20.0)  # of a normalisation
+
+
+def owns_weights(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters(recurse=False))
+
+
+def is_norm(module: nn.Module) -> bool:
+    return isinstance(module, _BatchNorm | nn.GroupNorm | nn.LayerNorm)
+
+
+def normalised(module: nn.Module, x: torch.Tensor) -> torch.Tensor | None:
+    """What a normalisation's scale and shift see; None for other modules."""
+    if isinstance(module, _BatchNorm):
+        return F.batch_norm(x, None, None, training=True, eps=module.eps)
+    if isinstance(module, nn.GroupNorm):
+        return F.group_norm(x, module.num_groups, eps=module.eps)
+    if isinstance(module, nn.LayerNorm):
+        return F.layer_norm(x, module.normalized_shape, eps=module.eps)
+    return None
+
+
+def draw(module: nn.Module, x: torch.Tensor | None, seed: tuple[bytes, str], trained: bool) -> None:
+    """Gives a module weights of its own.
+
+    Matrices are scaled by their fan-in and by what they receive, so that the outputs of a deep network
+    neither shrink to where every activation is linear nor grow to where its bends are out of sight.
+
+    Args:
+        module: its own parameters are set, not those of its parts.
+        x: what it receives, if that is known.
+        seed: digest that the draw follows, and a salt.
+        trained: whether shifts are drawn; otherwise they are zero.
+    """
+    numbers = generator(*seed)
+    scales = is_norm(module)
+    gain = _gain(x) if not scales else 0.0
+    for name, parameter in module.named_parameters(recurse=False):
+        if name.endswith("bias") and not trained:
+            parameter.zero_()
+            continue
+        drawn = numbers.random(parameter.numel())
+        if name == "weight" and scales:
+            drawn = _SCALES[0] + (_SCALES[1] - _SCALES[0]) * drawn
+        elif parameter.dim() > 1:
+            fan_in = math.prod(parameter.shape[1:])
+            drawn = (gain * math.sqrt(12.0 / fan_in)) * (drawn - 0.5)
+        else:
+            drawn = (2.0 * _SHIFT) * (drawn - 0.5)
+        parameter.copy_(torch.from_numpy(np.reshape(drawn, tuple(parameter.shape))))
+
+
+def _gain(x: torch.Tensor | None) -> float:
+    """What brings `x` to the spread that is wanted."""
+    if x is None or not x.is_floating_point():
+        return 1.0
+    spread = float(torch.linalg.vector_norm(x)) / math.sqrt(max(1, x.numel()))
+    return _TARGET / spread if spread > 0.0 else 1.0
+
+
+SMALLEST = 3  # pixels a side of a map
+_ENOUGH = 128  # numbers of a flat value that an activation is seen on
+_ROOM = 2  # pixels more a side than a window reaches: one of its own, one that it does not see
+
+
+class Pools:
+    """The windows of one primitive that have no weights; those with weights differ by their weights.
+
+    Args:
+        modules: of the primitive, in order.
+        in_shape: of one example.
+        out_shape: of one example.
+        examples: of the probe.
+        weighted: whether the primitive has weights.
+    """
+
+    def __init__(
+        self,
+        modules: Sequence[nn.Module],
+        in_shape: Shape,
+        out_shape: Shape,
+        examples: int,
+        *,
+        weighted: bool,
+    ) -> None:
+        self._side = min(in_shape[1:], default=0) if len(in_shape) == 3 else 0
+        out = min(out_shape[1:], default=0) if len(out_shape) == 3 else 0
+        self._large = not out or out >= SMALLEST
+        self._shrinks = max(1, round(self._side / out)) if out else 0  # 0: no map is left
+        self._maxima = [_reach(module) for module in modules if isinstance(module, _MaxPoolNd)]
+        self._means = [_reach(module) for module in modules if isinstance(module, _AvgPoolNd)]
+        self._resets = weighted or bool(self._means)
+        self._few = len(in_shape) == 1 and not weighted and examples * in_shape[0] < _ENOUGH
+        self._few &= examples < EXAMPLES[-1]
+
+    def lacks(self, x: Value) -> int:
+        """What a result on `x` lacks to tell apart what it should."""
+        return x.lacks | FEW * self._few | SMALL * (not self._fit(x))
+
+    def _fit(self, x: Value) -> bool:
+        if not self._large:
+            return False
+        if not self._side:
+            return True
+        longest = max(self._means, default=0)
+        if self._maxima:
+            before = 0 if self._resets else x.reach
+            longest = max(longest, before + sum(self._maxima))
+        return not longest or self._side >= longest + _ROOM
+
+    def reach(self, x: Value) -> int:
+        """Of the maxima in the result."""
+        if self._resets or not self._shrinks:
+            return 0
+        return (x.reach + sum(self._maxima)) // self._shrinks
+
+
+def _reach(module: Any) -> int:
+    """Pixels from the middle of a window to its farther end."""
+    sides = module.kernel_size if isinstance(module.kernel_size, tuple) else (module.kernel_size,)
+    dilation = getattr(module, "dilation", 1)
+    return max(sides) // 2 * (max(dilation) if isinstance(dilation, tuple) else dilation)
+
 
 Keys = tuple[bytes, ...]
 Salts = tuple[tuple[int | None, str], ...]  # by the place of a draw among the leaf's; None: of all of them
@@ -227,3 +372,44 @@ class Leaf:
 
 def _seed(*parts: bytes | str) -> int:
     return int.from_bytes(key_of(*parts)[:7], "little")
+
+
+_LARGEST = 48  # pixels a side of a cell's or a primitive's input
+SIDES = (12, 24, 48, 96)  # of the images; the first at which every map is large enough
+
+
+def enlarged(shapes: tuple[Shape, ...]) -> tuple[Shape, ...] | None:
+    """The next larger shapes of inputs that belong together; None beyond the largest.
+
+    Where one has half the sides of another, rounded up, it has half of them afterwards.
+    """
+    maps = [shape for shape in shapes if len(shape) == 3]
+    if not maps:
+        return None
+    smallest = min(min(shape[1:]) for shape in maps)
+    side = 6
+    while side <= smallest:
+        side *= 2
+    if side > _LARGEST:
+        return None
+    return tuple(_at(shape, smallest, side) if len(shape) == 3 else shape for shape in shapes)
+
+
+def _at(shape: Shape, smallest: int, side: int) -> Shape:
+    return (shape[0], *(side * _ratio(length, smallest) for length in shape[1:]))
+
+
+def _ratio(length: int, smallest: int) -> int:
+    """The power of two that brings one side down to another."""
+    ratio = 1
+    while -(-length // ratio) > smallest:
+        ratio *= 2
+    return ratio
+
+
+def too_small(what: str) -> str:
+    return (
+        f"{what}: expected feature maps of at least 3 pixels a side, and larger than its windows reach; got "
+        f"smaller ones on the largest images that are tried, of {SIDES[-1]} pixels; hash such networks by a "
+        "normal form"
+    )

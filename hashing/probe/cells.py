@@ -8,17 +8,16 @@ from typing import Any
 
 from torch import nn
 
-from nas.hashing.network.instances import Path, Salted, Use, identified, told
-from nas.hashing.network.leaves import Keys
-from nas.hashing.network.machine import CellFunction, Machine
-from nas.hashing.network.sizes import enlarged, too_small
-from nas.hashing.network.values import SMALL, UnhashableError, Value, key_of
+from nas.hashing.probe.instances import Path, Salted, Use, identified, told
+from nas.hashing.probe.interpreter import CellFunction, Interpreter
+from nas.hashing.probe.leaves import Keys, enlarged, too_small
+from nas.hashing.probe.values import SMALL, UnhashableError, Value, key_of
 from nas.language import Context, Op, Repeat, Shape, Term, unrolled
 from nas.layers import FactorizedReduce, named, pad_to, relu_conv_bn, wiring
 
 
 @dataclass(eq=False, slots=True)
-class Walk:
+class CellHasher:
     """Runs parts of one network.
 
     Attributes:
@@ -26,7 +25,7 @@ class Walk:
         uses: operations with weights so far, in order.
     """
 
-    machine: Machine
+    machine: Interpreter
     salted: Salted = field(default_factory=dict)
     uses: list[Use] = field(default_factory=list)
 
@@ -155,7 +154,7 @@ class CellGraph:
     Values are numbered inputs first, then nodes.
     """
 
-    def __init__(self, walk: Walk, term: Op, inputs: Sequence[Value], context: Context) -> None:
+    def __init__(self, walk: CellHasher, term: Op, inputs: Sequence[Value], context: Context) -> None:
         machine = walk.machine
         attributes = machine.attributes(term, context)
         count = attributes["inputs"]
@@ -207,7 +206,9 @@ class CellGraph:
         return self._walk.machine.shape(edge, self._shape(source), context)
 
 
-def cell_function(machine: Machine, term: Op, shapes: tuple[Shape, ...], context: Context) -> CellFunction:
+def cell_function(
+    machine: Interpreter, term: Op, shapes: tuple[Shape, ...], context: Context
+) -> CellFunction:
     """A cell on inputs that depend on their shapes alone, larger ones where its maps would be too small."""
     key = (machine.number(term), shapes, context.width, context.stride)
     found = machine.cells.get(key)
@@ -217,9 +218,11 @@ def cell_function(machine: Machine, term: Op, shapes: tuple[Shape, ...], context
     return found
 
 
-def _cell_function(machine: Machine, term: Op, shapes: tuple[Shape, ...], context: Context) -> CellFunction:
+def _cell_function(
+    machine: Interpreter, term: Op, shapes: tuple[Shape, ...], context: Context
+) -> CellFunction:
     def run(salted: Salted) -> tuple[Value, list[Use]]:
-        walk = Walk(machine, salted)
+        walk = CellHasher(machine, salted)
         return walk.inside(term, inputs, context), walk.uses
 
     inputs = _inputs(machine, shapes)
@@ -238,7 +241,7 @@ def _cell_function(machine: Machine, term: Op, shapes: tuple[Shape, ...], contex
     return CellFunction(key, shape, value.support, passes, value.is_zero, has_instances, value.lacks)
 
 
-def _inputs(machine: Machine, shapes: tuple[Shape, ...]) -> list[Value]:
+def _inputs(machine: Interpreter, shapes: tuple[Shape, ...]) -> list[Value]:
     return [machine.values.generic(i, shape) for i, shape in enumerate(shapes)]
 
 

@@ -34,14 +34,14 @@ def program_form(program: Program, vocabulary: Vocabulary) -> Program:
 
 
 @dataclass(frozen=True, slots=True)
-class _Value:
+class _Statement:
     """What a statement computes, an input or a number."""
 
     key: str  # equal for equal values
     depth: int
     kind: str | None  # its type; None where no language is known
     name: str  # of the function, the input, or the number as text
-    args: tuple[_Value, ...] = ()
+    args: tuple[_Statement, ...] = ()
     leaf: Term | None = None
 
 
@@ -54,27 +54,27 @@ class _Values:
         self.types: dict[str, str] = {}
         self.results: dict[str, str] = {}
         self.number: str | None = None
-        self.named: dict[str, _Value] = {}
+        self.named: dict[str, _Statement] = {}
 
     def read(self) -> None:
         """Finds the value of each name."""
         for name, _ in self.program.inputs:
             key = f"in {name}"
-            self.named[name] = _Value(key, 0, self.types.get(key), name, leaf=Name(name))
+            self.named[name] = _Statement(key, 0, self.types.get(key), name, leaf=Name(name))
         for name, call in statements(self.program).items():
             args = tuple(self.value(argument) for argument in call.args)
             self.named[name] = self._call(call, args, self.results.get(name))
 
-    def value(self, term: Term) -> _Value:
+    def value(self, term: Term) -> _Statement:
         """The value that a name or a number stands for."""
         if isinstance(term, Name) and term.name in self.named:
             return self.named[term.name]
         if isinstance(term, Literal) and type(term.value) in (int, float):
             number = Literal(float(term.value))  # type: ignore[arg-type]
-            return _Value(repr(number.value), 0, self.number, repr(number.value), leaf=number)
+            return _Statement(repr(number.value), 0, self.number, repr(number.value), leaf=number)
         raise CompileError(f"normal form: a number or a value in scope is expected; got {term}")
 
-    def _call(self, call: Op, args: tuple[_Value, ...], kind: str | None) -> _Value:
+    def _call(self, call: Op, args: tuple[_Statement, ...], kind: str | None) -> _Statement:
         if call.name not in self.vocabulary or call.attributes:
             raise CompileError(f"normal form: a function of {self.vocabulary.name} is expected; got {call}")
         laws = self.vocabulary.get(call.name).laws
@@ -95,12 +95,12 @@ class _Values:
         if Law.COMMUTES in laws and len({value.kind for value in args}) == 1:
             args = tuple(sorted(args, key=lambda value: value.key))
         key = hex_of(call.name, *(value.key for value in args))
-        return _Value(key, 1 + max((value.depth for value in args), default=0), kind, call.name, args)
+        return _Statement(key, 1 + max((value.depth for value in args), default=0), kind, call.name, args)
 
     def written(self, carried: Collection[str]) -> Program:
         """The program of the values that an output depends on, in this run or a later one."""
         outputs = {name: self.value(term) for name, term in self.program.outputs}
-        live: dict[str, _Value] = {}
+        live: dict[str, _Statement] = {}
         open_ = [value for name, value in outputs.items() if name not in carried]
         while open_:
             value = open_.pop()

@@ -10,7 +10,7 @@ from nas.hashing.functional import FunctionalHasher
 from nas.language import Op, Repeat, Seq, Term, parse, seq
 from nas.search_spaces import SPACES
 from nas.space import sample
-from tests.hashing.network_kit import digest, reason
+from tests.hashing.probe.network_kit import digest, reason
 
 CONV, POOL = "relu_conv_bn(kernel=3)", "avg_pool_3x3()"
 

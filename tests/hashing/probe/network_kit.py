@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from nas.hashing.functional import FunctionalHasher
-from nas.hashing.network.leaves import Leaf
-from nas.hashing.network.machine import Machine, inlined
-from nas.hashing.network.values import Values
-from nas.hashing.network.walk import CellGraph, Walk
+from nas.hashing.probe.cells import CellGraph, CellHasher
+from nas.hashing.probe.interpreter import Interpreter, inlined
+from nas.hashing.probe.leaves import Leaf
+from nas.hashing.probe.values import Values
 from nas.language import Term, parse
 from nas.layers import NETWORK, compile_network, infer_shape
 from nas.space import SearchSpace
@@ -39,7 +39,7 @@ def reason(expression: Term | str, vocabulary: Any = NETWORK, **options: Any) ->
     return hashed(expression, vocabulary, **options).reason
 
 
-class OpenWalk(Walk):
+class OpenWalk(CellHasher):
     """A pass that goes through cells."""
 
     def cell(self, term: Any, inputs: Any, context: Any, path: Any) -> Any:
@@ -61,7 +61,7 @@ def compiled_output(term: Term, values: Values, trained: bool = True) -> torch.T
 
 def walked_output(term: Term, values: Values, trained: bool = True) -> torch.Tensor:
     """The network taken apart, cells as well."""
-    machine = Machine(values, NETWORK, 10, trained=trained, scale_kept=True)
+    machine = Interpreter(values, NETWORK, 10, trained=trained, scale_kept=True)
     with torch.no_grad():
         y = OpenWalk(machine).run(inlined(term), values.generic(0, IMAGE), machine.context, ())
     assert y.tensor is not None

@@ -6,7 +6,7 @@ import pytest
 
 from nas.hashing.functional import FunctionalHasher
 from nas.layers import NETWORK
-from tests.hashing.network_kit import digest
+from tests.hashing.probe.network_kit import digest
 
 ACTIVATIONS = ("identity", "relu", "relu6", "gelu", "silu", "sigmoid", "tanh", "hardswish")
 EQUAL_AFTER = {  # what the range of a primitive makes equal

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.hashing.network.probe import NetworkProbe
+from nas.hashing.probe.probe import NetworkProbe
 from nas.search_spaces import SPACES
 from nas.space import sample
 

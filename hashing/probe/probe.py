@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from nas.hashing.network.instances import Salted, Use, identified, told
-from nas.hashing.network.machine import Machine, inlined
-from nas.hashing.network.sizes import SIDES, too_small
-from nas.hashing.network.values import EXAMPLES, FEW, UnhashableError, Value, Values
-from nas.hashing.network.walk import Walk
+from nas.hashing.probe.cells import CellHasher
+from nas.hashing.probe.instances import Salted, Use, identified, told
+from nas.hashing.probe.interpreter import Interpreter, inlined
+from nas.hashing.probe.leaves import SIDES, too_small
+from nas.hashing.probe.values import EXAMPLES, FEW, UnhashableError, Value, Values
 from nas.language import Vocabulary
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class NetworkProbe:
         self._values = cache(lambda number: Values(bits, device, EXAMPLES[number]))
         self._options = (classes, trained, scale_kept)
         self._channels = channels
-        self._machines: dict[tuple[Vocabulary, int], Machine] = {}
+        self._machines: dict[tuple[Vocabulary, int], Interpreter] = {}
 
     def digest(self, network: Term, vocabulary: Vocabulary) -> str:
         """32 hexadecimal digits.
@@ -84,12 +84,12 @@ class NetworkProbe:
                     return digest.hex()
         raise UnhashableError(too_small("network"))
 
-    def _at(self, side: int, term: Term, machine: Machine) -> tuple[Value, bytes | None]:
+    def _at(self, side: int, term: Term, machine: Interpreter) -> tuple[Value, bytes | None]:
         """The value on images of one size, and the digest unless the value lacks something."""
         x = machine.values.generic(0, (self._channels, side, side))
 
         def run(salted: Salted) -> tuple[Value, list[Use]]:
-            walk = Walk(machine, salted)
+            walk = CellHasher(machine, salted)
             return walk.run(term, x, machine.context, ()), walk.uses
 
         machine.begin()
@@ -97,11 +97,11 @@ class NetworkProbe:
         value = first[0]
         return value, None if value.lacks else told(value, identified(run, first)[0])
 
-    def _machine(self, vocabulary: Vocabulary, examples: int) -> Machine:
+    def _machine(self, vocabulary: Vocabulary, examples: int) -> Interpreter:
         key = (vocabulary, examples)
         if key not in self._machines:
             classes, trained, kept = self._options
-            self._machines[key] = Machine(
+            self._machines[key] = Interpreter(
                 self._values(examples), vocabulary, classes, trained=trained, scale_kept=kept
             )
         return self._machines[key]
