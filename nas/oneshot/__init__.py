@@ -1,1 +1,0 @@
-"""Searches on one supernet with shared weights: a training loop and its interchangeable parts."""
