@@ -1,7 +1,3 @@
-from .checks import check_takes as check_takes
-from .checks import existing as existing
-from .checks import file_path as file_path
-from .checks import load_function as load_function
 from .evaluator import EVALUATORS as EVALUATORS
 from .evaluator import FIRST_TRIAL as FIRST_TRIAL
 from .evaluator import REASON_LIMIT as REASON_LIMIT
@@ -30,6 +26,10 @@ from .executors import carry_out as carry_out
 from .executors import failure_of as failure_of
 from .executors import nothing_in_flight as nothing_in_flight
 from .functions import FunctionEvaluator as FunctionEvaluator
+from .functions import check_takes as check_takes
+from .functions import existing as existing
+from .functions import file_path as file_path
+from .functions import load_function as load_function
 from .pareto import crowding_distances as crowding_distances
 from .pareto import exponent_of as exponent_of
 from .pareto import hypervolume as hypervolume

@@ -18,13 +18,6 @@ from typing import Any
 
 from nas.callables import function_name
 from nas.errors import ConfigError, EvaluationError, describe_error
-from nas.evaluation.checks import (
-    check_takes,
-    existing,
-    load_function,
-    objectives_from,
-    reported_from,
-)
 from nas.evaluation.evaluator import (
     Evaluation,
     Evaluator,
@@ -34,6 +27,13 @@ from nas.evaluation.evaluator import (
     Status,
     Task,
     failure,
+)
+from nas.evaluation.functions import (
+    check_takes,
+    existing,
+    load_function,
+    objectives_from,
+    reported_from,
 )
 from nas.registry import check_names, given
 

@@ -22,11 +22,14 @@ from nas.errors import ConfigError, NasError, did_you_mean, one_line
 from nas.evaluation import Evaluator, hypervolume, non_dominated
 from nas.report import FORMAT, MANIFEST, format_duration, seeds_needed
 from nas.run.compose import (
+    SAMPLES,
     Components,
     build_hasher,
     cache_policy,
     check_options,
     composed,
+    composition_lines,
+    evaluation_seconds,
     forget,
     make_launcher,
     mistakes_at,
@@ -44,7 +47,6 @@ from nas.run.config import (
 )
 from nas.run.folder import MAX_NAME, held
 from nas.run.jobs import Launcher, carry_out_jobs, exit_status, stop_on_signals
-from nas.run.preview import SAMPLES, composition_lines, evaluation_seconds
 from nas.run.single import StudyJob, ends_of
 from nas.study import (
     FILE_NAME,

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from nas.errors import ConfigError, NasError, one_line
 from nas.report import MIN_PAIRS, format_duration
-from nas.run.compose import build_executor, build_space, check_options, compose, mistakes_at
+from nas.run.compose import (
+    build_executor,
+    build_space,
+    check_options,
+    compose,
+    composition_lines,
+    evaluation_seconds,
+    mistakes_at,
+)
 from nas.run.config import (
     BaselineSection,
     BudgetSection,
@@ -26,7 +34,6 @@ from nas.run.config import (
     resolved,
 )
 from nas.run.folder import MAX_NAME
-from nas.run.preview import composition_lines, evaluation_seconds
 from nas.run.single import make_observers, make_study, run_studies
 from nas.space import sample
 from nas.study import FILE_NAME, PROTOCOL, baseline_rng, plain, versions, write_json

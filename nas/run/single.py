@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import EvaluationError, NasError
 from nas.faults import interrupts, named, notes_of, traceback_of
-from nas.run.compose import Components, composed, options_of
+from nas.run.compose import Components, composed, options_of, preview
 from nas.run.config import Config, resolved
 from nas.run.folder import has_trials
 from nas.run.jobs import JobOutcome, exit_status, stop_on_signals
-from nas.run.preview import preview
 from nas.run.progress import TrialProgress
 from nas.study import (
     FILE_NAME,

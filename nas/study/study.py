@@ -32,9 +32,8 @@ from nas.study.provenance import (
 from nas.study.record import evaluation_from_json, evaluation_to_json
 from nas.study.replay import Replay
 from nas.study.searcher import Searcher
-from nas.study.state import PendingTrial, StudyState, TrialPhase, is_complete, progress
+from nas.study.state import PendingTrial, StudyState, TrialPhase, TrialQueue, is_complete, progress
 from nas.study.study_log import Observer, StudyLog
-from nas.study.trial_queue import TrialQueue
 from nas.study.validation import check_part, check_parts, for_data_of
 
 _FAULTS = 3  # evaluations from the first one on that the set-up lets fail until the run is given up

@@ -329,7 +329,7 @@ class CellPart(PrimitivePart):
     board: ArchitectureWeights
 
     def build(self, in_shape: Inputs, context: Context) -> nn.Module:
-        from nas.supernet.fused.edges import fused
+        from nas.supernet.fused.plan import fused
 
         return fused(PrimitivePart.build(self, in_shape, context), self.board)
 

@@ -1,8 +1,6 @@
 from .augment import check_augmentation as check_augmentation
 from .augment import crop_and_flip as crop_and_flip
 from .augment import cutout as cutout
-from .checkpoint import checkpoint_files as checkpoint_files
-from .checkpoint import write_whole as write_whole
 from .data import DataOptions as DataOptions
 from .data import Dataset as Dataset
 from .data import load as load
@@ -21,4 +19,6 @@ from .train import Stopped as Stopped
 from .train import measure as measure
 from .train import precision as precision
 from .trial import check_batch_of_one as check_batch_of_one
+from .trial import checkpoint_files as checkpoint_files
+from .trial import write_whole as write_whole
 from .weights import load_network as load_network

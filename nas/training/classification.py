@@ -14,10 +14,9 @@ from nas.errors import EvaluationError
 from nas.evaluation import Evaluation, Task, check_takes, failure_of
 from nas.layers import TrainSettings, compile_on_meta, infer_shape
 from nas.training.augment import check_augmentation, check_channels
-from nas.training.auxiliary import find_place
 from nas.training.data import Dataset, load
 from nas.training.image_evaluator import CLASSIFICATION, COMPILER, ImageEvaluator, classification_options
-from nas.training.train import standard_optimizer
+from nas.training.train import find_place, standard_optimizer
 from nas.training.trial import Recipe, check_batch_of_one, facts_of, requested_epochs, run_trial
 
 

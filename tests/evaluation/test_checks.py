@@ -6,7 +6,7 @@ import pytest
 from nas.callables import FORMER
 from nas.errors import ConfigError
 from nas.evaluation import Objective, load_function
-from nas.evaluation.checks import objectives_from, reported_from
+from nas.evaluation.functions import objectives_from, reported_from
 from nas.layers import compile_network
 from nas.registry import check_names
 

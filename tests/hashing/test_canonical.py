@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from nas.errors import CompileError, ConfigError
 from nas.hashing.audit.symbolic import SymbolicHasher
-from nas.hashing.canonical import CanonicalHasher
+from nas.hashing.canonical import CanonicalHasher, normal_form
 from nas.hashing.digests import settings_digest
-from nas.hashing.normal_forms.terms import normal_form
 from nas.language import Primitive, parse
 from nas.layers import NETWORK, compile_network
 from nas.search_spaces import SPACES

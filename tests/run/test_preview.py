@@ -8,9 +8,8 @@ import pytest
 from nas.algorithms.differentiable import Darts
 from nas.evaluation import Evaluation, Evaluator, Fidelity, InlineExecutor, Objective, Status, Task, failure
 from nas.language import op
-from nas.run.compose import Components
+from nas.run.compose import Components, preview
 from nas.run.config import Config
-from nas.run.preview import preview
 from nas.run.single import NoSearch
 from nas.space import SearchSpace
 from nas.study import Budget, Plan, Searcher, SearchFinished, Suggestion, Trial

@@ -18,9 +18,8 @@ from nas.layers import Cell, set_drop_path
 from nas.search_spaces import SPACES
 from nas.space import SearchSpace, sample
 from nas.supernet import all_active, relax
-from nas.supernet.fused.edges import FusedCell
 from nas.supernet.fused.functions import Depthwise, Geometry, HalfSeparable, Pixels
-from nas.supernet.fused.plan import EdgeBatchRun
+from nas.supernet.fused.plan import EdgeBatchRun, FusedCell
 from nas.supernet.measure import batch_statistics
 from nas.supernet.modules import ArchitectureWeight
 

@@ -14,8 +14,7 @@ from nas.layers.compile import parameters
 from nas.search_spaces.darts import DARTS_V1, DARTS_V2, from_genotype
 from nas.search_spaces.darts import space as darts
 from nas.training import Dataset, DeviceData, forked_seed, measure, resident
-from nas.training.auxiliary import attach, find_place, head
-from nas.training.train import Training, standard_optimizer, start, train
+from nas.training.train import Training, attach, find_place, head, standard_optimizer, start, train
 
 CPU = torch.device("cpu")
 BLOCK = "conv(kernel=3, width=4) >> batchnorm() >> relu()"

@@ -12,9 +12,9 @@ from torch import nn
 from nas.errors import EvaluationError
 from nas.layers import TrainSettings
 from nas.training import checkpoint_files
-from nas.training.checkpoint import check_state, load_state, restore, save_state, save_weights
 from nas.training.schedules import Plateau
 from nas.training.train import Training
+from nas.training.trial import check_state, load_state, restore, save_state, save_weights
 
 SETTINGS = TrainSettings(epochs=5)
 

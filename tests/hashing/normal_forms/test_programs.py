@@ -6,8 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.hashing.canonical import CanonicalHasher
-from nas.hashing.normal_forms.terms import normal_form
+from nas.hashing.canonical import CanonicalHasher, normal_form
 from nas.search_spaces.update_rule import INITIAL, KNOWN
 from nas.space import mutate
 from tests.hashing.program_kit import PAPER, of_term, rewritten, rule
