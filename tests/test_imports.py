@@ -66,6 +66,13 @@ def test_no_heavy_library_is_loaded(statement: str) -> None:
     assert loaded_by(statement) == []
 
 
+def test_runs_begin_without_reporting() -> None:
+    modules = "nas.run.single, nas.run.audit, nas.run.protocol"
+    code = f"import sys, {modules}; print('nas.report.report' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "False\n"
+
+
 def test_the_check_sees_what_is_loaded() -> None:
     assert loaded_by("import nas.training.train") == ["torch"]
 

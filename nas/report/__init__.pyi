@@ -1,9 +1,3 @@
-from .audit import STUDIES as STUDIES
-from .audit import Condition as Condition
-from .audit import Labels as Labels
-from .audit import columns_of as columns_of
-from .audit import conditions as conditions
-from .audit_report import write_audit as write_audit
 from .comparison import write_comparison as write_comparison
 from .comparison.logs import FORMAT as FORMAT
 from .comparison.logs import MANIFEST as MANIFEST

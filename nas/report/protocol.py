@@ -1,25 +1,14 @@
-"""How far two ways to evaluate the same architectures agree: ranks, changes, with their numbers.
+"""Studies of a training protocol: the same architectures under several variants of it.
 
-What a study of protocols found: a row for each variant, and how far any two of them agree.
-
-Results of studies of protocols as Markdown, LaTeX (booktabs) and CSV.
-
-Given architectures beside random ones of the same study: what choosing them was worth, by variant.
-
-Yang et al. 2020, "NAS evaluation is frustratingly hard" (https://arxiv.org/abs/1912.12522), section 3.1: the
-relative improvement over the average random architecture, here of published architectures. Each is trained
-once, so that the standard deviations hold the noise of training too.
-
-The figure of a study of protocols: values by variant, and ranks under the first and the last one.
-
-The files of studies of protocols.
+Yang et al. 2020, "NAS evaluation is frustratingly hard" (https://arxiv.org/abs/1912.12522), sections 3 to 5,
+in general form: ablations of training tricks, repetition with other seeds, proxies of another depth, and
+given architectures beside random ones of the same study.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,97 +17,80 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.errors import StoreError
-from nas.evaluation import Objective, Stage, exponent_of
-from nas.report import (
-    COLOURS,
-    Improvement,
-    Output,
-    Run,
+from nas.errors import StoreError, refusal
+from nas.evaluation import Objective, Stage
+from nas.report.figures import COLOURS, magnitude, quantity_label
+from nas.report.output import Output, csv_part, figure_parts, figure_text, text_part
+from nas.report.records import Run, failures
+from nas.report.statistics import (
     compare,
-    csv_part,
-    decimals_of,
     deviation,
-    failures,
-    figure_parts,
-    figure_text,
-    fixed,
-    format_duration,
+    exponent_of,
     format_p,
     kendall_tau,
     largest_rank_shift,
+    mean,
+    mean_interval,
+)
+from nas.report.tables import (
+    decimals_of,
+    fixed,
+    format_duration,
     latex_grid,
-    magnitude,
     markdown_grid,
     markdown_list,
     markdown_text,
-    mean,
-    mean_interval,
-    quantity_label,
-    text_part,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-
+ALPHA = 0.05
 MIN_PAIRS = 3  # two have a rank correlation of 1 or -1, whatever they are
+NAME = 30  # letters of a variant in the figure
+MOST_LINES = 16  # of ranks that have a colour each
 
 
 @dataclass(frozen=True, slots=True)
-class RankAgreement:
-    """Two measurements of the same architectures, pair by pair.
+class PairedAgreement:
+    """Two measurements of the same architectures, pair by pair; NaN where there is nothing to say."""
 
-    Attributes:
-        n: pairs with two finite values; below `MIN_PAIRS` there is no correlation.
-        tau: Kendall's tau-b; NaN below `MIN_PAIRS` or where a side is constant.
-        p: of the two-sided test of tau = 0, exact for small samples without ties; NaN like `tau`.
-        shift: the largest change of rank, ties sharing their mean rank; NaN below `MIN_PAIRS`.
-        difference: mean of second - first.
-        interval: bootstrap 95 % interval of `difference`; NaNs below three pairs.
-        change: mean of |second - first|.
-        change_std: its sample standard deviation (n - 1); NaN below two pairs.
-        largest_change: the largest |second - first|.
-    """
-
-    n: int
-    tau: float
-    p: float
-    shift: float
-    difference: float
-    interval: tuple[float, float]
-    change: float
-    change_std: float
-    largest_change: float
+    n: int  # pairs with two finite values; below `MIN_PAIRS` there is no correlation
+    tau: float  # Kendall's tau-b; NaN where a side is constant, too
+    p: float  # of the two-sided test of tau = 0, exact for small samples without ties
+    shift: float  # the largest change of rank, ties sharing their mean rank
+    difference: float  # mean of second - first
+    interval: tuple[float, float]  # bootstrap 95 % interval of `difference`, from three pairs on
+    change: float  # mean of |second - first|
+    change_std: float  # its sample standard deviation (n - 1)
+    largest_change: float  # the largest |second - first|
 
 
-def agreement(first: Sequence[float], second: Sequence[float]) -> RankAgreement:
+def agreement(first: Sequence[float], second: Sequence[float]) -> PairedAgreement:
     """Compares values that belong together by position; pairs with one that is not finite are left out."""
     pairs = np.array([first, second], float)
-    (a, b), n = pairs[:, np.isfinite(pairs).all(axis=0)], int(np.isfinite(pairs).all(axis=0).sum())
+    a, b = pairs[:, np.isfinite(pairs).all(axis=0)]
     exponent = exponent_of(pairs)
     moved = np.ldexp(b, -exponent) - np.ldexp(a, -exponent)  # which cannot overflow
-
-    def whole(number: float) -> float:
-        with np.errstate(over="ignore"):
-            return float(np.ldexp(number, exponent))
-
-    low, high = mean_interval(moved)
     changes = np.abs(moved)
-    enough = n >= MIN_PAIRS
-    return RankAgreement(
-        n=n,
-        tau=kendall_tau(a, b) if enough else math.nan,
-        p=_p_of_tau(a, b) if enough else math.nan,
-        shift=largest_rank_shift(a, b) if enough else math.nan,
-        difference=whole(mean(moved)),
-        interval=(whole(low), whole(high)),
-        change=whole(mean(changes)),
-        change_std=whole(deviation(changes)),
-        largest_change=whole(changes.max()) if n else math.nan,
-    )
+    with np.errstate(over="ignore"):
+        low, high, difference, change, change_std, largest = (
+            float(np.ldexp(number, exponent))
+            for number in (
+                *(*mean_interval(moved), mean(moved), mean(changes), deviation(changes)),
+                changes.max() if a.size else math.nan,
+            )
+        )
+    tau = p = shift = math.nan
+    if a.size >= MIN_PAIRS:
+        tau, shift = kendall_tau(a, b), largest_rank_shift(a, b)
+        if a.min() < a.max() and b.min() < b.max():
+            from scipy.stats import kendalltau
+
+            test: Any = kendalltau(a, b)
+            p = float(test.pvalue)
+    return PairedAgreement(a.size, tau, p, shift, difference, (low, high), change, change_std, largest)
 
 
 def smallest_p_of_tau(n: int) -> float:
@@ -126,35 +98,15 @@ def smallest_p_of_tau(n: int) -> float:
     return min(1.0, 2 / math.factorial(n))
 
 
-def _p_of_tau(a: Any, b: Any) -> float:
-    if a.min() == a.max() or b.min() == b.max():
-        return math.nan
-    from scipy.stats import kendalltau
-
-    result: Any = kendalltau(a, b)
-    return float(result.pvalue)
-
-
-ALPHA = 0.05
-
-
 @dataclass(frozen=True, slots=True)
 class VariantRow:
-    """The architectures under one variant.
+    """The architectures under one variant."""
 
-    Attributes:
-        name: of the variant.
-        changes: the options in which variants differ, with this one's values, e.g. "cutout=4".
-        values: of the reported quantity, one for each architecture in order; NaN where there is none.
-        agreement: with the first variant; None for that one.
-        cost_seconds: of all evaluations, failures included.
-    """
-
-    name: str
-    changes: str
-    values: tuple[float, ...]
-    agreement: RankAgreement | None
-    cost_seconds: float
+    name: str  # of the variant
+    changes: str  # the options in which variants differ, with this one's values, e.g. "cutout=4"
+    values: tuple[float, ...]  # of the reported quantity, by architecture; NaN where there is none
+    agreement: PairedAgreement | None  # with the first variant; None for that one
+    cost_seconds: float  # of all evaluations, failures included
 
     @property
     def finite(self) -> tuple[float, ...]:
@@ -174,25 +126,15 @@ class VariantRow:
 
 @dataclass(frozen=True, slots=True)
 class VariantTable:
-    """All variants of one study of protocols.
+    """All variants of one study of protocols."""
 
-    Attributes:
-        setting: experiment, space and evaluator, in words.
-        objective: what is reported.
-        architectures: texts under the first variant, in order; another width or depth writes them otherwise.
-        rows: in the order in which the variants ran; the first one is what the others are held against.
-        pairs: agreement of the variants with these positions, the first one earlier.
-        notes: what a reader must know; whole sentences.
-        given: how many of the architectures, the first ones, were given, the others drawn; None: all alike.
-    """
-
-    setting: str
-    objective: Objective
-    architectures: tuple[str, ...]
-    rows: tuple[VariantRow, ...]
-    pairs: Mapping[tuple[int, int], RankAgreement]
-    notes: tuple[str, ...]
-    given: int | None = None
+    setting: str  # experiment, space and evaluator, in words
+    objective: Objective  # what is reported
+    architectures: tuple[str, ...]  # under the first variant; another width or depth writes them otherwise
+    rows: tuple[VariantRow, ...]  # as the variants ran; the first one is what the others are held against
+    pairs: Mapping[tuple[int, int], PairedAgreement]  # of the variants with these positions, rising
+    notes: tuple[str, ...]  # what a reader must know; whole sentences
+    given: int | None = None  # how many, the first ones, were given and the others drawn; None: all alike
 
 
 def variant_of(run: Run) -> str | None:
@@ -201,77 +143,74 @@ def variant_of(run: Run) -> str | None:
     return variant if isinstance(variant, str) else None
 
 
-def _given(run: Run) -> int | None:
-    random, trials = run.section("protocol").get("random"), run.section("budget").get("trials")
-    if not isinstance(random, int) or not isinstance(trials, int) or not 0 < random <= trials:
-        return None
-    return trials - random
-
-
 def variant_tables(runs: Iterable[Run]) -> tuple[VariantTable, ...]:
     """One table for each folder of variants, in the order of the runs.
 
     Raises:
         StoreError: two variants in one folder evaluated different architectures.
     """
-    studies: dict[Any, list[Run]] = defaultdict(list)
+    studies: dict[Any, list[Run]] = {}
     for run in runs:
-        studies[run.record.directory.resolve().parent].append(run)
+        studies.setdefault(run.record.directory.resolve().parent, []).append(run)
     return tuple(
         _table(sorted(group, key=lambda run: run.record.openings[0]["time"])) for group in studies.values()
     )
 
 
 def _table(runs: Sequence[Run]) -> VariantTable:
-    _check_same_architectures(runs)
-    names = [str(variant_of(run)) for run in runs]
-    architectures = max((_architectures(run) for run in runs), key=len)
-    values = [_values(run, len(architectures)) for run in runs]
-    pairs = {(i, j): agreement(values[i], values[j]) for i, j in combinations(range(len(runs)), 2)}
-    rows = tuple(
-        VariantRow(
-            name,
-            changes,
-            values[index],
-            pairs.get((0, index)),
-            sum(row.cost_seconds for row in run.ended(Stage.SEARCH)),
-        )
-        for index, (run, name, changes) in enumerate(zip(runs, names, _changes(runs), strict=True))
-    )
-    objective = runs[0].record.reported
-    notes = tuple(_notes(runs, rows, objective))
-    return VariantTable(_setting(runs), objective, architectures, rows, pairs, notes, _given(runs[0]))
-
-
-def _check_same_architectures(runs: Sequence[Run]) -> None:
-    """The n-th trial of each variant must be the same choices, as their values are compared in pairs."""
     seen: dict[int, tuple[str, str]] = {}
-    for run in runs:
+    for run in runs:  # the n-th trial of each must be the same choices, as their values are compared in pairs
         for row in run.stages[Stage.SEARCH]:
             taken = row.decisions["decisions"]
             decisions = json.dumps([one[1:2] if isinstance(one, list) else one for one in taken])
             name, expected = seen.setdefault(row.number, (str(variant_of(run)), decisions))
             if decisions != expected:
-                raise StoreError(
-                    f"{run.record.directory}: expected the architectures of variant {name}; trial "
-                    f"{row.number} is another one; give the folder of one study of protocols"
-                )
-
-
-def _architectures(run: Run) -> tuple[str, ...]:
-    return tuple(row.architecture for row in run.stages[Stage.SEARCH])
-
-
-def _values(run: Run, count: int) -> tuple[float, ...]:
-    name = run.record.reported.name
-    found = {row.number: row.value(name) for row in run.stages[Stage.SEARCH] if row.ok}
-    values = (found.get(number) for number in range(count))
-    return tuple(math.nan if value is None or not math.isfinite(value) else value for value in values)
+                where, wanted = str(run.record.directory), f"the architectures of variant {name}"
+                remedy = "give the folder of one study of protocols"
+                raise StoreError(refusal(where, wanted, f"another one in trial {row.number}", remedy))
+    longest = max((run.stages[Stage.SEARCH] for run in runs), key=len)
+    architectures = tuple(row.architecture for row in longest)
+    objective = runs[0].record.reported
+    values = []
+    for run in runs:
+        found = {row.number: row.value(objective.name) for row in run.stages[Stage.SEARCH] if row.ok}
+        measured = (found.get(number) for number in range(len(architectures)))
+        values.append(tuple(v if v is not None and math.isfinite(v) else math.nan for v in measured))
+    pairs = {(i, j): agreement(values[i], values[j]) for i, j in combinations(range(len(runs)), 2)}
+    rows = tuple(
+        VariantRow(
+            str(variant_of(run)),
+            changes,
+            values[index],
+            pairs.get((0, index)),
+            sum(row.cost_seconds for row in run.ended(Stage.SEARCH)),
+        )
+        for index, (run, changes) in enumerate(zip(runs, _changes(runs), strict=True))
+    )
+    opened, name = runs[0].opened, runs[0].experiment
+    setting = f"space {opened['space']['name']}, evaluator {opened['evaluator']['name']}"
+    random, trials = runs[0].section("protocol").get("random"), runs[0].section("budget").get("trials")
+    given = None
+    if isinstance(random, int) and isinstance(trials, int) and 0 < random <= trials:
+        given = trials - random
+    return VariantTable(
+        setting=f"{name}: {setting}" if name else setting,
+        objective=objective,
+        architectures=architectures,
+        rows=rows,
+        pairs=pairs,
+        notes=tuple(_notes(runs, rows, objective)),
+        given=given,
+    )
 
 
 def _changes(runs: Sequence[Run]) -> list[str]:
-    """What tells the variants apart, from their configurations."""
-    flat = [_flat(run) for run in runs]
+    """What tells the variants apart, from their configurations: the options that a variant may change."""
+    flat: list[dict[str, Any]] = []
+    for run in runs:
+        sections = {name: run.section(name) for name in ("space", "evaluator", "search")}
+        its = {f"{name}.{key}": value for name, options in sections.items() for key, value in options.items()}
+        flat.append({**its, "seed": (run.opened.get("config") or {}).get("seed")})
     keys = sorted({key for options in flat for key in options})
     differing = [key for key in keys if len({json.dumps(options.get(key)) for options in flat}) > 1]
     return [
@@ -282,29 +221,36 @@ def _changes(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _flat(run: Run) -> dict[str, Any]:
-    """The options that a variant may change, by their path; the seed too."""
-    sections = {name: run.section(name) for name in ("space", "evaluator", "search")}
-    found = {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
-    return {**found, "seed": (run.opened.get("config") or {}).get("seed")}
+def worst_and_best(rows: Sequence[VariantRow], objective: Objective) -> tuple[VariantRow, VariantRow] | None:
+    """The variants with the worst and the best mean; None below two that have one."""
+    ranked = sorted((row for row in rows if row.finite), key=lambda row: objective.loss(row.mean))
+    return (ranked[-1], ranked[0]) if len(ranked) > 1 else None
 
 
-def _setting(runs: Sequence[Run]) -> str:
-    opened = runs[0].opened
-    name = runs[0].experiment
-    parts = f"space {opened['space']['name']}, evaluator {opened['evaluator']['name']}"
-    return f"{name}: {parts}" if name else parts
-
-
-def _notes(runs: Sequence[Run], rows: Sequence[VariantRow], objective: Objective) -> Iterable[str]:
+def _notes(runs: Sequence[Run], rows: Sequence[VariantRow], objective: Objective) -> Iterator[str]:
     count = max(len(row.values) for row in rows)
     yield (
         f"The same {count} architectures under each variant, each trained once; the seed of a training "
         "follows from the variant's seed and the architecture's number: the same under variants of one seed."
     )
-    yield from _spread_note(rows, objective)
+    ends = worst_and_best(rows, objective)
+    if ends is not None:
+        worst, best = ends
+        unit = {"%": " percentage points", "": ""}.get(objective.unit, f" {objective.unit}")
+        yield (
+            f"The means differ by up to {fixed(abs(best.mean - worst.mean), 2)}{unit}, from {worst.name} to "
+            f"{best.name}: a gain of a search is to be held against it."
+        )
     if len(rows) > 1:
-        yield from _agreement_notes(rows)
+        yield (
+            f"Agreement is with {rows[0].name}, over the architectures that have a value under both: "
+            "Kendall's tau-b with the p of its two-sided test, the largest change of rank (ties share their "
+            "mean rank), the mean difference with its bootstrap 95 % interval, mean ± standard deviation of "
+            "the absolute change of a value, and the largest one."
+        )
+        fewest = min(row.agreement.n for row in rows[1:] if row.agreement)
+        if smallest_p_of_tau(fewest) >= ALPHA:
+            yield f"With n = {fewest} no rank correlation can reach p < {ALPHA:g}."
     yield "Mean ± sample standard deviation over architectures; n counts architectures, not seeds."
     failed = {str(variant_of(run)): failures(run.ended(Stage.SEARCH)).total() for run in runs}
     if any(failed.values()):
@@ -313,143 +259,101 @@ def _notes(runs: Sequence[Run], rows: Sequence[VariantRow], objective: Objective
     still = [str(variant_of(run)) for run in runs if (run.record.closed or {}).get("reason") != "finished"]
     if still:
         yield f"Not finished, so preliminary: {', '.join(still)}."
-    if len({_data(run) for run in runs}) > 1:
+    data = ([run.section("evaluator").get(key) for key in ("dataset", "root", "path")] for run in runs)
+    if len(set(map(json.dumps, data))) > 1:
         yield "Variants are on different data: their means do not compare, their ranks may."
 
 
-def _agreement_notes(rows: Sequence[VariantRow]) -> Iterable[str]:
-    yield (
-        f"Agreement is with {rows[0].name}, over the architectures that have a value under both: Kendall's "
-        "tau-b with the p of its two-sided test, the largest change of rank (ties share their mean rank), "
-        "the mean difference with its bootstrap 95 % interval, mean ± standard deviation of the absolute "
-        "change of a value, and the largest one."
-    )
-    fewest = min(row.agreement.n for row in rows[1:] if row.agreement)
-    if smallest_p_of_tau(fewest) >= ALPHA:
-        yield f"With n = {fewest} no rank correlation can reach p < {ALPHA:g}."
+def _grids(table: VariantTable) -> Iterator[tuple[str, list[list[str]]]]:
+    """Title and lines, the head first, of the variants, of given beside random ones, and of all taus."""
+    smallest = min((row.std for row in table.rows if row.std > 0), default=0.0)
+    decimals = decimals_of(smallest, table.objective.unit)
 
+    def number(value: float, sign: str = "") -> str:
+        return "" if math.isnan(value) else fixed(value, decimals, sign)
 
-def spread(rows: Sequence[VariantRow], objective: Objective) -> tuple[VariantRow, VariantRow] | None:
-    """The variants with the worst and the best mean; None below two that have one."""
-    ranked = sorted((row for row in rows if row.finite), key=lambda row: objective.loss(row.mean))
-    return (ranked[-1], ranked[0]) if len(ranked) > 1 else None
+    def with_std(middle: float, std: float) -> str:
+        return fixed(middle, decimals) + ("" if math.isnan(std) else f" ± {fixed(std, decimals)}")
 
-
-def _spread_note(rows: Sequence[VariantRow], objective: Objective) -> Iterable[str]:
-    ends = spread(rows, objective)
-    if ends is not None:
-        worst, best = ends
-        unit = (
-            " percentage points" if objective.unit == "%" else f" {objective.unit}" if objective.unit else ""
-        )
-        yield (
-            f"The means differ by up to {fixed(abs(best.mean - worst.mean), 2)}{unit}, from {worst.name} to "
-            f"{best.name}: a gain of a search is to be held against it."
-        )
-
-
-def _data(run: Run) -> str:
-    options = run.section("evaluator")
-    return json.dumps([options.get("dataset"), options.get("root"), options.get("path")])
-
-
-TITLE = "Given architectures beside random ones"
-
-
-def beside_random(table: VariantTable) -> dict[str, Improvement]:
-    """Variant -> given against random architectures; empty for a study of one kind alone."""
-    given = table.given
-    if not given:
-        return {}
-    direction = table.objective.direction
-    return {
-        row.name: compare(row.values[:given], row.values[given:], direction=direction) for row in table.rows
-    }
-
-
-def beside_grid(table: VariantTable, decimals: int) -> list[list[str]]:
-    """Head and lines; none for a study of one kind alone."""
-    found = beside_random(table)
-    head = ["variant", "given", "random", "RI (%)", "95 % interval", "rank test"]
-    return [head, *(_improvement_line(name, each, decimals) for name, each in found.items())] if found else []
-
-
-def _improvement_line(name: str, found: Improvement, decimals: int) -> list[str]:
-    low, high = found.interval
-    improvement = found.relative_improvement
-    return [
-        name,
-        _mean(found.mean_method, found.std_method, found.n_method, decimals),
-        _mean(found.mean_random, found.std_random, found.n_random, decimals),
-        "" if math.isnan(improvement) else fixed(improvement, 2, "+"),
-        "" if math.isnan(low) else f"{fixed(low, 2, '+')} to {fixed(high, 2, '+')}",
-        found.tested(),
-    ]
-
-
-def _mean(mean: float, std: float, n: int, decimals: int) -> str:
-    if not n:
-        return "- (0)"
-    return f"{fixed(mean, decimals)}{'' if math.isnan(std) else f' ± {fixed(std, decimals)}'} ({n})"
-
-
-COLUMNS = (
-    "variant",
-    "{objective}",
-    "max",
-    "min",
-    "n",
-    "tau",
-    "rank shift",
-    "difference",
-    "|change|",
-    "largest",
-)
+    unit = f" ({table.objective.unit})" if table.objective.unit else ""
+    head = ["variant", f"{table.objective.name}{unit}", "max", "min", "n", "tau", "rank shift"]
+    lines = [[*head, "difference", "|change|", "largest", "cost"]]
+    for row in table.rows:
+        finite, found = row.finite, row.agreement
+        line = [row.name, "-", "", "", "0"]
+        if finite:
+            line = [row.name, with_std(row.mean, row.std), number(max(finite)), number(min(finite))]
+            line.append(str(len(finite)))
+        if found is None:
+            line += [""] * 5
+        else:
+            low, high = (number(end, "+") for end in found.interval)
+            line += [
+                "" if math.isnan(found.tau) else f"{found.tau:.2f} ({format_p(found.p)})",
+                "" if math.isnan(found.shift) else f"{found.shift:g} of {found.n}",
+                number(found.difference, "+") + (f" [{low}, {high}]" if low else ""),
+                with_std(found.change, found.change_std) if found.n else "",
+                number(found.largest_change),
+            ]
+        lines.append([*line, format_duration(row.cost_seconds)])
+    yield "The same architectures under several protocols", lines
+    if table.given:  # relative improvement over the average random architecture, trained once like each
+        lines = [["variant", "given", "random", "RI (%)", "95 % interval", "rank test"]]
+        for row in table.rows:
+            sides = row.values[: table.given], row.values[table.given :]
+            found = compare(*sides, direction=table.objective.direction)
+            improvement, (low, high) = found.relative_improvement, found.interval
+            means = (
+                (found.mean_method, found.std_method, found.n_method),
+                (found.mean_random, found.std_random, found.n_random),
+            )
+            lines.append(
+                [
+                    row.name,
+                    *(f"{with_std(middle, std)} ({n})" if n else "- (0)" for middle, std, n in means),
+                    "" if math.isnan(improvement) else fixed(improvement, 2, "+"),
+                    "" if math.isnan(low) else f"{fixed(low, 2, '+')} to {fixed(high, 2, '+')}",
+                    found.tested(),
+                ]
+            )
+        yield "Given architectures beside random ones", lines
+    if len(table.rows) > 2:
+        lines = [["", *(row.name for row in table.rows[1:])]]
+        for i, row in enumerate(table.rows[:-1]):
+            cells = ["" for _ in range(i)]
+            for j in range(i + 1, len(table.rows)):
+                found = table.pairs[i, j]
+                cells.append(f"{'-' if math.isnan(found.tau) else f'{found.tau:.2f}'} ({found.n})")
+            lines.append([row.name, *cells])
+        yield "Kendall's tau (n) of each two variants", lines
 
 
 def markdown(table: VariantTable) -> str:
     """All tables, what the variants are, and the notes."""
-    beside = beside_grid(table, _decimals(table))
-    return "\n".join(
-        [
-            f"### {markdown_text(table.setting)}",
-            "",
-            *markdown_grid(_lines(table)),
-            "",
-            *([TITLE, "", *markdown_grid(beside), ""] if beside else []),
-            *(
-                ["Kendall's tau (n) of each two variants", "", *markdown_grid(_matrix(table)), ""]
-                if _has_matrix(table)
-                else []
-            ),
-            *markdown_list([*_variants(table), *table.notes]),
-            "",
-        ]
-    )
+    (_, variants), *others = _grids(table)
+    text = [f"### {markdown_text(table.setting)}", "", *markdown_grid(variants), ""]
+    for title, lines in others:
+        text += [title, "", *markdown_grid(lines), ""]
+    changes = [f"{row.name}: {row.changes}" for row in table.rows if row.changes]
+    return "\n".join([*text, *markdown_list([*changes, *table.notes]), ""])
 
 
 def latex(table: VariantTable) -> str:
-    """The same for LaTeX."""
-    notes = [*(f"{text}." for text in _variants(table)), *table.notes]
-    parts = [
-        latex_grid(f"The same architectures under several protocols: {table.setting}", _lines(table), notes)
-    ]
-    if beside := beside_grid(table, _decimals(table)):
-        parts.append(latex_grid(f"{TITLE}: {table.setting}", beside))
-    if _has_matrix(table):
-        parts.append(latex_grid(f"Kendall's tau (n) of each two variants: {table.setting}", _matrix(table)))
-    return "\n".join(parts)
+    """The same for LaTeX (booktabs)."""
+    notes = [*(f"{row.name}: {row.changes}." for row in table.rows if row.changes), *table.notes]
+    grids = enumerate(_grids(table))
+    return "\n".join(
+        latex_grid(f"{title}: {table.setting}", lines, () if number else notes)
+        for number, (title, lines) in grids
+    )
 
 
 def values_table(table: VariantTable) -> pd.DataFrame:
     """One row for each architecture: its number, its text, its value under each variant."""
     import pandas as pd
 
-    columns: dict[str, Any] = {
-        "architecture": range(len(table.architectures)),
-        "text": table.architectures,
-        **{row.name: row.values for row in table.rows},
-    }
+    columns: dict[str, Any] = {"architecture": range(len(table.architectures)), "text": table.architectures}
+    columns |= {row.name: row.values for row in table.rows}
     return pd.DataFrame(columns, dtype=object)  # texts of any characters
 
 
@@ -457,168 +361,70 @@ def pairs_table(table: VariantTable) -> pd.DataFrame:
     """One row for each two variants: everything about their agreement."""
     import pandas as pd
 
-    return pd.DataFrame(list(_pairs(table)), columns=list(PAIR_COLUMNS), dtype=object)
-
-
-PAIR_COLUMNS = (
-    *("first", "second", "n", "tau", "p", "largest_rank_shift", "mean_difference", "interval_low"),
-    *("interval_high", "mean_change", "std_change", "largest_change"),
-)
-
-
-def _pairs(table: VariantTable) -> Iterator[tuple[Any, ...]]:
-    for (i, j), found in table.pairs.items():
-        yield (
+    names = ("first", "second", "n", "tau", "p", "largest_rank_shift", "mean_difference", "interval_low")
+    names = (*names, "interval_high", "mean_change", "std_change", "largest_change")
+    rows = [
+        (
             *(table.rows[i].name, table.rows[j].name, found.n, found.tau, found.p, found.shift),
             *(found.difference, *found.interval, found.change, found.change_std, found.largest_change),
         )
-
-
-def _has_matrix(table: VariantTable) -> bool:
-    return len(table.rows) > 2
-
-
-def _lines(table: VariantTable) -> list[list[str]]:
-    objective = table.objective
-    named = f"{objective.name} ({objective.unit})" if objective.unit else objective.name
-    head = [column.format(objective=named) for column in (*COLUMNS, "cost")]
-    return [head, *(_line(row, _decimals(table)) for row in table.rows)]
-
-
-def _line(row: VariantRow, decimals: int) -> list[str]:
-    def number(value: float, sign: str = "") -> str:
-        return "" if math.isnan(value) else fixed(value, decimals, sign)
-
-    finite = row.finite
-    mean = _with_std(row.mean, row.std, decimals) if finite else "-"
-    ends = [number(max(finite)), number(min(finite))] if finite else ["", ""]
-    cost = format_duration(row.cost_seconds)
-    found = row.agreement
-    if found is None:
-        return [row.name, mean, *ends, str(len(finite)), "", "", "", "", "", cost]
-    low, high = found.interval
-    interval = "" if math.isnan(low) else f" [{number(low, '+')}, {number(high, '+')}]"
-    return [
-        *(row.name, mean, *ends, str(len(finite)), _tau(found)),
-        f"{found.shift:g} of {found.n}" if not math.isnan(found.shift) else "",
-        number(found.difference, "+") + interval,
-        _with_std(found.change, found.change_std, decimals) if found.n else "",
-        *(number(found.largest_change), cost),
+        for (i, j), found in table.pairs.items()
     ]
-
-
-def _tau(found: RankAgreement) -> str:
-    return "" if math.isnan(found.tau) else f"{found.tau:.2f} ({format_p(found.p)})"
-
-
-def _with_std(mean: float, std: float, decimals: int) -> str:
-    return fixed(mean, decimals) + ("" if math.isnan(std) else f" ± {fixed(std, decimals)}")
-
-
-def _matrix(table: VariantTable) -> list[list[str]]:
-    names = [row.name for row in table.rows]
-    lines = [["", *names[1:]]]
-    for i, name in enumerate(names[:-1]):
-        cells = [_pair_cell(table.pairs[i, j]) if j > i else "" for j in range(1, len(names))]
-        lines.append([name, *cells])
-    return lines
-
-
-def _pair_cell(found: RankAgreement) -> str:
-    return f"- ({found.n})" if math.isnan(found.tau) else f"{found.tau:.2f} ({found.n})"
-
-
-def _variants(table: VariantTable) -> list[str]:
-    """What the variants are, one text each without a full stop."""
-    return [f"{row.name}: {row.changes}" for row in table.rows if row.changes]
-
-
-def _decimals(table: VariantTable) -> int:
-    """Two digits of the smallest standard deviation, of a percentage at least two decimals."""
-    return decimals_of(min((row.std for row in table.rows if row.std > 0), default=0.0), table.objective.unit)
-
-
-NAME = 30  # letters of a variant
-MOST_LINES = 16  # of ranks that have a colour each
+    return pd.DataFrame(rows, columns=list(names), dtype=object)
 
 
 def variants_figure(table: VariantTable) -> Figure:
     """On the left a box and the values of each variant, on the right the ranks under two of them."""
     from matplotlib.figure import Figure
-
-    factor, words = magnitude([row.values for row in table.rows])
-    objective = replace(table.objective, unit=f"{table.objective.unit}{words}".strip())
-    rows = tuple(
-        replace(row, name=figure_text(row.name, NAME), values=tuple(value / factor for value in row.values))
-        for row in table.rows
-    )
-    table = replace(table, rows=rows, objective=objective)
-    several = len(table.rows) > 1
-    width = 4.0 + 0.45 * len(table.rows)
-    figure = Figure(figsize=(width + 3.0 * several, 4.2), layout="constrained")
-    grid = figure.add_gridspec(1, 2 if several else 1, width_ratios=[width, 3.0] if several else [1])
-    _draw_values(figure.add_subplot(grid[0]), table)
-    if several:
-        _draw_ranks(figure.add_subplot(grid[1]), table)
-    return figure
-
-
-def _draw_values(axes: Axes, table: VariantTable) -> None:
-    drawn = [(place, row) for place, row in enumerate(table.rows) if row.finite]
-    boxes: dict[str, Any] = {
-        "showfliers": False,
-        "widths": 0.5,
-        "medianprops": {"color": COLOURS[1], "lw": 1.6},
-    }
-    if drawn:
-        axes.boxplot([row.finite for _, row in drawn], positions=[place for place, _ in drawn], **boxes)
-    for place, row in drawn:
-        spread = np.linspace(-0.18, 0.18, len(row.finite)) if len(row.finite) > 1 else np.zeros(1)
-        axes.plot(place + spread, row.finite, "o", color=COLOURS[0], alpha=0.55, ms=4.5, mew=0)
-    labels = [f"{row.name}\nn = {len(row.finite)}" for row in table.rows]
-    turned = max(len(row.name) for row in table.rows) > 6
-    axes.set_xticks(
-        range(len(labels)), labels, rotation=35 if turned else 0, ha="right" if turned else "center"
-    )
-    axes.set_xlim(-0.6, len(labels) - 0.4)
-    axes.set_ylabel(quantity_label(table.objective))
-    axes.set_title("box: quartiles and median", fontsize=9)
-    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
-    _tidy(axes)
-
-
-def _draw_ranks(axes: Axes, table: VariantTable) -> None:
-    """A line for each architecture that has a value under both; rank 1 is the best."""
-    first, last = table.rows[0], table.rows[-1]
-    pairs = np.array([first.values, last.values], float)
-    pairs = pairs[:, np.isfinite(pairs).all(axis=0)]
-    ranks = np.array([_ranks([table.objective.loss(value) for value in side]) for side in pairs])
-    count = pairs.shape[1]
-    for index in range(count):
-        colour = COLOURS[index % len(COLOURS)] if count <= MOST_LINES else COLOURS[0]
-        axes.plot((0, 1), ranks[:, index], "o-", color=colour, alpha=0.8, lw=1.4, ms=4.5)
-    found = table.pairs[0, len(table.rows) - 1]
-    tau = "" if math.isnan(found.tau) else f"tau = {found.tau:.2f}, largest shift {found.shift:g}, "
-    axes.set_title(f"{tau}n = {found.n}", fontsize=9)
-    axes.set_xticks((0, 1), (first.name, last.name))
-    axes.set_xlim(-0.25, 1.25)
-    if count:
-        axes.set_ylim(count + 0.5, 0.5)
-        axes.set_yticks(range(1, count + 1))
-    axes.set_ylabel("rank")
-    _tidy(axes)
-
-
-def _ranks(losses: list[float]) -> list[float]:
-    """From 1, ties sharing their mean."""
     from scipy.stats import rankdata
 
-    return list(rankdata(losses))
-
-
-def _tidy(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
+    factor, words = magnitude([row.values for row in table.rows])
+    names = [figure_text(row.name, NAME) for row in table.rows]
+    several = len(names) > 1
+    width = 4.0 + 0.45 * len(names)
+    figure = Figure(figsize=(width + 3.0 * several, 4.2), layout="constrained")
+    grid = figure.add_gridspec(1, 2 if several else 1, width_ratios=[width, 3.0] if several else [1])
+    axes = figure.add_subplot(grid[0])
+    finite = [[value / factor for value in row.finite] for row in table.rows]
+    drawn = [place for place, values in enumerate(finite) if values]
+    if drawn:
+        style: dict[str, Any] = {"medianprops": {"color": COLOURS[1], "lw": 1.6}, "widths": 0.5}
+        axes.boxplot([finite[place] for place in drawn], positions=drawn, showfliers=False, **style)
+    for place in drawn:
+        count = len(finite[place])
+        spread = np.linspace(-0.18, 0.18, count) if count > 1 else np.zeros(1)
+        axes.plot(place + spread, finite[place], "o", color=COLOURS[0], alpha=0.55, ms=4.5, mew=0)
+    labels = [f"{name}\nn = {len(values)}" for name, values in zip(names, finite, strict=True)]
+    turned = max(map(len, names)) > 6
+    style = {"rotation": 35, "ha": "right"} if turned else {"rotation": 0, "ha": "center"}
+    axes.set_xticks(range(len(labels)), labels, **style)
+    axes.set_xlim(-0.6, len(labels) - 0.4)
+    unit = f"{table.objective.unit}{words}".strip()
+    axes.set_ylabel(quantity_label(replace(table.objective, unit=unit)))
+    axes.set_title("box: quartiles and median", fontsize=9)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+    if several:  # a line for each architecture that has a value under both; rank 1 is the best
+        axes = figure.add_subplot(grid[1])
+        pairs = np.array([table.rows[0].values, table.rows[-1].values], float) / factor
+        pairs = pairs[:, np.isfinite(pairs).all(axis=0)]
+        count = pairs.shape[1]
+        ranks = np.array([rankdata([table.objective.loss(value) for value in side]) for side in pairs])
+        for index in range(count):
+            colour = COLOURS[index % len(COLOURS)] if count <= MOST_LINES else COLOURS[0]
+            axes.plot((0, 1), ranks[:, index], "o-", color=colour, alpha=0.8, lw=1.4, ms=4.5)
+        found = table.pairs[0, len(table.rows) - 1]
+        tau = "" if math.isnan(found.tau) else f"tau = {found.tau:.2f}, largest shift {found.shift:g}, "
+        axes.set_title(f"{tau}n = {found.n}", fontsize=9)
+        axes.set_xticks((0, 1), (names[0], names[-1]))
+        axes.set_xlim(-0.25, 1.25)
+        if count:
+            axes.set_ylim(count + 0.5, 0.5)
+            axes.set_yticks(range(1, count + 1))
+        axes.set_ylabel("rank")
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_axisbelow(True)
+    return figure
 
 
 def contents(tables: Sequence[VariantTable]) -> Iterator[Output]:

@@ -11,14 +11,13 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nas.errors import ConfigError, StoreError
-from nas.report import STUDIES, Condition, Labels, columns_of, conditions
+from nas.errors import ConfigError, StoreError, refusal
 from nas.run.compose import (
     build_evaluator,
     build_hasher,
@@ -28,6 +27,7 @@ from nas.run.compose import (
     mistakes_at,
 )
 from nas.run.config import (
+    AuditSection,
     BaselineSection,
     CacheSection,
     Config,
@@ -39,7 +39,8 @@ from nas.run.folder import held
 from nas.run.jobs import Job, JobOutcome, Launcher, carry_out_jobs, exit_status, stop_on_signals
 from nas.run.single import StudyJob, ends_of
 from nas.space import enumerate_architectures, sample
-from nas.study import AUDIT, FILE_NAME, compared, plain, read_json, versions, write_json
+from nas.study import FILE_NAME, plain, read_json, versions, write_json
+from nas.study.record import AUDIT, compared
 
 if TYPE_CHECKING:
     from nas.evaluation import Evaluator
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 PARTS = "parts"
+STUDIES = "studies"
 TABLE = "table"  # name of the evaluator that looks results up
 MAX_CANDIDATES = 1_000_000
 _SAME = ("space", "hashing", "audit", "seed")  # sections that a resumed audit must agree in
@@ -105,13 +107,115 @@ class AuditRun:
             return self._report(parts, folder)
 
     def _report(self, parts: Sequence[AuditPart], folder: Path) -> int:
-        from nas.report import write_audit
+        from nas.report.audit import AuditedReading, AuditReport
 
-        architectures = list(candidates(self.config, self.space, 0, self.count))
-        labels, found = read_parts(parts), (self.space, self.evaluator)
-        written = write_audit(self.config, labels, architectures, *found, hasher_of, folder)
+        labels, seconds, reasons = read_parts(parts)
+        report = AuditReport(
+            config=plain(resolved(self.config)),
+            space=self.space,
+            architectures=list(candidates(self.config, self.space, 0, self.count)),
+            table=self.evaluator,
+            readings=[
+                AuditedReading(reading.name, *reading.columns, hasher_of(reading.exact).explain)
+                for reading in readings_of(self.config)
+            ],
+            labels=labels,
+            seconds=seconds,
+            reasons=reasons,
+            folders={
+                kind: [folder / STUDIES / kind.folder / str(n) for n in range(self.config.audit.seeds)]
+                for kind in conditions(self.config.audit)
+            },
+        )
+        written, sound = report.write(folder)
         written.show()
-        return written.status if written.sound else 1
+        return written.status if sound else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is taken for equal: options that the audited and the exact hasher share.
+
+    Attributes:
+        name: "zero=trained, scale=kept".
+        audited: section of the audited hasher.
+        exact: section of the exact one.
+    """
+
+    name: str
+    audited: Mapping[str, Any]
+    exact: Mapping[str, Any]
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """Names of its two columns of labels."""
+        return f"hashed, {self.name}", _named("exact", self.exact)
+
+
+def readings_of(config: Config) -> tuple[Reading, ...]:
+    """All combinations of the listed options; `audit.bits` for the audited hasher alone.
+
+    The other audited hashers have no shared options: they are held against the first exact reading.
+
+    Raises:
+        ConfigError: an option without a list of values.
+    """
+    section, options = config.audit, config.audit.readings
+    for option, values in options.items():
+        if not isinstance(values, list | tuple) or not values:
+            raise ConfigError(
+                refusal(f"audit.readings.{option}", "a list of values", f"{values!r}", "write it as [a, b]")
+            )
+    combinations = [dict(zip(options, values, strict=True)) for values in product(*options.values())]
+    axis = [{"bits": bits} for bits in section.bits] or [{}]
+    found = [
+        Reading(
+            name=_named("", {**shared, **own}),
+            audited={**config.hashing, **shared, **own},
+            exact={"name": section.exact, **shared},
+        )
+        for shared in combinations
+        for own in axis
+    ]
+    first = {"name": section.exact, **combinations[0]}
+    found += [
+        Reading(_named(label, own), {**audited, **own}, first)
+        for label, audited in section.beside.items()
+        for own in axis
+    ]
+    return tuple(found)
+
+
+def _named(head: str, options: Mapping[str, Any]) -> str:
+    """`head, zero=trained, bits=8`; `default` of nothing."""
+    stated = [f"{key}={value}" for key, value in options.items() if key != "name"]
+    return ", ".join(filter(None, [head, *stated])) or "default"
+
+
+def columns_of(config: Config) -> dict[str, Mapping[str, Any]]:
+    """Name of each column of labels -> section of its hasher."""
+    columns: dict[str, Mapping[str, Any]] = {}
+    for reading in readings_of(config):
+        columns |= dict(zip(reading.columns, (reading.audited, reading.exact), strict=True))
+    return columns | {f"counted, {label}": section for label, section in config.audit.counted.items()}
+
+
+class SearchCondition(NamedTuple):
+    """What the searches of one kind have in common."""
+
+    searcher: str
+    noise: float
+    cache: str
+
+    @property
+    def folder(self) -> str:
+        return f"{self.searcher}_noise{self.noise:g}_{self.cache}".replace("/", "-").replace(" ", "")
+
+
+def conditions(section: AuditSection) -> tuple[SearchCondition, ...]:
+    """All of them, noise outermost: searches with equal noise share a table in their process."""
+    found = product(section.noise, section.searchers, section.caches)
+    return tuple(SearchCondition(searcher, noise, cache) for noise, searcher, cache in found)
 
 
 def prepare_audit(config: Config) -> AuditRun:
@@ -201,7 +305,7 @@ def study_jobs(config: Config, folder: Path) -> list[StudyJob]:
     ]
 
 
-def _own(config: Config, condition: Condition, seed: int) -> Config:
+def _own(config: Config, condition: SearchCondition, seed: int) -> Config:
     section, std = config.audit, condition.noise
     noisy = {"name": "noise", "evaluator": dict(config.evaluator), "std": std} if std else config.evaluator
     changes: Mapping[str, Any] = section.caches[condition.cache]
@@ -312,8 +416,10 @@ def hasher_of(section: Mapping[str, Any]) -> Hasher:
     return _hashers[key]
 
 
-def read_parts(parts: Sequence[AuditPart]) -> Labels:
-    """All files together.
+def read_parts(
+    parts: Sequence[AuditPart],
+) -> tuple[dict[str, list[str | None]], dict[str, float], dict[str, str]]:
+    """All files together: labels of each column, its seconds, and a reason where a candidate has no label.
 
     Raises:
         StoreError: one is missing or damaged.
@@ -324,12 +430,14 @@ def read_parts(parts: Sequence[AuditPart]) -> Labels:
     for part in parts:
         data = read_part(part)
         if data is None:
-            raise StoreError(f"{part.path}: expected the labels of candidates {part.name}; resume the audit")
+            raise StoreError(
+                refusal(f"{part.path}", f"the labels of candidates {part.name}", "none", "resume the audit")
+            )
         for column, labels in data["labels"].items():
             columns.setdefault(column, []).extend(labels)
             seconds[column] = seconds.get(column, 0.0) + data["seconds"][column]
         reasons |= data["reasons"]
-    return Labels(columns, seconds, reasons)
+    return columns, seconds, reasons
 
 
 def read_part(part: AuditPart) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nas.errors import ConfigError, NasError, one_line
-from nas.report import MIN_PAIRS, format_duration
+from nas.report.tables import format_duration
 from nas.run.compose import (
     build_executor,
     build_space,
@@ -36,7 +36,8 @@ from nas.run.config import (
 from nas.run.folder import MAX_NAME
 from nas.run.single import make_observers, make_study, run_studies
 from nas.space import sample
-from nas.study import FILE_NAME, PROTOCOL, baseline_rng, plain, versions, write_json
+from nas.study import FILE_NAME, baseline_rng, plain, versions, write_json
+from nas.study.record import PROTOCOL
 
 if TYPE_CHECKING:
     from nas.space import Architecture, SearchSpace
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FORMAT = 1
+FEWEST = 3  # architectures; `nas.report.protocol.MIN_PAIRS`, whose import would load all of reporting
 SECTIONS = ("space", "evaluator", "search", "seed")
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.+-]{{0,{MAX_NAME - 1}}}")  # it is a folder's too
 
@@ -174,9 +176,9 @@ def _architectures(config: Config, space: SearchSpace) -> list[Architecture]:
         )
     drawn = section.samples if texts is None else section.random
     key, number = ("samples", drawn) if texts is None else ("architectures", len(texts) + drawn)
-    if number < MIN_PAIRS:
+    if number < FEWEST:
         raise ConfigError(
-            f"protocol.{key}: expected at least {MIN_PAIRS} architectures, as fewer have no rank "
+            f"protocol.{key}: expected at least {FEWEST} architectures, as fewer have no rank "
             f"correlation to speak of, got {number}"
         )
     found = []

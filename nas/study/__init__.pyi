@@ -41,6 +41,7 @@ from .record import cached_event as cached_event
 from .record import compared as compared
 from .record import folder_at as folder_at
 from .record import holds_run as holds_run
+from .record import lookups_of as lookups_of
 from .record import manifest_of as manifest_of
 from .record import read_study as read_study
 from .searcher import OVERHEAD as OVERHEAD

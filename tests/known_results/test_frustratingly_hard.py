@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from nas.evaluation import Objective
-from nas.report import compare
-from nas.report.protocol import VariantRow, agreement, spread
-from nas.report.statistics import relative_improvement
+from nas.report.protocol import VariantRow, agreement, worst_and_best
+from nas.report.statistics import compare, relative_improvement
 
 DATASETS = ("CIFAR10", "CIFAR100", "SPORT8", "MIT67", "FLOWERS102")
 PRINTED = {
@@ -104,7 +103,7 @@ def test_rows_of_variants_give_back_the_figures_of_the_ablation():
 
 
 def test_the_protocol_is_worth_2_91_points_more_than_any_search_gained():
-    worst, best = spread(rows(), Objective("test_accuracy", "maximize", "%"))  # type: ignore[misc]
+    worst, best = worst_and_best(rows(), Objective("test_accuracy", "maximize", "%"))  # type: ignore[misc]
     assert (worst.name, best.name) == ("Base", "all")
     assert round(best.mean - worst.mean, 2) == 2.91
     gains = [searched - random for random, searched in (means[0] for means in MEANS.values())]

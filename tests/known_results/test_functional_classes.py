@@ -13,7 +13,7 @@ import pytest
 from nas.hashing.audit.isomorphism import IsomorphicHasher
 from nas.hashing.audit.symbolic import SCALE, ZERO, SymbolicHasher
 from nas.hashing.functional import FunctionalHasher
-from nas.report.audit import compare, originals, spread
+from nas.report.audit import compare_partitions, originals, spread
 from nas.search_spaces import nasbench201
 from nas.space import Architecture, enumerate_architectures
 from nas.study import Hasher
@@ -53,7 +53,7 @@ def test_every_thirtieth_cell_is_in_its_exact_class(
 ) -> None:
     zero, scale = reading
     few = cells[7::30]
-    found = compare(
+    found = compare_partitions(
         labels(FunctionalHasher(zero=zero, scale=scale), few),
         labels(SymbolicHasher(zero=zero, scale=scale), few),
     )
@@ -68,7 +68,7 @@ def test_all_cells_are_in_their_exact_classes(
 ) -> None:
     """The exact classes of the other readings are compared with brute force in `test_symbolic.py`."""
     zero, scale = reading
-    found = compare(labels(FunctionalHasher(zero=zero, scale=scale), cells), exact(reading))
+    found = compare_partitions(labels(FunctionalHasher(zero=zero, scale=scale), cells), exact(reading))
     assert (found.hashed, found.exact) == (CLASSES[reading],) * 2
     assert found.sound
 

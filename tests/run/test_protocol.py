@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from nas.errors import ConfigError, NasError, StoreError
-from nas.report import report_folders, write_report
-from nas.report.__main__ import main
+from nas.report.__main__ import main, report_folders, write_report
 from nas.run.__main__ import carry_out
 from nas.run.config import AuditSection, CompareSection, RunSection
 from nas.space import sample
-from nas.study import FILE_NAME, PROTOCOL, baseline_rng, read_study
+from nas.study import FILE_NAME, baseline_rng
+from nas.study.record import PROTOCOL, read_study
 from tests.run.protocol_kit import EVALUATOR, TEXTS, Held, config, small
 
 VARIANTS = {
@@ -191,9 +191,8 @@ def test_variants_of_different_architectures_are_no_study(tmp_path):
     folder = carried_out(tmp_path / "run", {"base": {}, "half": VARIANTS["half"]})
     other = carried_out(tmp_path / "other", {"odd": {}}, architectures=TEXTS[::-1])
     (other / "odd").rename(folder / "odd")
-    with pytest.raises(
-        StoreError, match=r"odd: expected the architectures of variant base; trial 0 is another"
-    ):
+    message = r"odd: expected the architectures of variant base, got another one in trial 0; give the folder"
+    with pytest.raises(StoreError, match=message):
         write_report(report_folders(folder), folder)
 
 

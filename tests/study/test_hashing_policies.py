@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from nas.evaluation import Evaluation, SimulatedExecutor, Status
-from nas.report import Run
 from nas.report.cache import usage
 from nas.report.comparison.logs import Wanted, read_history
-from nas.study import CachePolicy, read_study
+from nas.report.records import Run
+from nas.study import CachePolicy
+from nas.study.record import read_study
 from tests.study.hashing_kit import Alike, alike_study
 from tests.study.study_kit import (
     OBJECTIVE,

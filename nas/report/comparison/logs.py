@@ -32,7 +32,7 @@ import numpy as np
 
 from nas.errors import StoreError, describe_error, one_line
 from nas.evaluation import FIRST_TRIAL, Objective, Stage, Status, as_float, stage_of
-from nas.report.cache import Counts, counts
+from nas.report.cache import CacheCounts, counts
 from nas.study import FILE_NAME, LineReader, Lookups, cached_event, read_json, read_lines
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ class History:
     asks: Floats
     tells: float
     final: Floats
-    cache: Counts | None = None
+    cache: CacheCounts | None = None
     works: int = 0
     uninformed: float | None = None
     evaluators: tuple[str, ...] = ()
@@ -334,7 +334,7 @@ def _costs(log: StudyNumbers) -> Floats:
     return np.array(found, float)
 
 
-def _cache(log: StudyNumbers) -> Counts | None:
+def _cache(log: StudyNumbers) -> CacheCounts | None:
     lookups = log.lookups.all()
     if not lookups:
         return None

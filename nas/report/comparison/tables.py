@@ -28,8 +28,7 @@ from nas.report.cache import (
     SAVINGS,
     SAVINGS_NOTES,
     SAVINGS_TITLE,
-    Column,
-    by_name,
+    CacheColumn,
     cells,
 )
 from nas.report.comparison.analysis import (
@@ -100,16 +99,15 @@ def cache_rows(analysis: Analysis) -> list[list[float | str | None]]:
 def _sheet(
     found: Mapping[str, Mapping[int, Mapping[str, float]]],
     title: str,
-    columns: Sequence[Column],
+    columns: Sequence[CacheColumn],
     notes: Sequence[str],
 ) -> Table:
     return Table(
         small=True,
         title=f"{title}: mean ± standard deviation over seeds",
-        header=("method", "seeds", *(column.head for column in columns)),
+        header=("method", "seeds", *(head for head, *_ in columns)),
         rows=tuple(
-            (method, str(len(its)), *cells(by_name(list(its.values())), columns))
-            for method, its in found.items()
+            (method, str(len(its)), *cells(list(its.values()), columns)) for method, its in found.items()
         ),
         notes=(*notes, MEANS_NOTE),
     )

@@ -1,18 +1,33 @@
+"""The cache in reports: counts, lines, tables, files and the figure, from logs written by hand."""
+
 import csv
 import io
 import math
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from nas.report import Run, write_report
-from nas.report.cache import cache_tables, format_percent, format_seconds, lines
-from nas.report.report import state
+from nas.errors import StoreError
+from nas.report.cache import (
+    MAX_POINTS,
+    UNSTATED,
+    CacheClass,
+    CacheCounts,
+    cache_figure,
+    cache_tables,
+    format_percent,
+    format_seconds,
+    lines,
+    usage,
+)
+from nas.report.records import Run
+from nas.report.report import state, write_report
 from nas.report.results import result_tables
 from nas.report.tables import CACHE_COLUMNS, trials_table
-from nas.study import read_study
-from tests.report.cache_kit import HIDDEN, A, CacheLog, every_outcome, several_evaluations
+from nas.study.record import read_study
+from tests.report.cache_kit import HIDDEN, INPUTS, A, B, CacheLog, every_outcome, several_evaluations
 from tests.report.report_kit import finished_run
 
 FILES = {"cache.md", "cache.tex", "cache.csv", "cache.png", "cache.pdf"}
@@ -38,6 +53,191 @@ GOLDEN = """\
 |-----------------------------------|------------------:|-----------:|-------------------:|--------:|---------------:|------------------:|
 | regularized_evolution, functional |                 3 | 2 min 40 s |         4 min 00 s |   2.0 s |         250 ms |              0.83 |
 """  # noqa: E501 - as wide as the table
+
+
+def usage_of(log):
+    return usage(Run.of(read_study(log.write())))
+
+
+def test_every_outcome_is_counted(tmp_path):
+    assert usage_of(every_outcome(tmp_path)).counts == CacheCounts(
+        suggestions=10,
+        hits=2,
+        waits=1,
+        partial_hits=0,
+        misses=4,
+        unhashable=3,
+        promoted=1,
+        dropped=1,
+        classes=2,
+        saved_evaluations=3,
+        saved_seconds=160.0,
+        evaluation_seconds=240.0,
+        hashed=8,
+        hash_seconds=pytest.approx(2.0),
+        hash_seconds_median=pytest.approx(0.25),
+    )
+
+
+def test_percentages(tmp_path):
+    counts = usage_of(every_outcome(tmp_path)).counts
+    assert counts.hit_rate == 30.0
+    assert counts.hash_share == pytest.approx(100 * 2 / 240)
+    assert list(counts.numbers())[-2:] == ["hit_rate_percent", "hash_percent"]
+
+
+def test_reasons_come_most_frequent_first(tmp_path):
+    assert usage_of(every_outcome(tmp_path)).reasons == ((HIDDEN, 2), (INPUTS, 1))
+
+
+def test_largest_classes_have_their_value_and_evaluations(tmp_path):
+    assert usage_of(every_outcome(tmp_path)).largest == (
+        CacheClass("network bbbbbbbb/cccccccc", 4, 2, 96.0),  # 2, 3, 7, 8: evaluated as 3 and 8; 2 failed
+        CacheClass("network aaaaaaaa", 3, 1, 90.0),  # 0, 1, 9: 10 is not looked up yet
+    )
+
+
+def test_the_rate_over_time_is_in_the_order_of_the_look_ups(tmp_path):
+    history = usage_of(every_outcome(tmp_path)).history
+    answered = [0, 1, 0, 0, 0, 0, 0, 1, 0, 1]  # 3 waited in vain
+    assert history.answered.tolist() == list(map(bool, answered))
+    np.testing.assert_allclose(history.cumulative(), 100 * np.cumsum(answered) / np.arange(1, 11))
+    assert history.cumulative()[-1] == 30.0
+    # 0.1 s of hashing; 60 s; 0.2 s; 30 and 40 s; then 0.3 s of hashing and 20 s three times; 0.1 s; 50 s
+    moments = [0.1, 0.1, 60.3, 60.3, 130.6, 150.9, 171.2, 191.3, 191.3, 241.8]
+    np.testing.assert_allclose(history.clock, moments)
+
+
+def test_the_rolling_rate_is_that_of_the_last_suggestions(tmp_path):
+    log = CacheLog(tmp_path).opened()
+    for index in range(30):
+        log.suggest(index)
+        log.cached(index, "hit" if index >= 15 else "miss", 0 if index >= 15 else None, A)
+        log.told(index, 0) if index >= 15 else log.own(index, 90.0, 1.0)
+    history = usage_of(log).history
+    assert history.window == 10
+    np.testing.assert_allclose(history.rolling()[[0, 14, 15, 19, 24, 29]], [0, 0, 10, 50, 100, 100])
+    np.testing.assert_allclose(history.cumulative()[[14, 19, 29]], [0, 25, 50])
+
+
+def test_the_account_ends_at_the_totals_and_never_falls(tmp_path):
+    history = usage_of(every_outcome(tmp_path)).history
+    assert (history.spent[-1], history.saved[-1]) == (pytest.approx(242.0), 160.0)
+    assert history.hashing[-1] == pytest.approx(2.0)
+    for line in (history.spent, history.saved, history.hashing):
+        assert (np.diff(line) >= 0).all()
+    # the first wait is answered when 60 s of evaluation and the first hash are spent
+    assert history.spent[history.saved > 0][0] == pytest.approx(60.1)
+
+
+def test_several_evaluations_of_a_class(tmp_path):
+    found = usage_of(several_evaluations(tmp_path))
+    counts = found.counts
+    assert (counts.hits, counts.partial_hits, counts.misses, counts.classes) == (1, 1, 1, 1)
+    assert (counts.saved_evaluations, counts.saved_seconds, counts.evaluation_seconds) == (1, 60.0, 100.0)
+    assert found.largest == (CacheClass("network aaaaaaaa", 3, 2, 92.0),)
+    assert math.isnan(counts.hash_seconds)
+    assert counts.hashed == 0
+
+
+def test_a_wait_is_answered_by_the_trial_that_was_promoted(tmp_path):
+    log = CacheLog(tmp_path).opened()
+    for index in range(3):
+        log.suggest(index)
+        log.cached(index, "pending" if index else "miss", 0 if index else None, A)
+    log.own(0, None, 30.0)
+    log.cached(1, "miss", None, A).own(1, 91.0, 45.0).told(2, cached_from=1)
+    counts = usage_of(log).counts
+    assert (counts.waits, counts.misses, counts.promoted) == (1, 2, 1)
+    assert (counts.saved_evaluations, counts.saved_seconds) == (1, 45.0)  # not the 30 s of the failed one
+
+
+def test_a_class_forgotten_after_an_answered_wait_is_counted(tmp_path):
+    log = CacheLog(tmp_path).opened()
+    for index in range(2):
+        log.suggest(index)
+        log.cached(index, "pending" if index else "miss", 0 if index else None, A)
+    log.own(0, 90.0, 30.0).told(1, cached_from=0, dropped=True)
+    assert usage_of(log).counts.dropped == 1
+
+
+def test_an_interrupted_run_that_goes_on_is_one_run(tmp_path):
+    """Killed after 0 started, 1 waits and 2 was hashed; 1 is answered in the second session."""
+    log = CacheLog(tmp_path).opened()
+    for index in range(3):
+        log.suggest(index)
+    log.hashed(0, A, 0.5).cached(0, "miss", None, A)
+    log.add(event="started", trial=0, clock=log.clock)
+    log.cached(1, "pending", 0, A)
+    log.hashed(2, B, 1.5)
+    before = usage_of(log)
+    assert (before.counts.suggestions, before.counts.waits, before.counts.saved_evaluations) == (2, 1, 0)
+    assert before.counts.hit_rate == 50.0  # the wait counts before it is answered
+    assert before.counts.evaluation_seconds == 0
+    assert math.isnan(before.counts.hash_share)
+    log.opened(session=2).own(0, 90.0, 60.0).told(1, cached_from=0)
+    log.cached(2, "miss", None, B).own(2, 91.0, 20.0)
+    after = usage_of(log)
+    assert (after.counts.suggestions, after.counts.hits, after.counts.waits, after.counts.misses) == (
+        3,
+        0,
+        1,
+        2,
+    )
+    assert (after.counts.saved_seconds, after.counts.hash_seconds) == (60.0, 2.0)
+    assert after.history.clock.tolist() == [
+        0.5,
+        0.5,
+        62.0,
+    ]  # 2 is looked up when it was, not when it was hashed
+
+
+def test_a_hit_whose_telling_was_cut_off_is_saved_already(tmp_path):
+    log = CacheLog(tmp_path).opened()
+    log.suggest(0)
+    log.cached(0, "miss", None, A).own(0, 90.0, 60.0)
+    log.suggest(1)
+    found = usage_of(log.cached(1, "hit", 0, A))
+    assert (found.counts.saved_evaluations, found.counts.saved_seconds) == (1, 60.0)
+    assert found.history.saved[-1] == 60.0
+
+
+def test_a_fidelity_is_part_of_the_class(tmp_path):
+    log = CacheLog(tmp_path).opened()
+    for index, epochs in enumerate((4, 4, 36)):
+        log.suggest(index, fidelity={"name": "epochs", "value": epochs})
+        log.cached(index, "hit" if index == 1 else "miss", 0 if index == 1 else None, A)
+        log.told(index, 0) if index == 1 else log.own(index, 90.0 + index, 60.0)
+    found = usage_of(log)
+    assert found.counts.classes == 2
+    assert found.largest == (CacheClass("network aaaaaaaa at epochs=4", 2, 1, 90.0),)
+
+
+def test_the_logs_of_before_have_no_hashes_reasons_or_dropped_classes(tmp_path):
+    log = CacheLog(tmp_path, hashing="text").opened()
+    for index, (outcome, holder, key) in enumerate(
+        (("miss", None, ["a" * 32, ""]), ("hit", 0, ["a" * 32, ""]), ("miss", None, None))
+    ):
+        log.add(event="cached", trial=log.suggest(index), outcome=outcome, holder=holder, key=key)
+        log.told(index, 0) if holder is not None else log.own(index, 90.0, 60.0)
+    found = usage_of(log)
+    assert (found.counts.hits, found.counts.misses, found.counts.unhashable) == (1, 1, 1)
+    assert found.counts.dropped == found.counts.hashed == 0
+    assert found.reasons == ((UNSTATED, 1),)
+    assert found.largest == (CacheClass("aaaaaaaa", 2, 1, 90.0),)
+
+
+def test_no_cache_no_usage(tmp_path):
+    assert usage(Run.of(read_study(finished_run(tmp_path)))) is None
+
+
+@pytest.mark.parametrize("holder", [None, 7])
+def test_a_log_that_lost_a_line_is_refused(tmp_path, holder):
+    log = CacheLog(tmp_path).opened()
+    trial = 0 if holder is None else log.suggest(0)
+    log.cached(trial, "hit", holder, A)
+    with pytest.raises(StoreError, match=r"line \d: expected a (trial|holder) that was asked.*; got [07]"):
+        read_study(log.write())
 
 
 def runs_of(*logs):
@@ -285,3 +485,80 @@ def test_short_times_are_legible(seconds, text):
 )
 def test_small_percentages_keep_their_digits(percent, text):
     assert format_percent(percent) == text
+
+
+def figure_of(*logs):
+    (table,) = cache_tables(result_tables([Run.of(read_study(log.write())) for log in logs]))
+    return cache_figure(table)
+
+
+def legend_of(figure):
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def line(axes, label):
+    (found,) = [each for each in axes.lines if each.get_label() == label]
+    return np.asarray(found.get_xdata()), np.asarray(found.get_ydata())
+
+
+def test_hit_rate_over_suggestions_and_over_the_clock(tmp_path):
+    figure = figure_of(every_outcome(tmp_path))
+    trials, clock, _ = figure.axes
+    x, y = line(trials, "regularized_evolution, functional")
+    np.testing.assert_array_equal(x, np.arange(1, 11))
+    np.testing.assert_allclose(y[[0, 1, 6, 9]], [0, 50, 100 / 7, 30])
+    x, y = line(clock, "regularized_evolution, functional")
+    assert clock.get_xlabel() == "clock (minutes)"
+    assert (x[-1], y[-1]) == (pytest.approx(241.8 / 60), 30)
+    np.testing.assert_allclose(line(trials, "rolling, regularized_evolution, functional")[1][-1], 30)
+
+
+def test_saved_against_spent(tmp_path):
+    _, _, saved = figure_of(every_outcome(tmp_path)).axes
+    x, y = line(saved, "regularized_evolution, functional")
+    assert saved.get_xlabel() == "spent on evaluation and hashing (minutes)"
+    assert (x[-1], y[-1]) == (pytest.approx(242 / 60), pytest.approx(160 / 60))
+    assert line(saved, "hashing, regularized_evolution, functional")[1][-1] == pytest.approx(2 / 60)
+
+
+def test_without_timed_hashes_there_is_no_line_of_them(tmp_path):
+    assert legend_of(figure_of(several_evaluations(tmp_path))) == [
+        *("regularized_evolution, functional", "hit rate of the last 10", "as much saved as spent")
+    ]
+
+
+def test_the_legend_says_what_the_lines_are(tmp_path):
+    assert legend_of(figure_of(every_outcome(tmp_path))) == [
+        *("regularized_evolution, functional", "hit rate of the last 10", "spent on hashing"),
+        "as much saved as spent",
+    ]
+
+
+def test_several_runs_show_their_median_up_to_the_shortest(tmp_path):
+    """Of 10 and of 3 suggestions; rates after the third: 1 of 3 in both."""
+    logs = [every_outcome(tmp_path / "a"), several_evaluations(tmp_path / "b")]
+    logs[1].lines[0]["seed"] = 1
+    x, y = line(figure_of(*logs).axes[0], "regularized_evolution, functional: median of 2 runs")
+    assert (x[0], x[-1]) == (1, 3)
+    np.testing.assert_allclose(y, [0, 25, 100 / 3])  # 0 and 0; 1/2 and 0; 1/3 and 1/3
+
+
+def test_a_long_run_is_drawn_with_few_points(tmp_path):
+    log = CacheLog(tmp_path).opened()
+    log.suggest(0)
+    log.cached(0, "miss", None, A).own(0, 90.0, 60.0)
+    for index in range(1, 2 * MAX_POINTS):
+        log.suggest(index)
+        log.cached(index, "hit", 0, A).told(index, 0)
+    x, y = line(figure_of(log).axes[0], "regularized_evolution, functional")
+    assert x.size == MAX_POINTS
+    assert (x[0], x[-1]) == (1, 2 * MAX_POINTS)
+    assert y[-1] == pytest.approx(100 * (1 - 0.5 / MAX_POINTS))
+
+
+def test_nothing_looked_up_yet_is_an_empty_figure(tmp_path):
+    log = CacheLog(tmp_path).opened()
+    log.hashed(log.suggest(0), A)
+    figure = figure_of(log)
+    assert not [each for axes in figure.axes for each in axes.lines if not each.get_label().startswith("_")]
