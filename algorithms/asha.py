@@ -9,17 +9,17 @@ Differs from the paper:
 - the highest rung is always the highest fidelity R, and the factor between rungs is the number nearest to eta
   that divides the way from r to R evenly, rounded where both are whole; with R/r a power of eta these are the
   paper's rungs. `levels` states them one by one, for evaluators that have certain ones only;
-- a failure takes its place in a rung, as the worst, and never goes up;
-- of equal values the earlier trial goes up.
+- a failure counts at its rung as the worst result and never goes up;
+- among equal values the earlier trial goes up.
 
-What the searcher inside is told: the result at the lowest rung, once, as soon as it is there. It compares
-what it is told (in a tournament, a regression, a mean over a subtree), and values after 1 and after 81 epochs
-do not compare: told the highest rung that each architecture reached, it would learn which ones had been
-promoted. Waiting for the last rung is no alternative, since an asynchronous rung may always promote later.
-BOHB (Falkner et al. 2018, https://arxiv.org/abs/1807.01774) and MOBSTER (Klein et al. 2020,
-https://arxiv.org/abs/2003.10865) instead model all fidelities and are told every rung; that needs
-searchers that know of fidelities. The price here: a search that follows the lowest rung's order of
-architectures, which successive halving trusts too.
+The searcher inside is told the result at the lowest rung, once, as soon as it is known. It compares results
+(in a tournament, a regression, a mean over a subtree), and values after 1 and after 81 epochs cannot be
+compared: told the highest rung of each architecture, it would learn which ones were promoted. Waiting for the
+last rung is no alternative, since an asynchronous rung may always promote later. BOHB (Falkner et al. 2018,
+https://arxiv.org/abs/1807.01774) and MOBSTER (Klein et al. 2020, https://arxiv.org/abs/2003.10865) instead
+model all fidelities and are told every rung, which needs searchers that know of fidelities. The price of the
+choice here is that the search follows the order of architectures at the lowest rung, which successive halving
+relies on too.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Asha(HalvingSearcher):
     Args:
         space: for the searcher inside.
         objectives: the first one decides what goes up.
-        seed: of the searcher inside, which gets another one that follows from it.
+        seed: from which that of the searcher inside is derived.
         searcher: a section with a name and options, or a searcher; it leaves the fidelity open.
-        eta: one of so many goes up, 2 or more; the paper's experiments use 4, most software 3.
+        eta: one in eta goes up, 2 or more; the paper's experiments use 4, most software 3.
         lowest: fidelity of the lowest rung; None for the evaluator's.
         highest: of the highest; None for the evaluator's.
-        levels: all fidelities, rising, in place of `lowest` and `highest`.
-        early_stopping_rate: the paper's s: so many of the lowest rungs are left out, 0 to all but one.
+        levels: all fidelities, rising, instead of `lowest` and `highest`.
+        early_stopping_rate: the paper's s, number of the lowest rungs to leave out, 0 to all but one.
         fidelity_range: the evaluator's (name, lowest, full).
 
     Raises:
@@ -84,7 +84,7 @@ class Asha(HalvingSearcher):
 
     @property
     def uninformed(self) -> float | None:
-        """That of the searcher inside, at most eta: then the best of so many goes up."""
+        """That of the searcher inside, at most eta: then the best of eta goes up."""
         inside = self.inner.uninformed
         return None if inside is None else min(inside, self._eta)
 

@@ -2,26 +2,26 @@
 
 DeepArchitect (https://arxiv.org/abs/1704.08792) restructures the tree of a search space so that a choice
 among k ordered values becomes a path of halves: 0 leads to the values [left, mid), 1 to [mid, right) with
-mid = floor((left + right) / 2), until one value is left. Results of one value then speak for its neighbours.
-The searcher inside sees a view of the space (`BisectedSpace`), its suggestions come out as architectures of
-the space itself, one for one and under the same numbers.
+mid = floor((left + right) / 2), until one value is left. So results of one value inform about its neighbours.
+The searcher inside sees a view of the space (`BisectedSpace`); its suggestions are converted to architectures
+of the space itself, one for one and under the same numbers.
 
-The view is no rewritten expression: a derivation halves the options of a hole and fills the hole when one is
-left. All operators work on it, a copy of a repeat keeps its decisions when the count changes, and the
-architecture in the space itself is what remains when the decisions about halves are left out.
+The view does not rewrite the expression: a derivation halves the options of a hole and fills the hole when
+one is left. All operators work on it, a copy of a repeat keeps its decisions when the count changes, and
+without the decisions about halves the architecture is one of the space itself.
 
 Differs from the paper:
-- usable around every searcher, not for tree search alone: what mutates, crosses over or encodes does so
-  with decisions about halves. Changing a repeat's count then adds or removes copies at the end;
+- it wraps every searcher, not tree search alone: mutation, crossover and encodings act on decisions about
+  halves. Changing a repeat's count then adds or removes copies at the end;
 - only ordered choices are halved, where the paper halves every choice in the order written, as `all_choices`
   does: integers, repeats and choices among numbers (in ascending order), all by position but for
   logarithmic integers, which are halved on their scale;
-- real numbers, which the paper does not have, are halved on their scale `depth` times, and what is left of
-  the interval is a real hole;
-- arguments of a program's statements are never halved: what is in scope changes with every statement.
+- real numbers, which the paper does not have, are halved on their scale `depth` times, and the interval that
+  is left is a real hole;
+- arguments of a program's statements are never halved, as every statement changes their options.
 
-The view has as many derivations as the space, but a searcher that samples uniformly over options is, inside,
-uniform over halves: of three values the first has probability 1/2. `sample(..., by="derivations")` is the
+The view has as many derivations as the space, but a searcher that samples uniformly over options is uniform
+over halves in the view: of three values the first has probability 1/2. `sample(..., by="derivations")` is the
 same in both.
 """
 
@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.algorithms.shared.method import check_range
 from nas.algorithms.shared.wrapping import FidelityRange, Wrapper
-from nas.errors import ConfigError, SpaceError
+from nas.errors import ConfigError, SpaceError, refusal
 from nas.evaluation import Objective
 from nas.language import Choice, Literal, Number
 from nas.space import (
@@ -63,12 +63,12 @@ MAX_DEPTH = 40  # halvings of a real hole; six digits are told apart after 20 of
 class BisectedSpace(SearchSpace):
     """A view of a space; its architectures carry the decisions of the space, and those about halves.
 
-    The decision about a half has the hole's key, longer by (the number of the half's site, the halves so far
-    as binary digits behind a 1); so has the number chosen from the last interval of a real hole.
+    The key of a decision about a half is the hole's, extended by the number of the half's site and the halves
+    so far as binary digits behind a 1; so is that of the number chosen from the last interval of a real hole.
 
     Args:
-        space: to look at in this way.
-        all_choices: halve every choice; what is not ordered in the order written.
+        space: the original one.
+        all_choices: halve every choice; unordered ones in the order written.
         depth: halvings of a real hole, 0 to 40; 5 give 32 intervals, as many as DeepArchitect's rates.
 
     Raises:
@@ -77,9 +77,11 @@ class BisectedSpace(SearchSpace):
 
     def __init__(self, space: SearchSpace, *, all_choices: bool = False, depth: int = 5) -> None:
         if isinstance(space, BisectedSpace):
-            raise SpaceError(f"{space.name}: a space that is not bisected yet is expected; bisect it once")
+            remedy = "bisect the original space"
+            raise SpaceError(refusal(space.name, "a space that is not bisected", "one that is", remedy))
         if not 0 <= depth <= MAX_DEPTH:
-            raise SpaceError(f"{space.name}: depth: 0 to {MAX_DEPTH} halvings are expected; got {depth}")
+            where, remedy = f"{space.name}: depth", "leave it out for the default"
+            raise SpaceError(refusal(where, f"0 to {MAX_DEPTH} halvings", depth, remedy))
         how = f"bisected{' in all choices' if all_choices else ''} to depth {depth}"
         super().__init__(
             f"{space.name} {how}",
@@ -116,7 +118,7 @@ class BisectedSpace(SearchSpace):
         return self.original.architecture(kept)
 
     def adopted(self, architecture: Architecture) -> Architecture:
-        """Inverse of `restored`; a real number on the border of two intervals is taken to the lower one.
+        """Inverse of `restored`; a real number on the border of two intervals belongs to the lower one.
 
         Raises:
             SpaceError: the architecture is of another space.
@@ -137,7 +139,7 @@ class BisectedSpace(SearchSpace):
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """How a hole is halved: the site of its halves, and its options in order (none: as they are)."""
+    """How a hole is halved: the site of its halves, and its options in order, empty if they are ordered."""
 
     site: Site
     order: tuple[int, ...]
@@ -145,13 +147,13 @@ class Half:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What halving has left of a hole.
+    """The options of a hole that are left after some halvings.
 
     Attributes:
-        hole: the derivation that stands at the hole, with all of its options.
+        hole: the derivation at the hole, with all of its options.
         half: how it is halved.
         order: the hole's options in order; none for a real number.
-        low: of the options left the first position, or the lower bound of a real number.
+        low: position of the first option that is left, or the lower bound of a real number.
         high: one position past the last, or the upper bound.
         code: the halves taken, as binary digits behind a 1.
     """
@@ -165,7 +167,7 @@ class Cut:
 
     @property
     def number(self) -> Number | None:
-        """The numbers that are left; None if the hole is none for a number."""
+        """The numbers that are left; None if the hole is not one for a number."""
         whole = self.hole.choice
         if not isinstance(whole, Number):
             return None
@@ -195,7 +197,7 @@ class Cut:
         return replace(self, low=low, high=high, code=2 * self.code + bit)
 
     def is_upper(self, option: float) -> bool:
-        """Which half has the option; reals on the border are in the lower one."""
+        """Whether the option is in the upper half; reals on the border are in the lower one."""
         return self.order.index(int(option)) >= self.middle if self.order else option > self.middle
 
 
@@ -234,12 +236,16 @@ class BisectedDerivation(Derivation):
         return BisectedDerivation(self._space, cut.hole, cut, log)
 
     def towards(self, known: Known) -> Derivation:
-        """One decision further on the way to decisions of the original space."""
+        """The next decision towards decisions of the original space."""
         cut = self._cut
         hole = self if cut is None else cut.hole
         decision = known.get(hole.key)
         if decision is None or (cut is not None and cut.order and decision.option not in cut.order):
-            raise SpaceError(f"{self._space.name} at {self.label}: no decision for this hole")
+            where, remedy = (
+                f"{self._space.name} at {self.label}",
+                "give an architecture of the original space",
+            )
+            raise SpaceError(refusal(where, "a decision for this hole", "none", remedy))
         if cut is None or not self.options:
             return self.take(decision.option, decision.ids)
         bit = int(cut.is_upper(decision.option))
@@ -251,7 +257,7 @@ class BisectedDerivation(Derivation):
         if cut is None or not cut.order:
             return super().count() if cut is None else None
         left = range(int(cut.low), int(cut.high))
-        if cut.number is not None:  # the same lies behind each
+        if cut.number is not None:  # equally many derivations behind each
             one = cut.hole.take(cut.order[left[0]]).count()
             return None if one is None else one * len(left)
         found = [cut.hole.take(cut.order[position]).count() for position in left]
@@ -263,7 +269,7 @@ class BisectedDerivation(Derivation):
         return [(1, self.take(option).count() or 0) for option in self.options]
 
     def _filled(self, option: int | float, ids: tuple[int, ...], log: Any) -> Derivation:
-        """The hole filled as in the original space, the halves on record."""
+        """The hole filled as in the original space, with the decisions about halves recorded."""
         assert self._cut is not None
         at = self._cut.hole
         frame = (at.site, at._prefix, at._depths, at._rest)
@@ -273,7 +279,7 @@ class BisectedDerivation(Derivation):
 
 
 def _entered(space: BisectedSpace, at: Derivation) -> Derivation:
-    """The view of a derivation that has just come to a hole."""
+    """The view of a derivation that has just reached a hole."""
     half = None if at.site is None else space.halves.get(at.site.index)
     if half is None:
         return BisectedDerivation(space, at)
@@ -315,7 +321,7 @@ def _half_site(layout: Layout, site: Site) -> Site:
     return half
 
 
-class Bisection(Wrapper[Suggestion]):  # of a trial in flight: as the searcher inside made it
+class Bisection(Wrapper[Suggestion]):  # remembers the suggestion of the searcher inside
     """Asks the searcher inside, which decides by halves.
 
     Args:
@@ -346,15 +352,13 @@ class Bisection(Wrapper[Suggestion]):  # of a trial in flight: as the searcher i
     ) -> None:
         if isinstance(space, BisectedSpace):
             raise ConfigError(
-                'searcher "bisection": expected a space that is not bisected, got one that is; name it once'
+                refusal('searcher "bisection"', "a space that is not bisected", "one that is", "nest it once")
             )
         check_range("bisection", "depth", depth, 0, MAX_DEPTH)
         view = self._view = BisectedSpace(space, all_choices=all_choices, depth=depth)
         if not view.halves and BisectedSpace(space, all_choices=True, depth=depth).halves:
-            raise ConfigError(
-                f'searcher "bisection": space {space.name}: expected ordered choices to halve, got none; set '
-                "all_choices=true"
-            )
+            where = f'searcher "bisection": space {space.name}'
+            raise ConfigError(refusal(where, "ordered choices to halve", "none", "set all_choices=true"))
         super().__init__(view, objectives, seed=seed, searcher=searcher, fidelity_range=fidelity_range)
 
     def _take(self, trial: Trial, remembered: Suggestion) -> None:
@@ -370,9 +374,9 @@ class Bisection(Wrapper[Suggestion]):  # of a trial in flight: as the searcher i
             return None
         suggestion = proposal.suggestion
         if suggestion.architecture.space != self._view.name:
-            raise ConfigError(
-                f'searcher "bisection": expected a searcher built on "{self._view.name}", got one of '
-                f'"{suggestion.architecture.space}"; give its section'
-            )
+            expected = f'a searcher built on "{self._view.name}"'
+            got = f'one of "{suggestion.architecture.space}"'
+            remedy = "give the section of the searcher instead"
+            raise ConfigError(refusal('searcher "bisection"', expected, got, remedy))
         self._inner.stands_for(proposal.number, self._in_flight.add(suggestion))
         return replace(suggestion, architecture=self._view.restored(suggestion.architecture))

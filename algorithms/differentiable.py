@@ -5,9 +5,9 @@ that has a supernet, and differ in how architecture weights become weights of op
 settings. Each class names its paper and what differs from it; all of them differ in these:
 
 - the choice has at most two skip connections in a cell (`skip_limit`, after P-DARTS, Chen et al. 2019), as
-  first-order search tends to end in nothing else; `skip_limit: null` lifts that. The early stop at too many
+  first-order search tends to end in skips alone; `skip_limit: null` lifts that. The early stop at too many
   of them (`skip_stop`, after DARTS+, Liang et al. 2019) is off: in searches of few steps it stopped before
-  the order of the other options meant anything (docs/one_shot.md has the figures);
+  the order of the other options was meaningful (docs/one_shot.md has the figures);
 - the choice of each of `searches` runs is trained fully as a candidate, where the papers train those of
   several runs briefly to select one;
 - the halves of the images are split by the seed of the search, and incomplete batches are left out.
@@ -38,9 +38,9 @@ class PartiallyConnectedDarts(SupernetSearch):
     Xu, Xie, Zhang, Chen, Qi, Tian and Xiong 2020, "PC-DARTS: Partial Channel Connections for
     Memory-Efficient Architecture Search" (https://arxiv.org/abs/1907.05737). The defaults are those
     published for CIFAR-10: a quarter of the channels, batches of 256, alphas from epoch 15. Differs from the
-    paper: edge weights are there for nodes that choose their inputs (gated nodes); where a space gives every
-    node all of its inputs, as NAS-Bench-201, there is nothing to choose and the softmax over options stands
-    alone.
+    paper: only nodes that choose their inputs (gated nodes) have edge weights; where a space gives every
+    node all of its inputs, as NAS-Bench-201 does, there is nothing to choose, and only the softmax over
+    options is left.
     """
 
     name = "pc_darts"
@@ -106,7 +106,7 @@ class HyperCuboid(SupernetSearch):
 
     - a step that lies on no active path does not compute, and where no path is active, all steps do;
     - greedy paths begin with the heaviest step of the first layer; the beam search and the flows of the
-      released code are not there;
+      released code are not implemented;
     - the final training is that of the evaluator.
     """
 

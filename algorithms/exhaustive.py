@@ -1,9 +1,9 @@
 """Exhaustive search: every architecture of a finite space once.
 
-No paper; the reference on small spaces, in derivation order or in a random one (random search without
-repeats, to the very end). Results do not influence it, so it never waits. The n-th derivation is
-reached by counting what lies behind each option, so that nothing is listed in advance and the search stands
-at a number. Derivations that break a constraint, and those whose text was suggested before, are skipped.
+No paper; the reference on small spaces, in derivation order or in random order (random search without
+repeats, to the end). Results do not influence it, so it never waits. The n-th derivation is found by counting
+the derivations behind each option, so that nothing is listed in advance and the state of the search is a
+number. Derivations that break a constraint, and those whose text was suggested before, are skipped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from nas.algorithms.shared.method import SearchMethod, bad_option, check_range
-from nas.errors import ConfigError, DeadEndError
+from nas.errors import ConfigError, DeadEndError, refusal
 from nas.evaluation import Objective
 from nas.space import NUMBER, USE, Architecture
 from nas.study import SearchFinished, Suggestion
@@ -25,16 +25,15 @@ _NAME = "exhaustive"
 
 
 class Exhaustive(SearchMethod[None]):
-    """Goes through the space.
+    """Enumerates the space.
 
     Args:
-        space: to go through.
+        space: to enumerate.
         objectives: not used.
         seed: of the random order; not used otherwise.
         order: "derivation", the order of `nas.space.operators.enumerate_architectures`, or "random", every
             order equally likely.
-        limit: derivations that the space may have at most, 1 or more; the texts suggested are remembered,
-            about 100 bytes each.
+        limit: most derivations that the space may have, 1 or more; each suggestion takes about 100 bytes.
 
     Raises:
         ConfigError: an option out of range, or a space that is unbounded or too large.
@@ -55,15 +54,14 @@ class Exhaustive(SearchMethod[None]):
         super().__init__(space, objectives, seed=seed)
         size = space.size_within(limit)
         if size is None and space.size_text() == "unbounded":
-            raise ConfigError(
-                f'searcher "{_NAME}": space {space.name}: expected a finite space, got one with real-valued '
-                "holes; give them as oneof(...) or take another searcher"
-            )
+            where = f'searcher "{_NAME}": space {space.name}'
+            remedy = "give them as oneof(...) or take another searcher"
+            raise ConfigError(refusal(where, "a finite space", "one with real-valued holes", remedy))
         if size is None:
-            raise ConfigError(
-                f'searcher "{_NAME}": space {space.name}: expected at most {limit} derivations, got '
-                f"{space.size_text().removesuffix(' derivations')}; raise limit or take another searcher"
-            )
+            where = f'searcher "{_NAME}": space {space.name}'
+            got = space.size_text().removesuffix(" derivations")
+            remedy = "raise limit or take another searcher"
+            raise ConfigError(refusal(where, f"at most {limit} derivations", got, remedy))
         self._size = size
         self._order = self._rng.permutation(self._size) if order == "random" else None
         self._next = 0
@@ -87,7 +85,7 @@ class Exhaustive(SearchMethod[None]):
         raise SearchFinished
 
     def _is_new(self, architecture: Architecture) -> bool:
-        """Whether it is admissible and its text was not suggested before; from now on it was."""
+        """Whether it is admissible and its text is new; notes the text."""
         digest = architecture.digest()
         if digest in self._seen or self._space.violation(architecture) is not None:
             return False
@@ -96,7 +94,7 @@ class Exhaustive(SearchMethod[None]):
 
 
 def derivation_at(space: SearchSpace, index: int) -> Architecture:
-    """The architecture of a derivation's number, 0 to `size() - 1` in depth-first order.
+    """The architecture of derivation number `index`, 0 to `size() - 1` in depth-first order.
 
     Raises:
         DeadEndError: it takes more steps than an architecture may have.
@@ -104,7 +102,7 @@ def derivation_at(space: SearchSpace, index: int) -> Architecture:
     derivation = space.start()
     while derivation.site is not None:
         at, options = derivation, derivation.options
-        if derivation.site.kind in (NUMBER, USE):  # the same lies behind each option
+        if derivation.site.kind in (NUMBER, USE):  # equally many derivations behind each option
             behind = at.take(options[0]).count() or 1
             derivation, index = at.take(options[index // behind]), index % behind
             continue

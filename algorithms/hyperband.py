@@ -5,15 +5,15 @@ and keeps the best 1/eta at each of its s halvings, so that brackets range from 
 briefly to few trained fully, at about equal cost. After the last bracket the first begins again.
 
 Differs from the paper:
-- a rung whose stragglers are awaited holds up no worker: the next bracket begins meanwhile (the oldest
-  bracket with something to do is served first); the sets that go up are the paper's;
+- no worker waits for the last trials of a rung: the next bracket begins meanwhile (the oldest bracket with
+  something to do is served first); the sets that go up are the paper's;
 - new architectures come from any searcher, not from uniform sampling alone;
 - fidelities are spaced as in `nas.algorithms.asha`; with R/r a power of eta they are the paper's, and s_max
   is their number less one; `levels` states them one by one;
-- a failure takes its place in a rung, as the worst, and never goes up; of equal values the earlier goes up.
+- a failure counts at its rung as the worst result and never goes up; among equal values the earlier goes up.
 
-Each s has a searcher inside of its own, told the result at the lowest rung of its brackets, as in
-`nas.algorithms.asha`: brackets begin at different fidelities, whose values do not compare. They share
+Each s has its own searcher inside, which is told the result at the lowest rung of its brackets, as in
+`nas.algorithms.asha`: brackets begin at different fidelities, whose values cannot be compared. They share
 nothing; BOHB (Falkner et al. 2018, https://arxiv.org/abs/1807.01774) shares one model over all fidelities.
 """
 
@@ -31,14 +31,14 @@ from nas.algorithms.shared.successive_halving import (
     fidelity_levels,
 )
 from nas.algorithms.shared.wrapping import FidelityRange, build_inner
-from nas.errors import ConfigError
+from nas.errors import ConfigError, refusal
 from nas.evaluation import Objective
 from nas.study import SearchFinished, Suggestion, Trial
 
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
-_STREAM = 3  # apart from the streams of trials, of the baseline and of wrappers; see nas.study.plan
+_STREAM = 3  # other than those of trials, of the baseline and of wrappers; see nas.study.plan
 
 
 def bracket_sizes(eta: int, s_max: int, s: int) -> tuple[int, ...]:
@@ -55,10 +55,10 @@ class Hyperband(HalvingSearcher):
         objectives: the first one decides what goes up.
         seed: of the searchers inside; each gets another one that follows from it.
         searcher: a section with a name and options, of which each s builds one; it leaves the fidelity open.
-        eta: one of so many goes up, 2 or more; the paper uses 3 and 4.
+        eta: one in eta goes up, 2 or more; the paper uses 3 and 4.
         lowest: fidelity of the lowest rung; None for the evaluator's.
         highest: of the highest; None for the evaluator's.
-        levels: all fidelities, rising, in place of `lowest` and `highest`.
+        levels: all fidelities, rising, instead of `lowest` and `highest`.
         fidelity_range: the evaluator's (name, lowest, full).
 
     Raises:
@@ -83,10 +83,9 @@ class Hyperband(HalvingSearcher):
             "hyperband", fidelity_range, eta, levels=levels, lowest=lowest, highest=highest
         )
         if not isinstance(searcher, Mapping):
-            raise ConfigError(
-                'searcher "hyperband": searcher: expected a section with a name, as each kind of bracket has '
-                f"a searcher of its own, got {type(searcher).__name__}; give its name and options"
-            )
+            where = 'searcher "hyperband": searcher'
+            expected = "a section with a name, as each kind of bracket builds another searcher"
+            raise ConfigError(refusal(where, expected, type(searcher).__name__, "give its name and options"))
         inside = {"searcher": searcher, "fidelity_range": fidelity_range}
         streams = [np.random.SeedSequence(seed, spawn_key=(_STREAM, s)) for s in range(len(fidelities))]
         *seeds, last = [int(stream.generate_state(1)[0]) for stream in streams]
@@ -99,7 +98,7 @@ class Hyperband(HalvingSearcher):
 
     @property
     def uninformed(self) -> float | None:
-        """That of the first searcher inside, at most the first bracket's lowest rung: then its best go up."""
+        """That of the first searcher inside, at most the size of the first rung: then its best go up."""
         s_max = len(self._fidelities) - 1
         inside = self.inner.uninformed
         return None if inside is None else min(inside, bracket_sizes(self._eta, s_max, s_max)[0])
@@ -113,9 +112,9 @@ class Hyperband(HalvingSearcher):
             suggestion = self._from(bracket)
             if suggestion is not None:
                 return suggestion
-        for _ in self._fidelities:  # one of each s, whose searcher inside may have nothing left
+        for _ in self._fidelities:  # a bracket of each s, as its searcher may have nothing left
             if any(bracket.is_open and bracket.top == self._next for bracket in self._open):
-                break  # that one has nothing now
+                break  # the searcher of this s has nothing now
             suggestion = self._from(self._begin())
             if suggestion is not None:
                 return suggestion

@@ -1,13 +1,13 @@
 """Given architectures, or uniform samples of the space, one after the other: no search.
 
-What a study of a training protocol needs (Yang et al. 2020, section 4,
-https://arxiv.org/abs/1912.12522): the same architectures evaluated in several ways. Differs from the
-paper's sampling in that samples are uniform over the options of each decision of any space, where the paper
-draws continuous weights of DARTS' operations and keeps the largest.
+A study of a training protocol evaluates the same architectures in several ways (Yang et al. 2020, section 4,
+https://arxiv.org/abs/1912.12522). Differs from the paper's sampling in that samples are uniform over the
+options of each decision of any space, where the paper draws continuous weights of DARTS' operations and keeps
+the largest.
 
 Given architectures are evaluated in their order, equal ones as often as they are given. Each is a text, or
-the JSON form of its decisions, which stands for the same choices in a variant of the space with another
-width or depth, where the text is another one.
+the JSON form of its decisions, which stands for the same choices in a variant of the space with another width
+or depth, whose text differs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nas.algorithms.shared.method import SearchMethod
-from nas.errors import ConfigError, SpaceError
+from nas.errors import ConfigError, SpaceError, refusal
 from nas.evaluation import Objective
 from nas.space import Architecture, sample
 from nas.study import SearchFinished, Suggestion
@@ -29,14 +29,14 @@ _WHERE = 'searcher "listed"'
 
 
 class Listed(SearchMethod[None]):
-    """Proposes what it is given and is finished.
+    """Proposes the given architectures, then is finished.
 
     Args:
         space: of the architectures.
         objectives: not used.
         seed: of the samples.
         architectures: texts, or `Architecture.to_json()`; None for samples.
-        samples: number of uniform samples, where no architectures are given.
+        samples: number of uniform samples, if no architectures are given.
 
     Raises:
         ConfigError: neither architectures nor samples, or one that is not in the space.
@@ -53,18 +53,17 @@ class Listed(SearchMethod[None]):
     ) -> None:
         super().__init__(space, objectives, seed=seed)
         if architectures is not None:
-            self._listed = _read(space, architectures)
+            self._listed = _parsed(space, architectures)
         elif samples is not None and samples >= 1:
             self._listed = [sample(space, self._rng) for _ in range(samples)]
         else:
-            raise ConfigError(
-                f"{_WHERE}: expected architectures or a number of samples of at least 1, "
-                f"got {'none' if samples is None else samples}; give searcher.samples=8"
-            )
+            expected = "architectures or a number of samples of at least 1"
+            got = "none" if samples is None else samples
+            raise ConfigError(refusal(_WHERE, expected, got, "give searcher.samples=8"))
 
     @property
     def uninformed(self) -> float:
-        return math.inf  # no result steers it
+        return math.inf  # results do not influence it
 
     def _suggest(self) -> Suggestion:
         if self._in_flight.following == len(self._listed):
@@ -72,9 +71,10 @@ class Listed(SearchMethod[None]):
         return Suggestion(self._listed[self._in_flight.add(None)])
 
 
-def _read(space: SearchSpace, given: Sequence[str | Mapping[str, Any]]) -> list[Architecture]:
+def _parsed(space: SearchSpace, given: Sequence[str | Mapping[str, Any]]) -> list[Architecture]:
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:
-        raise ConfigError(f"{_WHERE}: architectures: expected a list of at least one, got {given!r}")
+        remedy = "write architectures of the space as texts"
+        raise ConfigError(refusal(f"{_WHERE}: architectures", "a list of at least one", repr(given), remedy))
     found = []
     for number, item in enumerate(given):
         try:

@@ -2,7 +2,7 @@
 
 "Exploring the Loss Landscape in Neural Architecture Search", https://arxiv.org/abs/2005.02960. From a random
 architecture, unseen neighbours (one decision away) are evaluated in random order; the first that is
-better is the next point. Where no unseen neighbour is left, the search begins anew at a random one.
+better is the next point. When no unseen neighbour is left, the search restarts at a random architecture.
 
 Differs from the paper:
 - its Algorithm 1 evaluates all neighbours and moves to the best; moving at the first improvement is its
@@ -10,15 +10,14 @@ Differs from the paper:
 - nothing is suggested twice, over all restarts; an architecture is known by its text;
 - asynchronous: with trials in flight, further unseen neighbours of the point are suggested. A result becomes
   the point if it is better than the point that it was suggested from and than the present one;
-- no waiting at the end of a neighbourhood: restarts are suggested while neighbours are in flight, as a worker
-  is better used on a random architecture than not at all. The next point is the first restart that
-  completes, unless one of those neighbours improves on the point it is next to, and on the next one:
-  then the search returns there;
+- no waiting at the end of a neighbourhood: restarts are suggested while neighbours are in flight, as a random
+  architecture is a better use of a worker than none. The next point is the first restart that completes,
+  unless one of those neighbours improves on both its own point and the next one: then the search returns
+  there;
 - failed trials are seen, never points;
 - decisions behind a changed one are drawn at random, a real number has two random steps as neighbours
   (`nas.space.operators.neighbours`);
-- a point with more than 1000 neighbours is not listed: its neighbours are drawn as mutations, until 100 in a
-  row are known.
+- more than 1000 neighbours of a point are not listed but drawn as mutations, until 100 in a row are known.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 _LISTED = 1000  # neighbours of a point; beyond, they are drawn
-_KNOWN = 100  # mutations in a row that are known, until a neighbourhood counts as seen
-_REDRAWS = 1000  # samples in a row that are known, until the rest of the space is looked for
-_ENUMERABLE = 100_000  # derivations; in a larger space the search ends where samples do
+_KNOWN = 100  # known mutations in a row after which a neighbourhood counts as seen
+_REDRAWS = 1000  # known samples in a row after which the rest of the space is enumerated
+_ENUMERABLE = 100_000  # derivations; a larger space is not enumerated
 
 
 class Point(NamedTuple):
-    """Where the search stands."""
+    """The current architecture of the search."""
 
     loss: float
     architecture: Architecture
@@ -54,8 +53,8 @@ class Point(NamedTuple):
 class LocalSearch(SearchMethod[float]):  # of a trial in flight: loss of the point it was suggested from
     """First-improvement local search with random restarts on the first objective.
 
-    It is finished when the space is used up: exactly so if the space is finite and has at most 100,000
-    derivations, otherwise once 1000 samples in a row were known or 1000 draws in a row broke a constraint.
+    It is finished when the space is exhausted: exactly so in a space of at most 100,000 derivations, else
+    once 1000 samples in a row were known or 1000 draws in a row broke a constraint.
 
     Args:
         space: to search.
@@ -72,7 +71,7 @@ class LocalSearch(SearchMethod[float]):  # of a trial in flight: loss of the poi
 
     @property
     def uninformed(self) -> int:
-        """The first point and a neighbour of it, whatever its value; the next depends on which is better."""
+        """The first point and one neighbour, whatever their values; the third depends on which is better."""
         return 2
 
     def _take(self, trial: Trial, remembered: float) -> None:
@@ -85,7 +84,7 @@ class LocalSearch(SearchMethod[float]):  # of a trial in flight: loss of the poi
 
     @property
     def point(self) -> Point | None:
-        """Where the search stands; None before the first result and from the end of a climb to the next."""
+        """The current point; None before the first result and between two climbs."""
         return self._point
 
     def _suggest(self) -> Suggestion | None:
@@ -105,7 +104,7 @@ class LocalSearch(SearchMethod[float]):  # of a trial in flight: loss of the poi
         return Suggestion(found, info={"origin": "random"})
 
     def _neighbours(self, architecture: Architecture) -> list[Architecture] | None:
-        """All of them in random order; None if they are too many, or many of them too long."""
+        """All neighbours in random order; None if they are too many, or most of them too long."""
         try:
             found = list(islice(neighbours(self._space, architecture, self._rng), _LISTED + 1))
         except DeadEndError:
@@ -116,25 +115,21 @@ class LocalSearch(SearchMethod[float]):  # of a trial in flight: loss of the poi
 
     def _unseen_neighbour(self, architecture: Architecture) -> Architecture | None:
         if self._around is None:
-            return self._unseen_mutation(architecture)
+            for _ in range(_KNOWN):
+                try:
+                    found = mutate(self._space, architecture, self._rng)
+                except SpaceError:  # no alternative, or none that the constraints admit
+                    return None
+                if self._is_new(found):
+                    return found
         while self._around:
             found = self._around.pop()
             if self._is_new(found):
                 return found
         return None
 
-    def _unseen_mutation(self, architecture: Architecture) -> Architecture | None:
-        for _ in range(_KNOWN):
-            try:
-                found = mutate(self._space, architecture, self._rng)
-            except SpaceError:  # no alternative, or none that the constraints admit
-                return None
-            if self._is_new(found):
-                return found
-        return None
-
     def _unseen_sample(self) -> Architecture | None:
-        """A random architecture; once samples are all known, one of those that they missed."""
+        """A random architecture; once all samples are known, one that they missed."""
         if self._rest is None:
             try:
                 for _ in range(_REDRAWS):
@@ -152,14 +147,14 @@ class LocalSearch(SearchMethod[float]):  # of a trial in flight: loss of the poi
         return None
 
     def _unseen(self) -> list[Architecture]:
-        """What is left of a space that is small enough, in random order."""
+        """All unseen architectures in random order, if the space is small enough to enumerate."""
         if self._space.size_within(_ENUMERABLE) is None:
             return []
         left = [each for each in enumerate_architectures(self._space) if each.digest() not in self._seen]
         return [left[index] for index in self._rng.permutation(len(left))]
 
     def _is_new(self, architecture: Architecture) -> bool:
-        """Whether it was never suggested; from now on it was."""
+        """Whether it was never suggested; notes it."""
         digest = architecture.digest()
         if digest in self._seen:
             return False

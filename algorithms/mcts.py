@@ -1,30 +1,30 @@
 """Monte Carlo tree search, UCT over derivations (Negrinho and Gordon 2017; https://arxiv.org/abs/1704.08792).
 
-From the root of the tree of decisions the child of the highest score is taken until one is new,
+From the root of the tree of decisions, the child with the highest score is followed until one is new,
 
     score = mean reward + c * sqrt(2 ln N / n),     n visits of the child, N of the node,
 
-children not visited yet first and ties at random; from the new node on decisions are drawn uniformly. The
-result enters the nodes of the tree that were passed, not what was drawn behind them. The formula is that of
-DeepArchitect's released code, whose default is c = 1 and whose experiments use c = 0.5, our default. Where it
-is written mean + 2 c sqrt(2 ln N / n), as the paper is said to do, c is half of this one.
+children without a visit first and ties at random; after the new node, decisions are drawn uniformly. The
+result is added to the nodes of the tree on the path, not to the drawn decisions. The formula is that of
+DeepArchitect's released code, whose default is c = 1 and whose experiments use c = 0.5, the default here. If
+the formula is written mean + 2 c sqrt(2 ln N / n), as the paper is said to do, its c is half of this one.
 
 Differs from the paper:
-- a reward is the share of the range of losses seen so far that a result leaves behind, 1 for the best and
-  0 for the worst success; all rewards change as the range grows, so that c means the same for every objective
-  (the paper's are accuracies in [0, 1], as they are). While all successes are equal they have 1;
+- a reward is the loss as a share of the range of losses so far, 1 for the best and 0 for the worst success;
+  all rewards change as the range grows, so that c means the same for every objective (the paper's rewards are
+  accuracies in [0, 1]). While all successes are equal, their reward is 1;
 - failed trials have reward 0, and so has a node from which no drawn completion meets the constraints;
 - many trials may be in flight: each is a visit of reward 0 on its path until its result is told (a virtual
-  loss of one visit; Chaslot et al. 2008, https://doi.org/10.1007/978-3-540-87608-3_6), so that the next goes
-  elsewhere;
+  loss of one visit; Chaslot et al. 2008, https://doi.org/10.1007/978-3-540-87608-3_6), so that the next trial
+  takes another path;
 - real numbers, and integers and repeats with more than `branching` options, get children one by one: at N
   visits at most widening * sqrt(N), rounded up, drawn along the scale (progressive widening; Couetoux et al.
   2011, https://doi.org/10.1007/978-3-642-25566-3_32);
-- complete architectures that break a constraint, and nodes all of whose children are gone, leave the tree.
-  20 ways through the tree with 50 completions each are tried for a suggestion, then it is a random one.
+- complete architectures that break a constraint, and nodes without any children left, are removed from the
+  tree. For one suggestion, 20 paths through the tree with 50 completions each are tried, then a random one.
 
-As in the paper nothing keeps the search from an architecture that it knows: an explored part of a small
-space is visited again. The tree grows by at most 20 nodes a trial, by one where nothing breaks a constraint.
+As in the paper, known architectures may be suggested again: an explored part of a small space is revisited.
+The tree grows by at most 20 nodes for each trial, and by one if nothing breaks a constraint.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ if TYPE_CHECKING:
 
 
 Option = int | float
-_LARGEST = 1e290  # size of a loss, so that no sum of them overflows
+_LARGEST = 1e290  # bound on the size of a loss, so that their sum does not overflow
 
 
 @dataclass(slots=True)
 class TreeNode:
-    """What is known of the architectures behind some first decisions.
+    """The results of the architectures that begin with some decisions.
 
     Attributes:
         children: numbers of nodes, by option.
-        gone: options that lead to nothing admissible.
+        gone: options that lead to no admissible architecture.
         told: results so far, failures included.
-        successes: those of them that have a loss.
-        losses: its sum.
+        successes: results with a loss.
+        losses: the sum of these.
         pending: trials in flight.
     """
 
@@ -75,7 +75,7 @@ class TreeNode:
 
 
 class Tree:
-    """Nodes by number, the root first; they refer to one another by number, so that depth costs no recursion.
+    """Nodes by number, the root first; they refer to one another by number, which avoids recursion.
 
     Args:
         exploration: c of the score.
@@ -95,12 +95,12 @@ class Tree:
         return number
 
     def remove(self, parent: int, option: Option) -> None:
-        """Takes a child that leads to nothing out of the tree, for good."""
+        """Removes a child that leads to no admissible architecture."""
         del self.nodes[parent].children[option]
         self.nodes[parent].gone.add(option)
 
     def count_pending(self, path: Iterable[int], trials: int) -> None:
-        """Counts trials in flight on the nodes of a path; -1 takes one back."""
+        """Adds trials in flight to the nodes of a path; -1 removes one."""
         for number in path:
             self.nodes[number].pending += trials
 
@@ -119,8 +119,8 @@ class Tree:
 
     def reward(self, node: TreeNode) -> float:
         """Mean reward in [0, 1] of a visited node; a trial in flight counts as 0."""
-        spread = self._worst - self._best
-        gained = node.successes if spread <= 0 else (node.successes * self._worst - node.losses) / spread
+        span = self._worst - self._best
+        gained = node.successes if span <= 0 else (node.successes * self._worst - node.losses) / span
         return gained / node.visits
 
     def score(self, parent: TreeNode, child: TreeNode) -> float:
@@ -130,13 +130,13 @@ class Tree:
         return uct(self.reward(child), parent.visits, child.visits, self._exploration)
 
     def best_options(self, node: TreeNode) -> list[Option]:
-        """The options of highest score; none without children."""
+        """The options with the highest score; none without children."""
         scores = {option: self.score(node, self.nodes[child]) for option, child in node.children.items()}
         highest = max(scores.values(), default=0.0)
         return [option for option, score in scores.items() if score == highest]
 
     def by_path(self) -> Mapping[tuple[Option, ...], TreeNode]:
-        """The nodes by the options that lead to them; the root has none."""
+        """The nodes by the options that lead to them; the root's key is empty."""
         found: dict[tuple[Option, ...], TreeNode] = {}
         stack: list[tuple[tuple[Option, ...], int]] = [((), 0)] if self.nodes else []
         while stack:
@@ -156,7 +156,7 @@ _ROLL_OUTS = 50  # behind one node
 
 
 class TreePath(NamedTuple):
-    """A way through the tree: its nodes, the options between them, and where it ends (None: nowhere)."""
+    """A path through the tree: its nodes, the options between them, and its end (None for a dead end)."""
 
     nodes: list[int]
     options: list[Option]
@@ -178,8 +178,8 @@ class MonteCarloTreeSearch(SearchMethod[Visit]):
         objectives: the first one counts.
         seed: of all randomness.
         exploration: c above, 0 or more.
-        branching: most options of a number or a repeat that are children all at once, 1 or more.
-        widening: children of other numbers, by the square root of the visits, above 0.
+        branching: most options of a number or a repeat that all become children at once, 1 or more.
+        widening: children of other numbers over the square root of the visits, above 0.
 
     Raises:
         ConfigError: an option out of range.
@@ -206,7 +206,7 @@ class MonteCarloTreeSearch(SearchMethod[Visit]):
 
     @property
     def uninformed(self) -> float:
-        """The root, and one visit of each child of the first node that has several, before rewards decide."""
+        """The root, and one visit of each child of the first node with several: then rewards decide."""
         derivation, asked = self._space.start(), 1
         while derivation.site is not None:
             options = derivation.options
@@ -214,7 +214,7 @@ class MonteCarloTreeSearch(SearchMethod[Visit]):
                 return asked + max(2, math.ceil(self._visits_to_widen()) - 1)
             admissible = [option for option in options if _leads_on(derivation, option)]
             if len(admissible) != 1:
-                # which children constraints take away shows only later; two are compared at the earliest
+                # constraints may remove children later; at least two are compared
                 return asked + (2 if self._space.constraints else max(2, len(admissible)))
             derivation, asked = derivation.take(admissible[0]), asked + 1
         return math.inf
@@ -226,7 +226,7 @@ class MonteCarloTreeSearch(SearchMethod[Visit]):
         self._tree.back_up(nodes, loss_of(trial, self._objective))
 
     def tree(self) -> Mapping[tuple[Option, ...], TreeNode]:
-        """Visits and results by the options that lead to a node; the root has none."""
+        """Visits and results by the options that lead to a node; the root's key is empty."""
         return self._tree.by_path()
 
     def _suggest(self) -> Suggestion:
@@ -236,7 +236,7 @@ class MonteCarloTreeSearch(SearchMethod[Visit]):
         return Suggestion(architecture, info={"origin": "tree", "depth": len(nodes) - 1})
 
     def _visits_to_widen(self) -> float:
-        """Visits n of a node at which its n - 1 children are widening * sqrt(n), so that it gets no more."""
+        """Visits n of a node at which n - 1 = widening * sqrt(n), so that its n - 1 children are enough."""
         return ((self._widening + math.hypot(self._widening, 2.0)) / 2) ** 2
 
     def _find(self) -> tuple[list[int], Architecture]:
@@ -255,7 +255,7 @@ class MonteCarloTreeSearch(SearchMethod[Visit]):
         return self._known_nodes(architecture), architecture
 
     def _walk(self) -> TreePath:
-        """From the root to a new node, or to the end."""
+        """From the root to a new node, or to a complete architecture."""
         derivation, nodes, options = self._space.start(), [0], []
         new = not self._tree.nodes
         if new:
@@ -275,7 +275,7 @@ class MonteCarloTreeSearch(SearchMethod[Visit]):
         return TreePath(nodes, options, derivation)
 
     def _next_option(self, node: TreeNode, derivation: Derivation) -> Option | None:
-        """The option to follow from a node: a new one, or that of the best child; None if all are gone."""
+        """The option to follow from a node: a new one, or the best child's; None if all are gone."""
         options = derivation.options
         numeric = isinstance(derivation.choice, Number | Repeat)
         if numeric and not 0 < len(options) <= self._branching:
@@ -313,7 +313,7 @@ class MonteCarloTreeSearch(SearchMethod[Visit]):
         return None
 
     def _known_nodes(self, architecture: Architecture) -> list[int]:
-        """The nodes that an architecture passes."""
+        """The nodes of the tree on the path of an architecture."""
         known = {(decision.hole, decision.prefix): decision for decision in architecture.decisions}
         derivation, nodes = self._space.start(), [0]
         while derivation.site is not None:

@@ -7,15 +7,15 @@ uniformly; after lambda results the best mu of parents and children are the pare
 
 Differs from the papers:
 - asynchronous without a barrier: a generation is the next lambda results, whichever suggestions they belong
-  to, and no ask waits. A steady state (one result, one replacement) would change the selection
-  pressure of the method, and a barrier would leave workers idle and hang with a trial that hangs; one trial
-  at a time gives the papers' generations exactly (`nas.algorithms.shared.population.Generations`);
-- until the first generation is complete, its results so far are the parents once the random suggestions
-  are given out; while there is none, more random architectures are suggested;
-- one mutation for each child, after the crossover where there is one (`Breeder`);
-  nothing adapts itself, as decisions have no step sizes;
+  to, and no ask waits. A steady state (one result, one replacement) would change the selection pressure of
+  the method, and a barrier would leave workers idle and hang with a trial that hangs; one trial at a time
+  gives the papers' generations exactly (`nas.algorithms.shared.population.Generations`);
+- after the random suggestions and until the first generation is complete, its results so far are the
+  parents; without any result, more random architectures are suggested;
+- one mutation for each child, after any crossover (`Breeder`); there is no self-adaptation, as decisions have
+  no step sizes;
 - failed trials count for their generation and are never parents;
-- an architecture is in the population once, with its latest result; of equal losses the younger stays, so
+- an architecture is in the population once, with its latest result; among equal losses the younger stays, so
   that the population can drift over a plateau.
 """
 
@@ -71,7 +71,7 @@ class MuPlusLambda(SearchMethod[None]):
 
     @property
     def uninformed(self) -> int:
-        """The first parents; with a single one also its children, which have no other to choose."""
+        """The first parents; with a single one also its children, as no other parent can be chosen."""
         return self._random + (self._first_children if self._random == 1 else 0)
 
     def _take(self, trial: Trial, remembered: None) -> None:  # noqa: ARG002
@@ -80,7 +80,7 @@ class MuPlusLambda(SearchMethod[None]):
 
     @property
     def parents(self) -> tuple[Member, ...]:
-        """Those of the next child, best first once the first generation is complete."""
+        """The parents of the next child, best first once the first generation is complete."""
         return tuple(self._generations.parents)
 
     def _suggest(self) -> Suggestion:
@@ -95,5 +95,5 @@ class MuPlusLambda(SearchMethod[None]):
 
 
 def best(members: list[Member], size: int) -> list[Member]:
-    """The `size` members with the smallest losses, in their order; of equal losses the younger first."""
+    """The `size` members with the smallest losses in order; among equal losses the younger first."""
     return sorted(members, key=lambda member: (member.loss, -member.trial))[:size]

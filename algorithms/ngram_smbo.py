@@ -3,22 +3,18 @@
 DeepArchitect's SMBO (https://arxiv.org/abs/1704.08792), with the values of its released experiments: before
 each suggestion a ridge regression (penalty 1e3) is fitted to all results; its features are the number of
 primitives and the counts of runs of 1 to 4 primitive names that were met 3 times or more. Of 50 random
-architectures the one predicted best is suggested; with probability 0.25 one at random. No random samples
-come first: as long as there is no result, all predictions are 0.
+architectures the one predicted best is suggested; with probability 0.25 one at random. There is no random
+start: without results, all predictions are 0.
 
 Differs from the released code:
 - every run of names counts; the released loop leaves out the last one of each length;
-- an empty part (`optional`, say) is no primitive and has no name; there it has one among the features, though
-  not in the vocabulary;
+- an empty part (such as one of `optional`) has no name; there it is a feature, though not in the vocabulary;
 - names follow the order of `nas.space.encoding` ("ngram"), which writes repeats out and enters arguments and
   cells;
-- a failed trial enters the regression with the worst loss seen so far, as the results come; there failures
-  cannot be told apart from results, as they are scored 0;
-- candidates equal to a trial in flight are passed over where others are left, and the trials in flight are
-  unknown to the regression (the released code runs one at a time). Finished ones may be suggested again,
-  as there;
-- candidates meet the constraints (`nas.space.operators.sample` draws again), so that the first in order is
-  valid.
+- a failed trial enters the regression with the worst loss so far; there failures are scored 0 like results;
+- candidates equal to a trial in flight are skipped if others are left, and the regression does not know the
+  trials in flight (the released code runs one at a time). Finished ones may be suggested again, as there;
+- candidates meet the constraints (`nas.space.operators.sample` redraws), so that the first in order is valid.
 """
 
 from __future__ import annotations
@@ -40,7 +36,7 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 MAX_LENGTH = 4  # of a run of names
-_LARGEST = 1e100  # size of a loss, so that no square of it overflows
+_LARGEST = 1e100  # bound on the size of a loss, so that its square does not overflow
 
 Ngram = tuple[str, ...]  # names of primitives; () stands for their number
 Counts = Mapping[Ngram, float]
@@ -94,7 +90,7 @@ class NgramSMBO(SearchMethod[CountedArchitecture]):
 
     @property
     def uninformed(self) -> float:
-        """Until two results are in, all predictions are equal; so they are where none of them decides."""
+        """Until there are two results, all predictions are equal; with these options they never decide."""
         return math.inf if self._candidates == 1 or self._exploration == 1 else 2
 
     def _take(self, trial: Trial, remembered: CountedArchitecture) -> None:
@@ -151,12 +147,12 @@ def primitives(term: Term) -> list[str]:
 
 
 def predicted(counts: Counts, weights: Mapping[Ngram, float]) -> float:
-    """Loss by a model, but for the intercept."""
+    """Predicted loss without the intercept."""
     return math.fsum(weights[name] * value for name, value in counts.items() if name in weights)
 
 
 class CountMatrix:
-    """Rows of counts that grow, with a column for each n-gram met often enough.
+    """A growing number of rows of counts, with a column for each n-gram that occurred often enough.
 
     Args:
         threshold: sum over the rows from which an n-gram has a column.
@@ -183,12 +179,12 @@ class CountMatrix:
         for name, value in counts.items():
             column = self._columns.get(name)
             if column is None:
-                self._meet(name, row, value)
+                self._add_rare(name, row, value)
             else:
                 self._values[row, column] = value
 
-    def _meet(self, name: Ngram, row: int, value: float) -> None:
-        """Counts a rare n-gram; gives it a column when it is rare no longer."""
+    def _add_rare(self, name: Ngram, row: int, value: float) -> None:
+        """Counts a rare n-gram; it gets a column when it is not rare any more."""
         met = self._rare.setdefault(name, [])
         met.append((row, value))
         if sum(count for _, count in met) < self._threshold:
@@ -208,9 +204,9 @@ class CountMatrix:
 
 
 def ridge(matrix: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, float]:
-    """Weights and intercept with least |targets - matrix weights - intercept|^2 + penalty |weights|^2.
+    """Weights and intercept that minimise |targets - matrix weights - intercept|^2 + penalty |weights|^2.
 
-    Solved in closed form, over rows or columns, whichever are fewer.
+    The closed form is over rows or columns, whichever are fewer.
 
     Args:
         matrix: (rows, columns).

@@ -1,20 +1,19 @@
-"""No architecture twice, whatever searcher proposes: repeats are answered from what is known.
+"""A wrapper by which no architecture is evaluated twice: repeats are answered with known results.
 
-A wrapper of our own. A repeat is an architecture of the same text at the same fidelity; none is evaluated:
-- of a trial that has ended: the searcher inside is told that outcome at once, as of a cached trial;
-- of a trial in flight: it is told when that one ends.
+No paper. A repeat is an architecture of the same text at the same fidelity; it is not evaluated:
+- if the earlier trial has ended, the searcher inside is told its result at once, as of a cached trial;
+- if it is in flight, the searcher is told when it ends.
 Then the searcher inside is asked again.
 
-After `redraws` repeats in a row it is stuck, as a population is that has converged, and the last repeat
-gives way to another architecture: a random walk of mutations from it, up to 100 steps, ends at the first
-that is new; failing that 1,000 random samples; failing that, where the space has at most 20,000
-derivations, whatever enumeration still finds. The searcher inside is told the result of that one in place of
-the repeat's, which leads it away from where it was stuck. If nothing new is found the search is finished; a
-small space is used up by then.
+After `redraws` repeats in a row the searcher is stuck, as a converged population is, and the last repeat is
+replaced: by the first new architecture on a random walk of up to 100 mutations from it; else of 1,000 random
+samples; else, in a space of at most 20,000 derivations, by any that enumeration still finds. The searcher
+inside is told the result of the replacement instead of the repeat's, which leads it away from where it was
+stuck. If nothing new is found, the search is finished; a small space is exhausted then.
 
-A promotion of multi-fidelity search, which asks about its parent's architecture at another fidelity, never
-gives way, since it asks about that architecture alone. It is a repeat only of the same architecture at its
-own fidelity. A second promotion of one trial to one fidelity is treated like any other proposal.
+A promotion of multi-fidelity search, which asks about its parent's architecture at another fidelity, is never
+replaced, since it asks about that architecture alone. It is a repeat only of the same architecture at the
+same fidelity. A second promotion of one trial to one fidelity is treated like any other proposal.
 """
 
 from __future__ import annotations
@@ -49,11 +48,11 @@ class NoRepeats(Wrapper[tuple[int, ProposalKey]]):  # of a trial: the inner one,
     """Asks the searcher inside until it proposes something new.
 
     Args:
-        space: for the searcher inside, and for what stands in when it is stuck.
+        space: for the searcher inside, and for replacements when it is stuck.
         objectives: for the searcher inside.
-        seed: of the random walks; the searcher inside gets another one that follows from it.
+        seed: of the random walks, from which that of the searcher inside is derived.
         searcher: a section with a name and options, or a searcher.
-        redraws: repeats in a row after which the last one gives way, 1 or more.
+        redraws: repeats in a row after which the last one is replaced, 1 or more.
         fidelity_range: for the searcher inside.
 
     Raises:
@@ -73,16 +72,16 @@ class NoRepeats(Wrapper[tuple[int, ProposalKey]]):  # of a trial: the inner one,
         check_range("no_repeats", "redraws", redraws, 1)
         super().__init__(space, objectives, seed=seed, searcher=searcher, fidelity_range=fidelity_range)
         self._redraws = redraws
-        self._known: dict[ProposalKey, Trial] = {}  # what has ended
-        self._waiting: dict[ProposalKey, list[int]] = {}  # what is in flight -> inner trials that repeat it
+        self._known: dict[ProposalKey, Trial] = {}  # that have ended
+        self._waiting: dict[ProposalKey, list[int]] = {}  # trials in flight -> inner trials that repeat them
         self._keys: list[ProposalKey] = []  # of all outer trials
-        self._repeats: list[int] = []  # inner trials that were answered from what is known
-        self._promoted: set[tuple[int, Fidelity | None]] = set()  # inner trials, and where to
+        self._repeats: list[int] = []  # inner trials that were answered by known results
+        self._promoted: set[tuple[int, Fidelity | None]] = set()  # inner trials and their next fidelity
         self._unseen: dict[Fidelity | None, list[Architecture]] = {}  # found by enumeration
 
     @property
     def uninformed(self) -> float | None:
-        """That of the searcher inside, without its repeats so far, which are no trials here."""
+        """That of the searcher inside without its repeats so far, which are not evaluated."""
         inside = self.inner.uninformed
         return None if inside is None else inside - sum(number < inside for number in self._repeats)
 
@@ -106,10 +105,10 @@ class NoRepeats(Wrapper[tuple[int, ProposalKey]]):  # of a trial: the inner one,
             if repeats < self._redraws or promotion:
                 self._answer_repeat(proposal)
                 continue
-            return self._give_way(proposal)
+            return self._replacement(proposal)
 
-    def _give_way(self, proposal: Proposal) -> Suggestion | None:
-        """Something new in place of a repeat; None if there is nothing now, but maybe later."""
+    def _replacement(self, proposal: Proposal) -> Suggestion | None:
+        """A new architecture instead of a repeat; None if there is none now, but may be later."""
         repeated = proposal.suggestion
         alternatives = self._alternatives(repeated.architecture, repeated.fidelity)
         new = (each for each in alternatives if self._is_new(ProposalKey(each.digest(), repeated.fidelity)))
@@ -144,7 +143,7 @@ class NoRepeats(Wrapper[tuple[int, ProposalKey]]):  # of a trial: the inner one,
         return key not in self._known and key not in self._waiting
 
     def _is_promotion(self, proposal: Proposal) -> bool:
-        """Whether it asks about its parent's architecture at another fidelity, once; takes note of it."""
+        """Whether it is the first to ask about its parent's architecture at another fidelity; notes it."""
         suggestion, key = proposal.suggestion, _key(proposal.suggestion)
         if suggestion.parent is None or proposal.parent is None:
             return False
@@ -157,7 +156,7 @@ class NoRepeats(Wrapper[tuple[int, ProposalKey]]):  # of a trial: the inner one,
     def _alternatives(
         self, architecture: Architecture, fidelity: Fidelity | None = None
     ) -> Iterator[Architecture]:
-        """A random walk from an architecture, then samples, then what is unseen of a small space."""
+        """A random walk from an architecture, then samples, then all of a small space."""
         try:
             for _ in range(_STEPS):
                 architecture = mutate(self._space, architecture, self._rng)
@@ -182,6 +181,6 @@ def _key(suggestion: Suggestion) -> ProposalKey:
 
 
 def _answer(known: Trial) -> Trial:
-    """The outcome of a trial as that of its repeat, at no cost."""
+    """The result of a trial as that of its repeat, at no cost."""
     assert known.evaluation is not None
     return replace(known, evaluation=replace(known.evaluation, cost_seconds=0.0), cached_from=known.number)

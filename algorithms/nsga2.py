@@ -1,22 +1,21 @@
 """NSGA-II: evolution towards the whole front of several objectives (Deb et al. 2002).
 
 https://doi.org/10.1109/4235.996017. Parents win binary tournaments by front, then by crowding distance; the
-next population takes the fronts of parents and children together, best first, and of the front that does
-not fit the least crowded. Constraints enter by constrained domination (`nas.evaluation.pareto`, where sorting
-and crowding are). For architectures e.g. NSGA-Net (Lu et al. 2019, https://arxiv.org/abs/1810.03522).
+next population takes the fronts of parents and children together, best first, and from the front that does
+not fit the least crowded. Limits act by constrained domination (`nas.evaluation.pareto`, with sorting and
+crowding). For architectures see NSGA-Net (Lu et al. 2019, https://arxiv.org/abs/1810.03522).
 
 Differs from the paper:
 - asynchronous without a barrier: a generation is the next `population` results, whichever suggestions they
   belong to, and no ask waits; one trial at a time gives the paper's generations exactly
   (`nas.algorithms.shared.population.Generations`);
-- until the first generation is complete, its results so far are drawn as parents without a tournament once
-  the random suggestions are given out; while there is none, more random architectures are suggested;
+- after the random suggestions and until the first generation is complete, its results so far are drawn as
+  parents without a tournament; without any result, more random architectures are suggested;
 - crossover is uniform over decisions and gives one child, then one decision is mutated: the paper mutates
   each of n with probability 1/n, one on average;
 - a population of 20 by default, for hundreds of trials; the paper has 100 and 25,000;
 - an architecture is in the population once, with its latest result;
-- a trial that failed, or lacks an objective, ranks below all others, as it counts for its generation
-  and never enters the population;
+- a trial that failed or lacks an objective counts for its generation and never enters the population;
 - violations are relative to their limit, so that limits of different units add up.
 """
 
@@ -30,7 +29,7 @@ import numpy as np
 
 from nas.algorithms.shared.method import SearchMethod, bad_option, check_range, loss_of
 from nas.algorithms.shared.population import Breeder, Generations
-from nas.errors import ConfigError
+from nas.errors import ConfigError, refusal
 from nas.evaluation import Evaluation, Objective, crowding_distances, non_domination_ranks
 from nas.space import Architecture
 from nas.study import Suggestion, Trial
@@ -64,12 +63,12 @@ class NSGA2(SearchMethod[None]):
 
     Args:
         space: to search.
-        objectives: all count; one alone gives an elitist evolution by rank.
+        objectives: all count; with one alone it is an elitist evolution by rank.
         seed: of all randomness.
         population: members, and results to a generation; 2 or more.
         crossover: probability that a child has two parents, 0 to 1; the default is the paper's.
-        limits: name of an objective or of another reported value -> the worst value that is feasible: the
-            smallest for an objective to maximise, the largest for all else.
+        limits: name of an objective or of another reported value -> the worst feasible value: the smallest
+            for an objective to maximise, the largest for all others.
 
     Raises:
         ConfigError: an option out of range.
@@ -116,7 +115,7 @@ class NSGA2(SearchMethod[None]):
 
     @property
     def population(self) -> tuple[Solution, ...]:
-        """Those of the next child, best front first once the first generation is complete."""
+        """The parents of the next child, best front first once the first generation is complete."""
         return tuple(self._generations.parents)
 
     def _suggest(self) -> Suggestion:
@@ -126,7 +125,7 @@ class NSGA2(SearchMethod[None]):
         return self._breeder.child(self._pick)
 
     def _pick(self) -> Solution:
-        """The winner of a binary tournament; the first drawn of equals."""
+        """The winner of a binary tournament; among equals the first that was drawn."""
         parents = self._generations.parents
         first, second = self._rng.integers(len(parents), size=2).tolist()
         return min(parents[first], parents[second], key=_crowded_comparison)
@@ -175,7 +174,7 @@ class Limits:
         self._known = not limits
 
     def violation(self, evaluation: Evaluation) -> float:
-        """Sum over the limits of how far the value is beyond, relative to the limit unless that is 0.
+        """Sum over the limits of the excess of the value, relative to the limit unless that is 0.
 
         Raises:
             ConfigError: the first completed evaluation lacks a value; later ones violate without bound.
@@ -197,7 +196,6 @@ class Limits:
         missing = [name for name in self._limits if name not in names]
         if missing:
             reported = ", ".join(names) or "none"
-            raise ConfigError(
-                f'searcher "{_NAME}": limits: expected values that are reported ({reported}), got '
-                f"{', '.join(missing)}; name those, or let the evaluator report more"
-            )
+            expected = f"values that are reported ({reported})"
+            remedy = "name those, or let the evaluator report more"
+            raise ConfigError(refusal(f'searcher "{_NAME}": limits', expected, ", ".join(missing), remedy))

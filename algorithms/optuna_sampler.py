@@ -5,25 +5,25 @@
   https://arxiv.org/abs/2304.11127).
 - `gp`: Gaussian process, Matern 5/2 with a length scale for each parameter, logarithm of the expected
   improvement (Ament et al. 2023, https://arxiv.org/abs/2310.20708), over trials in flight too.
-- `optuna`: any sampler of `SAMPLERS`, or of one's own as "module:class".
+- `optuna`: any sampler of `SAMPLERS`, or the user's as "module:class".
 
-All numbers are Optuna's; its defaults stay, so that a comparison is with Optuna as people use it. What is
-decided here is how a space becomes parameters (holes are suggested in the order of
-the derivation, those of a condition only where it holds) and what becomes of trials without a value:
+All settings are Optuna's defaults, so that comparisons are with Optuna as people use it. This module decides
+how a space becomes parameters (holes are suggested in the order of the derivation, conditional ones only
+where they exist) and how trials without a value are told:
 
 - Trials in flight are Optuna's running trials (`tpe`: option `constant_liar`, on by default).
-- A failed trial, or one without a finite value of every objective, is told with the worst value that each
-  objective had so far: a sampler that never heard of it, as Optuna does with failures, might propose it
-  again and again. As long as the sampler draws at random (`n_startup_trials`), such trials stay in flight for
-  Optuna, so that "worst" has a meaning when it is first used.
+- A failed trial, or one without a finite value of every objective, is told with the worst value so far of
+  each objective: Optuna ignores failures, so that a sampler might propose it again and again. While the
+  sampler draws at random (`n_startup_trials`), such trials stay in flight for Optuna, so that "worst" is
+  meaningful when it is first used.
 - A suggestion against a constraint is told in the same way, or as failed during that random start, and
   Optuna is asked again, up to 20 times for one ask; then a uniformly random architecture that meets the
   constraints takes its place. None of it is a trial of the study.
-- A told architecture that is not the suggested one is told as what it is; the suggestion fails.
-- Optuna may propose an architecture again; the wrapper `no_repeats` keeps it from that.
+- If another architecture than the suggested one is told, it is told to Optuna, and the suggestion fails.
+- Optuna may propose an architecture again; the wrapper `no_repeats` prevents that.
 
-Conditions: `gp` models what every told trial has and draws the other parameters at random, or by the sampler
-named with `independent_sampler`; `tpe` models each other parameter on its own, or with `group=true`
+Conditions: `gp` models the parameters of all told trials and draws the others at random, or by the sampler
+named with `independent_sampler`; `tpe` models each conditional parameter separately, or with `group=true`
 those that occur together.
 
 The holes of a space as Optuna's parameters:
@@ -36,14 +36,13 @@ The holes of a space as Optuna's parameters:
 | choice among three numbers or more | int | rank among the numbers, ascending, from 0 |
 | every other choice, argument of a statement | categorical | the option |
 
-Ranks keep the order of numbers and leave their distances out, as these are seldom the quantity that
-matters (widths of 8, 16, 32 are steps alike). The order of two values says nothing; they are categorical.
+Ranks keep the order of numbers but not their distances, which seldom matter (widths of 8, 16 and 32 are equal
+steps). The order of two values carries no information; they are categorical.
 
 A name is the hole's label, its site and the repeat elements and rule expansions on the way to it, e.g.
-"stem.width#2" or "root[1].body#7/6.1" for the second copy of the repeat at site 6. A hole without its
-usual options (near the depth bound of a rule; arguments, whose options are the values in scope) has them in
-its name too, because Optuna takes one set of choices for each name: what was learnt in one scope
-does not carry over to another.
+"stem.width#2" or "root[1].body#7/6.1" for the second copy of the repeat at site 6. If the options of a hole
+vary (near the depth bound of a rule; arguments, whose options are the values in scope), they are part of its
+name, because Optuna takes one set of choices for each name: nothing learnt in one scope is used in another.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.algorithms.shared.method import SearchMethod
-from nas.errors import ConfigError, DeadEndError, SpaceError
+from nas.errors import ConfigError, DeadEndError, SpaceError, one_line, refusal
 from nas.evaluation import Evaluation, Objective
 from nas.language import Choice, Literal, Number
 from nas.registry import Registry, accepts, prepare
@@ -85,21 +84,21 @@ SAMPLERS.register("nsga2", "optuna.samplers:NSGAIISampler", "NSGA-II (Deb et al.
 SAMPLERS.register("nsga3", "optuna.samplers:NSGAIIISampler", "NSGA-III (Deb and Jain 2014)")
 SAMPLERS.register("cmaes", "optuna.samplers:CmaEsSampler", "CMA-ES (Hansen 2016); numbers only")
 
-_START = {  # of each sampler: the option that says how many trials it draws at random first, and its default
+_START = {  # of each sampler: the option for its number of random trials at first, and the default
     "tpe": ("n_startup_trials", 10),
     "gp": ("n_startup_trials", 10),
     "nsga2": ("population_size", 50),
     "nsga3": ("population_size", 50),
     "cmaes": ("n_startup_trials", 1),
 }
-_LARGEST = 1e100  # size of a value, so that no square of it overflows
+_LARGEST = 1e100  # bound on the size of a value, so that its square does not overflow
 _REDRAWS = 20  # suggestions against a constraint in one ask
 _LEAST = {"n_startup_trials": 0, "n_ei_candidates": 1, "population_size": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """What Optuna is asked for at one hole.
+    """The parameter of Optuna for one hole.
 
     Attributes:
         name: the same for the same hole with the same options.
@@ -112,7 +111,7 @@ class Parameter:
     ranked: tuple[int, ...] = ()
 
     def suggested(self, trial: optuna.Trial) -> int | float:
-        """The option that Optuna suggests; it is the trial's from then on."""
+        """The option that Optuna suggests, which its trial keeps."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         match self.distribution:
@@ -166,7 +165,7 @@ def derive(space: SearchSpace, trial: optuna.Trial) -> Architecture:
 def values_of(space: SearchSpace, architecture: Architecture) -> dict[str, int | float]:
     """Parameter name -> value, for an architecture of the space; `derive` is the inverse.
 
-    Elements of a repeat go by their position: names that mutation gave them do not enter.
+    Elements of a repeat are named by their position, whatever identity mutation gave them.
 
     Raises:
         SpaceError: an architecture of another space.
@@ -179,8 +178,9 @@ def values_of(space: SearchSpace, architecture: Architecture) -> dict[str, int |
     while derivation.site is not None:
         option = taken.get(derivation.key)
         if option is None:
-            got = f"no decision for this hole; got one of {architecture.space}"
-            raise SpaceError(f"{space.name} at {derivation.label}: {got}")
+            where, got = f"{space.name} at {derivation.label}", f"none in one of {architecture.space}"
+            remedy = "read its text with the parse() of this space"
+            raise SpaceError(refusal(where, "an architecture with a decision for this hole", got, remedy))
         following = derivation.take(option)
         parameter = parameter_at(derivation)
         values[parameter.name] = parameter.value(option)
@@ -216,12 +216,12 @@ def _ranked(site: Site, options: Sequence[int]) -> tuple[int, ...]:
 
 
 class OptunaSearcher(SearchMethod[tuple[int, Architecture]]):  # of a trial: Optuna's number, suggestion
-    """A study of Optuna's that this project's studies ask and tell.
+    """A study of Optuna that is asked and told by one of this project.
 
     Args:
         space: to search.
         objectives: all of them count, each in its direction.
-        seed: of all randomness; Optuna's own seed up to 2^32 - 1, and hashed to one beyond.
+        seed: of all randomness; it is Optuna's seed up to 2^32 - 1, and hashed to one above.
         sampler: a name of `SAMPLERS`, or "module:class" of a sampler that takes `seed`.
         first_only: only the first objective counts.
         options: of the sampler, under Optuna's names; `independent_sampler` may be a name as well.
@@ -245,7 +245,9 @@ class OptunaSearcher(SearchMethod[tuple[int, Architecture]]):  # of a trial: Opt
         for option in options:
             meant = difflib.get_close_matches(option, ("sampler", "first_only"), n=1)
             if meant and not accepts(SAMPLERS, {"name": sampler}, option):
-                raise ConfigError(f'searcher "optuna": has no option "{option}"; did you mean "{meant[0]}"?')
+                expected = "sampler, first_only or an option of the sampler"
+                got, remedy = f'"{option}"', f"did you mean {meant[0]}?"
+                raise ConfigError(refusal('searcher "optuna"', expected, got, remedy))
         optuna_seed = seed if seed < 2**32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
         self._study = _study(sampler, _build(sampler, options, optuna_seed), self._objectives)
         self._origin = sampler
@@ -254,16 +256,16 @@ class OptunaSearcher(SearchMethod[tuple[int, Architecture]]):  # of a trial: Opt
         self._uninformed = None if start is None else max(1, options.get(start[0], start[1]))
         self._worst: list[float] = []  # value of each objective
         self._completed = 0
-        self._held: list[int] = []  # Optuna's numbers of failed trials that are still to be told
+        self._held: list[int] = []  # Optuna's numbers of failed trials that are told later
 
     @property
     def study(self) -> optuna.Study:
-        """Optuna's study, for its own tools; telling it anything from outside breaks this searcher."""
+        """Optuna's study, for Optuna's tools; telling it anything else breaks this searcher."""
         return self._study
 
     @property
     def uninformed(self) -> int | None:
-        """The random start, or the first population; None for a sampler from elsewhere."""
+        """The random start, or the first population; None for a sampler of the user's."""
         return self._uninformed
 
     def ask(self, count: int = 1) -> list[Suggestion]:
@@ -346,14 +348,13 @@ def gp(space: SearchSpace, objectives: Sequence[Objective], *, seed: int, **opti
 
 def _named(sampler: str, options: dict[str, Any]) -> dict[str, Any]:
     if "sampler" in options:
-        raise ConfigError(
-            f'searcher "{sampler}": has no option "sampler"; the searcher "optuna" has it; leave it out'
-        )
+        where, remedy = f'searcher "{sampler}": sampler', "leave it out or take searcher=optuna"
+        raise ConfigError(refusal(where, "no such option", repr(options["sampler"]), remedy))
     return {**options, "sampler": sampler}
 
 
 def _build(name: str, options: Mapping[str, Any], seed: int) -> BaseSampler:
-    """The sampler of Optuna's that a name stands for; checks what Optuna finds out late or not at all."""
+    """The sampler of that name; checks options that Optuna checks late or not at all."""
     from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import BaseSampler
 
@@ -361,26 +362,28 @@ def _build(name: str, options: Mapping[str, Any], seed: int) -> BaseSampler:
     if isinstance(options.get("independent_sampler"), str):
         options["independent_sampler"] = _build(options["independent_sampler"], {}, seed)
     if options.get("group"):
-        options.setdefault("multivariate", True)  # what Optuna makes of it, with a warning
+        options.setdefault("multivariate", True)  # as Optuna does, with a warning
     make = prepare(SAMPLERS, {"name": name, **options}, 0, seed=seed)
     if "warn_independent_sampling" not in options and _warns_by_default(make):
-        make = partial(make, warn_independent_sampling=False)  # conditions are nothing unusual here
+        make = partial(make, warn_independent_sampling=False)  # conditional holes are usual here
     for option, least in _LEAST.items():
         given = options.get(option)
         if isinstance(given, int) and given < least:
-            expected = f"expected {least} or more, got {given}"
-            raise ConfigError(f'sampler "{name}": {option}: {expected}; leave it out for the default')
+            where, remedy = f'sampler "{name}": {option}', "leave it out for the default"
+            raise ConfigError(refusal(where, f"{least} or more", given, remedy))
     if name == "cmaes" and importlib.util.find_spec("cmaes") is None:
-        raise ConfigError('sampler "cmaes": expected the package cmaes, got none; pip install cmaes')
+        raise ConfigError(refusal('sampler "cmaes"', "the package cmaes", "none", "pip install cmaes"))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             built = make()
     except (TypeError, ValueError) as error:
-        raise ConfigError(f'sampler "{name}": {" ".join(str(error).split())}; change the option') from None
+        expected, remedy = "options that it takes", "correct the option that is named"
+        raise ConfigError(refusal(f'sampler "{name}"', expected, one_line(error), remedy)) from None
     if not isinstance(built, BaseSampler):
         got = type(built).__name__
-        raise ConfigError(f'sampler "{name}": expected a sampler of Optuna\'s, got {got}; name another')
+        remedy = "name a class that inherits from optuna.samplers.BaseSampler"
+        raise ConfigError(refusal(f'sampler "{name}"', "a sampler of Optuna", got, remedy))
     return built
 
 
@@ -403,7 +406,7 @@ def _study(name: str, sampler: BaseSampler, objectives: Sequence[Objective]) -> 
     if isinstance(sampler, CmaEsSampler) and len(objectives) > 1:
         listed = ", ".join(objective.name for objective in objectives)
         raise ConfigError(
-            f'sampler "{name}": expected one objective, got {listed}; set first_only, or take another'
+            refusal(f'sampler "{name}"', "one objective", listed, "set first_only=true or take another")
         )
     with _quietly():
         return create_study(
@@ -416,7 +419,7 @@ def _study(name: str, sampler: BaseSampler, objectives: Sequence[Objective]) -> 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without Optuna's lines on what is usual here, such as every new study; the level is as before after."""
+    """Within, Optuna does not log usual events such as every new study."""
     logger = logging.getLogger("optuna")
     level = logger.level
     logger.setLevel(max(level, logging.ERROR))

@@ -1,10 +1,10 @@
 """A bound on the trials in flight of any searcher.
 
-A sequential method proposes on what it has been told, so that many workers make it propose blindly. With a
-bound it waits; what the workers would have done in the meantime is lost, or goes to the random baseline.
-Ray Tune calls this ConcurrencyLimiter (https://docs.ray.io/en/latest/tune/api/suggestion.html).
+A sequential method proposes by the results it knows, so that with many workers it proposes blindly. With a
+bound it waits; the workers are idle in the meantime, or evaluate the random baseline. Ray Tune calls this
+ConcurrencyLimiter (https://docs.ray.io/en/latest/tune/api/suggestion.html).
 
-Differs from it: nothing is batched; whatever ends frees a place at once.
+Differs from it: nothing is batched; each result allows the next suggestion at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ConcurrencyLimiter(Wrapper[int]):
     Args:
         space: for the searcher inside.
         objectives: likewise.
-        seed: of the searcher inside, which gets another one that follows from it.
+        seed: from which that of the searcher inside is derived.
         searcher: a section with a name and options, or a searcher.
         limit: most trials in flight, 1 or more.
         fidelity_range: for the searcher inside.

@@ -52,7 +52,7 @@ class RandomSearch(SearchMethod[None]):
 
     @property
     def uninformed(self) -> float:
-        return math.inf  # no result steers it
+        return math.inf  # results do not influence it
 
     def _suggest(self) -> Suggestion:
         self._in_flight.add(None)

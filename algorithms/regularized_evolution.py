@@ -4,14 +4,14 @@ The first `population` suggestions are random. Then each is a mutation of the be
 drawn from the population with replacement. A result joins the population; the oldest member leaves.
 
 Differs from the paper:
-- asynchronous without a barrier: once the random suggestions are given out, parents come from the
-  members there are, and while there is none, more random architectures are suggested;
+- asynchronous without a barrier: after the random suggestions, parents are drawn from the members so far;
+  without any member, more random architectures are suggested;
 - age counts from the result, not from the suggestion, as workers may overtake each other;
 - failed trials are members too, with loss +inf, so that they age like the others;
 - a mutation is one of `nas.space.operators.mutate`, which redraws a child equal to its parent (the paper's
-  identity mutation, probability 0.05, is left out); where the space or its constraints leave a parent
-  no child, a random architecture takes its place (`Breeder`);
-- given architectures may stand in for the first random ones (`initial`);
+  identity mutation, probability 0.05, is left out); if the space or its constraints admit no child of a
+  parent, a random architecture takes its place (`Breeder`);
+- given architectures may replace the first random ones (`initial`);
 - with `crossover`, a child may begin as the uniform crossover of the winners of two tournaments and is then
   mutated like the others, as in NSGA-Net (Lu et al. 2019, https://arxiv.org/abs/1810.03522); the
   paper has none, nor has the default.
@@ -77,7 +77,7 @@ class RegularizedEvolution(SearchMethod[None]):
 
     @property
     def uninformed(self) -> float:
-        """The first population; all trials where a tournament has one member, as none is ever chosen."""
+        """The first population; all trials if a tournament has one member, as results never decide then."""
         return math.inf if self._tournament == 1 else self._size
 
     def _take(self, trial: Trial, remembered: None) -> None:  # noqa: ARG002
@@ -102,6 +102,6 @@ class RegularizedEvolution(SearchMethod[None]):
         return self._breeder.child(self._parent)
 
     def _parent(self) -> Member:
-        """The best of a tournament; the first drawn of equals."""
+        """The best of a tournament; among equals the first that was drawn."""
         drawn = self._rng.integers(len(self._population), size=self._tournament).tolist()
         return min([self._population[index] for index in drawn], key=lambda member: member.loss)

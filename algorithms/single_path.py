@@ -2,7 +2,8 @@
 
 Guo, Zhang, Mu, Heng, Liu, Wei and Sun 2020, "Single Path One-Shot Neural Architecture Search with Uniform
 Sampling" (https://arxiv.org/abs/1904.00420). The accuracy of a candidate is that of the supernet's weights
-on the validation images, once its batch normalisation has seen some training images. Differs from the paper:
+on the validation images, after its batch normalisation was recalibrated on training images. Differs from the
+paper:
 - the searcher is an option; the paper's is an evolution of 50 parents over 20 generations;
 - the `top` candidates are trained as ordinary ones, where the paper trains one;
 - a hole is one choice, at an edge of a cell as at a block of a chain; the paper's space has blocks only;
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from nas.algorithms.shared.method import bad_option, loss_of
 from nas.algorithms.shared.supernet_search import SupernetChain, SupernetSearch, check_counts
 from nas.algorithms.shared.wrapping import build_inner
-from nas.errors import ConfigError
+from nas.errors import ConfigError, refusal
 from nas.evaluation import Objective, Stage
 from nas.study import Searcher, SearchFinished, Suggestion, Trial
 from nas.supernet import SHARED_ACCURACY, SharedWeights
@@ -36,7 +37,7 @@ class SinglePath(SupernetSearch):
     Args:
         space: that has a supernet.
         objectives: of the candidates that are trained in the end.
-        seed: of everything.
+        seed: of all randomness.
         searcher: section of the searcher over inherited weights.
         evaluations: how many architectures it may try.
         top: how many of the best are suggested as candidates.
@@ -62,7 +63,8 @@ class SinglePath(SupernetSearch):
         **options: Any,
     ) -> None:
         if "searches" in options:
-            raise ConfigError('searcher "single_path": one supernet is searched; use top for more candidates')
+            where, expected = 'searcher "single_path": searches', "one search on one supernet"
+            raise ConfigError(refusal(where, expected, options["searches"], "set top for more candidates"))
         super().__init__(space, objectives, seed=seed, **options)
         if self._settings.partial > 1:
             expected = "1, as whole networks inherit the weights"
@@ -71,7 +73,7 @@ class SinglePath(SupernetSearch):
         section = {"name": "regularized_evolution"} if searcher is None else searcher
         self._inner = build_inner(section, space, (_SHARED,), seed=seed)
         self._evaluations, self._top = evaluations, top
-        self._measured = 0  # works so far
+        self._measured = 0  # architectures so far
         self._found: dict[str, tuple[float, int, Architecture]] = {}  # by digest: loss, number, architecture
         self._exhausted = False
         self._best: list[Architecture] | None = None  # left to suggest
@@ -79,7 +81,7 @@ class SinglePath(SupernetSearch):
     def _suggest(self) -> Suggestion | None:
         (chain,) = self._chains
         if not chain.over:
-            return None if chain.busy else self._work(chain)
+            return None if chain.busy else self._task(chain)
         if chain.failed:
             raise SearchFinished
         if self._measured < self._evaluations and not self._exhausted:
@@ -87,7 +89,7 @@ class SinglePath(SupernetSearch):
                 return self._measurement(chain)
             except SearchFinished:
                 self._exhausted = True
-        return None if self._works else self._candidate()
+        return None if self._tasks else self._candidate()
 
     def _measurement(self, chain: SupernetChain) -> Suggestion | None:
         """The next architecture of the searcher inside, to be measured with inherited weights."""
@@ -95,10 +97,10 @@ class SinglePath(SupernetSearch):
         if proposal is None:
             return None
         self._measured += 1
-        self._works.add(proposal.number)
-        work = SharedWeights(self._relaxed, self._settings, chain.seed, self._data)
+        self._tasks.add(proposal.number)
+        task = SharedWeights(self._relaxed, self._settings, chain.seed, self._data)
         suggestion = proposal.suggestion
-        return Suggestion(suggestion.architecture, parent=chain.last, info=dict(suggestion.info), work=work)
+        return Suggestion(suggestion.architecture, parent=chain.last, info=dict(suggestion.info), work=task)
 
     def _candidate(self) -> Suggestion:
         if self._best is None:
@@ -111,9 +113,9 @@ class SinglePath(SupernetSearch):
         accuracy = -self._found[architecture.digest()][0]
         return Suggestion(architecture, info={"origin": self.name, SHARED_ACCURACY: accuracy})
 
-    def _take_work(self, trial: Trial, chain: SupernetChain | int) -> None:
+    def _take_task(self, trial: Trial, chain: SupernetChain | int) -> None:
         if not isinstance(chain, int):
-            super()._take_work(trial, chain)
+            super()._take_task(trial, chain)
             return
         loss = loss_of(trial, _SHARED)
         if loss < math.inf:

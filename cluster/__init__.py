@@ -1,4 +1,4 @@
-"""Where trials and whole studies run: the registries of executors and launchers, and those on Ray."""
+"""The registries of executors, which run trials, and of launchers, which run studies, and those on Ray."""
 
 from nas.registry import Registry
 

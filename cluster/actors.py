@@ -11,10 +11,10 @@ from typing import Any
 from nas.cluster.failures import death, explain, timed_out
 from nas.cluster.pool import PooledTrial, PoolOutcome, Setup, cannot_load, earliest, grace, ready_refs
 from nas.cluster.worker import INTERRUPTED, REFUSED, Greeting, Worker, decode_answer
-from nas.errors import EvaluationError
+from nas.errors import EvaluationError, refusal
 
-_SHORT = 0.25  # seconds; below, a second trial is queued at each worker, which hides the dispatch
-_STARTS = 6  # failed starts in a row, with no worker answering in between, that end the run
+_SHORT = 0.25  # seconds; for shorter trials, a second one is queued at each worker, which hides the dispatch
+_STARTS = 6  # failed starts in a row, without an answer of any worker in between, that end the run
 
 
 @dataclass(slots=True, eq=False)
@@ -41,7 +41,7 @@ class _Lane:
 
 
 class ActorPool:
-    """One actor per place; a new one takes the place of each that is lost, killed or retired.
+    """One actor per place; each that is lost, killed or retired is replaced by a new one.
 
     Actors have `max_restarts=0`: Ray then reports a death within 10 ms, and a new actor answers
     after 0.4 s. With restarts it reports after 1.7 s and answers after 2 s (Ray 2.60, 2 cores).
@@ -56,7 +56,7 @@ class ActorPool:
         self._task_name = f"evaluate/{setup.options.name}"
         self._lanes: list[_Lane] = []
         self._pending: dict[Any, _Lane] = {}  # reference of every unanswered call -> its lane
-        self._births: list[float] = []  # moments at which further actors are due
+        self._starts: list[float] = []  # moments at which further actors are due
         self._failed_starts = 0
         self._proven = False  # whether any worker has loaded the evaluator
         self._mean_seconds: float | None = None  # of recent trials
@@ -91,13 +91,13 @@ class ActorPool:
         outcomes: list[PoolOutcome] = []
         for ref in ready_refs(list(self._pending), earliest(self._moments(), timeout)):
             lane = self._pending.pop(ref, None)
-            if lane is not None:  # else the lane was buried in this pass
+            if lane is not None:  # else its actor was found dead in this pass
                 outcomes += self._answered(lane, ref)
         return outcomes + self._recalled() + self._overdue()
 
     def _moments(self) -> list[float]:
-        """When something is to be done though no call has been answered."""
-        moments = list(self._births)
+        """When something is due without an answer to a call."""
+        moments = list(self._starts)
         for lane in self._lanes:
             if (deadline := lane.deadline) is not None:
                 moments.append(deadline)
@@ -109,9 +109,9 @@ class ActorPool:
         from ray.exceptions import RayError
 
         for lane in list(self._lanes):
-            with suppress(RayError):  # the connection may be what was lost
+            with suppress(RayError):  # the connection itself may be lost
                 self._drop(lane)
-        self._births = []
+        self._starts = []
 
     def _least_busy(self) -> _Lane | None:
         best, least = None, self._depth
@@ -133,12 +133,12 @@ class ActorPool:
 
     def _spawn_due(self) -> None:
         now = time.monotonic()
-        for moment in [moment for moment in self._births if moment <= now]:
-            self._births.remove(moment)
+        for moment in [moment for moment in self._starts if moment <= now]:
+            self._starts.remove(moment)
             self._spawn()
 
     def _drop(self, lane: _Lane) -> None:
-        """Forgets a lane and kills its actor, be it only out of reach: nothing may run twice."""
+        """Removes a lane and kills its actor, even if that is only out of reach: nothing may run twice."""
         import ray
 
         self._lanes.remove(lane)
@@ -151,8 +151,8 @@ class ActorPool:
 
         try:
             data = ray.get(ref)
-        except RayError as error:  # its process is lost, or its own code raised and it is not to be trusted
-            return self._bury(lane, error)
+        except RayError as error:  # its process is lost, or its own code raised and it cannot be trusted
+            return self._settle_dead(lane, error)
         if isinstance(data, Greeting):
             self._greeted(lane, data)
             return []
@@ -168,7 +168,7 @@ class ActorPool:
         self._replace(lane, str(cannot_load(greeting)))
 
     def _ended(self, lane: _Lane, ref: Any, data: Any) -> PoolOutcome:
-        """Takes the result of a call out of its lane, and the lane out of service if it retires."""
+        """Removes an answered call from its lane, and replaces the actor if it retires."""
         job = lane.calls.pop(ref)
         begun, lane.since = lane.since, time.monotonic()
         outcome = self._outcome(lane, job, data, lane.since - begun)
@@ -195,8 +195,8 @@ class ActorPool:
     def _recalled(self) -> list[PoolOutcome]:
         """Takes back the calls that wait behind a long one.
 
-        Ray drops a cancelled call that has not begun, but says so only when its actor is free again.
-        Should it have begun in this very moment, it is carried out twice and its second answer counts.
+        Ray drops a cancelled call that has not begun, but reports it only when its actor is free again. If
+        the call begins in this very moment, it is carried out twice and its second answer counts.
         """
         import ray
 
@@ -226,8 +226,8 @@ class ActorPool:
             self._spawn()
         return outcomes
 
-    def _bury(self, lane: _Lane, error: Exception) -> list[PoolOutcome]:
-        """Settles the calls of a dead actor: some were answered, one is to blame, the rest never began."""
+    def _settle_dead(self, lane: _Lane, error: Exception) -> list[PoolOutcome]:
+        """Settles the calls of a dead actor: some were answered, one is to blame, the others never began."""
         import ray
         from ray.exceptions import RayError
 
@@ -246,18 +246,19 @@ class ActorPool:
         return outcomes
 
     def _replace(self, lane: _Lane, reason: str) -> None:
-        """Starts another actor: at once, or with back-off after one that died before its first word."""
+        """Starts another actor: at once, or with back-off after one that died before its greeting."""
         if lane.name:
             self._spawn()
             return
         self._failed_starts += 1
         if self._failed_starts == _STARTS:
-            raise EvaluationError(f"workers fail while they start, {_STARTS} in a row: {reason}")
-        self._births.append(time.monotonic() + 0.1 * 2**self._failed_starts)
+            got, remedy = f"{_STARTS} failed starts in a row ({reason})", "see the logs of Ray"
+            raise EvaluationError(refusal("executor", "workers that start", got, remedy))
+        self._starts.append(time.monotonic() + 0.1 * 2**self._failed_starts)
 
 
 def _has_answered(lane: _Lane) -> bool:
-    """Whether the first call has its answer, not taken yet: the study may have been busy elsewhere."""
+    """Whether the first call has an answer that was not read yet, as the study may have been busy."""
     import ray
 
     return bool(ray.wait([next(iter(lane.calls))], timeout=0)[0])

@@ -1,4 +1,4 @@
-"""Whole studies on Ray: each one a task on one core, run again if its process is lost."""
+"""Whole studies on Ray: each one is a task, which runs again if its process is lost."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from nas.cluster.environment import threads_of_workers
 from nas.cluster.failures import explain
 from nas.cluster.options import RayOptions
 from nas.cluster.session import Session, amounts, connect, places
-from nas.errors import ConfigError, ProtocolError
+from nas.errors import ConfigError, ProtocolError, refusal
 from nas.run.jobs import Job, JobUpdate, Launcher, do
 
 _RETRIES = 2  # of a job whose process or node was lost
-_WAKE_SECONDS = 0.2  # the longest that a call of `stop` goes unnoticed
+_WAKE_SECONDS = 0.2  # longest delay until a call of `stop` is noticed
 
 
 @dataclass(slots=True, eq=False)
@@ -28,7 +28,7 @@ class _Attempt:
 
 
 class RayLauncher(Launcher):
-    """Runs jobs on a local Ray, or on the cluster at an address whose nodes see the same files.
+    """Runs jobs on a local Ray, or on a running cluster whose nodes see the same files.
 
     Args:
         workers: studies at the same time; None for as many as fit the resources.
@@ -89,27 +89,30 @@ class RayLauncher(Launcher):
         A job whose process was lost runs again, `_RETRIES` times at most; one that raises does not.
         """
         import ray
+        from ray.exceptions import RayError
 
         function = self._function()
         waiting = deque(_Attempt(job) for job in jobs)
-        flying: dict[Any, _Attempt] = {}
+        running: dict[Any, _Attempt] = {}
         try:
-            while (waiting or flying) and not self._stopping:
-                while waiting and len(flying) < self._workers:
+            while (waiting or running) and not self._stopping:
+                while waiting and len(running) < self._workers:
                     attempt = waiting.popleft()
                     named = function.options(name=f"study/{attempt.job.name}")
-                    flying[named.remote(attempt.job, os.getcwd())] = attempt
+                    running[named.remote(attempt.job, os.getcwd())] = attempt
                     yield JobUpdate(attempt.job, fault=attempt.fault)
-                ready, _ = ray.wait(list(flying), num_returns=1, timeout=_WAKE_SECONDS)
+                ready, _ = ray.wait(list(running), num_returns=1, timeout=_WAKE_SECONDS)
                 for reference in ready:
-                    attempt = flying.pop(reference)
-                    update = _taken(reference, attempt)
+                    attempt = running.pop(reference)
+                    update = _update_of(reference, attempt)
                     if update is None:
                         waiting.appendleft(attempt)
                     else:
                         yield update
         finally:
-            _cancel(list(flying))
+            for reference in running:
+                with suppress(RayError):  # the connection itself may be lost
+                    ray.cancel(reference, force=True)
 
     def stop(self) -> None:
         self._stopping = True
@@ -137,7 +140,8 @@ class RayLauncher(Launcher):
         import ray
 
         if self._session is None:
-            raise ProtocolError("RayLauncher: expected to be open, got a call before open() or after close()")
+            got = "a call before open() or after close()"
+            raise ProtocolError(refusal("RayLauncher", "to be open", got, "call open() first"))
         environment = self._session.runtime_env()
         if not self._session.local:
             environment.setdefault("env_vars", {})["OMP_NUM_THREADS"] = str(self._threads)
@@ -151,18 +155,18 @@ class RayLauncher(Launcher):
 
 
 def _carry_out(job: Job, folder: str) -> tuple[Any, str | None]:
-    """Result and fault of one job on its worker, in the folder that its relative paths are meant for.
+    """Result and fault of one job on its worker, in the driver's folder, to which its paths are relative.
 
-    What it raises comes back as words: `SystemExit` would end the worker, and not every exception can travel.
+    Exceptions return as texts: `SystemExit` would end the worker, and some exceptions cannot be pickled.
     """
-    with suppress(OSError):  # a node that does not have it
+    with suppress(OSError):  # a node without this folder
         os.chdir(folder)
     update = do(job)
     return update.result, update.fault
 
 
-def _taken(reference: Any, attempt: _Attempt) -> JobUpdate | None:
-    """What became of an attempt; None if it is to be made once more."""
+def _update_of(reference: Any, attempt: _Attempt) -> JobUpdate | None:
+    """The end of an attempt; None if the job runs again."""
     import ray
     from ray.exceptions import RayError
 
@@ -177,18 +181,9 @@ def _taken(reference: Any, attempt: _Attempt) -> JobUpdate | None:
     return JobUpdate(attempt.job, True, fault=attempt.fault)
 
 
-def _cancel(references: Sequence[Any]) -> None:
-    import ray
-    from ray.exceptions import RayError
-
-    for reference in references:
-        with suppress(RayError):  # the connection may be what was lost
-            ray.cancel(reference, force=True)
-
-
 @contextmanager
 def _named_after_studies() -> Iterator[None]:
-    """Lets messages about Ray's options name them as the section `compare` does."""
+    """Within, messages about Ray's options name them as the section `compare` does."""
     try:
         yield
     except ConfigError as error:

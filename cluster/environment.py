@@ -1,4 +1,4 @@
-"""The surroundings in which Ray starts: import path, interface, messages, signals."""
+"""The environment in which Ray starts: import path, interface, messages, signals."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from contextlib import contextmanager, suppress
 
 
 def import_paths() -> list[str]:
-    """Folders that this process imports from, apart from those that the same Python always has."""
+    """Folders from which this process imports, without those of Python's installation."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     own = {*(sysconfig.get_path(name) for name in names), *site.getsitepackages(), site.getusersitepackages()}
-    own = {os.path.realpath(path) for path in own}
+    installed = {os.path.realpath(path) for path in own}
     folders = dict.fromkeys(os.path.abspath(path) for path in sys.path if os.path.isdir(path or "."))
-    return [path for path in folders if not _is_below(os.path.realpath(path), own)]
 
+    def is_installed(path: str) -> bool:
+        return any(path == folder or path.startswith(folder + os.sep) for folder in installed)
 
-def _is_below(path: str, folders: set[str]) -> bool:
-    return any(path == folder or path.startswith(folder + os.sep) for folder in folders)
+    return [path for path in folders if not is_installed(os.path.realpath(path))]
 
 
 @contextmanager
 def inherited_import_path() -> Iterator[None]:
-    """Lets processes that are started meanwhile import what this one can."""
+    """Processes that are started within can import what this one can."""
     with _set(PYTHONPATH=os.pathsep.join(import_paths())):
         yield
 
 
 @contextmanager
 def threads_of_workers(number: int) -> Iterator[None]:
-    """Lets processes that are started meanwhile compute with so many threads (OpenMP, BLAS, torch)."""
+    """Processes that are started within compute with this number of threads (OpenMP, BLAS, torch)."""
     with _set(OMP_NUM_THREADS=str(number)):
         yield
 
 
 @contextmanager
 def loopback_only() -> Iterator[None]:
-    """Lets a local Ray, all of its ports, listen on the loopback interface only, or joins such a one.
+    """Within, a local Ray that is started or joined listens with all ports on the loopback interface only.
 
-    Ray does this by itself on macOS and Windows. Its switch is read when Ray is imported.
+    Ray does so by default on macOS and Windows. Its switch is read when Ray is imported.
     """
     from ray._private import ray_constants
 
@@ -73,7 +73,7 @@ def _set(**values: str) -> Iterator[None]:
 
 @contextmanager
 def quiet(log_to_driver: bool) -> Iterator[None]:
-    """Keeps Ray's advice, and its reports of dead workers, which are data here, out of the terminal."""
+    """Within, Ray prints no advice and no reports of dead workers, which are results here."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry unless the user wants it
     show_worker_logs(log_to_driver)
     with warnings.catch_warnings():
@@ -82,7 +82,7 @@ def quiet(log_to_driver: bool) -> Iterator[None]:
 
 
 def show_worker_logs(show: bool) -> None:
-    """Whether messages of workers and of Ray itself appear here; `log_to_driver` rules the former only."""
+    """Shows or hides messages of workers and of Ray itself; `log_to_driver` acts on the former only."""
     from ray._private import worker
 
     if hasattr(worker, "_worker_logs_enabled"):
@@ -91,7 +91,7 @@ def show_worker_logs(show: bool) -> None:
 
 @contextmanager
 def kept_sigterm() -> Iterator[None]:
-    """Keeps the caller's handler of SIGTERM, which Ray replaces by its own."""
+    """Restores the caller's handler of SIGTERM, which Ray replaces."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What Ray reports when a call fails, in the platform's words."""
+"""Failed calls of Ray as statuses and reasons of trials."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _TELLING = ("Worker exit detail:", "The actor is dead because", "is unavailable:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a trial got no answer.
+    """Why a trial has no answer.
 
     Attributes:
         status: how the trial ended, if no attempt is left.
         reason: one line.
-        retry: whether its worker or node was lost, so that another attempt is fair.
+        retry: whether another attempt makes sense, as its worker or node was lost.
     """
 
     status: Status
@@ -27,10 +27,10 @@ class Fault:
 
 
 def explain(error: BaseException) -> Fault:
-    """Sorts an exception of `ray.get` into faults of a worker's own code, host memory and lost workers.
+    """The fault behind an exception of `ray.get`: the worker's code, host memory or a lost worker.
 
-    What an evaluation raises is in its answer: a call that raises is the worker's fault, and another attempt
-    elsewhere is fair.
+    Exceptions of an evaluation are part of its answer: a call that raises is the worker's fault, so that
+    another attempt makes sense.
     """
     from ray import exceptions
 
@@ -46,7 +46,7 @@ def timed_out(limit: float) -> Fault:
 
 
 def death(error: BaseException) -> str:
-    """The telling part of Ray's long report of a dead worker, in one line."""
+    """The relevant part of Ray's long report of a dead worker, in one line."""
     text = one_line(error, 4000)
     for mark in _TELLING:
         if mark in text:

@@ -31,7 +31,7 @@ _GAUGES = {
 class MetricsObserver(Observer):
     """Exports done, failed, cached and in-flight trials and the best value, tagged by study only.
 
-    A tag per trial would make one time series of each trial.
+    A tag per trial would make one time series for each trial.
 
     Args:
         study: value of the tag "study".
@@ -44,7 +44,7 @@ class MetricsObserver(Observer):
         self._due = 0.0
 
     def observe(self, event: Mapping[str, Any], progress: Progress) -> None:
-        """Exports at intervals, and the final state with the event "closed", when Ray still runs."""
+        """Exports at intervals, and with the event "closed", while Ray runs."""
         import ray
 
         closed = event["event"] == "closed"
@@ -53,7 +53,12 @@ class MetricsObserver(Observer):
             self._due = time.monotonic() + _INTERVAL
 
     def _export(self, progress: Progress) -> None:
-        metrics = self._metrics = self._metrics or _metrics()
+        from ray.util.metrics import Counter, Gauge
+
+        if not self._metrics:
+            self._metrics |= {name: Counter(*texts, ("study",)) for name, texts in _COUNTERS.items()}
+            self._metrics |= {name: Gauge(*texts, ("study",)) for name, texts in _GAUGES.items()}
+        metrics = self._metrics
         for name in _COUNTERS:
             more = getattr(progress, name) - self._counted[name]
             if more > 0:
@@ -63,11 +68,3 @@ class MetricsObserver(Observer):
             value = getattr(progress, name)
             if value is not None:
                 metrics[name].set(value, self._tags)
-
-
-def _metrics() -> dict[str, Any]:
-    from ray.util.metrics import Counter, Gauge
-
-    counters = {name: Counter(*texts, ("study",)) for name, texts in _COUNTERS.items()}
-    gauges = {name: Gauge(*texts, ("study",)) for name, texts in _GAUGES.items()}
-    return counters | gauges

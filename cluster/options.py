@@ -6,17 +6,22 @@ import sys
 from dataclasses import dataclass, fields
 from typing import Any
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, nearest, refusal
 
 GIGABYTE = 2**30
 
-_KINDS = {  # annotation -> the types of its values, what a message calls them
+_KINDS = {  # annotation -> the types of its values, and their name in messages
     "int": ((int,), "a whole number"),
     "float": ((int, float), "a number"),
     "bool": ((bool,), "true or false"),
     "str": ((str,), "a text"),
 }
-_LARGEST = 1e9  # of any number; as gigabytes it is what 64 bits hold
+_LARGEST = 1e9  # of any number; in gigabytes it still fits into 64 bits
+_LOWEST = {
+    1: ("workers", "max_in_flight", "recycle_after", "num_cpus"),
+    0: ("retries", "num_gpus", "cpus_per_trial", "gpus_per_trial"),
+}
+_DEFAULT = "leave it out for the default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +35,7 @@ class RayOptions:
         num_gpus: GPUs of a local Ray; None for all of them.
         dashboard: whether a local Ray serves its dashboard, on the loopback interface.
         log_to_driver: whether what workers print appears in the driver's terminal too.
-        name: kind of work, in Ray's task names: "evaluate/<name>".
+        name: part of the names of Ray's tasks: "evaluate/<name>".
         mode: "actors", long-lived processes for trials from milliseconds to a minute or so; "tasks",
             one Ray task per trial, on GPUs one process per trial, for longer ones.
         workers: number of trials that run at the same time; None for as many as fit the resources.
@@ -40,7 +45,7 @@ class RayOptions:
             kernel (RLIMIT_DATA) and reserved in Ray; None for no bound.
         max_in_flight: bound on submitted and unfinished trials; None for the number of workers, and
             twice that while trials are shorter than a quarter second.
-        time_limit: seconds of work per trial; `Task.time_limit` holds too, if it is shorter. A trial
+        time_limit: seconds of work per trial; `Task.time_limit` applies too, if it is shorter. A trial
             that does not stop by itself is killed a little later and recorded as a timeout.
         retries: further attempts of a trial whose worker or node died; nothing else is retried.
         recycle_after: trials after which a worker process is replaced; None for never. Tasks on GPUs
@@ -65,22 +70,28 @@ class RayOptions:
 
     def __post_init__(self) -> None:
         if self.mode not in ("actors", "tasks"):
-            raise ConfigError(f'executor.mode: expected "actors" or "tasks", got {self.mode!r}')
+            remedy = nearest(str(self.mode), ("actors", "tasks"), _DEFAULT)
+            raise ConfigError(refusal("executor.mode", '"actors" or "tasks"', repr(self.mode), remedy))
         for option in fields(self):
-            _check_kind(option.name, str(option.type), getattr(self, option.name))
-        for name in ("workers", "max_in_flight", "recycle_after", "num_cpus"):
-            _check(name, getattr(self, name), lowest=1)
-        for name in ("retries", "num_gpus", "cpus_per_trial", "gpus_per_trial"):
-            _check(name, getattr(self, name), lowest=0)
+            _check_type(option.name, str(option.type), getattr(self, option.name))
+        for low, names in _LOWEST.items():
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and value < low:
+                    raise _refused(name, f"a number >= {low}", value)
         for name in ("time_limit", "memory_per_trial"):
-            _check(name, getattr(self, name), above=0)
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise _refused(name, "a number > 0", value)
         if self.cpus_per_trial == 0 and self.gpus_per_trial == 0:
-            raise ConfigError("executor.cpus_per_trial: expected > 0 when gpus_per_trial is 0, got 0")
+            raise _refused("cpus_per_trial", "> 0 when gpus_per_trial is 0", 0)
         gpus = self.gpus_per_trial
         if gpus > 1 and gpus != int(gpus):
-            raise ConfigError(f"executor.gpus_per_trial: expected at most 1 or a whole number, got {gpus}")
+            raise _refused("gpus_per_trial", "at most 1 or a whole number", gpus, f"set it to {round(gpus)}")
         if self.memory_per_trial is not None and not sys.platform.startswith("linux"):
-            raise ConfigError(f"executor.memory_per_trial: enforced on Linux only, not on {sys.platform}")
+            raise _refused(
+                "memory_per_trial", "Linux, whose kernel enforces it", sys.platform, "leave it out"
+            )
 
     @property
     def demand(self) -> dict[str, float]:
@@ -94,24 +105,17 @@ class RayOptions:
         return None if self.memory_per_trial is None else int(self.memory_per_trial * GIGABYTE)
 
 
-def _check_kind(name: str, annotation: str, value: Any) -> None:
-    """Refuses a value of another kind than the annotation, such as "float | None", states."""
+def _refused(name: str, expected: str, got: object, remedy: str = _DEFAULT) -> ConfigError:
+    return ConfigError(refusal(f"executor.{name}", expected, got, remedy))
+
+
+def _check_type(name: str, annotation: str, value: Any) -> None:
+    """Refuses a value of another type than the annotation, such as "float | None"."""
     kind, _, optional = annotation.partition(" | ")
     types, expected = _KINDS[kind]
     if value is None and optional:
         return
     if type(value) not in types:
-        raise ConfigError(f"executor.{name}: expected {expected}, got {value!r}")
-    if isinstance(value, int | float) and not value <= _LARGEST:  # nan is not either
-        raise ConfigError(f"executor.{name}: expected a number <= {_LARGEST:g}, got {value}")
-
-
-def _check(
-    name: str, value: float | None, *, lowest: float | None = None, above: float | None = None
-) -> None:
-    if value is None:
-        return
-    if lowest is not None and value < lowest:
-        raise ConfigError(f"executor.{name}: expected a number >= {lowest:g}, got {value}")
-    if above is not None and value <= above:
-        raise ConfigError(f"executor.{name}: expected a number > {above:g}, got {value}")
+        raise _refused(name, expected, repr(value))
+    if isinstance(value, int | float) and not value <= _LARGEST:  # which refuses nan too
+        raise _refused(name, f"a number <= {_LARGEST:g}", value)

@@ -1,4 +1,4 @@
-"""What a pool of workers takes and gives: PooledTrial, PoolOutcome and the Pool protocol."""
+"""The interface of a pool of workers: PooledTrial, PoolOutcome and the Pool protocol."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, Protocol
 from nas.cluster.failures import Fault
 from nas.cluster.options import RayOptions
 from nas.cluster.worker import Answer, Greeting, WorkerSettings
-from nas.errors import EvaluationError
+from nas.errors import EvaluationError, refusal
 from nas.evaluation import Task
 
 
 @dataclass(slots=True, eq=False)
 class PooledTrial:
-    """A task on its way.
+    """A submitted task.
 
     Attributes:
         task: as submitted.
@@ -35,10 +35,10 @@ class PooledTrial:
 
 @dataclass(frozen=True, slots=True)
 class PoolOutcome:
-    """What became of a job.
+    """The end of an attempt at a trial.
 
     Attributes:
-        job: the job.
+        job: the trial.
         result: the worker's answer; or why there is none; or None if the work never began.
         seconds: of work.
         worker: name of the worker.
@@ -52,7 +52,7 @@ class PoolOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What every worker is made from.
+    """What every worker needs.
 
     Attributes:
         options: of the executor.
@@ -72,7 +72,7 @@ class Setup:
         return WorkerSettings(options.recycle_after, options.memory_bytes, options.gpus_per_trial)
 
     def requirements(self) -> dict[str, Any]:
-        """The arguments of `ray.remote` that actors and tasks have in common."""
+        """The arguments of `ray.remote` for actors and tasks."""
         demand = self.options.demand
         return {
             "num_cpus": demand.get("CPU", 0),
@@ -92,7 +92,7 @@ class Pool(Protocol):
 
     @property
     def capacity(self) -> int:
-        """Jobs that it wants at the same time."""
+        """Most jobs at the same time."""
         ...
 
     def put(self, job: PooledTrial) -> bool:
@@ -100,10 +100,10 @@ class Pool(Protocol):
         ...
 
     def poll(self, timeout: float | None) -> Sequence[PoolOutcome]:
-        """Waits until something happened, at most `timeout` seconds; what became of which jobs.
+        """Waits at most `timeout` seconds until something happens; returns the jobs that ended.
 
         Raises:
-            EvaluationError: the workers cannot do this work at all.
+            EvaluationError: no worker can load the evaluator or start.
         """
         ...
 
@@ -118,22 +118,21 @@ def grace(limit: float) -> float:
 
 
 def cannot_load(greeting: Greeting) -> EvaluationError:
-    """The error of a worker that cannot do its work."""
-    return EvaluationError(
-        f"worker {greeting.worker}: cannot load the evaluator: {greeting.fault}; its modules must be "
-        "importable on every node (installed, on PYTHONPATH or in the working directory)"
-    )
+    """The error of a worker that cannot load the evaluator."""
+    where, expected = f"worker {greeting.worker}", "an evaluator that can be loaded"
+    remedy = "make its modules importable on every node: installed, on PYTHONPATH or in the working directory"
+    return EvaluationError(refusal(where, expected, greeting.fault, remedy))
 
 
 def ready_refs(refs: list[Any], timeout: float | None) -> Sequence[Any]:
-    """Those of the calls that have an answer; waits for the first one, at most `timeout` seconds."""
+    """The calls that have an answer; waits at most `timeout` seconds for the first one."""
     import ray
 
     if not refs:  # every worker is about to be replaced
         time.sleep(0.05 if timeout is None else min(timeout, 0.05))
         return ()
     ready, _ = ray.wait(refs, num_returns=1, timeout=timeout, fetch_local=True)
-    if ready and len(refs) > 8:  # with many workers, take what else has arrived in the same pass
+    if ready and len(refs) > 8:  # with many workers, all answers are read in one pass
         ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0, fetch_local=True)
     return ready
 

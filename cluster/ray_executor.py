@@ -17,7 +17,7 @@ from nas.cluster.pool import Pool, PooledTrial, PoolOutcome, Setup
 from nas.cluster.session import Session, amounts, connect, places
 from nas.cluster.tasks import TaskPool
 from nas.cluster.worker import Answer, encode_task
-from nas.errors import ConfigError, EvaluationError, ProtocolError, describe_error
+from nas.errors import ConfigError, EvaluationError, ProtocolError, describe_error, nearest, refusal
 from nas.evaluation import (
     Completed,
     Evaluation,
@@ -28,16 +28,15 @@ from nas.evaluation import (
     failure,
     nothing_in_flight,
 )
-from nas.registry import listed_options
 
 _log = logging.getLogger(__name__)
-_PATIENCE = 30.0  # seconds without any worker before the log says what is waited for
+_PATIENCE = 30.0  # seconds without any worker before a warning
 
 
 class RayExecutor(Executor):
     """Runs trials on Ray workers, each isolated in its own process.
 
-    Hangs, crashes and, with `memory_per_trial`, memory are the trial's own: the search goes on.
+    Hangs, crashes and, with `memory_per_trial`, lack of memory end the trial alone: the search goes on.
 
     Args:
         **options: see `RayOptions`.
@@ -50,7 +49,8 @@ class RayExecutor(Executor):
         known = [option.name for option in fields(RayOptions)]
         for name in options:
             if name not in known:
-                raise ConfigError(f"executor.{name}: unknown option of ray; {listed_options(name, known)}")
+                expected, remedy = f"one of {', '.join(known)}", nearest(name, known, "leave it out")
+                raise ConfigError(refusal(f"executor.{name}", expected, name, remedy))
         self.options = RayOptions(**options)
         self._session: Session | None = None
         self._pool: Pool | None = None
@@ -77,13 +77,12 @@ class RayExecutor(Executor):
 
         if self._session is not None:
             raise ProtocolError(
-                "RayExecutor.open: expected a closed executor, got an open one; close() it first"
+                refusal("RayExecutor.open", "a closed executor", "an open one", "close() it first")
             )
         self._session = connect(self.options)
         try:
-            self._workers = min(
-                places(self.options, self._session), self.options.max_in_flight or sys.maxsize
-            )
+            most = self.options.max_in_flight or sys.maxsize
+            self._workers = min(places(self.options, self._session), most)
             runtime_env = self._session.runtime_env()
             setup = Setup(self.options, [_shared(ray, evaluator)], runtime_env, self._workers)
             self._pool = ActorPool(setup) if self.options.mode == "actors" else TaskPool(setup)
@@ -96,7 +95,8 @@ class RayExecutor(Executor):
     def submit(self, task: Task) -> None:
         pool = self._open_pool()
         self._in_flight += 1
-        limit = _shorter(task.time_limit, self.options.time_limit)
+        limits = [limit for limit in (task.time_limit, self.options.time_limit) if limit is not None]
+        limit = min(limits, default=None)
         try:
             payload = encode_task(task if limit == task.time_limit else replace(task, time_limit=limit))
         except Exception as error:  # e.g. an architecture that holds an open file
@@ -140,7 +140,7 @@ class RayExecutor(Executor):
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps Ray up meanwhile, for executors of these options that open and close in turn."""
+        """Within, Ray stays up, for executors of these options that are opened and closed in turn."""
         session = connect(self.options)
         try:
             yield
@@ -160,7 +160,8 @@ class RayExecutor(Executor):
 
     def _open_pool(self) -> Pool:
         if self._pool is None:
-            raise ProtocolError("RayExecutor: expected to be open, got a call before open() or after close()")
+            got = "a call before open() or after close()"
+            raise ProtocolError(refusal("RayExecutor", "to be open", got, "call open() first"))
         return self._pool
 
     def _await_worker(self, pool: Pool) -> None:
@@ -177,7 +178,7 @@ class RayExecutor(Executor):
             self._waiting.popleft()
 
     def _settle(self, outcome: PoolOutcome) -> None:
-        """Turns what became of a job into an evaluation, or puts the job back in line."""
+        """Turns the end of an attempt into an evaluation, or queues the trial again."""
         job, result = outcome.job, outcome.result
         if result is None:
             self._waiting.appendleft(job)
@@ -194,7 +195,8 @@ class RayExecutor(Executor):
             self._waiting.appendleft(job)
             return
         else:
-            evaluation = failure(result.status, _with_attempts(result.reason, job.died), seconds)
+            reason = f"{result.reason} (attempt {job.died + 1})" if job.died else result.reason
+            evaluation = failure(result.status, reason, seconds)
         self._complete(job.task, evaluation, outcome.seconds, outcome.worker)
 
     def _complete(self, task: Task, evaluation: Evaluation, seconds: float, worker: str) -> None:
@@ -208,16 +210,9 @@ def _shared(ray: Any, evaluator: Evaluator) -> Any:
     try:
         return ray.put(evaluator)
     except Exception as error:  # whatever its pickling raises
-        raise EvaluationError(
-            f"evaluator {type(evaluator).__name__}: cannot be sent to workers: {describe_error(error, 200)}"
-            f"; keep locks, open files and lambdas out of its attributes"
-        ) from error
-
-
-def _shorter(a: float | None, b: float | None) -> float | None:
-    limits = [limit for limit in (a, b) if limit is not None]
-    return min(limits, default=None)
-
-
-def _with_attempts(reason: str, died: int) -> str:
-    return f"{reason} (attempt {died + 1})" if died else reason
+        where, got = f"evaluator {type(evaluator).__name__}", describe_error(error, 200)
+        expected, remedy = (
+            "one that can be pickled",
+            "keep locks, open files and lambdas out of its attributes",
+        )
+        raise EvaluationError(refusal(where, expected, got, remedy)) from error

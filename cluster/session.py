@@ -1,4 +1,4 @@
-"""The connection to Ray: a local one is started and stopped here, a running one is joined."""
+"""The connection to Ray: a local one is started and stopped, a running one is joined."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nas.cluster.environment import (
     show_worker_logs,
 )
 from nas.cluster.options import GIGABYTE, RayOptions
-from nas.errors import ConfigError
+from nas.errors import ConfigError, refusal
 
 _CONNECT_SECONDS = 10.0
 
@@ -29,10 +29,10 @@ class Session:
     """A connection to Ray.
 
     Attributes:
-        ours: whether it was made here, and is therefore closed here.
-        local: whether Ray itself was started here.
+        ours: whether this process connected, so that it disconnects in the end.
+        local: whether this process started Ray.
         dashboard: "host:port" of the dashboard, or empty.
-        logs: folder of Ray's logs, where what workers print is kept.
+        logs: folder of Ray's logs, with the output of workers.
     """
 
     ours: bool
@@ -41,10 +41,10 @@ class Session:
     logs: str
 
     def runtime_env(self) -> dict[str, Any]:
-        """What workers need in order to import what this process can import.
+        """Ray's environment for workers that import the same modules as this process.
 
-        A local Ray has inherited the import path; a running cluster is told of it, for nodes that
-        see the same files. Nothing is uploaded: that is for `ray job submit --working-dir`.
+        A local Ray inherits the import path; a running cluster gets it for nodes that see the same files.
+        Nothing is uploaded: `ray job submit --working-dir` does that.
         """
         paths = import_paths()
         if self.local or not paths:
@@ -52,7 +52,7 @@ class Session:
         return {"env_vars": {"PYTHONPATH": os.pathsep.join([*paths, "${PYTHONPATH}"])}}
 
     def describe(self) -> list[str]:
-        """Lines on where to look: the dashboard, how to open it, what workers print."""
+        """Lines on the dashboard, on how to open it, and on the output of workers."""
         lines = []
         if self.dashboard:
             lines.append(f"dashboard: http://{self.dashboard}")
@@ -75,7 +75,7 @@ def connect(options: RayOptions) -> Session:
     """Joins the cluster that the options or RAY_ADDRESS name, or starts a local Ray.
 
     Raises:
-        ConfigError: there is no such cluster, or options of a local Ray came with an address.
+        ConfigError: there is no such cluster, or options of a local Ray are given with an address.
     """
     import ray
 
@@ -83,9 +83,8 @@ def connect(options: RayOptions) -> Session:
         return _session(ours=False, local=False, dashboard="")
     address = options.address or os.environ.get("RAY_ADDRESS")
     if address and (options.num_cpus is not None or options.num_gpus is not None):
-        raise ConfigError(
-            f"executor.num_cpus, num_gpus: for a local Ray only, but {address} is joined; leave them out"
-        )
+        got = f"an address, {address}, whose cluster is joined"
+        raise ConfigError(refusal("executor.num_cpus, num_gpus", "a local Ray", got, "leave them out"))
     with quiet(options.log_to_driver), kept_sigterm():
         if address:
             return _join(address, options)
@@ -116,15 +115,15 @@ def _join(address: str, options: RayOptions) -> Session:
         with loopback_only() if _on_loopback(address) else nullcontext():
             context = ray.init(address, log_to_driver=options.log_to_driver, logging_level=logging.ERROR)
     except (ConnectionError, TimeoutError, ValueError, RuntimeError, OSError, RayError) as error:
-        raise ConfigError(
-            f"executor.address: expected a running Ray at {address}, got: {_reason(error)}; start one "
-            "with `ray start --head`, or leave the address out for a local Ray"
-        ) from error
+        expected = f"a running Ray at {address}"
+        remedy = "start one with `ray start --head`, or leave the address out for a local Ray"
+        message = refusal("executor.address", expected, f"none ({_reason(error)})", remedy)
+        raise ConfigError(message) from error
     return _session(ours=True, local=False, dashboard=context.dashboard_url or "")
 
 
 def _reason(error: BaseException) -> str:
-    """The first sentence, or what to do about a token, which Ray mentions only far down in the chain."""
+    """The first sentence, or the remedy for a missing token, which Ray mentions only at the chain's end."""
     if "InvalidAuthToken" in f"{error} {error.__cause__}" or "AuthenticationError" in type(error).__name__:
         return "it asks for a token: set RAY_AUTH_MODE=token and have the token in ~/.ray/auth_token"
     return str(error).split("\n")[0].split(". ")[0].rstrip(".") or type(error).__name__
@@ -133,8 +132,7 @@ def _reason(error: BaseException) -> str:
 def _on_loopback(address: str) -> bool:
     """Whether the Ray at this address listens on the loopback interface only.
 
-    Ray itself takes 127.0.0.1 for this node's outer address, and tries an address without an
-    answer for minutes.
+    Ray takes 127.0.0.1 for this node's outer address, and tries an address without an answer for minutes.
 
     Raises:
         ValueError: not an address.
@@ -168,16 +166,16 @@ def _answers(host: str, port: int) -> bool:
 def _session(*, ours: bool, local: bool, dashboard: str) -> Session:
     from ray._private import worker
 
-    node = worker._global_node  # no public way leads to the folder of the logs
+    node = worker._global_node  # Ray has no public function for the folder of its logs
     return Session(ours, local, dashboard, node.get_logs_dir_path() if node else "")
 
 
 def places(options: RayOptions, session: Session) -> int:
-    """How many trials run at the same time: as the options say, or as many as fit the nodes.
+    """Number of trials that run at the same time: as the options say, or as many as fit the nodes.
 
     Raises:
-        ConfigError: no node has what one trial needs, or a local Ray cannot run that many. (A cluster
-            may grow, so that a stated number of workers is believed there.)
+        ConfigError: no node has what one trial needs, or a local Ray cannot run that many. A cluster may
+            grow, so that any number of workers is accepted there.
     """
     import ray
 
@@ -187,20 +185,17 @@ def places(options: RayOptions, session: Session) -> int:
     fits = sum(_fits(options.demand, node) for node in nodes)
     have = "; ".join(amounts(node) for node in nodes) or "no node"
     if fits == 0:
-        raise ConfigError(
-            f"executor: one trial needs {amounts(options.demand)}, but the nodes have {have}; lower "
-            "executor.cpus_per_trial, gpus_per_trial or memory_per_trial"
-        )
+        expected = f"a node with what one trial needs, {amounts(options.demand)}"
+        remedy = "lower executor.cpus_per_trial, gpus_per_trial or memory_per_trial"
+        raise ConfigError(refusal("executor", expected, have, remedy))
     if options.workers is not None and options.workers > fits:
-        raise ConfigError(
-            f"executor.workers: expected at most {fits}, which fit into {have}, got {options.workers}; "
-            "lower it, or what one trial needs"
-        )
+        expected, remedy = f"at most {fits}, which fit into {have}", "lower it, or what one trial needs"
+        raise ConfigError(refusal("executor.workers", expected, options.workers, remedy))
     return options.workers or fits
 
 
 def _fits(demand: dict[str, float], node: dict[str, float]) -> int:
-    """How often the demand fits into a node, rounding of fractions aside."""
+    """How often the demand fits into a node, with a tolerance for rounded fractions."""
     return min(math.floor(node.get(name, 0.0) / need + 1e-9) for name, need in demand.items())
 
 

@@ -1,4 +1,4 @@
-"""Trials as Ray tasks: a fresh process for each one that has a GPU, memory given back in between."""
+"""Trials as Ray tasks: each one with a GPU has a new process, so that memory is freed in between."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class _Flight:
 class TaskPool:
     """As many tasks at a time as there are places.
 
-    Each task is a generator of two values, its greeting and its answer, so that time limits count
-    from the beginning of the work, and not from the start of a process or from a wait for resources.
+    Each task is a generator of two values, its greeting and its answer, so that time limits count from the
+    beginning of the work and not from the start of a process or from a wait for resources.
     """
 
     ready = True
@@ -42,7 +42,7 @@ class TaskPool:
         import ray
 
         options = setup.options
-        trials_per_process = 1 if options.gpus_per_trial else options.recycle_after or 0  # 0: no end
+        trials_per_process = 1 if options.gpus_per_trial else options.recycle_after or 0  # 0: no limit
         arguments = {
             **setup.requirements(),
             "max_calls": trials_per_process,
@@ -52,7 +52,7 @@ class TaskPool:
         function: Any = ray.remote(**arguments)(run_as_task)
         self._function = function.options(name=f"evaluate/{options.name}")
         hashing: Any = ray.remote(**{**arguments, "num_gpus": 0, "max_calls": 0})(run_as_task)
-        self._hashing = hashing.options(name=f"hash/{options.name}")  # without a GPU, its process goes on
+        self._hashing = hashing.options(name=f"hash/{options.name}")  # no GPU, so that the process is reused
         self._setup = setup
         self._proven = False  # whether any worker has loaded the evaluator
         self._flights: dict[Any, _Flight] = {}  # by the generator of their values
@@ -81,7 +81,7 @@ class TaskPool:
         from ray.exceptions import RayError
 
         for values in self._flights:
-            with suppress(RayError):  # the connection may be what was lost
+            with suppress(RayError):  # the connection itself may be lost
                 ray.cancel(values, force=True)
         self._flights = {}
 
@@ -100,7 +100,10 @@ class TaskPool:
             return [self._ended(values, lost)]
         if isinstance(data, Greeting):
             if data.fault is not None:
-                return [self._unable(values, data)]
+                error = cannot_load(data)
+                if not self._proven:  # no other worker has loaded the evaluator either
+                    raise error
+                return [self._ended(values, Fault(Status.WORKER_DIED, str(error), retry=True))]
             flight.worker, flight.since, self._proven = data.worker, time.monotonic(), True
             return []
         if isinstance(data, Fault):
@@ -109,18 +112,11 @@ class TaskPool:
             raise KeyboardInterrupt
         return [self._ended(values, decode_answer(data))]
 
-    def _unable(self, values: Any, greeting: Greeting) -> PoolOutcome:
-        """A worker that cannot load the evaluator: fatal, unless others can."""
-        error = cannot_load(greeting)
-        if not self._proven:
-            raise error
-        return self._ended(values, Fault(Status.WORKER_DIED, str(error), retry=True))
-
     def _ended(self, values: Any, result: Any) -> PoolOutcome:
         flight = self._flights.pop(values)
         seconds = 0.0 if flight.since is None else time.monotonic() - flight.since
         if isinstance(result, Answer):
-            seconds = result.seconds  # the greeting may have been read late
+            seconds = result.seconds  # more exact, as the greeting may have been read late
         return PoolOutcome(flight.job, result, seconds, flight.worker)
 
     def _overdue(self) -> list[PoolOutcome]:

@@ -1,7 +1,7 @@
-"""What runs on a worker: the evaluator, loaded once, and one trial after another.
+"""A worker: it loads the evaluator once and runs one trial after another.
 
-The driver and its workers exchange tasks and evaluations as pickled tuples of their fields: Ray's own
-serializer takes many times as long for such small objects, and that of dataclasses ten times.
+The driver and its workers exchange tasks and evaluations as pickled tuples of their fields: Ray's serializer
+takes many times as long for such small objects, and pickling the dataclasses ten times.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _task_fields = attrgetter(*(field.name for field in fields(Task)))
 _evaluation_fields = attrgetter(*(field.name for field in fields(Evaluation)))
 
 REFUSED = b""  # the answer of a worker that waits for its replacement: the trial did not begin
-INTERRUPTED = b"interrupted"  # the answer to a trial that raised KeyboardInterrupt: the run is to end
-_FILES = 256  # open files more than at the first trial, with which a worker is replaced
+INTERRUPTED = b"interrupted"  # the answer to a trial that raised KeyboardInterrupt, which ends the run
+_FILES = 256  # a worker with this many more open files than before its first trial is replaced
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker has to know besides the evaluator.
+    """The settings of a worker.
 
     Attributes:
         recycle_after: trials after which it asks to be replaced, or None; hashes do not count.
@@ -47,7 +47,7 @@ class WorkerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a worker sends back.
+    """The answer of a worker.
 
     Attributes:
         evaluation: the outcome.
@@ -62,7 +62,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """A worker's first words: its name as "host:process" and why it cannot work, if so."""
+    """The first message of a worker: its name as "host:process", and why it cannot work or None."""
 
     worker: str
     fault: str | None = None
@@ -72,8 +72,8 @@ class Worker:
     """A process that evaluates; a long-lived Ray actor in mode "actors".
 
     Args:
-        box: the reference of the evaluator in the object store, in a list, so that a fault in
-            loading it can be reported here instead of ending the process.
+        box: the reference of the evaluator in the object store, in a list, so that an error in loading it
+            can be reported instead of ending the process.
         settings: see `WorkerSettings`.
     """
 
@@ -88,7 +88,10 @@ class Worker:
             self._evaluator = load_evaluator(box)
             limit_gpu_memory(settings.gpus)
         except BaseException as error:  # reported by `greet`
-            self._fault = _in_one_line(error)
+            if "traceback:" in one_line(error, 10_000).lower():  # of Ray, which includes the traceback
+                self._fault = one_line(str(error).strip().splitlines()[-1])
+            else:
+                self._fault = describe_error(error)
 
     def greet(self) -> Greeting:
         return Greeting(f"{socket.gethostname()}:{os.getpid()}", self._fault)
@@ -100,7 +103,7 @@ class Worker:
         started = time.monotonic()
         try:
             evaluation = self._evaluate(payload)
-        except KeyboardInterrupt:  # raised as it is, it would count as a call that was cancelled
+        except KeyboardInterrupt:  # to Ray it would be a cancelled call
             return INTERRUPTED
         self.retiring = self._served == self._settings.recycle_after or self._spoiled(evaluation)
         return encode_answer(Answer(evaluation, time.monotonic() - started, self.retiring))
@@ -130,7 +133,7 @@ class Worker:
                 with limited_memory(self._settings.memory_bytes):
                     return perform(evaluator, task)
             except SystemExit as error:
-                if hasattr(error, "ray_terminate_msg"):  # Ray ends this process, and not the candidate
+                if hasattr(error, "ray_terminate_msg"):  # raised by Ray, not by the candidate
                     ended.append(error)
                 raise
 
@@ -140,9 +143,9 @@ class Worker:
         return evaluation
 
     def _spoiled(self, evaluation: Evaluation) -> bool:
-        """Whether later trials are to have another process: this one is not as it was before the trial.
+        """Whether later trials need another process, as the trial has changed this one.
 
-        After an error of CUDA its context may answer nothing but errors.
+        After an error of CUDA its context may raise nothing but errors.
         """
         if "left_behind" in evaluation.info or _open_files() > self._files + _FILES:
             _say("this process is not as it was before the trial; another one takes its place")
@@ -153,33 +156,33 @@ class Worker:
 
 
 def _say(line: str) -> None:
-    """Prints it to the worker's own output, which no trial depends on."""
+    """Prints a line to the worker's output, if that is possible."""
     with suppress(OSError, ValueError, AttributeError):  # closed, full, or None
         print(line, flush=True)
 
 
 def _open_files() -> int:
-    """Number of descriptors in use; 0 where it cannot be seen."""
+    """Number of descriptors in use; 0 where it is not known."""
     with suppress(OSError):
         return len(os.listdir("/proc/self/fd"))
     return 0
 
 
 def run_as_task(box: list[Any], settings: WorkerSettings, payload: bytes) -> Iterator[Any]:
-    """One trial as one Ray task: first the greeting, once the evaluator is loaded, then the answer."""
+    """One trial as one Ray task: the greeting, once the evaluator is loaded, then the answer."""
     worker = Worker(box, settings)
     yield worker.greet()
     try:
         yield worker.run(payload)
-    except Exception as error:  # of the worker's own: after a candidate has changed what it works with
+    except Exception as error:  # of the worker itself, such as after a candidate has changed its modules
         worker.retiring = True
         yield Fault(Status.WORKER_DIED, named(error), retry=True)
     if worker.retiring:
-        sys.exit()  # the process would serve other trials as well
+        sys.exit()  # else the process would serve other trials
 
 
 def encode_answer(answer: Answer) -> bytes:
-    """The answer as bytes; an evaluation that cannot be pickled becomes one that says so."""
+    """The answer as bytes; an evaluation that cannot be pickled is replaced by a failure."""
     try:
         return _dumps((_evaluation_fields(answer.evaluation), answer.seconds, answer.retiring))
     except Exception as error:
@@ -196,8 +199,8 @@ def decode_answer(data: bytes) -> Answer:
 def encode_task(task: Task) -> bytes:
     """The task as bytes that a worker can read.
 
-    Plain pickle refers to classes by name, which fails for what a script or a notebook defines;
-    cloudpickle sends such classes along, at many times the cost.
+    Plain pickle refers to classes by name, which fails for classes of a script or a notebook; cloudpickle
+    sends such classes along, at many times the cost.
 
     Raises:
         Exception: whatever the pickling of the architecture raises.
@@ -223,24 +226,14 @@ def _dumps(values: Any) -> bytes:
 
 
 def load_evaluator(box: list[Any]) -> Evaluator:
-    """The evaluator out of the object store; its arrays are read-only views of shared memory."""
+    """The evaluator from the object store; its arrays are read-only views of shared memory."""
     import ray
 
     return ray.get(box[0])
 
 
-def _in_one_line(error: BaseException) -> str:
-    """Type and message; of what Ray wraps together with its traceback, the last line."""
-    if "traceback:" in one_line(error, 10_000).lower():
-        return one_line(str(error).strip().splitlines()[-1])
-    return describe_error(error)
-
-
 def limit_gpu_memory(gpus: float) -> None:
-    """Keeps a process that has a fraction of a GPU within that fraction of the GPU's memory.
-
-    Ray itself only counts fractions.
-    """
+    """Limits a process with a fraction of a GPU to that fraction of its memory; Ray only counts fractions."""
     if not 0 < gpus < 1:
         return
     import torch
@@ -251,10 +244,10 @@ def limit_gpu_memory(gpus: float) -> None:
 
 @contextmanager
 def limited_memory(extra: int | None) -> Iterator[None]:
-    """Lets this process allocate `extra` bytes more than it has; further allocations raise MemoryError.
+    """Within, this process may allocate `extra` bytes more than it has; beyond, it raises MemoryError.
 
-    RLIMIT_DATA counts private writable memory (Linux >= 4.7), so that neither the shared object
-    store nor the address space that CUDA reserves counts, as they would for RLIMIT_AS.
+    RLIMIT_DATA counts private writable memory (Linux >= 4.7), but not the shared object store and the address
+    space that CUDA reserves, as RLIMIT_AS would.
     """
     if extra is None:
         yield
@@ -271,7 +264,7 @@ def limited_memory(extra: int | None) -> Iterator[None]:
 
 
 def _private_bytes() -> int:
-    """What RLIMIT_DATA counts at the moment."""
+    """The present value of what RLIMIT_DATA bounds."""
     with open("/proc/self/status", encoding="ascii") as status:
         line = next(line for line in status if line.startswith("VmData:"))
     return int(line.split()[1]) * 1024

@@ -48,7 +48,7 @@ def describe_error(error: BaseException, limit: int = 300) -> str:
     return f"{name}: {message}" if message else name
 
 
-def refusal(where: str, expected: str, got: str, remedy: str) -> str:
+def refusal(where: str, expected: str, got: object, remedy: str) -> str:
     """The wording of every refusal: "WHERE: expected X, got Y; REMEDY".
 
     Args:

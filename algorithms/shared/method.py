@@ -1,4 +1,4 @@
-"""What all methods share: asking one suggestion at a time, trials in flight, losses, checks of options."""
+"""The base of all methods: one suggestion at a time, trials in flight, losses, checks of options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
-from nas.errors import ConfigError, ProtocolError
+from nas.errors import ConfigError, ProtocolError, refusal
 from nas.evaluation import Objective
 from nas.study import Searcher, SearchFinished, Suggestion, Trial
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class InFlight(Generic[T]):
-    """Suggestions that were not told yet, numbered in their order, with what a method remembers of each.
+    """Suggestions without a result yet, numbered in order, with what a method remembers of each.
 
     Args:
         searcher: its name, for messages.
@@ -53,31 +53,34 @@ class InFlight(Generic[T]):
         return number
 
     def close(self, trial: Trial) -> T:
-        """Takes note of a told trial; what was remembered of it.
+        """Removes a told trial and returns what was remembered of it.
 
         Raises:
             ProtocolError: it was not asked for, was told before or carries no evaluation.
         """
         if trial.evaluation is None:
             raise ProtocolError(
-                f"{self._searcher}.tell: trial {trial.number}: expected an evaluation, got none; tell it "
-                "when it has ended"
+                refusal(
+                    f"{self._searcher}.tell: trial {trial.number}",
+                    "an evaluation",
+                    "none",
+                    "tell it when it has ended",
+                )
             )
         if trial.number not in self._remembered:
             before = self._first <= trial.number < self.following
-            raise ProtocolError(
-                f"{self._searcher}.tell: expected a trial in flight, got trial {trial.number}, which "
-                f"{'was told before' if before else 'was never asked for'}; tell each suggestion once"
-            )
+            got = f"trial {trial.number}, which was {'told before' if before else 'never asked for'}"
+            where = f"{self._searcher}.tell"
+            raise ProtocolError(refusal(where, "a trial in flight", got, "tell each suggestion once"))
         return self._remembered.pop(trial.number)
 
 
 class SearchMethod(Searcher, Generic[T]):
-    """Suggests one architecture at a time, each on all that was told before.
+    """Suggests one architecture at a time, each by all results so far.
 
     Args:
         space: to search.
-        objectives: of its evaluations, the first one before all.
+        objectives: of its evaluations, the most important one first.
         seed: of all randomness.
     """
 
@@ -89,19 +92,19 @@ class SearchMethod(Searcher, Generic[T]):
 
     @property
     def _objective(self) -> Objective:
-        """The one that decides; methods that learn nothing may have none."""
+        """The one that decides; methods that learn nothing need none."""
         return self._objectives[0]
 
     @abstractmethod
     def _suggest(self) -> Suggestion | None:
-        """The next suggestion, added to those in flight; None: to be told more first.
+        """The next suggestion, added to those in flight; None if results are needed first.
 
         Raises:
-            SearchFinished: nothing is left, now and later.
+            SearchFinished: no suggestion is left, now or later.
         """
 
     def _take(self, trial: Trial, remembered: T) -> None:
-        """Takes a result; nothing here, for methods that learn nothing."""
+        """Takes a result; by default it is ignored, for methods that learn nothing."""
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         given: list[Suggestion] = []
@@ -122,7 +125,7 @@ class SearchMethod(Searcher, Generic[T]):
 
 
 def loss_of(trial: Trial, objective: Objective) -> float:
-    """What a told trial lost on an objective; +inf for a failure and where the value is missing or NaN."""
+    """The loss of a told trial on an objective; +inf for a failure and for a value that is missing or NaN."""
     assert trial.evaluation is not None, "InFlight.close checks it"
     return objective.loss(trial.evaluation.values.get(objective.name) if trial.evaluation.ok else None)
 
@@ -130,7 +133,7 @@ def loss_of(trial: Trial, objective: Objective) -> float:
 def bad_option(searcher: str, option: str, expected: str, got: object) -> ConfigError:
     """The refusal of an option's value."""
     return ConfigError(
-        f'searcher "{searcher}": {option}: expected {expected}, got {got}; leave it out for the default'
+        refusal(f'searcher "{searcher}": {option}', expected, got, "leave it out for the default")
     )
 
 
@@ -150,9 +153,9 @@ def check_range(
         searcher: its name.
         option: its name.
         value: to be checked.
-        low: the least value, or with `above` what it has to be above.
+        low: the least value, or with `above` the bound that it must exceed.
         high: the greatest value.
-        what: the values are, for the message.
+        what: the unit of the values, for the message.
         above: whether `low` itself is refused.
     """
     if low <= value <= high and math.isfinite(value) and not (above and value == low):

@@ -1,4 +1,4 @@
-"""What the evolutionary methods share: members, children of them, and generations without a barrier."""
+"""Populations of evolutionary methods: members, their children, and generations without a barrier."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Parent(Protocol):
-    """Whatever can have children."""
+    """A member of any population that can have children."""
 
     @property
     def architecture(self) -> Architecture: ...
@@ -30,7 +30,7 @@ M = TypeVar("M", bound=Parent)
 
 
 class Member(NamedTuple):
-    """One of a population that has one objective."""
+    """A member of a population with one objective."""
 
     loss: float
     architecture: Architecture
@@ -41,10 +41,10 @@ class Breeder:
     """Makes suggestions: random architectures, and children of members.
 
     With probability `crossover` a child begins as the uniform crossover of two parents, else as one parent;
-    then it is mutated once in either case, as in Deb et al. 2002 (III.C) and in NSGA-Net (Lu et al.
-    2019, https://arxiv.org/abs/1810.03522). Without the mutation, parents that have become alike would
-    mostly have children that are known. Where the constraints leave two parents no common child, the
-    first one is mutated; where they leave that no child either, a random architecture takes its place.
+    in either case it is then mutated once, as in Deb et al. 2002 (III.C) and in NSGA-Net (Lu et al. 2019,
+    https://arxiv.org/abs/1810.03522). Without the mutation, parents that have become alike would mostly have
+    known children. If the constraints admit no common child of two parents, the first one is mutated; if they
+    admit no child of that one either, a random architecture takes its place.
 
     Args:
         space: to draw from.
@@ -63,34 +63,33 @@ class Breeder:
     def child(self, pick: Callable[[], Parent]) -> Suggestion:
         """A child of one or two parents, each of which `pick` draws."""
         parent = pick()
-        start, info = parent.architecture, {"origin": "mutation"}
+        start = parent.architecture
+        info: dict[str, Any] = {"origin": "mutation"}
         if self._crossover and self._rng.random() < self._crossover:
-            start, info = self._crossed(parent, pick())
+            mate = pick()
+            try:
+                start = cross(self._space, parent.architecture, mate.architecture, self._rng)
+                info = {"origin": "crossover", "mate": mate.trial}
+            except DeadEndError:  # the parent is mutated alone
+                pass
         try:
             return Suggestion(mutate(self._space, start, self._rng), parent=parent.trial, info=info)
         except SpaceError:  # no alternative, or none that the constraints admit
             return self.random()
 
-    def _crossed(self, parent: Parent, mate: Parent) -> tuple[Architecture, dict[str, Any]]:
-        try:
-            child = cross(self._space, parent.architecture, mate.architecture, self._rng)
-        except DeadEndError:
-            return parent.architecture, {"origin": "mutation"}
-        return child, {"origin": "crossover", "mate": mate.trial}
-
 
 class Generations(Generic[M]):
-    """Parents that are replaced by the survivors of a generation whenever enough results have come in.
+    """Parents that are replaced by the survivors of a generation whenever enough results have arrived.
 
-    A generation is the next so many results, whichever suggestions they belong to: with one trial at a
-    time it is that of the textbook; with many in flight no ask waits, whatever is late or fails counts
-    for a later generation, and the parents are as fresh as complete generations allow. Failures count
-    for their generation but never become parents. An architecture is in the population once, with its
-    latest result, or else copies of the best would fill it.
+    A generation is a fixed number of results, whichever suggestions they belong to: with one trial at a time
+    it is the textbook's; with many in flight no ask waits, late results count for a later generation, and the
+    parents are as fresh as complete generations allow. Failures count for their generation but never become
+    parents. An architecture is in the population once, with its latest result, as copies of the best would
+    fill it otherwise.
 
     Args:
         size: of the population, and of the first generation.
-        children: results to a later generation.
+        children: results in each later generation.
         survive: picks at most `size` of the parents and the generation, in which none occurs twice.
     """
 
@@ -104,7 +103,7 @@ class Generations(Generic[M]):
 
     @property
     def parents(self) -> list[M]:
-        """The survivors; before there are any, what has come in of the first generation."""
+        """The survivors; before there are any, the results of the first generation so far."""
         return self._survivors or self._arrived
 
     def add(self, member: M | None) -> None:

@@ -1,8 +1,8 @@
 """Successive halving: brackets of rungs, on which architectures climb from a low fidelity to a high one.
 
 Li et al. 2018 (Hyperband, https://arxiv.org/abs/1603.06560) and Li et al. 2020 (ASHA,
-https://arxiv.org/abs/1810.05934) differ in when a rung lets its best go up and in how many brackets there
-are; the rest is shared here.
+https://arxiv.org/abs/1810.05934) differ in when a rung promotes its best and in the number of brackets; the
+rest is shared here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.algorithms.shared.method import InFlight, bad_option, check_range, loss_of
 from nas.algorithms.shared.wrapping import FidelityRange, Inner, Wrapper
-from nas.errors import ConfigError
+from nas.errors import ConfigError, refusal
 from nas.evaluation import Fidelity, Objective
 from nas.space import Architecture
 from nas.study import SearchFinished, Suggestion, Trial
@@ -25,6 +25,7 @@ from nas.study import SearchFinished, Suggestion, Trial
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
+_EXPECTED = "one that leaves the fidelity to the wrapper around it"
 _REMEDY = "nest only one of asha and hyperband"
 
 
@@ -61,18 +62,18 @@ class Climb(NamedTuple):
 class Bracket:
     """Rungs on which architectures climb; suggestions from them and the searcher inside, results to both.
 
-    Without sizes the best 1/eta of those that have ended at a rung may go up, at any time (ASHA,
-    Algorithm 2). With sizes a rung's best go up once all of it has ended (Hyperband, Algorithm 1).
-    A failure takes its place in a rung and never goes up.
+    Without sizes, the best 1/eta of the results at a rung may go up at any time (ASHA, Algorithm 2). With
+    sizes, the best of a rung go up once all of its trials have ended (Hyperband, Algorithm 1). A failure
+    counts at its rung and never goes up.
 
     Args:
-        inner: gives new architectures; brackets may share it.
+        inner: proposes new architectures; brackets may share it.
         fidelities: of the rungs, lowest first, one or more.
         eta: 2 or more.
-        objective: decides.
+        objective: by which results are ranked.
         in_flight: to which its suggestions are added.
         sizes: most architectures at each rung, lowest first; None for no bound.
-        info: added to that of its suggestions.
+        info: added to the info of its suggestions.
     """
 
     def __init__(
@@ -106,11 +107,11 @@ class Bracket:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing more happens here."""
+        """Whether no further suggestion or result can occur."""
         return not (self.is_open or self._is_waited_for or any(map(self._may_go_up, range(self.top))))
 
     def ask(self) -> Suggestion | None:
-        """The next to go up, highest rung first, best first, else a new one; None: to be told more first.
+        """The next to go up, highest rung and best first, else a new one; None if results are needed first.
 
         Raises:
             SearchFinished: the searcher inside has nothing left and nothing can climb any more.
@@ -123,7 +124,7 @@ class Bracket:
                 return self._at(rung + 1, Suggestion(best.architecture, parent=best.trial, info=origin))
         if self.is_open:
             try:
-                return self._new()
+                return self._new_suggestion()
             except SearchFinished:
                 self._closed = True
         if not self._is_waited_for:
@@ -139,16 +140,14 @@ class Bracket:
         if climb.inner is not None:
             self._inner.tell(climb.inner, trial)
 
-    def _new(self) -> Suggestion | None:
+    def _new_suggestion(self) -> Suggestion | None:
         proposal = self._inner.ask()
         if proposal is None:
             return None
         given = proposal.suggestion.fidelity
         if given is not None:
-            raise ConfigError(
-                "searcher.searcher: expected one that leaves the fidelity to the wrapper around it, got a "
-                f"suggestion with {given.name} = {given.value:g}; {_REMEDY}"
-            )
+            got = f"a suggestion with {given.name} = {given.value:g}"
+            raise ConfigError(refusal("searcher.searcher", _EXPECTED, got, _REMEDY))
         self._inner.stands_for(proposal.number, self._begin(0, proposal.number))
         return self._at(0, proposal.suggestion)
 
@@ -167,29 +166,29 @@ class Bracket:
 
     @property
     def _is_waited_for(self) -> bool:
-        """Whether a trial is in flight, which may open the way for a promotion."""
+        """Whether a trial is in flight whose result may allow a promotion."""
         return any(len(ended) < begun for ended, begun in zip(self._ended, self._begun, strict=True))
 
     def _may_go_up(self, rung: int) -> bool:
-        """Whether the best one that waits at a rung goes up now."""
+        """Whether the best of those that wait at a rung goes up now."""
         waiting = self._waiting[rung]
         if self._sizes is not None:
-            return self._has_next(rung) and self._is_complete(rung)
+            return self._has_candidate(rung) and self._is_complete(rung)
         ended = self._ended[rung]
         best = ended[: len(ended) // self._eta]
         return bool(waiting and best) and waiting[0].order <= best[-1]
 
-    def _has_next(self, rung: int) -> bool:
+    def _has_candidate(self, rung: int) -> bool:
         assert self._sizes is not None
         return bool(self._waiting[rung]) and self._begun[rung + 1] < self._sizes[rung + 1]
 
     def _is_complete(self, rung: int) -> bool:
-        """Whether all that will ever be at a rung have ended there."""
+        """Whether all trials that a rung will ever have are ended."""
         if len(self._ended[rung]) < self._begun[rung]:
             return False
         if rung == 0:
             return not self.is_open
-        return self._is_complete(rung - 1) and not self._has_next(rung - 1)
+        return self._is_complete(rung - 1) and not self._has_candidate(rung - 1)
 
 
 class HalvingSearcher(Wrapper[Climb]):
@@ -201,7 +200,7 @@ class HalvingSearcher(Wrapper[Climb]):
         space: as for `Wrapper`, like the following ones.
 
     Raises:
-        ConfigError: the searcher inside chooses fidelities itself, through wrappers of its own too.
+        ConfigError: the searcher inside, or one within it, chooses fidelities itself.
     """
 
     def __init__(
@@ -217,10 +216,8 @@ class HalvingSearcher(Wrapper[Climb]):
         asked_for = self.inner.fidelities
         if asked_for:
             listed = ", ".join(f"{fidelity.value:g}" for fidelity in asked_for)
-            raise ConfigError(
-                f'searcher "{name}": searcher: expected one that leaves the fidelity to the wrapper around '
-                f"it, got one that asks for {asked_for[0].name} of {listed}; {_REMEDY}"
-            )
+            got = f"one that asks for {asked_for[0].name} of {listed}"
+            raise ConfigError(refusal(f'searcher "{name}": searcher', _EXPECTED, got, _REMEDY))
 
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:
@@ -245,9 +242,9 @@ def fidelity_levels(
 ) -> tuple[Fidelity, ...]:
     """The fidelities of the rungs, lowest first, within the evaluator's range.
 
-    Without stated ones they go from the lowest to the highest by a constant factor as near to eta as
-    a whole number of steps allows, which is eta itself where the papers' R/r is a power of it; whole
-    numbers where both ends are whole, as epochs are.
+    By default they go from the lowest to the highest by a constant factor as near to eta as a whole number of
+    steps allows, which is eta itself where the papers' R/r is a power of it; they are rounded where both ends
+    are whole numbers, as epochs are.
 
     Args:
         name: of the searcher, for messages.
@@ -263,38 +260,31 @@ def fidelity_levels(
     where = f'searcher "{name}"'
     check_range(name, "eta", eta, 2)
     if fidelity_range is None:
-        raise ConfigError(
-            f"{where}: expected an evaluator with a fidelity, such as epochs, got one without; "
-            "choose another searcher, or in Python give fidelity_range=evaluator.fidelity_range"
-        )
+        expected = "an evaluator with a fidelity, such as epochs"
+        remedy = "choose another searcher, or in Python give fidelity_range=evaluator.fidelity_range"
+        raise ConfigError(refusal(where, expected, "one without", remedy))
     unit, low, full = fidelity_range
     if low >= full:
-        raise ConfigError(
-            f"{where}: expected several {unit} to choose from, got {full:g} alone; set "
-            "search.fidelity=null, or give the evaluator more"
-        )
+        remedy = "set search.fidelity=null, or give the evaluator more"
+        raise ConfigError(refusal(where, f"several {unit} to choose from", f"{full:g} alone", remedy))
     if levels:
         values = [float(value) for value in levels if isinstance(value, int | float)]
         if len(values) < len(levels):
             raise bad_option(name, "levels", "numbers", repr(list(levels)))
         if lowest is not None or highest is not None:
             raise ConfigError(
-                f"{where}: levels: expected alone, got lowest or highest as well; leave those out"
+                refusal(f"{where}: levels", "levels alone", "lowest or highest as well", "leave those out")
             )
     else:
         values = _spaced(low if lowest is None else lowest, full if highest is None else highest, eta)
     for value in values:
         if not low <= value <= full:
-            raise ConfigError(
-                f"{where}: expected {low:g} to {full:g} {unit}, got {value:g}; change levels, lowest or "
-                "highest, or search.fidelity where it ends the range"
-            )
+            remedy = "keep levels, lowest and highest in that range, or widen it with search.fidelity"
+            raise ConfigError(refusal(where, f"{low:g} to {full:g} {unit}", f"{value:g}", remedy))
     if len(values) < 2 or any(a >= b for a, b in pairwise(values)):
         listed = ", ".join(f"{value:g}" for value in values)
-        raise ConfigError(
-            f"{where}: expected two or more rising fidelities within {low:g} to {full:g} {unit}, got "
-            f"{listed}; change levels, lowest or highest"
-        )
+        expected = f"two or more rising fidelities within {low:g} to {full:g} {unit}"
+        raise ConfigError(refusal(where, expected, listed, "give rising levels, or a highest above lowest"))
     return tuple(Fidelity(unit, float(value)) for value in values)
 
 

@@ -1,8 +1,8 @@
-"""What searchers on a supernet share: chains of works that train its weights, then the architectures chosen.
+"""The base of searchers on a supernet: chains of tasks that train its weights, then the chosen architectures.
 
-No method of its own. A search is a chain of works, each some epochs on the state that the last one left, so
-that a crash costs those epochs at most; the architecture of each work is what the search would choose after
-the one before. What it chooses in the end is suggested as a candidate and trained from new weights.
+A search is a chain of supernet tasks, each of which trains for some epochs from the state that the last one
+saved, so that a crash costs those epochs at most; the architecture of each task is what the search would
+choose after the task before it. The final choice is suggested as a candidate and trained from new weights.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.algorithms.shared.method import InFlight, SearchMethod, bad_option
-from nas.errors import CompileError, ConfigError, EvaluationError, RelaxError
+from nas.errors import CompileError, ConfigError, EvaluationError, RelaxError, nearest, refusal
 from nas.evaluation import FIRST_TRIAL, Fidelity, Objective, Stage
-from nas.registry import check_names, field_names, listed_options
+from nas.registry import check_names, field_names
 from nas.study import SearchFinished, Suggestion, Trial
 from nas.supernet import OneShotSettings, SupernetTraining, loaded
 
@@ -26,24 +26,27 @@ if TYPE_CHECKING:
     from nas.space import Architecture, SearchSpace
     from nas.training import DataOptions, Dataset
 
-EPOCHS = "supernet_epochs"  # fidelity of a work
+EPOCHS = "supernet_epochs"  # fidelity of a task
 FOLLOWING = ("warmup_epochs", "alpha_from")  # settings whose defaults follow the number of epochs
 _STREAM = 3  # of the searches' seeds
-_SHAPE, _CLASSES = (3, 32, 32), 10  # of the images for which a space is checked before it meets its own
+_SHAPE, _CLASSES = (
+    (3, 32, 32),
+    10,
+)  # of the images for which a space is checked before the real ones are known
 
 
 @dataclass(slots=True)
 class SupernetChain:
-    """One search: what its works did so far.
+    """The state of one search.
 
     Attributes:
         seed: of its weights, batches and draws.
         choice: the architecture that it would choose now.
         epochs: done.
-        last: number of the work that left the newest state; None before the first.
-        busy: whether a work is in flight.
-        over: whether no work follows.
-        failed: whether its last work did.
+        last: number of the task that saved the newest state; None before the first.
+        busy: whether a task is in flight.
+        over: whether no task follows.
+        failed: whether its last task did.
     """
 
     seed: int
@@ -57,18 +60,18 @@ class SupernetChain:
 
 
 class SupernetSearch(SearchMethod[None]):
-    """Trains one supernet for each search and suggests what each chooses.
+    """Trains one supernet for each search and suggests the architecture that each chooses.
 
     Args:
         space: that has a supernet.
         objectives: of the candidates; the shared weights are trained for the accuracy on images.
-        seed: of everything.
-        searches: how many, with seeds of their own; the best of their choices is the study's.
-        epochs_per_work: after which a state is left; a crash loses no more than that.
-        data: options of `nas.training.data.DataOptions`, where the images are not the evaluator's.
-        proxy: the space with other numbers of channels or copies, to be relaxed in its place; what is chosen
-            there stands for the same decisions here. A run's configuration gives its options only.
-        settings: of `nas.supernet.settings.OneShotSettings`, in place of the method's.
+        seed: of all randomness.
+        searches: how many, each with another seed; the best of their choices is the study's.
+        epochs_per_work: epochs of one task, after which the state is saved; a crash loses no more than these.
+        data: options of `nas.training.data.DataOptions`, if the images are not the evaluator's.
+        proxy: the space with other numbers of channels or copies, which is relaxed instead; its choice stands
+            for the same decisions in `space`. A run's configuration gives its options only.
+        settings: of `nas.supernet.settings.OneShotSettings`, which override the method's.
 
     Raises:
         ConfigError: a value out of range, or a space without a supernet.
@@ -109,11 +112,11 @@ class SupernetSearch(SearchMethod[None]):
         self._chains = [
             SupernetChain(int(each), space.architecture_from_json(first.to_json())) for each in seeds
         ]
-        self._works: InFlight[Any] = InFlight(type(self).__name__, FIRST_TRIAL[Stage.SUPERNET])
+        self._tasks: InFlight[Any] = InFlight(type(self).__name__, FIRST_TRIAL[Stage.SUPERNET])
 
     @property
     def needs_states(self) -> bool:
-        return True  # each work goes on from the one before
+        return True  # each task continues from the state of the one before
 
     @property
     def uninformed(self) -> float:
@@ -128,16 +131,13 @@ class SupernetSearch(SearchMethod[None]):
 
         found = images if self._data is None else self._own_images(self._data)
         if found is None:
-            raise ConfigError(
-                f"{self._where}: expected an evaluator with images, to train the supernet; got none; "
-                "give searcher.data={dataset: digits} or other images"
-            )
+            expected = "an evaluator with images, to train the supernet"
+            remedy = "give searcher.data={dataset: digits} or other images"
+            raise ConfigError(refusal(self._where, expected, "none", remedy))
         if len(found.train) < 2:
-            raise ConfigError(
-                f"{self._where}: expected 2 or more training images, some for the weights and some for the "
-                f"architecture; got {len(found.train)} of {found.name}; give more, or a lower "
-                "validation_fraction"
-            )
+            expected = "2 or more training images, some for the weights and some for the architecture"
+            remedy = "give more, or a lower validation_fraction"
+            raise ConfigError(refusal(self._where, expected, f"{len(found.train)} of {found.name}", remedy))
         try:
             check_augmentation(self._settings.augmentation(found.augmentable), found.input_shape)
         except EvaluationError as error:
@@ -149,28 +149,28 @@ class SupernetSearch(SearchMethod[None]):
     def _own_images(self, data: DataOptions) -> Dataset:
         try:
             return loaded(data)
-        except EvaluationError as error:  # its remedies are written for the evaluator's options
+        except EvaluationError as error:  # its remedies name the evaluator's options
             names = "|".join(field_names(data))
             text = re.sub(rf"\bevaluator\.(?=({names})\b)", "searcher.data.", str(error))
             raise ConfigError(f"{self._where}: {text}") from error
 
     def _check_proxy(self, space: SearchSpace) -> None:
-        """Its decisions must be those of the space."""
+        """Raises ConfigError if the decisions of the proxy are not those of the space."""
         one, other = ((each.name, len(each.layout.sites), each.size()) for each in (space, self._relaxed))
         if one != other:
-            raise ConfigError(
-                f"{self._where}: proxy: the space {space.name} with other channels or layers is expected, "
-                f"with the same decisions; got {self._relaxed.name} with {self._relaxed.size()} architectures"
-            )
+            expected = f"the space {space.name} with the same decisions and other channels or layers"
+            got = f"{self._relaxed.name} with {self._relaxed.size()} architectures"
+            remedy = "give only options of the space that leave its choices"
+            raise ConfigError(refusal(f"{self._where}: proxy", expected, got, remedy))
 
     def tell(self, trial: Trial) -> None:
         if trial.number < FIRST_TRIAL[Stage.SUPERNET]:
             super().tell(trial)
         else:
-            self._take_work(trial, self._works.close(trial))
+            self._take_task(trial, self._tasks.close(trial))
 
-    def _take_work(self, trial: Trial, chain: Any) -> None:
-        """Takes the result of a work and the chain that it is of, or what else a subclass remembers of it."""
+    def _take_task(self, trial: Trial, chain: Any) -> None:
+        """Takes the result of a task with its chain, or with whatever a subclass remembers of it."""
         evaluation = trial.evaluation
         assert evaluation is not None, "InFlight.close checks it"
         chain.busy = False
@@ -184,7 +184,7 @@ class SupernetSearch(SearchMethod[None]):
     def _suggest(self) -> Suggestion | None:
         for chain in self._chains:
             if not chain.busy and not chain.over:
-                return self._work(chain)
+                return self._task(chain)
         for chain in self._chains:
             if chain.over and not chain.failed and not chain.suggested:
                 chain.suggested = True
@@ -194,20 +194,19 @@ class SupernetSearch(SearchMethod[None]):
             raise SearchFinished
         return None
 
-    def _work(self, chain: SupernetChain) -> Suggestion:
+    def _task(self, chain: SupernetChain) -> Suggestion:
         until = min(chain.epochs + self._step, self._settings.epochs)
-        work = SupernetTraining(self._relaxed, self._settings, chain.epochs, until, chain.seed, self._data)
-        self._works.add(chain)
+        task = SupernetTraining(self._relaxed, self._settings, chain.epochs, until, chain.seed, self._data)
+        self._tasks.add(chain)
         chain.busy = True
-        fidelity = Fidelity(EPOCHS, until)
-        return Suggestion(chain.choice, fidelity, chain.last, resumable=True, work=work)
+        return Suggestion(chain.choice, Fidelity(EPOCHS, until), chain.last, resumable=True, work=task)
 
 
 def check_counts(name: str, **counts: Any) -> None:
-    """Raises ConfigError unless these options are whole numbers from 1."""
+    """Raises ConfigError unless these options are whole numbers of at least 1."""
     for option, value in counts.items():
         if type(value) is not int or value < 1:
-            raise bad_option(name, option, "a whole number, 1 or more", repr(value))
+            raise bad_option(name, option, "a whole number of at least 1", repr(value))
 
 
 def settings_of(
@@ -215,12 +214,14 @@ def settings_of(
 ) -> OneShotSettings:
     """A method's settings with some replaced; raises ConfigError for unknown names and bad values.
 
-    Phases that a method counts in epochs (`FOLLOWING`) keep their share of the search where they are not
-    given, or given as None: a search of half the epochs has half of them.
+    Phases that a method counts in epochs (`FOLLOWING`) keep their share of the search if they are not given
+    or None: a search of half the epochs has half of them.
     """
     names = field_names(OneShotSettings)
     for name in sorted(set(given) - set(names)):
-        raise ConfigError(f'{where}: has no option "{name}"; {listed_options(name, (*own, *names))}')
+        known = (*own, *names)
+        expected, remedy = f"options among {', '.join(known)}", nearest(name, known, "leave it out")
+        raise ConfigError(refusal(where, expected, name, remedy))
     chosen = {**defaults, **given}
     whole, epochs = defaults.get("epochs", OneShotSettings().epochs), chosen.get("epochs")
     for name in FOLLOWING:
@@ -236,7 +237,7 @@ def data_options(where: str, data: Mapping[str, Any] | None) -> DataOptions | No
     if data is None:
         return None
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{where}: data: expected options, got {data!r}; write data={{dataset: digits}}")
+        raise ConfigError(refusal(f"{where}: data", "options", repr(data), "write data={dataset: digits}"))
     check_names(f"{where}: data", data, field_names(DataOptions), ConfigError)
     return DataOptions(**data)
 
@@ -249,8 +250,8 @@ def check_relaxable(
     Args:
         where: for the message.
         space: to be relaxed.
-        settings: whether as a layered graph, and the part of the channels that passes an edge.
-        images: that its networks are to fit; None where they are not known yet.
+        settings: which say whether as a layered graph, and the share of the channels that passes an edge.
+        images: that its networks must fit; None if they are not known yet.
     """
     from nas.language import Context
     from nas.layers import at_sides
@@ -260,20 +261,20 @@ def check_relaxable(
     context = Context(classes, affine=False, mode="search")
     relaxing = Relaxing(space, ArchitectureWeights(), settings.partial)
     if space.size() == 1:
-        raise ConfigError(
-            f"{where}: expected a space with a choice, as a supernet weighs options; space {space.name} has "
-            "nothing to choose: no supernet; give it a choice, such as relu() | gelu(), or another searcher"
-        )
+        expected = "a space with a choice, as a supernet weighs options"
+        got = f"{space.name}, which has nothing to choose"
+        remedy = "give it a choice, such as relu() | gelu(), or take another searcher"
+        raise ConfigError(refusal(where, expected, got, remedy))
     try:
         if settings.grid:
             at_sides(lambda sides: layered_grid(space, relaxing, sides, context), shape)
         else:
             at_sides(lambda sides: relaxing.root().shape(sides, context), shape)
     except RelaxError as error:
-        raise ConfigError(f"{where}: a space with a supernet is expected; {error}") from None
+        raise ConfigError(f"{where}: {error}") from None
     except CompileError as error:
         if images is not None:
-            raise ConfigError(f"{where}: expected networks that fit the images; {error}") from None
+            raise ConfigError(f"{where}: {error}") from None
 
 
 def check_single_images(space: SearchSpace, settings: OneShotSettings, images: Dataset) -> None:
@@ -294,7 +295,7 @@ def check_single_images(space: SearchSpace, settings: OneShotSettings, images: D
 
 
 def first_architecture(space: SearchSpace) -> Architecture:
-    """The first option of every choice: what a search has before it has learnt anything."""
+    """The first option of every choice: the choice of a search that has learnt nothing yet."""
     derivation = space.start()
     while derivation.site is not None:
         derivation = derivation.take(derivation.options[0])

@@ -1,4 +1,4 @@
-"""Searchers around searchers: how a wrapper builds the one inside, and whose trial is whose.
+"""Wrappers: how one builds the searcher inside it, and which trials of the two correspond.
 
 A wrapper has the option `searcher`, a section with `name` and options, or a searcher that is built already.
 Wrappers nest in any order, since each is a searcher to the one around it.
@@ -14,7 +14,7 @@ import numpy as np
 
 from nas.algorithms import SEARCHERS
 from nas.algorithms.shared.method import SearchMethod, T
-from nas.errors import ConfigError
+from nas.errors import ConfigError, refusal
 from nas.evaluation import Objective
 from nas.faults import shown
 from nas.registry import accepts, prepare
@@ -63,18 +63,18 @@ def build_inner(
     seed: int,
     fidelity_range: FidelityRange | None = None,
 ) -> Inner:
-    """The searcher inside a wrapper; a section becomes one with a seed of its own, a built one stays.
+    """The searcher inside a wrapper; a section is built with another seed, a searcher is used as it is.
 
     Args:
         searcher: the wrapper's option.
         space: what it searches.
         objectives: what it sees.
-        seed: the wrapper's; another stream of random numbers follows from it.
+        seed: the wrapper's; the searcher inside gets another stream of random numbers.
         fidelity_range: the evaluator's, for a searcher whose signature has it.
 
     Raises:
         ConfigError: neither a section nor a searcher; an unknown name or option; a searcher that asks for
-            works besides candidates, which would confuse those around it.
+            supernet tasks besides candidates, which wrappers do not expect.
     """
     if isinstance(searcher, Mapping):
         try:
@@ -85,29 +85,32 @@ def build_inner(
         made = searcher
     else:
         raise ConfigError(
-            "searcher.searcher: expected a section with a name or a nas.study.Searcher, got "
-            f"{shown(searcher)}; give one such as {{name: random}}"
+            refusal(
+                "searcher.searcher",
+                "a section with a name or a nas.study.Searcher",
+                shown(searcher),
+                "give one such as {name: random}",
+            )
         )
     if made.trains_supernet:
         name = searcher["name"] if isinstance(searcher, Mapping) else type(searcher).__name__
-        raise ConfigError(
-            f'searcher.searcher: "{name}" trains a supernet and stands alone; use it as searcher'
-        )
+        expected, got = "a searcher that suggests candidates alone", f'"{name}", which trains a supernet'
+        raise ConfigError(refusal("searcher.searcher", expected, got, f"set searcher={name} instead"))
     return Inner(made)
 
 
 def child_seed(seed: int) -> int:
-    """The seed of the searcher inside one of this seed, below 2^32."""
+    """The seed, below 2^32, of the searcher inside a wrapper of this seed."""
     return int(np.random.SeedSequence(seed, spawn_key=_STREAM).generate_state(1)[0])
 
 
 class Proposal(NamedTuple):
-    """What the searcher inside asks for.
+    """A suggestion of the searcher inside.
 
     Attributes:
-        number: the inner one.
+        number: of the inner trial.
         suggestion: with the outer parent.
-        parent: the inner one.
+        parent: number of the inner one.
     """
 
     number: int
@@ -116,10 +119,10 @@ class Proposal(NamedTuple):
 
 
 class Inner:
-    """The searcher inside a wrapper, seen from the wrapper: whose number is whose, and each told once.
+    """The searcher inside a wrapper, with the correspondence of trials; each inner trial is told once.
 
-    Inner trials are numbered by the asks of the inner searcher, outer ones by those of the wrapper; they
-    part where a wrapper keeps a proposal to itself or adds trials of its own.
+    Inner trials are numbered by the asks of the inner searcher, outer ones by those of the wrapper; the
+    numbers differ once a wrapper withholds a proposal or adds a trial.
 
     Args:
         searcher: fresh.
@@ -131,10 +134,10 @@ class Inner:
         self._outer: list[int | None] = []  # inner number -> the outer trial that stands for it
 
     def ask(self) -> Proposal | None:
-        """One proposal, or None: it is to be told more first.
+        """One proposal; None if results are needed first.
 
         Raises:
-            SearchFinished: nothing left, now and later.
+            SearchFinished: no proposal is left, now or later.
         """
         given = self.searcher.ask(1)
         if not given:
@@ -150,13 +153,12 @@ class Inner:
         self._outer[number] = outer
 
     def tell(self, number: int, trial: Trial, suggestion: Suggestion | None = None) -> None:
-        """Tells the inner searcher the end of its trial `number`.
+        """Tells the inner searcher the result of its trial `number`.
 
         Args:
-            number: an inner one, not told before.
-            trial: the outer one whose outcome answers it.
-            suggestion: in the inner searcher's own terms; by default its own proposal, or what was
-                evaluated in its place.
+            number: of an inner trial that was not told before.
+            trial: the outer trial whose evaluation answers it.
+            suggestion: as the inner searcher knows it; by default its proposal, or what replaced it.
         """
         proposed = self._proposed.pop(number)
         self._outer[number] = trial.number if self._outer[number] is None else self._outer[number]
@@ -167,12 +169,12 @@ class Inner:
 
 
 class Wrapper(SearchMethod[T], WrappedSearcher):
-    """A searcher around another one, for whose needs it speaks; a subclass says which proposals pass and how.
+    """A searcher around another one, whose needs it reports; a subclass says which proposals pass and how.
 
     Args:
         space: for the searcher inside.
         objectives: likewise.
-        seed: of all randomness; the searcher inside gets another one that follows from it.
+        seed: of all randomness; the searcher inside gets one that is derived from it.
         searcher: a section with a name and options, or a searcher.
         fidelity_range: the evaluator's, for the searcher inside.
 

@@ -1,4 +1,4 @@
-"""Surrogate search, the default: the searcher, its Gaussian process, distances and candidates."""
+"""Surrogate search: the searcher, its Gaussian process, distances and candidates."""
 
 from nas.algorithms.surrogate.search import SurrogateSearch
 

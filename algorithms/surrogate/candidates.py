@@ -1,8 +1,9 @@
-"""Where a surrogate's acquisition is looked for: unseen architectures around the incumbents, coded once."""
+"""The candidates among which a surrogate's acquisition is maximised: unseen relatives of the incumbents."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -22,11 +23,11 @@ _CROSSOVERS = 6
 _RANDOM = 6
 _CLIMBERS = 5  # candidates that are mutated further in a round of climbing
 _STEPS = 4  # mutations of each of them
-_FEW = 10  # decisions up to which these numbers hold; with more of them each candidate takes longer
+_FEW = 10  # decisions up to which these numbers hold; with more, each candidate takes longer
 _LEAST = 0.3  # share of these numbers that remains in the largest architectures
 _KEPT = 100  # candidates that are candidates again at the next ask
-_REDRAWS = 500  # for an unseen random architecture
-_ENUMERABLE = 100_000  # derivations that are worth walking through for what is left
+_REDRAWS = 500  # samples for an unseen random architecture
+_ENUMERABLE = 100_000  # derivations; the unseen ones of a larger space are not enumerated
 
 
 class Candidate(NamedTuple):
@@ -68,7 +69,7 @@ class Candidates:
         self._mutators: dict[str, Mutator] = {}  # of the incumbents, by digest
 
     def random(self) -> Candidate | None:
-        """A random one, taken; None if none unseen was found."""
+        """A random one, marked as proposed; None if no unseen one was found."""
         for _ in range(_REDRAWS):
             architecture = sample(self._space, self._rng)
             if architecture.digest() not in self._proposed:
@@ -76,7 +77,7 @@ class Candidates:
         return None
 
     def any_left(self) -> Candidate | None:
-        """An unseen one of a space that is small enough to walk through, taken; None if none is left."""
+        """An unseen one of a space that is small enough to enumerate, marked as proposed; None if none."""
         if self._space.size_within(_ENUMERABLE) is None:
             return None
         for architecture in enumerate_architectures(self._space):
@@ -86,7 +87,7 @@ class Candidates:
         return None
 
     def gather(self, incumbents: Sequence[Candidate]) -> list[Candidate]:
-        """The pool of one ask: what was kept, relatives of the incumbents (most of the best), random ones."""
+        """The pool of one ask: kept candidates, relatives of mostly the best incumbents, random ones."""
         pool = [each for each in self._kept if each.architecture.digest() not in self._proposed]
         self._known = {each.architecture.digest() for each in pool}
         decisions = sum(len(each.architecture.decisions) for each in incumbents) / len(incumbents)
@@ -94,12 +95,13 @@ class Candidates:
         digests = {each.architecture.digest() for each in incumbents}
         self._mutators = {key: value for key, value in self._mutators.items() if key in digests}
         for _ in range(self._scaled(_MUTATIONS)):
-            self._add(pool, self._mutation(incumbents[self._rank(len(incumbents))]))
+            self._add_mutation(pool, incumbents[self._rank(len(incumbents))])
         for _ in range(self._scaled(_CROSSOVERS)):
             first, second = (incumbents[self._rank(len(incumbents))] for _ in range(2))
-            self._add(pool, self._crossed(first, second))
+            child = partial(crossover, self._space, first.architecture, second.architecture, self._rng)
+            self._add(pool, child, "crossover", first.trial)
         for _ in range(self._scaled(_RANDOM)):
-            self._add(pool, self._drawn(lambda: sample(self._space, self._rng), "random", None))
+            self._add(pool, partial(sample, self._space, self._rng), "random", None)
         return pool
 
     def near(self, ordered: Sequence[Candidate]) -> list[Candidate]:
@@ -107,7 +109,7 @@ class Candidates:
         found: list[Candidate] = []
         for candidate in ordered[: self._scaled(_CLIMBERS)]:
             for _ in range(_STEPS):
-                self._add(found, self._mutation(candidate))
+                self._add_mutation(found, candidate)
         return found
 
     def take(self, pool: Sequence[Candidate], scores: NDArray[np.float64]) -> Candidate:
@@ -117,7 +119,7 @@ class Candidates:
         return self._taken(pool[order[0]])
 
     def coded(self, architecture: Architecture) -> Candidate:
-        """One that was evaluated without being proposed; it is not proposed from now on."""
+        """One that was evaluated without being proposed; it is marked as proposed."""
         return self._taken(Candidate(architecture, self._distances.code(architecture), "told"))
 
     def _scaled(self, number: int) -> int:
@@ -127,42 +129,31 @@ class Candidates:
         self._proposed.add(candidate.architecture.digest())
         return candidate
 
-    def _add(self, pool: list[Candidate], candidate: Candidate | None) -> None:
-        if candidate is not None:
-            pool.append(candidate)
-
     def _rank(self, size: int) -> int:
         """An index below `size`, half as likely at each third step."""
         share = self._rng.random() * (1 - 0.5 ** (size / 3))
         return min(int(-3 * np.log2(1 - share)), size - 1)
 
-    def _mutation(self, parent: Candidate) -> Candidate | None:
-        origin, digest = (
-            parent.trial if parent.trial is not None else parent.parent,
-            parent.architecture.digest(),
-        )
+    def _add_mutation(self, pool: list[Candidate], parent: Candidate) -> None:
+        trial = parent.trial if parent.trial is not None else parent.parent
+        digest = parent.architecture.digest()
 
         def child() -> Architecture:
             if digest not in self._mutators:
                 self._mutators[digest] = mutator(self._space, parent.architecture)
             return self._mutators[digest](self._rng)
 
-        return self._drawn(child, "mutation", origin)
+        self._add(pool, child, "mutation", trial)
 
-    def _crossed(self, first: Candidate, second: Candidate) -> Candidate | None:
-        def child() -> Architecture:
-            return crossover(self._space, first.architecture, second.architecture, self._rng)
-
-        return self._drawn(child, "crossover", first.trial)
-
-    def _drawn(self, draw: Callable[[], Architecture], origin: str, parent: int | None) -> Candidate | None:
-        """What `draw` gives, if it is new; None as well where the constraints leave nothing."""
+    def _add(
+        self, pool: list[Candidate], draw: Callable[[], Architecture], origin: str, parent: int | None
+    ) -> None:
+        """Adds the architecture that `draw` returns if it is new and the constraints admit one."""
         try:
             architecture = draw()
         except SpaceError:
-            return None
+            return
         digest = architecture.digest()
-        if digest in self._proposed or digest in self._known:
-            return None
-        self._known.add(digest)
-        return Candidate(architecture, self._distances.code(architecture), origin, parent)
+        if digest not in self._proposed and digest not in self._known:
+            self._known.add(digest)
+            pool.append(Candidate(architecture, self._distances.code(architecture), origin, parent))

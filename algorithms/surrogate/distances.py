@@ -1,10 +1,10 @@
-"""Distances between architectures for kernels, generic over spaces, each decision with a scale of its own.
+"""Distances between architectures for kernels, generic over spaces, with a scale for each decision.
 
 Kinds, from `nas.space.encoding`: "one_hot" (L1 between decisions: a Hamming distance), "numeric" (squared
-distance between ordered values as shares of their range, if the space has any), "count" (L1 between how
-often each primitive and each value of an attribute occurs, wherever: what a few results say most about),
-and what is known of the network's structure: "path" where it has cells, since cells that compute the same
-often have the same paths (White et al. 2021, BANANAS), "ngram" elsewhere (L1 between counts).
+distance between ordered values as shares of their range, if the space has any), "count" (L1 between the
+counts of each primitive and each value of an attribute anywhere, about which few results say most), and the
+structure of the network: "path" where it has cells, since cells that compute the same often have the same
+paths (White et al. 2021, BANANAS), "ngram" elsewhere (L1 between counts).
 
 The features of one hole are a group, whatever the repeat or rule around it; counts are one group, the
 structure is another. A distance is a sum over groups, each multiplied by its scale.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
-# Counts are told apart up to 8, then in steps of a quarter to an eighth: 32 copies are much like 33.
+# Counts differ up to 8, then in steps of a quarter to an eighth: 32 copies are much like 33.
 _LEVELS = (*range(1, 9), *(step * 2**power for power in range(1, 8) for step in (5, 6, 7, 8)))
 
 
@@ -50,8 +50,8 @@ class CodeMatrix(NamedTuple):
     """Architectures as rows, in one kind of encoding; features that occurred later have no column.
 
     Attributes:
-        columns: that are 1, of all rows one behind the other.
-        ends: where the columns of each row begin and those of the last end, (rows + 1,).
+        columns: that are 1, concatenated over all rows.
+        ends: where the columns of each row begin, and where those of the last end, (rows + 1,).
         shares: (rows, places).
     """
 
@@ -78,10 +78,10 @@ class _Kind:
 
     def __init__(self, name: str) -> None:
         self.squared = name == "numeric"
-        self._columns: dict[tuple[str, float], list[int]] = {}  # of features that are no shares
+        self._columns: dict[tuple[str, float], list[int]] = {}  # of features that are not shares
         self._ones: dict[tuple[str, int], int] = {}
         self._places: dict[str, int] = {}
-        self._group_of_ones = array("q")  # lists of thousands would be turned into numpy's in each ask
+        self._group_of_ones = array("q")  # long lists would be converted to numpy in each ask
         self._group_of_places = array("q")
         self._groups: dict[str, int] = {}
 
@@ -99,16 +99,13 @@ class _Kind:
                 places.append(self._place(feature[0]) if place is None else place)
                 shares.append(feature[1])
             else:
-                ones += self._new_columns(*feature)
+                name, levels = feature[0], range(bisect_right(_LEVELS, feature[1]))
+                self._columns[feature] = [self._column(name, level) for level in levels]
+                ones += self._columns[feature]
         return SparseCode(np.array(ones, np.intp), np.array(places, np.intp), np.array(shares, float))
 
-    def _new_columns(self, name: str, value: float) -> list[int]:
-        levels = range(bisect_right(_LEVELS, value))
-        columns = self._columns[name, value] = [self._column(name, level) for level in levels]
-        return columns
-
     def pack(self, codes: Sequence[SparseCode]) -> CodeMatrix:
-        """With a place for each share so far."""
+        """The codes as a matrix, with a place for each share so far."""
         columns, ends = _joined([code.ones for code in codes], np.intp)
         places, last = _joined([code.places for code in codes], np.intp)
         shares = np.zeros((len(codes), len(self._places)))
@@ -117,7 +114,7 @@ class _Kind:
         return CodeMatrix(columns, ends, shares)
 
     def between(self, rows: CodeMatrix, others: CodeMatrix, scales: Floats) -> Floats:
-        """Distances (rows, others); scales (groups,), for groups that are newer their geometric mean."""
+        """Distances (rows, others); scales (groups,), whose geometric mean newer groups take."""
         if (later := self.groups - len(scales)) > 0:
             scales = np.append(scales, np.full(later, np.exp(np.log(scales).mean())))
         found = np.zeros((len(rows.shares), len(others.shares)))
@@ -127,10 +124,10 @@ class _Kind:
             weights = scales[np.array(self._group_of_places)] ** (0.5 if self.squared else 1.0)
             a, b = (each.shares * weights[: each.shares.shape[1]] for each in (rows, others))
             found += _apart(a, b, self.squared)
-        return np.maximum(found, 0.0)  # sums of scaled ones are rounded
+        return np.maximum(found, 0.0)  # rounding may make them negative
 
     def by_group(self, rows: Sequence[SparseCode]) -> Floats:
-        """Distances (groups, rows, rows) of every group alone."""
+        """Distances (groups, rows, rows) of each group separately."""
         found = np.zeros((self.groups, len(rows), len(rows)))
         packed = self.pack(rows)
         used, columns = np.unique(packed.columns, return_inverse=True)  # most are those of candidates
@@ -164,10 +161,10 @@ class _Kind:
 
 
 class Distances:
-    """Codes architectures of one space and measures how far they are apart.
+    """Codes architectures of one space and measures their distances.
 
     Args:
-        space: the architectures' space.
+        space: of the architectures.
         example: any of them, which shows whether there are cells.
     """
 
@@ -180,7 +177,7 @@ class Distances:
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """How many groups each kind has so far; it grows with the features that occur."""
+        """Number of groups of each kind so far; it grows with the features that occur."""
         return tuple(kind.groups for kind in self._kinds)
 
     def code(self, architecture: Architecture) -> tuple[SparseCode, ...]:
@@ -191,23 +188,23 @@ class Distances:
         return tuple(kind.code(found[name]) for name, kind in zip(self.names, self._kinds, strict=True))
 
     def pack(self, codes: Codes) -> tuple[CodeMatrix, ...]:
-        """Codes as matrices, to measure from several times."""
+        """Codes as matrices, which serve for several measurements."""
         return tuple(kind.pack([code[i] for code in codes]) for i, kind in enumerate(self._kinds))
 
     def between(
         self, rows: Sequence[CodeMatrix], others: Sequence[CodeMatrix], scales: Sequence[Floats]
     ) -> Floats:
-        """Distances (kinds, rows, others) with scales (groups,) of each kind; later groups may lack."""
+        """Distances (kinds, rows, others) with scales (groups,) of each kind, which may lack later groups."""
         parts = zip(self._kinds, rows, others, scales, strict=True)
         return np.stack([kind.between(a, b, scale) for kind, a, b, scale in parts])
 
     def by_group(self, rows: Codes) -> list[Floats]:
-        """For each kind the distances (groups, rows, rows) of every group alone, at scale 1."""
+        """For each kind the distances (groups, rows, rows) of each group separately, at scale 1."""
         return [kind.by_group([row[i] for row in rows]) for i, kind in enumerate(self._kinds)]
 
 
 def _joined(parts: Sequence[NDArray[Any]], kind: type) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Arrays one behind the other, and where each begins and the last ends."""
+    """Concatenated arrays, and where each begins and the last ends."""
     ends = np.zeros(len(parts) + 1, np.intp)
     np.cumsum([len(part) for part in parts], out=ends[1:])
     return np.concatenate(parts) if parts else np.zeros(0, kind), ends
@@ -265,10 +262,10 @@ def _has_cell(term: Term) -> bool:
 
 
 class DistanceCache:
-    """Distances from known architectures, which become more, to each other and to others.
+    """Distances from a growing number of known architectures to each other and to others.
 
     Args:
-        distances: measures.
+        distances: with which they are measured.
 
     Attributes:
         between: distances (kinds, n, n) between the known ones.
@@ -278,7 +275,7 @@ class DistanceCache:
         self._distances = distances
         self._known: Codes = ()
         self._trusted: Codes = ()
-        self._columns: dict[str, Floats] = {}  # (kinds, what was known then) of each of the latest others
+        self._columns: dict[str, Floats] = {}  # (kinds, known ones at that time) of each of the latest others
         self._rows: tuple[CodeMatrix, ...] = ()
         self.rescale(())
 
@@ -289,8 +286,8 @@ class DistanceCache:
         self.between: Floats = np.zeros((len(scales), 0, 0))
 
     def know(self, codes: Codes) -> None:
-        """All known ones: first those that were known before, then new ones."""
-        new = self._pack(codes[self.between.shape[1] :])
+        """Sets the known ones: first those that were known before, then new ones."""
+        new = self._distances.pack(codes[self.between.shape[1] :])
         self._known, self._trusted = codes, ()
         pairs = zip(self._rows, new, strict=True)
         self._rows = tuple(rows.above(more) for rows, more in pairs) if self.between.size else new
@@ -298,38 +295,36 @@ class DistanceCache:
 
     def trust(self, codes: Codes) -> Floats:
         """Distances (kinds, n + m, m) of all to m more, which count as known until the next `know`."""
-        self._trusted, more = codes, self._pack(codes)
+        self._trusted, more = codes, self._distances.pack(codes)
         return np.concatenate([self._measure(self._rows, more), self._measure(more, more)], axis=1)
 
     def to(self, names: Sequence[str], codes: Codes) -> Floats:
         """Distances (kinds, known, others) to others.
 
-        Those that also were in the latest call with fewer known ones are measured from the new ones only.
+        Others that were in the latest call too are measured from the newly known ones only.
         """
         known = len(self._known)
         found = np.empty((len(self._scales), known, len(codes)))
         new = [i for i, name in enumerate(names) if name not in self._columns]
-        found[:, :, new] = self._measure(self._rows, self._pack([codes[i] for i in new]))
+        pack = self._distances.pack
+        found[:, :, new] = self._measure(self._rows, pack([codes[i] for i in new]))
         if old := [i for i, name in enumerate(names) if name in self._columns]:
             before = np.stack([self._columns[names[i]] for i in old], axis=2)
-            rows = self._pack(self._known[before.shape[1] :])
+            rows = pack(self._known[before.shape[1] :])
             found[:, : before.shape[1], old] = before
-            found[:, before.shape[1] :, old] = self._measure(rows, self._pack([codes[i] for i in old]))
+            found[:, before.shape[1] :, old] = self._measure(rows, pack([codes[i] for i in old]))
         self._columns.update(zip(names, np.moveaxis(found, 2, 0), strict=True))
         self._columns = {name: each for name, each in self._columns.items() if each.shape[1] == known}
         if not self._trusted:
             return found
-        return np.concatenate([found, self._measure(self._pack(self._trusted), self._pack(codes))], axis=1)
-
-    def _pack(self, codes: Codes) -> tuple[CodeMatrix, ...]:
-        return self._distances.pack(codes)
+        return np.concatenate([found, self._measure(pack(self._trusted), pack(codes))], axis=1)
 
     def _measure(self, rows: Sequence[CodeMatrix], others: Sequence[CodeMatrix]) -> Floats:
         return self._distances.between(rows, others, self._scales)
 
 
 def grown(between: Floats, added: Floats) -> Floats:
-    """Distances (kinds, n, n) with further columns (kinds, n + m, m), and rows, as they are symmetric."""
+    """Distances (kinds, n, n) with further columns (kinds, n + m, m) and, by symmetry, further rows."""
     n = between.shape[1]
     wide = np.concatenate([between, added[:, :n]], axis=2)
     return np.concatenate([wide, added.transpose(0, 2, 1)], axis=1)

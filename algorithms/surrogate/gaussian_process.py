@@ -44,15 +44,17 @@ class GaussianProcess:
     """Zero-mean regression with the covariance of `Hyperparameters`.
 
     The distances d_cg are of several kinds c, each a sum over groups g. An exponential of a sum is a product
-    of kernels over the groups; a sum of such products lets each kind explain a part, however useless the
-    others are. How relevant a group is, is learnt (automatic relevance determination), with a prior at the
+    of kernels over the groups; in a sum of such products each kind explains a part, even if the others are
+    useless. The relevance of each group is learnt (automatic relevance determination), with a prior at the
     average of its kind.
 
     Values are expected to be standardised: mean 0, variance 1.
     """
 
     def __init__(self) -> None:
-        self._theta: list[Floats] = []  # of each kind: log weight, log rate of all, what groups differ by
+        self._theta: list[
+            Floats
+        ] = []  # of each kind: log weight, log rate, difference of each group's log rate
         self._noise = _NOISE[0]
 
     @property
@@ -66,16 +68,16 @@ class GaussianProcess:
         return Hyperparameters(weights, rates, float(np.exp(self._noise)))
 
     def fit(self, distances: Sequence[Floats], values: Floats) -> None:
-        """Learns the hyper-parameters; groups that no two results differ in keep their kind's rate.
+        """Learns the hyper-parameters; groups in which no two results differ keep their kind's rate.
 
         Args:
-            distances: for each kind (groups, n, n), between results. The groups of a kind may become more
-                from one call to the next.
+            distances: for each kind (groups, n, n), between results. A kind may gain groups from one call to
+                the next.
             values: (n,), smaller is better.
         """
         from scipy.optimize import minimize
 
-        # two that differ cannot both equal the first
+        # if any two results differ in a group, one of them differs from the first
         differing = [np.asarray(d[:, 0].any(axis=1)) for d in distances]
         distances = [d[some] for d, some in zip(distances, differing, strict=True)]
         prior = [_prior(d, len(distances)) for d in distances]
@@ -94,11 +96,11 @@ class GaussianProcess:
             options={"maxiter": _STEPS},
         )
         *theta, noise = np.split(found.x, np.cumsum([len(part) for part in start]))
-        self._theta = [_spread(part, some) for part, some in zip(theta, differing, strict=True)]
+        self._theta = [_all_groups(part, some) for part, some in zip(theta, differing, strict=True)]
         self._noise = float(noise[0])
 
     def condition(self, distances: Floats, values: Floats) -> Floats:
-        """Takes results as known; distances (kinds, n, n) with the rates in them, values (n,).
+        """Conditions on results; distances (kinds, n, n) that include the rates, values (n,).
 
         Returns:
             The posterior means (n,) of the results.
@@ -129,7 +131,7 @@ class GaussianProcess:
 
 
 def learnt_from(values: Floats, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Indices of results to learn from: all of up to 150; else as many, the best half and random others."""
+    """Indices of at most 150 results to learn from: the best 75 and random others if there are more."""
     if len(values) <= MOST:
         return np.arange(len(values))
     order = np.argsort(values, kind="stable")
@@ -138,7 +140,7 @@ def learnt_from(values: Floats, rng: np.random.Generator) -> NDArray[np.intp]:
 
 
 def _prior(distances: Floats, kinds: int) -> tuple[Floats, Floats]:
-    """Of one kind's logarithms: equal weights, a rate of one over the mean distance, no group apart."""
+    """Mean and deviation of one kind's logarithms: equal weights, rate 1 / mean distance, equal groups."""
     groups = len(distances)
     typical = max(float(distances.sum(axis=0).mean()), 1e-3)
     mean = np.concatenate([[-np.log(kinds), -np.log(typical)], np.zeros(groups)])
@@ -146,13 +148,13 @@ def _prior(distances: Floats, kinds: int) -> tuple[Floats, Floats]:
 
 
 def _start(theta: Floats, some: NDArray[np.bool_]) -> Floats:
-    """One kind's logarithms for some of its groups, of which there may be more than before."""
+    """One kind's logarithms for some of its groups, which may be more than before."""
     apart = np.zeros(len(some))
     apart[: len(theta) - 2] = theta[2:]
     return np.concatenate([theta[:2], apart[some]])
 
 
-def _spread(theta: Floats, some: NDArray[np.bool_]) -> Floats:
+def _all_groups(theta: Floats, some: NDArray[np.bool_]) -> Floats:
     """Inverse of `_start`; other groups have the rate of their kind."""
     apart = np.zeros(len(some))
     apart[some] = theta[2:]
@@ -162,7 +164,7 @@ def _spread(theta: Floats, some: NDArray[np.bool_]) -> Floats:
 def negative_log_posterior(
     theta: Floats, distances: Sequence[Floats], values: Floats, prior: tuple[Floats, Floats]
 ) -> tuple[float, Floats]:
-    """Up to a constant, and its gradient.
+    """The value, up to a constant, and its gradient.
 
     Args:
         theta: of each kind log weight, log rate and each group's difference from it; then log noise.

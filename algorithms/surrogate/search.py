@@ -1,22 +1,22 @@
 """Surrogate search, the default: a Gaussian process over encodings, its acquisition climbed by mutation.
 
-Bayesian optimisation (Jones et al. 1998) as neural architecture search has come to use it: results on a
-few architectures predict the others (White et al. 2021, BANANAS, https://arxiv.org/abs/1910.11858; Ru et al.
-2021, https://arxiv.org/abs/2006.07556), and the most promising one is sought by mutation of the best, since
+Bayesian optimisation (Jones et al. 1998) as used in neural architecture search: results on a few
+architectures predict the others (White et al. 2021, BANANAS, https://arxiv.org/abs/1910.11858; Ru et al.
+2021, https://arxiv.org/abs/2006.07556), and the most promising one is found by mutation of the best, since
 random candidates of a large space are all poor. Each part is chosen for searches of tens to hundreds of
 evaluations in any space:
 
 - the model is a sum of kernels, exponentials of distances between decisions, ordered values, counts of
   primitives and structure (`distances`), its hyper-parameters learnt (`gaussian_process`);
 - losses become normal scores, the quantiles of a standard normal at their ranks (Salinas et al. 2020,
-  https://arxiv.org/abs/1909.13595): architectures that learn nothing and the last tenths of a percent
-  both keep a place on the scale, and neither unit nor outliers matter; failures share the worst rank;
-- acquisition is expected improvement, computed in its logarithm (Ament et al. 2023,
+  https://arxiv.org/abs/1909.13595): both architectures that learn nothing and the last tenths of a percent
+  are resolved, and neither unit nor outliers matter; failures share the worst rank;
+- acquisition is expected improvement, computed as its logarithm (Ament et al. 2023,
   https://arxiv.org/abs/2310.20708), over the least posterior mean of the results, so that one lucky
-  measurement does not set the mark;
+  measurement does not become the target;
 - candidates are mutations and crossovers of the incumbents and random architectures, the best of which are
-  mutated further while that helps; the best unused ones are candidates again next time;
-- trials in flight are believed to give their posterior means (kriging believer, Ginsbourger et al. 2010);
+  mutated further while that helps; the best unused ones remain candidates;
+- trials in flight count with their posterior means (kriging believer, Ginsbourger et al. 2010);
 - several objectives are reduced to one at each ask, by a Chebyshev norm with random weights (Knowles 2006,
   ParEGO);
 - no architecture is proposed twice.
@@ -35,7 +35,7 @@ from nas.algorithms.shared.method import SearchMethod, check_range, loss_of
 from nas.algorithms.surrogate.candidates import Candidate, Candidates
 from nas.algorithms.surrogate.distances import DistanceCache, Distances, grown
 from nas.algorithms.surrogate.gaussian_process import GaussianProcess, learnt_from
-from nas.errors import ConfigError
+from nas.errors import ConfigError, refusal
 from nas.evaluation import Objective
 from nas.space import sample
 from nas.study import SearchFinished, Suggestion, Trial
@@ -48,12 +48,12 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 _CLIMBS = 4  # rounds in which the best candidates are mutated further
-_REFIT = 15  # hyper-parameters are learnt anew when the results have grown by this share of one
+_REFIT = 15  # hyper-parameters are learnt again after 1/15 more results
 _AUGMENTATION = 0.05  # weight of the sum in ParEGO's norm (Knowles 2006, equation 2)
 
 
 class SurrogateSearch(SearchMethod[Candidate]):
-    """Asks for what a Gaussian process expects to improve most on the results.
+    """Suggests what a Gaussian process expects to improve most on the results.
 
     Args:
         space: of any kind.
@@ -77,10 +77,9 @@ class SurrogateSearch(SearchMethod[Candidate]):
     ) -> None:
         check_range("surrogate", "initial", initial, 2, what="architectures")
         if pareto and len(objectives) < 2:
-            raise ConfigError(
-                'searcher "surrogate": pareto: expected two objectives or more, got an evaluator of '
-                f"{len(objectives)}; add one to evaluator.objectives or set pareto=false"
-            )
+            got = f"an evaluator of {len(objectives)}"
+            remedy = "add one to evaluator.objectives or set pareto=false"
+            raise ConfigError(refusal('searcher "surrogate": pareto', "two objectives or more", got, remedy))
         super().__init__(space, objectives if pareto else objectives[:1], seed=seed)
         _one_thread()
         self._initial = initial
@@ -90,11 +89,11 @@ class SurrogateSearch(SearchMethod[Candidate]):
         self._fitted_at = 0
         self._told: list[Candidate] = []
         self._losses: list[tuple[float, ...]] = []
-        self._measured = DistanceCache(self._distances)
+        self._cache = DistanceCache(self._distances)
 
     @property
     def uninformed(self) -> int:
-        """Its random start; more where too few of these trials complete."""
+        """Its random start, which is longer if too few of these trials complete."""
         return self._initial
 
     def _suggest(self) -> Suggestion:
@@ -107,7 +106,7 @@ class SurrogateSearch(SearchMethod[Candidate]):
 
     def _take(self, trial: Trial, remembered: Candidate) -> None:
         candidate = remembered
-        if trial.architecture.digest() != candidate.architecture.digest():  # a log of another version, say
+        if trial.architecture.digest() != candidate.architecture.digest():  # as in an older log
             candidate = self._candidates.coded(trial.architecture)
         self._losses.append(tuple(loss_of(trial, objective) for objective in self._objectives))
         self._told.append(candidate._replace(trial=trial.number))
@@ -116,7 +115,8 @@ class SurrogateSearch(SearchMethod[Candidate]):
         completed = sum(np.isfinite(losses).all() for losses in self._losses)
         if completed < 2 or len(self._told) + len(self._in_flight) < self._initial:
             return self._candidates.random() or self._candidates.any_left()
-        values = normal_scores(self._scalar_losses())
+        losses = np.array(self._losses)
+        values = normal_scores(losses[:, 0] if losses.shape[1] == 1 else scalarized(losses, self._rng))
         self._learn(values)
         pool = self._candidates.gather([self._told[i] for i in incumbent_order(values)])
         scores = self._scores(pool)
@@ -132,32 +132,28 @@ class SurrogateSearch(SearchMethod[Candidate]):
             return self._candidates.any_left()
         return self._candidates.take(pool, scores)
 
-    def _scalar_losses(self) -> NDArray[np.float64]:
-        losses = np.array(self._losses)
-        return losses[:, 0] if len(self._objectives) == 1 else scalarized(losses, self._rng)
-
     def _learn(self, values: NDArray[np.float64]) -> None:
-        """Hyper-parameters now and then, results always, and what trials in flight are believed to give."""
+        """Takes all results, with believed ones of trials in flight, and sometimes new hyper-parameters."""
         n, known = len(values), [each.code for each in self._told]
         if n >= self._fitted_at + 1 + self._fitted_at // _REFIT or len(self._objectives) > 1:
             chosen = learnt_from(values, self._rng)
             self._process.fit(self._distances.by_group([known[i] for i in chosen]), values[chosen])
-            self._measured.rescale(self._process.hyperparameters.rates)
+            self._cache.rescale(self._process.hyperparameters.rates)
             self._fitted_at = n
-        self._measured.know(known)
-        means = self._process.condition(self._measured.between, values)
+        self._cache.know(known)
+        means = self._process.condition(self._cache.between, values)
         self._best = float(means.min())
         if self._in_flight:
-            across = self._measured.trust([each.code for each in self._in_flight.remembered()])
+            across = self._cache.trust([each.code for each in self._in_flight.remembered()])
             believed = self._process.mean(across[:, :n])
-            between = grown(self._measured.between, across)
+            between = grown(self._cache.between, across)
             self._process.condition(between, np.concatenate([values, believed]))
 
     def _scores(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
         if not candidates:
             return np.zeros(0)
         digests = [each.architecture.digest() for each in candidates]
-        across = self._measured.to(digests, [each.code for each in candidates])
+        across = self._cache.to(digests, [each.code for each in candidates])
         return log_expected_improvement(*self._process.predict(across), self._best)
 
 
@@ -192,7 +188,7 @@ def scalarized(losses: Floats, rng: np.random.Generator) -> Floats:
 
 
 def log_expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
-    """Log E[max(best - f, 0)] of normal predictions, exact where the expectation itself underflows.
+    """Log E[max(best - f, 0)] of normal predictions, exact even where the expectation underflows.
 
     With z = (best - mean) / deviation it is log deviation + log(pdf(z) + z cdf(z)), written so that nothing
     cancels for z << 0 (Ament et al. 2023, equation 9).
@@ -213,10 +209,10 @@ def log_expected_improvement(mean: Floats, deviation: Floats, best: float) -> Fl
 
 @cache
 def _one_thread() -> ThreadpoolController:
-    """Holds linear algebra to one thread: on matrices this small, several threads wait for one another.
+    """Limits linear algebra to one thread: on matrices this small, several threads slow each other down.
 
-    On two cores an ask took three times as long with two. What is imported here is not waited for later,
-    and libraries that are loaded after this are not held.
+    On two cores an ask took three times as long with two. The libraries are imported here, as the limit does
+    not apply to those that are loaded later.
     """
     from threadpoolctl import ThreadpoolController
 

@@ -12,7 +12,7 @@ from nas.layers import wiring
 from nas.layers.modules import DropPath, named
 from nas.layers.operations import FactorizedReduce, relu_conv_bn
 from nas.layers.shapes import Attributes, Parts
-from nas.layers.wiring import CellEdge, CellInput
+from nas.layers.wiring import CellInput
 
 
 def numbered(parts: Parts, modules: list[nn.Module]) -> nn.ModuleDict:
@@ -28,7 +28,7 @@ def is_identity(path: nn.Module) -> bool:
 
 
 def total(values: list[torch.Tensor]) -> torch.Tensor:
-    """Their sum, from the first on."""
+    """Their sum in order, without a zero to start from."""
     result = values[0]
     for value in values[1:]:
         result = result + value
@@ -36,10 +36,10 @@ def total(values: list[torch.Tensor]) -> torch.Tensor:
 
 
 class Composite(nn.Module):
-    """A module that decides when it is built what its forward pass does, so that this one can be traced."""
+    """A module that decides what its forward pass does when it is built, so that the pass can be traced."""
 
     def settle(self) -> None:
-        """Decides anew; for whoever has exchanged the modules inside."""
+        """Decides again, after modules inside were replaced."""
 
 
 class Add(Composite):
@@ -135,16 +135,12 @@ class Pad(nn.Module):
         return f"sides={self.sides}"
 
 
-def _branches(in_shape: Shape, parts: Parts, context: Context) -> nn.ModuleDict:
-    return numbered(parts, [part.build(in_shape, context) for part in parts])
-
-
 def build_add(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context) -> nn.Module:  # noqa: ARG001
-    return Add(_branches(in_shape, parts, context))
+    return Add(numbered(parts, [part.build(in_shape, context) for part in parts]))
 
 
 def build_concat(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context) -> nn.Module:  # noqa: ARG001
-    return Concat(_branches(in_shape, parts, context))
+    return Concat(numbered(parts, [part.build(in_shape, context) for part in parts]))
 
 
 def build_residual(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context) -> nn.Module:  # noqa: ARG001
@@ -221,8 +217,12 @@ def build_cell(in_shape: Inputs, attributes: Attributes, parts: Parts, context: 
     plan = wiring.plan_cell(in_shape, attributes, parts, context)
     entries = nn.ModuleList(_entry(entry, plan.width, context) for entry in plan.entries)
     first = len(plan.entries)
-    nodes = {f"node_{first + i}": _node(edges) for i, edges in enumerate(plan.nodes)}
-    return Cell(entries, nn.ModuleDict(nodes), attributes["output"])
+    nodes = nn.ModuleDict()
+    for i, edges in enumerate(plan.nodes):
+        operations = [edge.part.build(edge.in_shape, edge.context) for edge in edges]
+        sources, read = tuple(edge.source for edge in edges), tuple(edge.part for edge in edges)
+        nodes[f"node_{first + i}"] = CellNode(sources, numbered(read, operations))
+    return Cell(entries, nodes, attributes["output"])
 
 
 def _entry(entry: CellInput, width: int, context: Context) -> nn.Module:
@@ -232,12 +232,6 @@ def _entry(entry: CellInput, width: int, context: Context) -> nn.Module:
         attributes = {"kernel": 1, "width": width}
         return relu_conv_bn(entry.in_shape, attributes, (), context)
     return nn.Identity()
-
-
-def _node(edges: tuple[CellEdge, ...]) -> CellNode:
-    operations = [edge.part.build(edge.in_shape, edge.context) for edge in edges]
-    sources = tuple(edge.source for edge in edges)
-    return CellNode(sources, numbered(tuple(edge.part for edge in edges), operations))
 
 
 class CellChain(nn.Module):

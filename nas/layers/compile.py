@@ -1,10 +1,10 @@
-"""From an architecture to a torch module, with every shape inferred and every fault at its place.
+"""From an architecture to a torch module, with every shape inferred and every error placed in the expression.
 
 Weights are never shared: each copy of a `repeat` and each use of a definition gets its own.
 
-What a network costs: parameters and multiply-adds, and constraints on them.
+The cost of a network: parameters and multiply-adds, and constraints on them.
 
-Counted on torch's meta device: no weights, no arithmetic.
+They are counted on torch's meta device, without weights and arithmetic.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from nas.errors import CompileError, quoted
+from nas.errors import CompileError, quoted, refusal
 from nas.language import MAX_DEPTH, Context, Part, Shape, Term, Vocabulary, written_size
 from nas.layers import NETWORK
 from nas.layers.parts import Scope, at_sides, make_part
@@ -38,20 +38,20 @@ def _root(
     if isinstance(architecture, Term):
         term = architecture
     elif not isinstance(architecture, Architecture):
-        remedy = "space.parse(text) gives one, nas.language.dsl.parse(text) a part"
-        raise CompileError(f"root: expected an architecture or a term; got {quoted(architecture)}; {remedy}")
+        remedy = "read one by space.parse(text), or a part by nas.language.dsl.parse(text)"
+        raise CompileError(refusal("root", "an architecture or a term", quoted(architecture), remedy))
     else:
         term, vocabulary = architecture.term, vocabulary or architecture.vocabulary
     try:
         size = written_size(term)
     except RecursionError:
         raise CompileError(
-            f"root: expected at most {MAX_DEPTH} levels; got more; lower the depth of rules"
+            refusal("root", f"at most {MAX_DEPTH} levels", "more", "lower the depth of rules")
         ) from None
     if size > MAX_PRIMITIVES:
         got = size if size < 10**15 else "far more"
         remedy = "give repeat fewer copies, or the definitions fewer uses"
-        raise CompileError(f"root: expected at most {MAX_PRIMITIVES} primitives in all; got {got}; {remedy}")
+        raise CompileError(refusal("root", f"at most {MAX_PRIMITIVES} primitives in all", got, remedy))
     context = Context(num_classes, affine=mode == "standard", mode=mode)
     return make_part(term, Scope(vocabulary or NETWORK)), context
 
@@ -73,7 +73,7 @@ def infer_shape(
     out = at_sides(lambda shape: part.shape(shape, context), checked_input(input_shape))
     if num_classes is not None and out != (num_classes,):
         remedy = "end the network with head()"
-        raise CompileError(f"root: expected ({num_classes},) for {num_classes} classes; got {out}; {remedy}")
+        raise CompileError(refusal("root", f"({num_classes},) for {num_classes} classes", out, remedy))
     return out
 
 
@@ -81,7 +81,7 @@ def checked_input(shape: Shape) -> Shape:
     whole = all(isinstance(side, int) and side >= 1 for side in shape)
     if len(shape) not in (1, 3) or not whole:
         raise CompileError(
-            f"input: expected (C, H, W) or (F,), each at least 1; got {tuple(shape)}; give that of one image"
+            refusal("input", "(C, H, W) or (F,), each at least 1", tuple(shape), "give that of one image")
         )
     return tuple(shape)
 
@@ -116,9 +116,9 @@ def compile_network(
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """The CPU's generator, from which torch draws initial weights, seeded for a while.
+    """Within, the CPU's generator, from which torch draws initial weights, is seeded.
 
-    `torch.manual_seed` would also reseed every CUDA device and leave it so.
+    `torch.manual_seed` would also reseed every CUDA device, and permanently.
     """
     import torch
 
@@ -130,8 +130,8 @@ def seeded(seed: int) -> Iterator[None]:
 def listing(architecture: Architecture | Term, input_shape: Shape, num_classes: int | None) -> str:
     """The module tree as text: layer, output shape without the batch dimension, parameters.
 
-    Nothing is computed: the network is laid out on torch's meta device. What only training switches on
-    (drop-path) is left out.
+    Nothing is computed: the network is built on torch's meta device. Drop-path, which is active in training
+    alone, is left out.
     """
     import torch
 
@@ -186,7 +186,7 @@ Count = Callable[["Architecture | Term", Shape, int], int]
 
 
 def parameters(architecture: Architecture | Term, input_shape: Shape, num_classes: int) -> int:
-    """Number of trainable values; raises CompileError where there is no network."""
+    """Number of trainable values; raises CompileError if the architecture is no network."""
     network = compile_on_meta(architecture, input_shape, num_classes)
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
@@ -194,8 +194,8 @@ def parameters(architecture: Architecture | Term, input_shape: Shape, num_classe
 def multiply_adds(architecture: Architecture | Term, input_shape: Shape, num_classes: int) -> int:
     """Multiply-adds of one example in all matrix products and convolutions, attention included.
 
-    As the field counts: biases, normalisation, pooling and activations are free. torch counts the operations
-    that a forward pass calls, so that modules and functions in primitives of one's own count as well.
+    As usual, biases, normalisation, pooling and activations are not counted. torch counts the operations that
+    a forward pass calls, so that modules and functions in the user's primitives count as well.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -209,7 +209,7 @@ def multiply_adds(architecture: Architecture | Term, input_shape: Shape, num_cla
 class Limit:
     """A constraint on a count: None if it holds, else the reason. Picklable.
 
-    A network that does not compile breaks it, with the compiler's reason.
+    A network that does not compile violates it, with the compiler's reason.
     """
 
     name: str

@@ -25,7 +25,7 @@ def named(**modules: nn.Module) -> nn.Sequential:
 
 
 def norm(channels: int, context: Context, eps: float = 1e-5) -> nn.BatchNorm2d:
-    """Batch normalisation; without scale and shift where the context says so."""
+    """Batch normalisation, without scale and shift where the context says so."""
     return nn.BatchNorm2d(channels, eps, affine=context.affine)
 
 

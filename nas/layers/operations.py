@@ -174,14 +174,10 @@ class SharpSepConv(nn.Sequential):
     """
 
 
-def middle_of(width: int, attributes: Attributes) -> int:
-    """Channels between the two halves: those given ("choke"), or a multiple of the width ("flood")."""
-    return attributes["middle"] or width * attributes["expansion"]
-
-
 def sharp_sep_conv(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context) -> nn.Module:  # noqa: ARG001
     channels, width = in_shape[0], attributes["width"] or in_shape[0]
-    middle, plain = middle_of(width, attributes), {"kernel": attributes["kernel"]}
+    # between the two halves: the channels that are given ("choke"), or a multiple of the width ("flood")
+    middle, plain = attributes["middle"] or width * attributes["expansion"], {"kernel": attributes["kernel"]}
     layers = OrderedDict(
         relu1=nn.ReLU(),
         depthwise1=conv2d(channels, channels, attributes, channels),

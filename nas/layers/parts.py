@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nas.errors import CompileError, NasError, describe_error, one_line, quoted
+from nas.errors import CompileError, NasError, describe_error, nearest, one_line, quoted, refusal
 from nas.language import (
     INHERIT,
     Context,
@@ -44,13 +44,14 @@ class Scope:
 
     def resolve(self, name: str, path: str) -> tuple[Term, Scope]:
         if name not in self.definitions:
-            listed = ", ".join(self.definitions) or "nothing"
-            raise CompileError(f'{path}: "{name}" is not defined here; defined: {listed}')
+            listed = ", ".join(self.definitions) or "none"
+            remedy = nearest(name, self.definitions, "bind it with define(network, name=...)")
+            raise CompileError(refusal(path, f"a name that is defined here ({listed})", name, remedy))
         return self.definitions[name]
 
 
 def make_part(term: Term, scope: Scope, path: str = "root", label: str | None = None) -> Part:
-    """The part at a place; definitions and references are looked through.
+    """The part at a place, with definitions and references resolved.
 
     Raises:
         CompileError: an undefined name, or a term that is no network, such as an open choice.
@@ -69,7 +70,7 @@ def make_part(term: Term, scope: Scope, path: str = "root", label: str | None = 
             return SequencePart(_making((body,) * low, scope, f"{path}.body"), label or "repeat")
     hint = "fill its holes before compiling" if list(tree.children(term)) else "write a network here"
     got = f"{type(term).__name__} {one_line(term, 60)}"
-    raise CompileError(f"{path}: expected a network; got {got}; {hint}")
+    raise CompileError(refusal(path, "a network", got, hint))
 
 
 def _making(terms: tuple[Term, ...], scope: Scope, path: str) -> Callable[[], tuple[Part, ...]]:
@@ -82,11 +83,12 @@ def _primitive_part(op: tree.Op, scope: Scope, path: str, label: str | None) -> 
     if reason is not None:
         raise CompileError(f"{place}: {reason}")
     if op.name == "train" and not set(path.split(".")) <= {"root", "body"}:
-        remedy = "write train(network, ...) around the whole expression"
-        raise CompileError(f"{place}: expected to stand at the root, else its settings never apply; {remedy}")
+        expected, remedy = "train(...) at the root alone", "write it around the whole expression"
+        raise CompileError(refusal(place, expected, "it inside, where its settings never apply", remedy))
     primitive = scope.vocabulary.get(op.name)
     if primitive.shape is None or primitive.build is None:
-        raise CompileError(f"{place}: expected a network; got a primitive of kind {primitive.kind}")
+        got = f"a primitive of kind {primitive.kind}"
+        raise CompileError(refusal(place, "a network", got, "take one that builds a layer"))
     given = {name: _value(primitive, name, value, scope, place) for name, value in op.attributes}
     return PrimitivePart(primitive, given, _making(op.args, scope, f"{path}.args"), path, label or op.name)
 
@@ -97,7 +99,9 @@ def _value(primitive: Primitive, name: str, term: Term, scope: Scope, place: str
         term, scope = scope.resolve(term.name, place)
     if not isinstance(term, tree.Literal):
         got = f"{type(term).__name__} {one_line(term, 60)}"
-        raise CompileError(f"{place}: expected a plain value for {name}; got {got}")
+        raise CompileError(
+            refusal(place, f"a plain value for {name}", got, "write the value itself, such as 3")
+        )
     attribute = primitive.attribute(name)
     assert attribute is not None, "Vocabulary.check knows the names"
     reason = attribute.check(term.value)
@@ -178,15 +182,16 @@ def _placed(place: str, what: str) -> Iterator[None]:
     except Exception as error:  # the user's code runs here
         if what == "builder" and isinstance(error, RuntimeError):  # torch's, as when memory runs out
             raise
-        remedy = 'raise nas.language.ShapeMismatch("expected ...; got ...; remedy") where it does not fit'
-        raise CompileError(f"{place}: its {what} raised {describe_error(error)}; {remedy}") from error
+        remedy = 'raise nas.language.primitives.ShapeMismatch("expected ..., got ...; remedy") where it does not fit'
+        message = refusal(place, f"its {what} to work", describe_error(error), remedy)
+        raise CompileError(message) from error
 
 
 def _checked_shape(shape: object, place: str) -> Shape:
     whole = isinstance(shape, tuple) and shape and all(isinstance(side, Integral) for side in shape)
     if not whole:
-        expected = "expected its shape rule to return a tuple of integers, (C, H, W) or (F,)"
-        raise CompileError(f"{place}: {expected}; got {quoted(shape)}")
+        expected = "its shape rule to return a tuple of integers, (C, H, W) or (F,)"
+        raise CompileError(refusal(place, expected, quoted(shape), "return such a tuple"))
     return shape  # type: ignore[return-value]
 
 
@@ -237,9 +242,8 @@ class PrimitivePart:
         with _placed(place, "builder"):
             module = self.primitive.build(in_shape, self.attributes(context), self.parts, context)
         if not isinstance(module, nn.Module):
-            raise CompileError(
-                f"{place}: expected its builder to return a torch module; got {quoted(module)}"
-            )
+            remedy = "return one, such as torch.nn.Identity()"
+            raise CompileError(refusal(place, "its builder to return a torch module", quoted(module), remedy))
         return module
 
 

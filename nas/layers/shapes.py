@@ -16,7 +16,7 @@ def image(in_shape: Shape) -> tuple[int, int, int]:
     """The shape as (C, H, W); raises Misfit if it is flat."""
     if len(in_shape) != 3:
         raise ShapeMismatch(
-            f"expected an image (C, H, W); got {in_shape}; move it before flatten, global_pool or head"
+            f"expected an image (C, H, W), got {in_shape}; move it before flatten, global_pool or head"
         )
     return in_shape[0], in_shape[1], in_shape[2]
 
@@ -24,7 +24,7 @@ def image(in_shape: Shape) -> tuple[int, int, int]:
 def flat(in_shape: Shape) -> int:
     """Number of features; raises Misfit for an image."""
     if len(in_shape) != 1:
-        raise ShapeMismatch(f"expected (F,); got {in_shape}; put flatten() or global_pool() before it")
+        raise ShapeMismatch(f"expected (F,), got {in_shape}; put flatten() or global_pool() before it")
     return in_shape[0]
 
 
@@ -39,7 +39,7 @@ def window(size: int, attributes: Attributes, stride: int) -> int:
     reach = attributes.get("dilation", 1) * (attributes["kernel"] - 1) + 1
     if reach > size:
         remedy = 'use padding="same", a smaller kernel or fewer reductions before it'
-        raise SideMismatch(f"expected sides of at least {reach} for its window; got {size}", remedy)
+        raise SideMismatch(f"expected sides of at least {reach} for its window, got {size}", remedy)
     return (size - reach) // stride + 1
 
 
@@ -55,8 +55,8 @@ def conv(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context
     groups = attributes.get("groups", 1)
     if channels % groups or out % groups:
         raise ShapeMismatch(
-            f"expected channels that {groups} groups divide; got {channels} in and {out} out; change its "
-            "groups or width"
+            f"expected channels that {groups} groups divide, got {channels} in and {out} out; give groups "
+            "that divide both"
         )
     stride = attributes.get("stride", 1)
     return out, window(height, attributes, stride), window(width, attributes, stride)
@@ -76,8 +76,8 @@ def global_pool(in_shape: Shape, attributes: Attributes, parts: Parts, context: 
 def groupnorm(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context) -> Shape:  # noqa: ARG001
     if in_shape[0] % attributes["groups"]:
         raise ShapeMismatch(
-            f"expected channels that {attributes['groups']} groups divide; got {in_shape[0]}; change its "
-            "groups or the width before it"
+            f"expected channels that {attributes['groups']} groups divide, got {in_shape[0]}; give groups "
+            "that divide them"
         )
     return in_shape
 
@@ -101,7 +101,7 @@ def factorized_reduce(in_shape: Shape, attributes: Attributes, parts: Parts, con
     out = attributes.get("width") or channels
     if out < 2:
         raise ShapeMismatch(
-            f"expected a width of at least 2, for its two halves; got {out}; widen what is before it"
+            f"expected a width of at least 2, for its two halves, got {out}; widen the layer before it"
         )
     return out, math.ceil(height / 2), math.ceil(width / 2)
 
@@ -123,7 +123,7 @@ def skip(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context
 def head(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context) -> Shape:  # noqa: ARG001
     """Class scores; an image is pooled first."""
     if context.num_classes is None:
-        raise ShapeMismatch("expected a number of classes; got none; give num_classes")
+        raise ShapeMismatch("expected a number of classes, got none; give num_classes")
     if len(in_shape) != 1:
         image(in_shape)
     return (context.num_classes,)

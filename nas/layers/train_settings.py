@@ -1,4 +1,4 @@
-"""How a network is trained: every setting, with its unit."""
+"""The settings of a training, with their units."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nas.errors import EvaluationError
+from nas.errors import EvaluationError, refusal
 from nas.registry import SettingRule, between, check_fields, check_names, field_names, one_of, within
 
 _RULES = {
@@ -37,7 +37,7 @@ _RULES = {
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """The settings of a training; a search space may set any of them beside the network.
+    """The settings of a training; a search space may set any of them.
 
     "plateau" is DeepArchitect's protocol (Negrinho and Gordon 2017, released trainer): the rate is
     multiplied by `rate_mult` when the validation accuracy has not improved for `rate_patience` epochs.
@@ -73,10 +73,9 @@ class TrainSettings:
     def __post_init__(self) -> None:
         check_fields("training setting", self, _RULES, EvaluationError)
         if self.warmup_epochs > self.epochs:
-            raise EvaluationError(
-                f'training setting "warmup_epochs": expected at most epochs = {self.epochs}, '
-                f"got {self.warmup_epochs}; lower warmup_epochs or raise epochs"
-            )
+            where, expected = 'training setting "warmup_epochs"', f"at most epochs = {self.epochs}"
+            remedy = "lower warmup_epochs or raise epochs"
+            raise EvaluationError(refusal(where, expected, self.warmup_epochs, remedy))
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> TrainSettings:
         """These settings with some replaced.

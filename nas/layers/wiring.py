@@ -38,9 +38,7 @@ def train(in_shape: Shape, attributes: Attributes, parts: Parts, context: Contex
 
 
 def node(in_shape: Shape, attributes: Attributes, parts: Parts, context: Context) -> Shape:  # noqa: ARG001
-    raise ShapeMismatch(
-        "expected to stand directly inside a cell; got another place; write cell(node(...), ...)"
-    )
+    raise ShapeMismatch("expected a place directly inside a cell, got another; write cell(node(...), ...)")
 
 
 def cell(in_shape: Inputs, attributes: Attributes, parts: Parts, context: Context) -> Shape:
@@ -62,7 +60,7 @@ def _equal(keys: list[Shape], what: str, found: list[Shape] | None = None) -> Sh
     found = found or keys
     for index, key in enumerate(keys):
         if key != keys[0]:
-            raise _unequal(f"expected {what} {index} to fit {found[0]}; got {found[index]}", key, keys[0])
+            raise _unequal(f"expected {what} {index} to fit {found[0]}, got {found[index]}", key, keys[0])
     return keys[0]
 
 
@@ -130,13 +128,13 @@ def _cell_inputs(in_shape: Inputs, count: int) -> tuple[Shape, ...]:
 
 
 def entry(shape: Shape, target: Shape, *, always: bool) -> CellInput:
-    """One input as the width and the sides of the cell ask for it."""
+    """How an input of `shape` reaches the `target` width and sides of the cell."""
     if shape[1:] == target[1:]:
         return CellInput("relu_conv_bn" if always or shape != target else "identity", shape)
     if tuple(math.ceil(side / 2) for side in shape[1:]) == target[1:]:
         return CellInput("factorized_reduce", shape)
     raise SideMismatch(
-        f"expected inputs of equal or halved sides; got {shape} before one of sides {target[1:]}",
+        f"expected inputs of equal or halved sides, got {shape} before one of sides {target[1:]}",
         "halve the sides at most once between two cells",
     )
 
@@ -147,20 +145,20 @@ def _plan_node(
     """Edges of one node and the shape of their sum; edges from the cell's inputs take its stride."""
     if part.name != "node":
         raise ShapeMismatch(
-            f"expected node(...) as every part; got {part.label}; write node({part.label}(...))"
+            f"expected node(...) as every part, got {part.label}; write node({part.label}(...))"
         )
     sources = part.attributes(context)["inputs"]
     if len(sources) != len(part.parts):
         got = f"{len(part.parts)} operations for the inputs {sources}"
         raise ShapeMismatch(
-            f"expected one operation for each input of a node; got {got}; name one input for each"
+            f"expected one operation for each input of a node, got {got}; name one input for each"
         )
     edges, found = [], []
     for source, operation in zip(sources, part.parts, strict=True):
         if source >= len(values):
             raise ShapeMismatch(
-                f"expected node {len(values)} to read values 0..{len(values) - 1}; got {source}; a node "
-                "reads the inputs of its cell and the nodes before it"
+                f"expected node {len(values)} to read values 0..{len(values) - 1}, got {source}; name an "
+                "input of its cell or a node before it"
             )
         stride = attributes["stride"] if source < num_inputs else 1
         edge = CellEdge(source, operation, values[source], replace(context, stride=stride))
@@ -187,9 +185,7 @@ def plan_chain(
 
     A cell with stride 2 doubles the width for itself and for all that follow.
     """
-    channels, height, width = shapes.image(in_shape)
-    del channels
-    stem = (attributes["stem"] * attributes["width"], height, width)
+    stem = (attributes["stem"] * attributes["width"], *shapes.image(in_shape)[1:])
     links = tuple(_links(stem, parts[0].steps, replace(context, width=attributes["width"], stride=1)))
     return stem, links
 

@@ -1,9 +1,9 @@
 """python -m nas.run +experiment=NAME [key=value ...]: searches, compares with random, reports.
 
 The configuration chooses the kind of run, which is checked, then carried out or previewed. All runs of a
-multirun are checked before the first begins, and no fault ends the rest. With `run.dir=DIR` they are in
-DIR/0, DIR/1 and so on, and the same command continues them: what is finished is reported again, what is not
-goes on where it stood.
+multirun are checked before the first begins, and a failed run does not end the others. With `run.dir=DIR`
+they are in DIR/0, DIR/1 and so on, and the same command continues them: finished runs are reported again,
+others continue where they stopped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from nas.errors import ConfigError, EvaluationError, NasError, describe_error, one_line
+from nas.errors import ConfigError, EvaluationError, NasError, describe_error, one_line, refusal
 from nas.faults import blame, notes_of, place_of
 from nas.run.command import (
     Command,
@@ -43,8 +43,8 @@ from nas.run.folder import run_folder
 from nas.signals import command_streams, was_interrupted
 from nas.study import ACCEPTABLE, AUDIT
 
-NamedConfig = tuple[str, Config]  # what tells a run from the others, e.g. "seed=3"; what it is to do
-_STOPPED = 130  # exit status of a run that a signal ended
+NamedConfig = tuple[str, Config]  # what distinguishes a run, e.g. "seed=3", and its configuration
+_STOPPED = 130  # exit status of a run that was ended by a signal
 
 
 def main() -> None:
@@ -52,19 +52,19 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # components of one's own, given as module:attribute
+        sys.path.insert(0, os.getcwd())  # for components of the user, given as module:attribute
     with command_streams():
         try:
             with _noted_warnings():
                 status = _start(read_command(sys.argv[1:]))
         except NasError as error:
-            for note in notes_of(error):  # the traceback of what code of the user's own raised
+            for note in notes_of(error):  # the traceback of an exception in the user's code
                 print(note, file=sys.stderr)
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             sys.exit(2)
         except BaseException as error:
             if was_interrupted(error):
-                sys.exit(130)
+                sys.exit(_STOPPED)
             raise
         if status:
             sys.exit(status)
@@ -110,18 +110,18 @@ def _noted_warnings() -> Iterator[None]:
 
 
 class Execution(Protocol):
-    """What a configuration asks for, composed and checked: a run, a comparison or another kind of it."""
+    """A composed and checked run of any kind: a single one, a comparison, a study of protocols, an audit."""
 
     def check(self, folder: Path) -> None:
-        """Raises NasError unless what the folder holds, if anything, can be continued; writes nothing."""
+        """Raises NasError if the folder holds something that cannot be continued; writes nothing."""
         ...
 
     def preview(self) -> str:
-        """What would be done and what it would cost; writes nothing."""
+        """What the run would do and cost; writes nothing."""
         ...
 
     def run(self, folder: Path) -> int:
-        """Carries it out, or continues it; the exit status: 0, or 130 after a signal."""
+        """Carries the run out or continues it; returns the exit status: 0, or 130 after a signal."""
         ...
 
 
@@ -155,7 +155,7 @@ def prepare(config: Config, composing: Callable[[Config], Components] = compose)
 def checked(
     config: Config, job: int | None = None, composing: Callable[[Config], Components] = compose
 ) -> Execution:
-    """What the configuration asks for, after all checks before its first trial; leaves nothing behind.
+    """The run of a configuration, after all checks before its first trial; writes nothing.
 
     Args:
         config: of the run.
@@ -167,7 +167,7 @@ def checked(
     """
     _check_accept(config)
     with run_folder(config, job, keep=False):
-        pass  # before anything heavy is loaded
+        pass  # before heavy imports
     execution = prepare(config, composing)
     with run_folder(config, job, keep=False) as folder:
         execution.check(folder)
@@ -175,7 +175,7 @@ def checked(
 
 
 def carry_out(config: Config, job: int | None = None) -> int:
-    """Runs or previews what the configuration says.
+    """Carries out or previews the run of a configuration.
 
     Args:
         config: of the run.
@@ -186,8 +186,8 @@ def carry_out(config: Config, job: int | None = None) -> int:
         report is missing, 130 if it was interrupted.
 
     Raises:
-        NasError: in one line why it cannot be carried out; what code of the user's own raised, `SystemExit`
-            too, is one of these.
+        NasError: one line on why it cannot be carried out; exceptions in the user's code, `SystemExit` too,
+            are converted to one.
     """
     try:
         if config.dry_run:
@@ -198,33 +198,30 @@ def carry_out(config: Config, job: int | None = None) -> int:
             return prepare(config).run(folder)
     except BaseException as error:
         if not isinstance(error, SystemExit) and place_of(error) is None:
-            raise  # of the platform itself, with its whole traceback
-        raise blame(error, "run", "code of your own to work", kind=EvaluationError) from error
+            raise  # an error of the platform, with its whole traceback
+        raise blame(error, "run", "your code to work", kind=EvaluationError) from error
 
 
 def _check_accept(config: Config) -> None:
     if config.accept is None:
         return
     if config.accept not in ACCEPTABLE:
-        raise ConfigError(
-            f"accept: expected {' or '.join(ACCEPTABLE)}, got {config.accept!r}; correct or remove it"
-        )
+        raise ConfigError(refusal("accept", " or ".join(ACCEPTABLE), repr(config.accept), "leave it out"))
     if config.resume is None:
         raise ConfigError(
-            "accept: expected with the folder of a run, got no resume; add resume=DIR or leave it out"
+            refusal("accept", "the folder of a run beside it", "none", "add resume=DIR or leave it out")
         )
     if marker_of(config) == AUDIT:  # it has no trials that could be kept
-        raise ConfigError(
-            "accept: expected a run, a comparison or a study of protocols, got an audit; leave accept out, "
-            "or start the audit anew in another run.dir if what it measures was repaired"
-        )
+        expected = "a run, a comparison or a study of protocols"
+        remedy = "leave accept out, or start a new audit in another run.dir if the measured code was repaired"
+        raise ConfigError(refusal("accept", expected, "an audit", remedy))
 
 
 def carry_out_all(jobs: Sequence[NamedConfig]) -> int:
     """Checks all runs, then carries them out or previews them.
 
     Args:
-        jobs: in order; a run's number is its place, from 0.
+        jobs: in order; a run's number is its position, from 0.
 
     Returns:
         The exit status: 0, 1 if runs failed, 130 after a signal.
@@ -239,14 +236,14 @@ def carry_out_all(jobs: Sequence[NamedConfig]) -> int:
             checked(config, number, composed)
         except NasError as error:
             refused[names[number]] = error
-    forget()  # the data that were read for it
+    forget()  # the data that were read for the checks
     for first, error in refused.items():
         if len(jobs) == 1:
             raise error
         also = f"; refused as well: run {', run '.join(list(refused)[1:])}" if len(refused) > 1 else ""
         raise type(error)(f"run {first}: {error}{also}") from error
     given = all(config.run.dir is not None or config.resume is not None for _, config in jobs)
-    again = "continues" if given else "begins anew, with run.dir=DIR it would continue"
+    again = "continues" if given else "starts again; with run.dir=DIR it would continue"
     failures: list[str] = []
     for number, (_, config) in enumerate(jobs):
         name = names[number]

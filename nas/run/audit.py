@@ -1,7 +1,7 @@
 """An audit of a hasher: parts of the space on a launcher, then searches under noise, and one report.
 
 audit.json          the configuration; written first
-parts/START.json    labels of some candidates under every hasher; what is there is not done again
+parts/START.json    labels of some candidates under every hasher; existing files are kept
 studies/KIND/SEED/  one search each, an ordinary run
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nas.errors import ConfigError, StoreError, refusal
+from nas.errors import ConfigError, StoreError, nearest, refusal
 from nas.run.compose import (
     build_evaluator,
     build_hasher,
@@ -52,8 +52,8 @@ PARTS = "parts"
 STUDIES = "studies"
 TABLE = "table"  # name of the evaluator that looks results up
 MAX_CANDIDATES = 1_000_000
-_SAME = ("space", "hashing", "audit", "seed")  # sections that a resumed audit must agree in
-_hashers: dict[str, Hasher] = {}  # of this process; a worker has the same for all its jobs
+_SAME = ("space", "hashing", "audit", "seed")  # sections that must be equal when an audit is resumed
+_hashers: dict[str, Hasher] = {}  # of this process, for all its jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,15 +228,18 @@ def prepare_audit(config: Config) -> AuditRun:
         NasError: one line for the first thing that is wrong; nothing is started or written then.
     """
     if config.audit.chunk < 1:
-        raise ConfigError(f"audit.chunk: expected 1 or more, got {config.audit.chunk}")
+        raise ConfigError(
+            refusal("audit.chunk", "1 or more", config.audit.chunk, "leave it out for the default")
+        )
     for label, section in {**config.audit.beside, **config.audit.counted}.items():
         if not isinstance(section, Mapping):
-            raise ConfigError(f"audit, {label}: expected a hasher's section, got {section!r}")
+            raise ConfigError(
+                refusal(f"audit, {label}", "a hasher's section", repr(section), "give its name and options")
+            )
     launcher, jobs = make_launcher(config), study_jobs(config, Path())
     if jobs and config.evaluator.get("name") != TABLE:
-        raise ConfigError(
-            "audit.searchers: an evaluator that looks results up is expected; evaluator=nasbench201"
-        )
+        expected, got = "an evaluator that looks results up", str(config.evaluator.get("name"))
+        raise ConfigError(refusal("audit.searchers", expected, got, "set evaluator=nasbench201"))
     for job in {job.group: job for job in jobs}.values():
         with mistakes_at(f"audit.searchers, {job.group}"):
             check_options(replace(job.config, evaluator=config.evaluator))
@@ -248,56 +251,58 @@ def prepare_audit(config: Config) -> AuditRun:
 
 
 def parts_of(config: Config, folder: Path, count: int) -> list[AuditPart]:
-    """The parts of an audit of so many candidates."""
+    """The parts of an audit of `count` candidates."""
     step = config.audit.chunk
     starts = range(0, count, step)
     return [AuditPart(config, start, min(start + step, count), folder.absolute()) for start in starts]
 
 
 def _check_same(config: Config, folder: Path) -> None:
-    """Raises StoreError if the folder holds the audit of something else."""
+    """Raises StoreError if the folder holds another audit."""
     if not (folder / AUDIT).exists():
         return
     mine, logged = plain(resolved(config)), compared(folder) or {}
     for section in _SAME:
         if logged.get(section) != mine[section]:
-            raise StoreError(
-                f"{folder / AUDIT}: expected the section {section} of this command, another one was audited "
-                "here; choose another run.dir"
-            )
+            expected = f"an audit with the section {section} of this command"
+            remedy = "choose another run.dir"
+            raise StoreError(refusal(f"{folder / AUDIT}", expected, "one with another section", remedy))
 
 
 def study_jobs(config: Config, folder: Path) -> list[StudyJob]:
     """One job for each condition and seed.
 
     Raises:
-        ConfigError: searchers without caches, noise or seeds, or sections that are none.
+        ConfigError: searchers without caches, noise or seeds, or values that are no sections.
     """
     section = config.audit
     if not section.searchers:
         return []
     if not section.caches or not section.noise or section.seeds < 1:
-        raise ConfigError(
-            "audit.searchers: caches, noise and at least one of audit.seeds are expected beside"
-        )
+        expected = "audit.caches, audit.noise and audit.seeds of at least 1 beside them"
+        got = f"{len(section.caches)} caches, {len(section.noise)} levels of noise, {section.seeds} seeds"
+        raise ConfigError(refusal("audit.searchers", expected, got, "give all three, or no searchers"))
     wrong = [std for std in section.noise if not 0 <= std < math.inf]
     if wrong:
-        raise ConfigError(f"audit.noise: expected standard deviations of 0 or more, got {wrong[0]:g}")
+        remedy = "leave negative ones out"
+        raise ConfigError(refusal("audit.noise", "standard deviations of 0 or more", f"{wrong[0]:g}", remedy))
     for label, changes in section.caches.items():
         if not isinstance(changes, Mapping) or set(changes) - {"hashing", "cache"}:
-            raise ConfigError(f"audit.caches.{label}: expected sections hashing and cache, got {changes!r}")
+            where, remedy = f"audit.caches.{label}", "give these two alone"
+            raise ConfigError(refusal(where, "sections hashing and cache", repr(changes), remedy))
         for key, own in changes.items():
             if not isinstance(own, Mapping):
-                raise ConfigError(f"audit.caches.{label}.{key}: expected a section of keys, got {own!r}")
+                where = f"audit.caches.{label}.{key}"
+                raise ConfigError(refusal(where, "a section of keys", repr(own), "write it as {key: value}"))
         known = [option.name for option in fields(CacheSection)]
         unknown = [option for option in changes.get("cache", {}) if option not in known]
         if unknown:
-            raise ConfigError(
-                f"audit.caches.{label}.cache: expected one of {', '.join(known)}, got {unknown[0]}"
-            )
+            where, remedy = f"audit.caches.{label}.cache", nearest(unknown[0], known, "leave it out")
+            raise ConfigError(refusal(where, f"one of {', '.join(known)}", unknown[0], remedy))
     for label, searcher in section.searchers.items():
         if not isinstance(searcher, Mapping):
-            raise ConfigError(f"audit.searchers.{label}: expected a searcher's section, got {searcher!r}")
+            where, remedy = f"audit.searchers.{label}", "give its name and options"
+            raise ConfigError(refusal(where, "a searcher's section", repr(searcher), remedy))
     return [
         StudyJob(condition.folder, own, folder.absolute() / STUDIES / condition.folder / str(own.seed))
         for condition in conditions(section)
@@ -322,27 +327,26 @@ def _own(config: Config, condition: SearchCondition, seed: int) -> Config:
 
 
 def is_finished(job: StudyJob) -> bool:
-    """Whether an earlier session finished it."""
+    """Whether an earlier session finished the study."""
     return ends_of(job.folder / FILE_NAME)[1].get("reason") == "finished"
 
 
 def count_of(config: Config, space: SearchSpace) -> int:
-    """How many candidates are audited.
+    """Number of candidates.
 
     Raises:
-        ConfigError: the space has too many or none that can be listed, and no sample is asked for.
+        ConfigError: the space has too many to list, and no sample is asked for.
     """
     if config.audit.sample is not None:
         if config.audit.sample < 1:
-            raise ConfigError(f"audit.sample: expected 1 or more, got {config.audit.sample}")
+            remedy = "leave it out to audit every architecture"
+            raise ConfigError(refusal("audit.sample", "1 or more", config.audit.sample, remedy))
         return config.audit.sample
     size = space.size_within(MAX_CANDIDATES)
     if size is None:
         had = space.size_text().replace("unbounded", "an unbounded space").removesuffix(" derivations")
-        raise ConfigError(
-            f"space: expected at most {MAX_CANDIDATES:,} architectures to audit one by one, got {had}; "
-            "set audit.sample"
-        )
+        expected = f"at most {MAX_CANDIDATES:,} architectures to audit one by one"
+        raise ConfigError(refusal("space", expected, had, "set audit.sample"))
     return size
 
 
@@ -405,13 +409,13 @@ def hasher_of(section: Mapping[str, Any]) -> Hasher:
     """The hasher of a section, made once in this process.
 
     Raises:
-        ConfigError: there is none of that name, it refuses the options, or it is no hasher at all.
+        ConfigError: an unknown name, bad options, or no hasher.
     """
     key = repr(sorted(section.items()))
     if key not in _hashers:
         hasher = build_hasher(section)
         if hasher is None:
-            raise ConfigError("hashing: expected a hasher in an audit, got none; add hashing=functional")
+            raise ConfigError(refusal("hashing", "a hasher in an audit", "none", "add hashing=functional"))
         _hashers[key] = hasher
     return _hashers[key]
 
@@ -430,9 +434,8 @@ def read_parts(
     for part in parts:
         data = read_part(part)
         if data is None:
-            raise StoreError(
-                refusal(f"{part.path}", f"the labels of candidates {part.name}", "none", "resume the audit")
-            )
+            expected, got = f"the labels of candidates {part.name}", "a missing or damaged file"
+            raise StoreError(refusal(f"{part.path}", expected, got, "resume the audit"))
         for column, labels in data["labels"].items():
             columns.setdefault(column, []).extend(labels)
             seconds[column] = seconds.get(column, 0.0) + data["seconds"][column]
@@ -441,7 +444,7 @@ def read_parts(
 
 
 def read_part(part: AuditPart) -> dict[str, Any] | None:
-    """A part's file; None if it is not there, or not one of this part."""
+    """A part's file; None if it is missing, damaged or of another part."""
     try:
         data = read_json(part.path)
         whole = (data["start"], data["stop"]) == (part.start, part.stop) and set(data["labels"]) == set(

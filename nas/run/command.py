@@ -1,7 +1,7 @@
-"""The words of a command: which run they ask for, as a configuration composed by Hydra.
+"""The command line: its words, and the configuration that Hydra composes from them.
 
-The only module that reads Hydra's configuration. Hydra composes; the command line, runs one after the other
-(`-m`) and messages are this project's own.
+The only module that reads Hydra's configuration. Hydra composes; this project parses the command line, runs
+the jobs of `-m` and words the messages.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nas.errors import ConfigError, NasError, StoreError, did_you_mean, one_line
+from nas.errors import ConfigError, NasError, StoreError, nearest, one_line, refusal
 from nas.run.config import DECIDES, Config, kinds_of
 from nas.run.folder import logged_config, resumed_folder
 from nas.study import folder_at
@@ -42,12 +42,7 @@ _FLAGS = {"-h": "--help", "-m": "--multirun", "-c": "--cfg", "-p": "--package"}
 _FLAGS |= {"-cd": "--config-dir", "-cn": "--config-name"}
 _SWITCHES = ("--help", "--multirun", "--resolve", "--version")
 _VALUED = ("--cfg", "--package", "--config-dir", "--config-name")
-_WITH_RESUME = (
-    "resume",
-    "accept",
-    "trust",
-    "dry_run",
-)  # all that a command which resumes by the folder alone may say
+_WITH_RESUME = ("resume", "accept", "trust", "dry_run")  # the only keys of a command that resumes by a folder
 _LONG = 200  # characters of a value that a message repeats
 _MAX_JOBS = 10_000  # of one multirun
 
@@ -87,17 +82,17 @@ def read_command(words: Sequence[str]) -> Command:
         elif flag in _VALUED:
             found = value if equals else next(rest, "")
             if not found or flag in values:
-                raise ConfigError(f"{flag}: expected one value, got {'two' if found else 'none'}; give one")
+                raise ConfigError(refusal(flag, "one value", "two" if found else "none", "give one"))
             values[flag] = found
         else:
             known = (*_FLAGS, *_SWITCHES, *_VALUED)
             close = difflib.get_close_matches(flag, [*_SWITCHES, *_VALUED], n=1, cutoff=0.7)
             hint = f"did you mean {close[0]}?" if close else "see --help"
-            raise ConfigError(f"command: expected KEY=VALUE or one of {', '.join(known)}; got {word}; {hint}")
+            raise ConfigError(refusal("command", f"KEY=VALUE or one of {', '.join(known)}", word, hint))
     if values.get("--cfg", "job") != "job":
-        raise ConfigError(f"--cfg: expected job, got {values['--cfg']}; --cfg job shows the composition")
+        raise ConfigError(refusal("--cfg", "job", values["--cfg"], "--cfg job shows the composition"))
     if "--multirun" in switches and "--cfg" in values:
-        raise ConfigError("--cfg: expected a single composition, got it with --multirun; leave one out")
+        raise ConfigError(refusal("--cfg", "a single composition", "it with --multirun", "leave one out"))
     return Command(frozenset(switches), values, tuple(overrides))
 
 
@@ -108,7 +103,7 @@ def composition(folder: str | None) -> Iterator[None]:
     if folder is not None:
         own = folder_at("--config-dir", folder).absolute()
         if not own.is_dir():
-            raise ConfigError(f"--config-dir: expected a folder, got {folder}; give another")
+            raise ConfigError(refusal("--config-dir", "a folder", folder, "give another"))
         path.prepend("command line", f"file://{own}", anchor="schema")
     setbase("1.3")
     GlobalHydra.instance().clear()
@@ -121,7 +116,7 @@ def composition(folder: str | None) -> Iterator[None]:
 
 @contextmanager
 def in_one_line() -> Iterator[None]:
-    """Whatever goes wrong in a composition is a mistake in what was composed, as nothing else runs then."""
+    """Within, every exception is a mistake in the composed files or words, as nothing else runs."""
     try:
         yield
     except NasError:
@@ -137,29 +132,25 @@ def job_config(composer: Composer, words: Sequence[str]) -> Config:
     if config.resume is not None and not config.name:
         config = _logged_config(config, words)
     if not config.name:
-        raise ConfigError(
-            f"experiment: expected one, got none; add +experiment=NAME, one of {_experiments()}, "
-            "or name=NAME for a composition of your own"
-        )
+        remedy = f"add +experiment=NAME, one of {_experiments()}, or name=NAME for another composition"
+        raise ConfigError(refusal("experiment", "an experiment", "none", remedy))
     _refuse_ignored(config, words)
     return config
 
 
 def _refuse_ignored(config: Config, words: Sequence[str]) -> None:
-    """Refuses what a comparison has in another place."""
+    """Refuses keys that a comparison has in another section."""
     if not config.compare.searchers:
         return
     for word, key in _keys_of(words):
         if key == "seed":
-            raise ConfigError(
-                f"seed: expected in compare.first_seed, as a comparison has several; got {word}; "
-                "compare.first_seed=N begins with N"
-            )
+            expected = "compare.first_seed, as a comparison has several seeds"
+            raise ConfigError(refusal("seed", expected, word, "set compare.first_seed=N to begin with N"))
         if key.partition(".")[0] == "searcher":
-            raise ConfigError(
-                f"searcher: expected in compare.searchers, as a comparison has several; got {word}; "
-                "+searcher@compare.searchers.LABEL=OPTION adds one, compare.only=[LABEL] chooses"
-            )
+            expected = "compare.searchers, as a comparison has several searchers"
+            adding = "+searcher@compare.searchers.LABEL=OPTION to add one"
+            remedy = f"write {adding}, or compare.only=[LABEL] to choose"
+            raise ConfigError(refusal("searcher", expected, word, remedy))
 
 
 def ignored_words(config: Config, words: Sequence[str]) -> Iterator[str]:
@@ -168,27 +159,27 @@ def ignored_words(config: Config, words: Sequence[str]) -> Iterator[str]:
     for word, key in _keys_of(words):
         unused = key.partition(".")[0] in kind.unused and key not in kind.used
         if unused and not key.startswith(DECIDES):  # two of these are refused later
-            got = one_line(word)
-            yield f"{key}: expected what {kind.name} uses, got {got}, which it ignores; leave it out"
+            yield refusal(key, f"a key of {kind.name}", f"{one_line(word)}, which it ignores", "leave it out")
     if config.resume is not None and config.run.dir not in (None, config.resume):
-        yield f"run.dir: expected the folder of resume, got {config.run.dir}; {config.resume} is continued"
+        got = f"{config.run.dir}, which is ignored"
+        yield refusal("run.dir", f"{config.resume}, the folder of resume", got, "leave it out")
 
 
 def _keys_of(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each word, and the key of the composition that it sets or takes out."""
+    """Each word, and the key of the composition that it sets or removes."""
     for word in words:
         key, _, package = word.partition("=")[0].lstrip("+~").partition("@")
         yield word, package or key
 
 
 class Composer:
-    """Composes configurations from words KEY=VALUE, each read and checked before Hydra gets it.
+    """Composes configurations from words KEY=VALUE, each parsed and checked before Hydra gets it.
 
-    Keys of the schema and options of components need no plus: an unknown one is refused later by who knows
-    all names. A value that Hydra's grammar cannot read is a text, where nothing else can be meant.
+    Keys of the schema and options of components need no plus: unknown ones are refused later, where all names
+    are known. A value that Hydra's grammar cannot read is a text, unless it looks like another value.
 
     Args:
-        command: that is carried out.
+        command: of which the configurations are composed.
     """
 
     def __init__(self, command: Command) -> None:
@@ -202,7 +193,7 @@ class Composer:
         _check_once({word: self._read(word) for word in command.overrides}, self.groups)
 
     def compose(self, words: Sequence[str]) -> DictConfig:
-        """The composition of these words, without Hydra's own part; raises ConfigError in one line."""
+        """The composition of these words, without Hydra's own section; raises ConfigError in one line."""
         overrides = [self._read(word) for word in dict.fromkeys(words)]
         name = self.command.values.get("--config-name", "config")
         options = [_option(override) for override in overrides if self._is_group(override)]
@@ -217,7 +208,7 @@ class Composer:
         return cfg
 
     def _check_lists(self, name: str, options: list[str]) -> None:
-        """Refuses a list for a group in a file, of which the last would be taken in silence."""
+        """Refuses a list for a group in a file, of which Hydra would silently take the last."""
         chosen: dict[str, list[str]] = {}
         for default in self._loader.compute_defaults_list(name, options, RunMode.RUN).defaults:
             group, _, option = (default.config_path or "").rpartition("/")
@@ -229,7 +220,7 @@ class Composer:
                 raise _several(group, names)
 
     def jobs(self) -> list[tuple[str, list[str]]]:
-        """The runs of a multirun: what tells each from the others, and its words."""
+        """The runs of a multirun: what distinguishes each, and its words."""
         choices: list[list[tuple[str, str]]] = []
         overrides = [self._read(word) for word in self.command.overrides]
         for override in overrides:
@@ -242,32 +233,30 @@ class Composer:
         for words in choices:
             count *= len(words)
         if count > _MAX_JOBS:
-            raise ConfigError(
-                f"--multirun: expected at most {_MAX_JOBS:,} runs, got {count:,}; ask for fewer"
-            )
+            remedy = "give fewer values"
+            raise ConfigError(refusal("--multirun", f"at most {_MAX_JOBS:,} runs", f"{count:,}", remedy))
         return [
             (" ".join(filter(None, (label for label, _ in chosen))), [word for _, word in chosen])
             for chosen in itertools.product(*choices)
         ]
 
     def _read(self, word: str) -> Override:
-        """One word as an override whose value is as meant; raises ConfigError with what to write instead."""
+        """One word as an override with the intended value; raises ConfigError with a correct spelling."""
         key, equals, value = word.partition("=")
         name = key.lstrip("+~")
         if not name or (not equals and not key.startswith("~")):
-            raise ConfigError(f"command: expected KEY=VALUE, got {word!r}; see --help")
+            raise ConfigError(refusal("command", "KEY=VALUE", repr(word), "see --help"))
         if re.match(r"hydra\b", name) or re.search(r"@hydra\b", name):
             raise ConfigError(_unknown_key(name))
         try:
             override = self._parse(word)
         except (HydraException, ValueError, RecursionError) as error:
             override = self._as_text(key, value, error)
-        if name in _TEXTS and isinstance(override.value(), int | float):  # 007, 1e3, true: as it stands
+        if name in _TEXTS and isinstance(override.value(), int | float):  # 007, 1e3, true are texts here
             override = self._parse(f"{key}={_quoted(value.strip())}")
         if override.is_delete() and name in (*_KEYS, *_SECTIONS) and name not in self.groups:
-            raise ConfigError(
-                f"{name}: expected a value, as every run has one; got {word}; {name}=VALUE sets it"
-            )
+            expected, remedy = "a value, as every run has one", f"set {name}=VALUE"
+            raise ConfigError(refusal(name, expected, word, remedy))
         found = override.value()
         if isinstance(found, list) and self._is_group(override):
             raise _several(override.key_or_group, found)
@@ -288,7 +277,7 @@ class Composer:
         return override
 
     def _as_text(self, key: str, value: str, error: Exception) -> Override:
-        """The value as a text where nothing else can be meant, such as a list or a sweep."""
+        """The value as a text, unless it looks like another value, such as a list or a sweep."""
         plain = not re.match(r"\s*[\[{'\"]|.*\$\{", value, re.DOTALL)
         if plain and not (self.command.multirun and "," in value):
             try:
@@ -298,51 +287,44 @@ class Composer:
         try:
             self._parse(f"{key}={_quoted(value)}")
         except (HydraException, ValueError):
-            raise ConfigError(
-                f"command: expected KEY=VALUE, got {one_line(f'{key}={value}')}; {key!r} is no key; see "
-                "--help"
-            ) from None
+            got = f"{one_line(f'{key}={value}')}, of which {key!r} is no key"
+            raise ConfigError(refusal("command", "KEY=VALUE", got, "see --help")) from None
+        got, remedy = one_line(value), f"quote a text: {_for_shell(key, value)}"
         if isinstance(error, ValueError):
-            raise ConfigError(f"{key}: expected a value, got {one_line(value)}: {one_line(error)}") from None
-        each = ", and each of several values so" if self.command.multirun and "," in value else ""
-        raise ConfigError(
-            f"{key}: expected a value that can be read, got {one_line(value)}; a text wants quotes{each}: "
-            f"{_for_shell(key, value)}"
-        )
+            got = f"{got} ({one_line(error)})"
+        elif self.command.multirun and "," in value:
+            remedy = f"quote a text, and each of several values likewise: {_for_shell(key, value)}"
+        raise ConfigError(refusal(key, "a value that can be read", got, remedy)) from None
 
     def _is_group(self, override: Override) -> bool:
         name = override.key_or_group
-        if override.package is None and isinstance(
-            override.value(), dict
-        ):  # the section itself, as for a component of one's own
-            return False
-        return override.package is not None or "/" in name or name in self.groups
+        if override.package is not None:
+            return True
+        # a mapping is a section, such as that of the user's component
+        return not isinstance(override.value(), dict) and ("/" in name or name in self.groups)
 
     def _swept(self, override: Override) -> list[str]:
         """The words that a sweep stands for."""
         key = override.get_key_element()
         step = getattr(override.value(), "step", 1)
         if not override.is_discrete_sweep() or not step:
-            raise ConfigError(
-                f"{key}: expected values or a range, got {override.input_line}; list the values"
-            )
+            raise ConfigError(refusal(key, "values or a range", override.input_line, "list the values"))
         values = list(itertools.islice(override.sweep_string_iterator(), _MAX_JOBS + 1))
         if not values:
-            raise ConfigError(
-                f"{key}: expected at least one value, got none of {override.input_line}; list some"
-            )
+            got = f"none of {override.input_line}"
+            raise ConfigError(refusal(key, "at least one value", got, "list some"))
         return [f"{key}={value}" for value in values]
 
 
 def _option(override: Override) -> str:
-    """The choice of a group's option as Hydra is to take it."""
+    """The choice of a group's option in Hydra's syntax."""
     word = str(override.input_line)
     added = override.package is not None or override.key_or_group == "experiment"
     return f"+{word.lstrip('+')}" if added and word.startswith("+") else word.lstrip("+")
 
 
 def _apply(cfg: DictConfig, override: Override) -> None:
-    """Sets or takes out one key; the sections inside of a component's are merged, of one name only."""
+    """Sets or removes one key; sections of components are merged if they have the same name."""
     key: str = override.key_or_group
     value: Any = override.value()
     before = OmegaConf.select(cfg, key, throw_on_missing=False, throw_on_resolution_failure=False)
@@ -350,7 +332,7 @@ def _apply(cfg: DictConfig, override: Override) -> None:
         parent, _, last = key.rpartition(".")
         section: Any = OmegaConf.select(cfg, parent) if parent else cfg
         if not isinstance(section, DictConfig) or last not in section:
-            raise ConfigError(f"{key}: expected something to take out, got none; see --cfg job")
+            raise ConfigError(refusal(key, "a key that can be removed", "none", "see --cfg job"))
         del section[last]
         return
     merge = isinstance(value, dict) and isinstance(before, DictConfig)
@@ -365,12 +347,12 @@ def _quoted(text: str) -> str:
 
 
 def _for_shell(key: str, text: str) -> str:
-    """KEY=TEXT to be typed in a shell so that TEXT arrives as it is."""
+    """KEY=TEXT in a shell's quotes."""
     return shlex.quote(f"{key}={_quoted(text if len(text) <= _LONG else 'TEXT')}")
 
 
 def _check_once(overrides: Mapping[str, Override], groups: Collection[str]) -> None:
-    """Refuses two options of one group, and says of two values of another key which one counts."""
+    """Refuses two options of one group, and notes which of two values of another key counts."""
     seen: dict[str, str] = {}
     for word, override in overrides.items():
         if override.is_delete():
@@ -389,7 +371,7 @@ def _check_once(overrides: Mapping[str, Override], groups: Collection[str]) -> N
 
 
 def _keys_set(key: str, value: Any) -> Iterator[str]:
-    """The keys that an override sets: those inside of a mapping, if it is one."""
+    """The keys that an override sets: those inside of it if it is a mapping."""
     if not isinstance(value, dict):
         yield key
         return
@@ -398,26 +380,25 @@ def _keys_set(key: str, value: Any) -> Iterator[str]:
 
 
 def _several(group: str, options: Sequence[Any]) -> ConfigError:
-    """The refusal of a list for a group, of which the last would be taken in silence."""
+    """The refusal of a list for a group, of which Hydra would silently take the last."""
     listed = ",".join(map(str, options))
     plus = "+" if group == "experiment" or "@" in group else ""
-    remedy = f"-m {plus}{group}={listed} runs them one after the other" if options else "name one"
+    remedy = f"write -m {plus}{group}={listed} to run them one after the other" if options else "name one"
     if len(options) == 1:
         remedy = f"write {plus}{group}={listed}"
     elif group == "searcher" and options:
         each = " ".join(f"+searcher@compare.searchers.{option}={option}" for option in options)
-        remedy = f"{each} executor=inline compares them, {remedy}"
-    return ConfigError(f"{group}: expected one option, got [{listed}]; {remedy}")
+        remedy = f"write {each} executor=inline to compare them, or {remedy.removeprefix('write ')}"
+    return ConfigError(refusal(group, "one option", f"[{listed}]", remedy))
 
 
 def _sweep_refused(override: Override) -> ConfigError:
     """The refusal of several values without -m."""
     key, word = override.get_key_element(), str(override.input_line)
     value = word.partition("=")[2]
-    return ConfigError(
-        f"{key}: expected one value, got {value}; -m runs one after the other; a text with commas wants "
-        f"quotes: {_for_shell(key, value)}; a list wants brackets: {shlex.quote(f'{key}=[{value}]')}"
-    )
+    text, listed = _for_shell(key, value), shlex.quote(f"{key}=[{value}]")
+    remedy = f"quote a text: {text}; bracket a list: {listed}; or add -m to run one after the other"
+    return ConfigError(refusal(key, "one value", value, remedy))
 
 
 def help_text(composer: Composer) -> str:
@@ -436,7 +417,7 @@ def composition_text(cfg: DictConfig, command: Command) -> str:
     part = command.values.get("--package")
     shown = cfg if part is None else OmegaConf.select(cfg, part)
     if not OmegaConf.is_config(shown):
-        raise ConfigError(f"--package: expected a section of the composition, got {part}; see --cfg job")
+        raise ConfigError(refusal("--package", "a section of the composition", part, "see --cfg job"))
     return OmegaConf.to_yaml(shown, resolve="--resolve" in command.switches)
 
 
@@ -446,21 +427,22 @@ def to_config(cfg: DictConfig) -> Config:
         raise ConfigError(_unknown_key(key))
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
-        raise ConfigError(f"{missing[0]}: expected a value, got none; add {missing[0]}=VALUE to the command")
+        raise ConfigError(refusal(missing[0], "a value", "none", f"add {missing[0]}=VALUE to the command"))
     config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), cfg))
     assert isinstance(config, Config)
     return config
 
 
 def _logged_config(given: Config, words: Sequence[str]) -> Config:
-    """The configuration of the run to resume; what the command gives beyond the resume folder is refused."""
+    """The configuration of the run to resume; other words than those of `_WITH_RESUME` are refused."""
     assert given.resume is not None
     others = [word for word in words if word.lstrip("+").partition("=")[0] not in _WITH_RESUME]
     if others:
-        raise ConfigError(
-            f"resume: expected the folder alone or the run's whole command, got {others[0]} too; leave it "
-            "out or give the whole command"
+        expected, remedy = (
+            "the folder alone or the run's whole command",
+            "leave it out or give the whole command",
         )
+        raise ConfigError(refusal("resume", expected, f"{others[0]} too", remedy))
     folder, _ = resumed_folder(folder_at("resume", given.resume), None)
     logged = logged_config(folder, trust=given.trust)
     here = {key: getattr(given, key) for key in _WITH_RESUME}
@@ -468,16 +450,14 @@ def _logged_config(given: Config, words: Sequence[str]) -> Config:
         merged = OmegaConf.merge(OmegaConf.structured(Config), logged, here)
         config = OmegaConf.to_object(merged)
     except (OmegaConfBaseException, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise StoreError(
-            f"{folder}: expected a log with a configuration of this version, got one that it refuses "
-            f"({_line(error)}); give the whole command with resume"
-        ) from None
+        expected, got = "a log with a configuration of this version", f"one that it refuses ({_line(error)})"
+        raise StoreError(refusal(str(folder), expected, got, "give the whole command with resume")) from None
     assert isinstance(config, Config)
     return config
 
 
 def _unknown_keys(cfg: DictConfig, schema: Any, prefix: str = "") -> Iterator[str]:
-    """Keys that the schema does not have; "+key=value" adds them past the schema's own check."""
+    """Keys that the schema does not have; "+key=value" adds them without the schema's check."""
     known = {field.name: getattr(schema, field.name) for field in fields(schema)}
     for key in cfg:
         if key not in known:
@@ -494,21 +474,22 @@ def _experiments() -> str:
 
 
 def _line(error: BaseException) -> str:
-    """An error of the composition as one line, in this program's words where it is a frequent one."""
+    """An error of the composition as one line; frequent ones are worded as refusals."""
     if isinstance(error, RecursionError):
-        return (
-            "composition: expected files nested some hundred levels deep at most, got more; look for one "
-            "whose defaults lead back to itself"
+        expected, remedy = (
+            "files nested at most some hundred levels deep",
+            "look for one that includes itself",
         )
+        return refusal("composition", expected, "more", remedy)
     if isinstance(error, UnicodeDecodeError):
         byte = f"{error.object[error.start]:#x}"
-        return f"composition: expected files in UTF-8, got one with the byte {byte}; save it as UTF-8"
+        return refusal("composition", "files in UTF-8", f"one with the byte {byte}", "save it as UTF-8")
     text = one_line(str(error).split("Config search path:")[0], 2000)
     if name := re.match(r"Cannot find primary config '([^']*)'", text):
-        return f"--config-name: expected config or one in --config-dir, got {name[1]}; correct it"
+        return refusal("--config-name", "config or one in --config-dir", name[1], "leave it out for config")
     if place := re.search(r' in "([^"]+)", line (\d+)', text):  # of the parser of YAML
         what = re.sub(r' ?in "[^"]+", line \d+, column \d+', "", text)
-        return f"{place[1]}, line {place[2]}: expected YAML, got another text ({what}); correct it"
+        return refusal(f"{place[1]}, line {place[2]}", "YAML", f"another text ({what})", "mend that line")
     text = re.sub(rf"'([^']{{{_LONG}}})[^']+'", r"'\1 ...'", text)
     if key := re.match(r"Could not override '([^']+)'", text):
         return _unknown_key(key[1])
@@ -523,7 +504,7 @@ def _line(error: BaseException) -> str:
     for pattern, meaning in _MEANINGS.items():
         text = re.sub(pattern, meaning, text)
     if re.match(r"expected .*, got [^;]*$", text):
-        text += "; change it"
+        text += "; leave it out for the default"
     return f"{place[1]}: {text}" if place else text
 
 
@@ -533,7 +514,7 @@ _MEANINGS = {
     r"Value (.*) is not a valid bool .*": r"expected true or false, got \1",
     r"Cannot convert '\w+' to string: '(.*)'": r"expected a text, got \1",
     r"In '(.*?)': \w+ raised while composing config: ": r"in \1.yaml: ",
-    r"Key '(.*)' not in '\w+'": r"\1: no such key; --help lists them",
+    r"Key '(.*)' not in '\w+'": r"expected a key of the schema, got \1; see --help",
     r"Merge error: (\w+) is not a subclass of \w+\.": r"expected a section of keys, got a \1",
     r"Incompatible value 'None' for field of type '\w+'": "expected a value, got null",
     r"field .* is not Optional": "expected a value, got null",
@@ -541,13 +522,19 @@ _MEANINGS = {
     r"Config group override must be .* Got (\w+)": r"expected the name of an option, got a \1",
     r"\w+ raised while resolving interpolation: HydraConfig was not set": "${hydra:...} has no value here",
     r"\w+ raised while resolving interpolation: ": "cannot be resolved: ",
-    r"Could not delete from config. '(.*)' does not exist.*": r"\1: expected something to take out, got none",
-    r"Could not delete '(.*)'\. No match in .*": r"\1: expected something to take out, got none",
-    r"\w+ \(DictConfig\) does not support deletion": "it cannot be taken out",
+    r"Could not delete from config. '(.*)' does not exist.*": (
+        r"\1: expected a key that can be removed, got none; see --cfg job"
+    ),
+    r"Could not delete '(.*)'\. No match in .*": (
+        r"\1: expected a key that can be removed, got none; see --cfg job"
+    ),
+    r"\w+ \(DictConfig\) does not support deletion": "it cannot be removed",
     r"Invalid value assigned: (\w+) is not a ListConfig.*": r"expected a list in brackets, got a \1",
     r"Cannot assign (\w+) to Dict\[.*": r"expected a section of keys, got a \1",
     r"Key (.*) \(\w+\) is incompatible with \(str\)": r"expected a name as a key, got \1",
-    r"Invalid defaults list in '(.*)', .* \(got (\w+)\)": r"in \1.yaml: defaults: expected a list, got \2",
+    r"Invalid defaults list in '(.*)', .* \(got (\w+)\)": (
+        r"\1.yaml: defaults: expected a list, got \2; write one option a line"
+    ),
     r"DictConfig": "a section",
     r"ListConfig": "a list",
     r" ?See https?://\S*( for \w+)?": "",
@@ -556,23 +543,21 @@ _MEANINGS = {
 
 
 def _unknown_option(group: str, name: str, known: list[str]) -> str:
-    hint = did_you_mean(name, known) or "; choose one"
-    return f"{group}: expected one of {', '.join(known)}; got {name or 'none'}{hint}"
+    return refusal(group, f"one of {', '.join(known)}", name or "none", nearest(name, known, "choose one"))
 
 
 def _unknown_key(key: str) -> str:
     section = re.split(r"[.@]", key)[0]
     if section == "experiment":
-        return f"experiment: an experiment is added with a plus: +experiment=NAME, one of {_experiments()}"
+        expected = "+experiment=NAME, as no experiment is in the composition"
+        return refusal("experiment", expected, key, f"add a plus; experiments: {_experiments()}")
     if key in _KEYS:
-        return f"{key}: expected in the composition, which has none; +{key}=OPTION adds it, see --help"
-    close = difflib.get_close_matches(key, _KEYS, n=1)
-    hint = f"did you mean {close[0]}?; " if close else ""
-    return f"{key}: no such key; {hint}keys: {', '.join(_KEYS)}"
+        return refusal(key, "a group of the composition", "none", f"write +{key}=OPTION to add it")
+    return refusal(key, f"one of the keys {', '.join(_KEYS)}", key, nearest(key, _KEYS, "see --help"))
 
 
 def _schema_keys(schema: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Each key of the schema with its type as it is written."""
+    """Each key of the schema with its annotation."""
     for field in fields(schema):
         value = getattr(schema, field.name)
         if is_dataclass(value):

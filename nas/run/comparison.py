@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.errors import ConfigError, NasError, did_you_mean, one_line
+from nas.errors import ConfigError, NasError, nearest, one_line, refusal
 from nas.evaluation import Evaluator, hypervolume, non_dominated
 from nas.report import FORMAT, MANIFEST, format_duration, seeds_needed
 from nas.run.compose import (
@@ -62,8 +62,8 @@ from nas.study import (
 
 BASELINE = "baseline"
 STUDIES = "studies"
-_QUICK = 0.05  # seconds of an evaluation below which the rest of a study costs more
-_SHORT = 50  # evaluations of a study that is run for the estimate
+_QUICK = 0.05  # seconds; if evaluations take less, the rest of a study costs more
+_SHORT = 50  # evaluations of a short study for the estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +75,21 @@ class ComparisonRun:
         plan: methods, seeds and budgets.
         components: of the study of random architectures; space and evaluator are those of all studies.
         launcher: where the studies run.
-        doubts: what to know before it starts, one line each.
+        warnings: one line each, printed before it starts.
     """
 
     config: Config
     plan: ComparisonPlan
     components: Components
     launcher: Launcher
-    doubts: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     def check(self, folder: Path) -> None:
         _finished(self, all_jobs(self, folder))
 
     def preview(self) -> str:
         """Methods, numbers of studies, their cost."""
-        self._say_doubts()
+        self._print_warnings()
         plan, trials, baseline = self.plan, self.config.budget.trials, self.config.baseline.samples
         studies = len(plan.methods) * len(plan.seeds)
         return "\n".join(
@@ -102,9 +102,9 @@ class ComparisonRun:
             ]
         )
 
-    def _say_doubts(self) -> None:
-        for doubt in self.doubts:
-            print(f"warning: {doubt}", file=sys.stderr, flush=True)
+    def _print_warnings(self) -> None:
+        for line in self.warnings:
+            print(f"warning: {line}", file=sys.stderr, flush=True)
 
     def run(self, folder: Path) -> int:
         """Runs or continues all studies; the exit status: 0, 1 if studies failed, 130 after a signal."""
@@ -116,7 +116,7 @@ class ComparisonRun:
             failures = 0
             with stop_on_signals(self.launcher.stop, folder) as stop:
                 if left:
-                    self._say_doubts()
+                    self._print_warnings()
                     failures = carry_out_jobs(self.launcher, jobs, left)
             status = _report(folder)
             return exit_status(folder, stop.called, f"{failures} studies" * bool(failures), status)
@@ -128,30 +128,28 @@ def prepare_comparison(config: Config) -> ComparisonRun:
     Raises:
         NasError: one line, that of a searcher with its label.
     """
-    config = replace(config, searcher={})  # it is not used
+    config = replace(config, searcher={})  # which is not used
     plan = comparison_plan(config)
     if config.executor.get("name") == "ray":
-        raise ConfigError(
-            "executor: expected inline or simulated in a comparison, whose studies run side by side on "
-            "Ray themselves, got ray; add executor=inline"
-        )
+        expected = "inline or simulated in a comparison, whose studies run side by side on Ray"
+        raise ConfigError(refusal("executor", expected, "ray", "add executor=inline"))
     launcher = make_launcher(config)
-    forget()  # a study of before may have had other files of the same name
+    forget()  # an earlier study may have had other files of the same name
     baseline = baseline_job(config, Path()).config
     check_options(baseline)
     studies = {label: study_job(config, label, plan.seeds[0], Path()).config for label in plan.methods}
     for label, study in studies.items():  # all of them before the data are read
         with mistakes_at(f"compare.searchers.{label}"):
             check_options(study)
-    doubt = doubt_of(plan)
-    doubts = [] if doubt is None else [doubt]
+    few_seeds = seeds_warning(plan)
+    notes = [] if few_seeds is None else [few_seeds]
     for label, study in studies.items():
         with mistakes_at(f"compare.searchers.{label}"):
             parts = composed(study)
-        doubts += search_notes(label, parts.searcher, parts.space, study.budget.trials)
+        notes += search_notes(label, parts.searcher, parts.space, study.budget.trials)
     components = composed(baseline)
     reference_of(config, components.evaluator)
-    return ComparisonRun(config, plan, components, launcher, tuple(doubts))
+    return ComparisonRun(config, plan, components, launcher, tuple(notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +160,7 @@ class ComparisonPlan:
         methods: label -> section of its searcher, in order.
         seeds: one study of each method for each; the same for all methods.
         budgets: evaluations after which the report compares, ascending; the last is that of the studies.
-        default: label of the method that the others are held against, or None.
+        default: label of the method with which the others are compared, or None.
     """
 
     methods: Mapping[str, Mapping[str, Any]]
@@ -175,14 +173,18 @@ def comparison_plan(config: Config) -> ComparisonPlan:
     """The methods that run, with their seeds and budgets.
 
     Raises:
-        ConfigError: a label that there is not, a number out of range, or nothing left to run.
+        ConfigError: an unknown label, a number out of range, or no method left to run.
     """
     section = config.compare
     for label in section.searchers:
         if not re.fullmatch(rf"[A-Za-z0-9_][A-Za-z0-9_.+-]{{0,{MAX_NAME - 1}}}", str(label)):
             raise ConfigError(
-                f"compare.searchers: expected labels of at most {MAX_NAME} letters, digits and _.+-, as they "
-                f"name folders, got {one_line(repr(label))}"
+                refusal(
+                    "compare.searchers",
+                    f"labels of at most {MAX_NAME} letters, digits and _.+-, as they name folders",
+                    one_line(repr(label)),
+                    "rename it",
+                )
             )
     for key in ("only", "skip", "slow", "more_trials"):
         _check_labels(key, getattr(section, key), section)
@@ -190,24 +192,29 @@ def comparison_plan(config: Config) -> ComparisonPlan:
     left_out = {*section.skip, *(() if section.with_slow or section.only else section.slow)}
     chosen = [label for label in section.searchers if label in wanted and label not in left_out]
     if not chosen:
-        raise ConfigError(
-            f"compare: at least one of {', '.join(section.searchers)} is expected to be left; "
-            "change compare.only, compare.skip or compare.with_slow"
-        )
+        expected = f"at least one of {', '.join(section.searchers)} to run"
+        remedy = "name one in compare.only, shorten compare.skip or set compare.with_slow=true"
+        raise ConfigError(refusal("compare", expected, "none", remedy))
     for label, factor in section.more_trials.items():
         if not 1 <= factor < math.inf:
             raise ConfigError(
-                f"compare.more_trials.{label}: expected a number of at least 1, by which budget.trials is "
-                f"multiplied, got {factor:g}"
+                refusal(
+                    f"compare.more_trials.{label}",
+                    "a number of at least 1, by which budget.trials is multiplied",
+                    f"{factor:g}",
+                    "leave it out for budget.trials alone",
+                )
             )
     _check_caches(section)
     if section.default is not None:
         _check_labels("default", [section.default], section)
     least = {"seeds": 1, "workers": 1, "cpus_per_study": 0, "gpus_per_study": 0, "first_seed": 0}
-    for key, low in least.items():  # workers are of no consequence inline, but wrong all the same
+    for key, low in least.items():  # workers too, although they have no effect inline
         value = getattr(section, key)
         if value is not None and not low <= value < math.inf:
-            raise ConfigError(f"compare.{key}: expected {low} or more, got {value:g}")
+            raise ConfigError(
+                refusal(f"compare.{key}", f"{low} or more", f"{value:g}", "leave it out for the default")
+            )
     return ComparisonPlan(
         methods={label: _section(label, section.searchers[label], section.searchers) for label in chosen},
         seeds=tuple(range(section.first_seed, section.first_seed + section.seeds)),
@@ -219,43 +226,43 @@ def comparison_plan(config: Config) -> ComparisonPlan:
 def _check_labels(key: str, labels: Iterable[str], section: CompareSection) -> None:
     for label in labels:
         if label not in section.searchers:
-            listed, hint = ", ".join(section.searchers), did_you_mean(label, section.searchers)
-            raise ConfigError(f"compare.{key}: expected one of {listed}, got {label}{hint}")
+            listed = ", ".join(section.searchers)
+            remedy = nearest(label, section.searchers, "name one of these")
+            raise ConfigError(refusal(f"compare.{key}", f"one of {listed}", label, remedy))
 
 
 def _section(label: str, section: Any, labels: Collection[str]) -> Mapping[str, Any]:
-    if isinstance(section, Mapping) and not section.get("name"):  # an option of a label that there is not
+    where, adding = (
+        f"compare.searchers.{label}",
+        f"write +searcher@compare.searchers.{label}=OPTION to add one",
+    )
+    if isinstance(section, Mapping) and not section.get("name"):  # an option of an unknown label
         others = [other for other in labels if other != label]
-        raise ConfigError(
-            f"compare.searchers.{label}: expected a section with a name, got {dict(section)!r}; others: "
-            f"{', '.join(others) or 'none'}; +searcher@compare.searchers.{label}=OPTION adds one"
-            f"{did_you_mean(label, others)}"
-        )
+        expected = f"a section with a name, like those of {', '.join(others) or 'none'}"
+        raise ConfigError(refusal(where, expected, repr(dict(section)), nearest(label, others, adding)))
     if not isinstance(section, Mapping):
-        raise ConfigError(
-            f"compare.searchers.{label}: expected a searcher's section, got {section!r}; "
-            f"+searcher@compare.searchers.{label}=OPTION adds one"
-        )
+        raise ConfigError(refusal(where, "a searcher's section", repr(section), adding))
     return section
 
 
 def _budgets(budgets: Sequence[int], trials: int | None) -> tuple[int, ...]:
-    """Those within the budget of the studies, and that budget itself, at which they end."""
+    """The budgets up to that of the studies, and that budget itself."""
     if not budgets or min(budgets) < 1:
-        raise ConfigError(f"compare.budgets: expected numbers of at least 1, got {list(budgets)}")
+        remedy = "give e.g. compare.budgets=[10,100]"
+        raise ConfigError(refusal("compare.budgets", "numbers of at least 1", list(budgets), remedy))
     if trials is None:
         return tuple(sorted(set(budgets)))
     return tuple(sorted({*(budget for budget in budgets if budget <= trials), trials}))
 
 
 def trials_of(config: Config, method: str) -> int | None:
-    """The trials that the studies of a method may take, at all fidelities; None for any number."""
+    """Most trials of the studies of a method, at all fidelities; None for no bound."""
     trials = config.budget.trials
     return None if trials is None else math.ceil(trials * config.compare.more_trials.get(method, 1.0))
 
 
-def doubt_of(plan: ComparisonPlan) -> str | None:
-    """One line where there are too few seeds for any pairwise test to find a difference; else None."""
+def seeds_warning(plan: ComparisonPlan) -> str | None:
+    """One line if there are too few seeds for any pairwise test to find a difference; else None."""
     count = len(plan.methods)
     needed = seeds_needed(count * (count - 1) // 2)
     if count < 2 or len(plan.seeds) >= needed:
@@ -273,25 +280,33 @@ def _check_caches(section: CompareSection) -> None:
         for label, own in sections.items():
             if not isinstance(own, Mapping) or (key == "hashing" and "name" not in own):
                 expected = "a hasher's section with its name" if key == "hashing" else "options of the cache"
-                raise ConfigError(f"compare.{key}.{label}: expected {expected}, got {own!r}")
+                raise ConfigError(
+                    refusal(f"compare.{key}.{label}", expected, repr(own), "write it as {key: value}")
+                )
             unknown = [name for name in own if key == "cache" and name not in known]
             if unknown:
-                raise ConfigError(
-                    f"compare.cache.{label}: expected one of {', '.join(known)}, got {unknown[0]}"
-                )
+                where, remedy = f"compare.cache.{label}", nearest(unknown[0], known, "leave it out")
+                raise ConfigError(refusal(where, f"one of {', '.join(known)}", unknown[0], remedy))
 
 
 def reference_of(config: Config, evaluator: Evaluator) -> dict[str, float]:
     """The hypervolume's reference point: as configured, or the worst of the evaluator's table; {} for none.
 
     Raises:
-        ConfigError: several objectives and no such point.
+        ConfigError: there are several objectives and no such point.
     """
     names = [objective.name for objective in evaluator.objectives]
     given = config.compare.reference
     unknown = [name for name in given if name not in names]
     if unknown:
-        raise ConfigError(f"compare.reference: expected one of {', '.join(names)}, got {unknown[0]}")
+        raise ConfigError(
+            refusal(
+                "compare.reference",
+                f"one of {', '.join(names)}",
+                unknown[0],
+                nearest(unknown[0], names, "leave it out"),
+            )
+        )
     if len(names) == 1 and not given:
         return {}
     point: dict[str, float] = {}
@@ -300,16 +315,15 @@ def reference_of(config: Config, evaluator: Evaluator) -> dict[str, float]:
         if value is None and (known := evaluator.values_of(objective)) is not None:
             value = max(known, key=objective.loss)
         if value is None or not math.isfinite(value):
-            raise ConfigError(
-                f"compare.reference: a number for each of {', '.join(names)} is expected, for the "
-                f"hypervolume; add +compare.reference.{objective.name}=VALUE"
-            )
+            expected = f"a number for each of {', '.join(names)}, for the hypervolume"
+            got, remedy = f"none for {objective.name}", f"add +compare.reference.{objective.name}=VALUE"
+            raise ConfigError(refusal("compare.reference", expected, got, remedy))
         point[objective.name] = float(value)
     return point
 
 
 def optimum_of(evaluator: Evaluator, reference: Mapping[str, float]) -> dict[str, float]:
-    """The best possible value of each quantity, where the evaluator knows all of them, as a table does.
+    """The best possible value of each quantity, if the evaluator knows all values, as a table does.
 
     With several objectives also the hypervolume of the best front, under the name "hypervolume".
     """
@@ -356,7 +370,7 @@ def baseline_job(config: Config, folder: Path) -> StudyJob:
 
 
 def manifest(run: ComparisonRun) -> dict[str, Any]:
-    """What `comparison.json` holds."""
+    """The content of `comparison.json`."""
     config, plan, evaluator = run.config, run.plan, run.components.evaluator
     limits, reference = evaluator.fidelity_range, reference_of(config, evaluator)
     return {
@@ -377,7 +391,7 @@ def manifest(run: ComparisonRun) -> dict[str, Any]:
 
 
 def all_jobs(run: ComparisonRun, folder: Path) -> list[StudyJob]:
-    """The random architectures first, then seed by seed, so that methods stay level if it is interrupted."""
+    """The random architectures, then the studies seed by seed, so that methods stay level if interrupted."""
     config, plan = run.config, run.plan
     first = [baseline_job(config, folder)] if config.baseline.samples else []
     return [
@@ -387,7 +401,7 @@ def all_jobs(run: ComparisonRun, folder: Path) -> list[StudyJob]:
 
 
 def _cost_of_studies(run: ComparisonRun, trials: int) -> list[str]:
-    """An estimate from short studies where an evaluation takes no time, else from a few evaluations."""
+    """An estimate from short studies if evaluations are fast, else from a few evaluations."""
     config, plan = run.config, run.plan
     unit = evaluation_seconds(run.components, config.seed)
     if unit is None:
@@ -403,12 +417,12 @@ def _cost_of_studies(run: ComparisonRun, trials: int) -> list[str]:
             "here",
         ]
     short = replace(config, budget=replace(config.budget, trials=min(trials, _SHORT)))
-    per_study: dict[str, float] = {}  # seconds, the method's own time included
+    per_study: dict[str, float] = {}  # seconds, including the method's own time
     long = []
     for label in plan.methods:
         with TemporaryDirectory() as folder:
             study = study_job(short, label, config.compare.first_seed, Path(folder))
-            if composed(study.config).searcher.trains_supernet:  # for as long as its options say
+            if composed(study.config).searcher.trains_supernet:  # which may take long
                 long.append(label)
             else:
                 per_study[label] = study().seconds / (short.budget.trials or 1) * trials
@@ -422,10 +436,10 @@ def _cost_of_studies(run: ComparisonRun, trials: int) -> list[str]:
 
 
 def _finished(run: ComparisonRun, jobs: Sequence[StudyJob]) -> set[str]:
-    """The jobs that earlier sessions finished as they are planned now.
+    """The jobs that earlier sessions finished with the present plan.
 
     Raises:
-        StoreError: a folder holds a study of something else.
+        StoreError: a folder holds another study.
     """
     found, parts = set[str](), run.components
     for job in jobs:
@@ -449,12 +463,12 @@ def _finished(run: ComparisonRun, jobs: Sequence[StudyJob]) -> set[str]:
 
 
 def _report(folder: Path) -> int:
-    """Writes and prints it; 0, or 1 if some output of it is missing."""
+    """Writes and prints the report; returns 1 if some output is missing, else 0."""
     from nas.report import write_comparison
 
     try:
         written = write_comparison(folder)
-    except NasError as error:  # too little is done yet
+    except NasError as error:  # too few studies are done yet
         print(f"no report yet: {error}\nfiles: {folder}", file=sys.stderr)
         return 0
     written.show()

@@ -1,6 +1,6 @@
-"""Brings the rooms together: the components that a configuration names, built and checked.
+"""Builds and checks the components that a configuration names.
 
-What a run would do, without doing it: configuration, space, samples, an estimate of the cost.
+The preview of a run: configuration, space, samples and an estimate of the cost.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import OmegaConf
 
-from nas.errors import ConfigError, NasError
+from nas.errors import ConfigError, NasError, refusal
 from nas.evaluation import Evaluation, Evaluator, Executor, Fidelity, Stage, Task, carry_out
 from nas.registry import Registry, build
 from nas.report import format_duration
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
     from nas.study import Searcher
 
 
-_built: dict[str, Problem] = {}  # the last one of this process; a worker has the same for all its jobs
+_built: dict[str, Problem] = {}  # the last one of this process, for all its jobs
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What a configuration names, built."""
+    """The components of a run."""
 
     space: SearchSpace
     searcher: Searcher
@@ -62,21 +62,21 @@ class Components:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is searched and how it is judged; the same for all studies of a comparison."""
+    """The space and the evaluator, which are the same for all studies of a comparison."""
 
     space: SearchSpace
     evaluator: Evaluator
 
 
 def check_options(config: Config, problem: Problem | None = None) -> Callable[[], Components]:
-    """Checks every value that can be checked without data; loads no heavy library for it.
+    """Checks every value that can be checked without data and without heavy imports.
 
     Args:
         config: of the run.
-        problem: space and evaluator of these sections, where they are built already.
+        problem: space and evaluator of these sections, if they are built already.
 
     Returns:
-        What builds the rest: it reads the evaluator's data, maybe downloads them, and raises NasError too.
+        A function that builds the components: it may read or download data, and raises NasError too.
 
     Raises:
         NasError: one line for the first thing that is unknown, missing or out of range.
@@ -86,14 +86,14 @@ def check_options(config: Config, problem: Problem | None = None) -> Callable[[]
 
     _check_ranges(config)
     outline = problem.evaluator if problem else EVALUATORS.outline(config.evaluator)
-    _plan(config, outline)  # its numbers, before anything is built
+    _plan(config, outline)  # checks its numbers before anything is built
     executor, hasher = build_executor(config), build_hasher(config.hashing)
     cache = cache_policy(config)
     space = problem.space if problem else build_space(config.space)
     make_searcher = prepare_searcher(_with_proxy(config), seed=config.seed)
 
     def fitting_searcher(evaluator: Evaluator | Outline) -> tuple[Searcher, Plan]:
-        """Fidelities and limits of the searcher are checked against what the evaluator has."""
+        """The searcher, its fidelities and limits checked against those of the evaluator."""
         plan = _plan(config, evaluator)
         searcher = make_searcher(space, evaluator.objectives, fidelity_range(evaluator, plan))
         check_levels(evaluator, plan, searcher.fidelities)
@@ -125,15 +125,13 @@ def build_executor(config: Config) -> Executor:
 
 
 def _with_proxy(config: Config) -> Mapping[str, Any]:
-    """The searcher's section, with the space that it relaxes in place of that space's options."""
+    """The searcher's section, with the space that it relaxes instead of that space's options."""
     proxy = config.searcher.get("proxy")
     if proxy is None:
         return config.searcher
     if not isinstance(proxy, Mapping):
-        raise ConfigError(
-            f"searcher.proxy: expected options of the space in braces, got {proxy!r}; write e.g. "
-            "{channels: 16}"
-        )
+        expected = "options of the space in braces"
+        raise ConfigError(refusal("searcher.proxy", expected, repr(proxy), "write e.g. {channels: 16}"))
     return {**config.searcher, "proxy": build_space({**config.space, **proxy})}
 
 
@@ -145,7 +143,7 @@ def build_space(section: Mapping[str, Any]) -> SearchSpace:
 
 
 def cache_policy(config: Config) -> CachePolicy:
-    """How the cache answers; raises ConfigError in one line."""
+    """The policy of the cache; raises ConfigError in one line."""
     return CachePolicy(**asdict(config.cache))
 
 
@@ -164,7 +162,7 @@ def build_evaluator(section: Mapping[str, Any]) -> Evaluator:
 
 
 def _part(kind: type, registry: Registry, section: Mapping[str, Any], **fixed: Any) -> Any:
-    """The component that a section names; raises ConfigError if a name of one's own gives another kind."""
+    """The component that a section names; raises ConfigError if the user's name gives another kind."""
     part = build(registry, section, **fixed)
     if part is not None or kind is not Hasher:
         check_part(kind, part, f'{registry.kind} "{section["name"]}"')
@@ -172,19 +170,18 @@ def _part(kind: type, registry: Registry, section: Mapping[str, Any], **fixed: A
 
 
 def _check_ranges(config: Config) -> None:
-    """What no component checks before it is used."""
+    """Checks values that no component checks before it is used."""
     keep, max_mb = config.checkpoints.keep, config.checkpoints.max_mb
     for name, value in (("seed", config.seed), ("checkpoints.keep", keep)):
         if value < 0:
-            raise ConfigError(f"{name}: expected 0 or more, got {value}; change it")
+            raise ConfigError(refusal(name, "0 or more", value, "leave it out for the default"))
     if max_mb is not None and not 0 < max_mb < math.inf:
-        raise ConfigError(
-            f"checkpoints.max_mb: expected a number above 0, got {max_mb:g}; change it, or null for no bound"
-        )
+        got, remedy = f"{max_mb:g}", "leave it out for the default, or set null for no bound"
+        raise ConfigError(refusal("checkpoints.max_mb", "a number above 0", got, remedy))
 
 
 def _plan(config: Config, evaluator: Evaluator | Outline | None) -> Plan:
-    """The plan; without an evaluator the search's fidelity is left open."""
+    """The plan; without an evaluator it has no fidelity of the search."""
     fidelity = None if evaluator is None else search_fidelity(config.search.fidelity, evaluator)
     return Plan(
         seed=config.seed,
@@ -197,7 +194,7 @@ def _plan(config: Config, evaluator: Evaluator | Outline | None) -> Plan:
 
 
 def composed(config: Config) -> Components:
-    """The components of one of several studies; space and evaluator are those of the one before, if equal."""
+    """The components of one of several studies; space and evaluator of equal sections are reused."""
     key = repr((config.space, config.evaluator))
     components = compose(config, _built.get(key))
     forget()
@@ -206,13 +203,13 @@ def composed(config: Config) -> Components:
 
 
 def forget() -> None:
-    """Lets go of the space and the evaluator that this process keeps."""
+    """Drops the space and the evaluator that this process keeps."""
     _built.clear()
 
 
 @contextmanager
 def mistakes_at(place: str) -> Iterator[None]:
-    """Names the place in the configuration before each mistake that is found meanwhile."""
+    """Within, messages of errors begin with the place in the configuration."""
     try:
         yield
     except NasError as error:
@@ -220,7 +217,7 @@ def mistakes_at(place: str) -> Iterator[None]:
 
 
 def options_of(section: Mapping[str, Any]) -> dict[str, Any]:
-    """What a section holds besides the name."""
+    """The options of a section: all keys but the name."""
     return {key: value for key, value in section.items() if key != "name"}
 
 
@@ -241,7 +238,7 @@ PROBE_LIMIT = 30.0  # seconds that a trial evaluation may take
 
 
 def preview(config: Config, components: Components) -> str:
-    """The text that `dry_run=true` prints; a few samples are evaluated at the lowest fidelity for it."""
+    """The text that `dry_run=true` prints; it evaluates a few samples at the lowest fidelity."""
     space = components.space
     rng = np.random.default_rng(config.seed)
     samples = [sample(space, rng) for _ in range(SAMPLES)]
@@ -261,12 +258,12 @@ def preview(config: Config, components: Components) -> str:
 
 
 def composition_lines(config: Config) -> list[str]:
-    """The head of a preview: the configuration as YAML, and an empty line."""
+    """The beginning of a preview: the configuration as YAML, and an empty line."""
     return [OmegaConf.to_yaml(OmegaConf.create(resolved(config))).rstrip(), ""]
 
 
 def _data(components: Components) -> list[str]:
-    """The images of an evaluator that has some, as the platform reads them."""
+    """A summary of the evaluator's images, if it has any."""
     from nas.training import Dataset
 
     dataset = components.evaluator.dataset
@@ -276,7 +273,7 @@ def _data(components: Components) -> list[str]:
 def evaluation_seconds(components: Components, seed: int) -> float | None:
     """Seconds of this machine for one evaluation at the search's fidelity; None if no sample completes.
 
-    Measured at the lowest fidelity and taken in proportion, within the training's own bound.
+    It is measured at the lowest fidelity and scaled, up to the evaluator's `max_seconds`.
     """
     lowest, share, _ = _shares(components)
     rng, seconds = np.random.default_rng(seed), []
@@ -288,7 +285,7 @@ def evaluation_seconds(components: Components, seed: int) -> float | None:
 
 
 def _estimate(components: Components, samples: list[Architecture]) -> list[str]:
-    """Cost of the planned trials from that of the samples, as lines."""
+    """Lines on the cost of the planned trials, extrapolated from the samples."""
     lowest, share, full = _shares(components)
     probes = [_probe(components, architecture, lowest) for architecture in samples]
     for probe in probes:
@@ -323,7 +320,7 @@ def _estimate(components: Components, samples: list[Architecture]) -> list[str]:
 
 
 def _hashing(components: Components, samples: list[Architecture]) -> list[str]:
-    """What the hasher of a run takes and where, as lines; none without one."""
+    """Lines on the time of the hasher and where it runs; none without one."""
     hasher = components.hasher
     if hasher is None:
         return []
@@ -338,7 +335,7 @@ def _hashing(components: Components, samples: list[Architecture]) -> list[str]:
 
 
 def _shares(components: Components) -> tuple[Fidelity | None, float, float]:
-    """The lowest fidelity, and how many times its cost a search trial and a full evaluation have."""
+    """The lowest fidelity, and as multiples of its cost that of a search trial and of a full evaluation."""
     limits, searched = components.evaluator.fidelity_range, components.plan.search_fidelity
     if limits is None:
         return None, 1.0, 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, Optional
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, refusal
 from nas.study import AUDIT, COMPARISON, FILE_NAME, PROTOCOL
 
 # Optional[...] instead of `X | None`: the schema's reader, OmegaConf, knows the older form only.
@@ -24,7 +24,7 @@ class BudgetSection:
 class SearchSection:
     """How search trials are evaluated."""
 
-    fidelity: Optional[float] = None  # of the evaluator's own kind, e.g. epochs; null: full
+    fidelity: Optional[float] = None  # in the evaluator's unit, e.g. epochs; null: full
 
 
 @dataclass
@@ -50,7 +50,7 @@ class TrialSection:
 
 @dataclass
 class CacheSection:
-    """How search trials that hash alike are answered."""
+    """How search trials of equal hash are answered."""
 
     evaluations: int = 1  # of each class before its mean is served
     forget: float = 0.0  # probability with which a class is forgotten after it has answered
@@ -78,13 +78,13 @@ class CompareSection:
     seeds: int = 30  # studies of each searcher
     first_seed: int = 0
     budgets: list[int] = field(default_factory=lambda: [10, 25, 50, 100, 200])  # of the report's tables
-    default: Optional[str] = None  # label of the method that the others are held against
-    more_trials: dict[str, float] = field(default_factory=dict)  # label -> budget.trials times this for it
-    hashing: dict[str, Any] = field(default_factory=dict)  # label -> section of a hasher of its own
-    cache: dict[str, Any] = field(default_factory=dict)  # label -> options of the cache of its own
-    reference: dict[str, float] = field(default_factory=dict)  # objective -> its worst value that counts
+    default: Optional[str] = None  # label of the method with which the others are compared
+    more_trials: dict[str, float] = field(default_factory=dict)  # label -> factor on budget.trials
+    hashing: dict[str, Any] = field(default_factory=dict)  # label -> section of its hasher
+    cache: dict[str, Any] = field(default_factory=dict)  # label -> options of its cache
+    reference: dict[str, float] = field(default_factory=dict)  # objective -> reference of the hypervolume
     launcher: str = "ray"  # or inline: in this process, one study after the other
-    workers: Optional[int] = None  # studies at the same time; null: as many as the resources hold
+    workers: Optional[int] = None  # studies at the same time; null: as many as the resources allow
     cpus_per_study: float = 1.0
     gpus_per_study: float = 0.0
     address: Optional[str] = None  # of a running Ray cluster; null starts a local Ray
@@ -97,18 +97,18 @@ class ProtocolSection:
 
     variants: dict[str, Any] = field(default_factory=dict)  # name -> sections that it changes
     samples: int = 8  # random architectures of the space
-    architectures: Optional[list[str]] = None  # texts of the space, in place of samples
+    architectures: Optional[list[str]] = None  # texts of the space, instead of samples
     random: int = 0  # random architectures after the given ones
     variant: Optional[str] = None  # the only one to run; null: all
 
 
 @dataclass
 class AuditSection:
-    """A hasher held against an exact one on all candidates; with `exact` named, a run is that audit."""
+    """A hasher compared with an exact one on all candidates; with `exact` named, a run is that audit."""
 
     exact: Optional[str] = None  # name of the exact hasher
     readings: dict[str, Any] = field(default_factory=dict)  # option of both hashers -> its values
-    bits: list[int] = field(default_factory=list)  # of the audited hasher; empty: as it is configured
+    bits: list[int] = field(default_factory=list)  # of the audited hasher; empty: as configured
     beside: dict[str, Any] = field(default_factory=dict)  # label -> section of another audited hasher
     counted: dict[str, Any] = field(default_factory=dict)  # label -> section of a hasher, counted beside
     notes: list[str] = field(default_factory=list)  # of the report
@@ -124,7 +124,7 @@ class AuditSection:
 
 @dataclass
 class RunSection:
-    """Where a run leaves its files."""
+    """Where a run writes its files."""
 
     dir: Optional[str] = None  # null: runs/<experiment>/<time>
 
@@ -153,25 +153,29 @@ class Config:
     run: RunSection = field(default_factory=RunSection)
     resume: Optional[str] = None  # folder of a run to continue
     accept: Optional[str] = None  # what may have changed since: "evaluator"
-    trust: bool = False  # whether code that a folder to continue names may run, without the run's command
-    dry_run: bool = False  # show what would be done and what it would cost
+    trust: bool = False  # whether code that is named in the folder to resume may run
+    dry_run: bool = False  # print what the run would do and cost
 
 
 _OF_THIS_PROCESS = ("resume", "accept", "trust", "dry_run")
 _OF_LAUNCHER = ("launcher", "workers", "cpus_per_study", "gpus_per_study", "address", "dashboard")
-_OF_VARIANT = ("protocol.samples", "protocol.random", "protocol.variant")  # in the log of one of a study's
-DECIDES = ("compare.searchers", "protocol.variants", "audit.exact")  # that a run is no single one
+_OF_VARIANT = ("protocol.samples", "protocol.random", "protocol.variant")  # in the log of one variant
+DECIDES = (
+    "compare.searchers",
+    "protocol.variants",
+    "audit.exact",
+)  # keys that ask for another than a single run
 
 
 class Kind(NamedTuple):
     """One kind of run.
 
     Attributes:
-        name: as messages call it.
-        marker: name of the file that its folder holds: a log, or a manifest.
+        name: in messages.
+        marker: name of the file in its folder: a log, or a manifest.
         decided_by: the key that asks for it; "" for a single run.
         unused: sections that it ignores.
-        used: keys of these that it uses all the same.
+        used: keys of these sections that it uses nevertheless.
     """
 
     name: str
@@ -207,7 +211,7 @@ def marker_of(config: Config) -> str:
     given = [kind.decided_by for kind in kinds_of(config)]
     if len(given) > 1:
         raise ConfigError(
-            f"{given[0]}: expected one kind of study, got {' and '.join(given)}; leave all but one out"
+            refusal(given[0], "one kind of study", " and ".join(given), "leave all but one out")
         )
     return kinds_of(config)[0].marker
 
@@ -219,7 +223,7 @@ def of_one_study(config: Config, **changes: Any) -> Config:
 
 
 def resolved(config: Config) -> dict[str, Any]:
-    """The configuration as JSON values: what its kind of run uses, and nothing of how it was started."""
+    """The configuration as JSON values, without ignored sections and without keys of one process."""
     data, kind = asdict(config), kinds_of(config)[0]
     used = kind.used or (_OF_VARIANT if config.protocol.variant is not None else ())
     for key in _OF_THIS_PROCESS:

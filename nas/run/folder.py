@@ -1,4 +1,4 @@
-"""The folder of a run: chosen, made without a race, and removed again if nothing happened."""
+"""The folder of a run: chosen, made without a race, and removed again if it has no trials."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.callables import foreign_targets, renamed
-from nas.errors import ConfigError, StoreError, one_line
+from nas.errors import ConfigError, StoreError, one_line, refusal
 from nas.run.config import Config, marker_of
 from nas.study import (
     AUDIT,
@@ -36,16 +36,16 @@ def run_folder(config: Config, job: int | None = None, *, keep: bool = True) -> 
     """The folder to resume, `run.dir` (in a multirun its subfolder for the job), or runs/<name>/<time>.
 
     A job of a multirun whose subfolder holds a run continues it. If an error ends the run before its first
-    trial, what was made here is removed.
+    trial, new folders are removed.
 
     Args:
         config: of the run.
         job: number in a multirun.
-        keep: False removes what was made here in any case, for a check of whether it could be made.
+        keep: False removes new folders in any case, to check only whether they can be made.
 
     Raises:
-        ConfigError: no run of this kind to resume, a run there already, a name that is no folder's, or a
-            folder that cannot be written to.
+        ConfigError: no run of this kind to resume, another run in the folder, a bad name, or a folder that
+            cannot be written to.
     """
     marker = marker_of(config)
     folder, made = _place(config, job)
@@ -63,7 +63,7 @@ def run_folder(config: Config, job: int | None = None, *, keep: bool = True) -> 
 
 
 def _place(config: Config, job: int | None) -> tuple[Path, list[Path]]:
-    """The folder, and the folders that were made for it, itself first."""
+    """The folder, and the folders that were made for it, the innermost first."""
     if config.resume is not None:
         return resumed_folder(folder_at("resume", config.resume), job)
     if config.run.dir is None:
@@ -74,22 +74,19 @@ def _place(config: Config, job: int | None) -> tuple[Path, list[Path]]:
     given = folder_at("run.dir", config.run.dir)
     if job is not None:
         if holds_run(given):
-            raise ConfigError(
-                f"run.dir: expected a folder for the runs of a multirun; {given} holds a single run; choose "
-                "another"
-            )
+            expected, got = "a folder for the runs of a multirun", f"{given}, which holds a single run"
+            raise ConfigError(refusal("run.dir", expected, got, "choose another"))
         return given / str(job), _make(given / str(job))
     made = _make(given)
     if holds_run(given):
-        raise ConfigError(
-            f"run.dir: expected a folder without a run; {given} holds one already; add resume={given} to the "
-            "command to continue it, or choose another"
-        )
+        got = f"{given}, which holds one"
+        remedy = f"add resume={given} to the command to continue it, or choose another"
+        raise ConfigError(refusal("run.dir", "a folder without a run", got, remedy))
     return given, made
 
 
 def resumed_folder(folder: Path, job: int | None) -> tuple[Path, list[Path]]:
-    """The folder of the run to continue, and what was made for it: that of a multirun's job may be new.
+    """The folder of the run to continue, and new folders: that of a multirun's job may be new.
 
     Raises:
         ConfigError: there is no run.
@@ -97,19 +94,18 @@ def resumed_folder(folder: Path, job: int | None) -> tuple[Path, list[Path]]:
     if holds_run(folder):
         return folder, []
     jobs = jobs_in(folder)
-    if job is not None and jobs:  # the folder of a multirun stands for its subfolders
+    if job is not None and jobs:  # a subfolder of the multirun
         return folder / str(job), _make(folder / str(job))
     if jobs:
-        raise ConfigError(
-            f"resume: expected the folder of one run; {folder} holds {', '.join(jobs)} of a multirun; "
-            f"resume={folder / jobs[0]} continues that one, the multirun's whole command all of them"
-        )
-    got = f"{folder} has none" if folder.is_dir() else f"there is no folder {folder}"
-    raise ConfigError(f"resume: expected the folder of a run, with {FILE_NAME}; {got}; check the path")
+        got = f"{folder}, which holds {', '.join(jobs)} of a multirun"
+        remedy = f"give resume={folder / jobs[0]} for that one, or the multirun's whole command for all"
+        raise ConfigError(refusal("resume", "the folder of one run", got, remedy))
+    got = f"{folder}, which has none" if folder.is_dir() else f"no folder {folder}"
+    raise ConfigError(refusal("resume", f"the folder of a run, with {FILE_NAME}", got, "check the path"))
 
 
 def jobs_in(folder: Path) -> list[str]:
-    """Names of the subfolders with runs of a multirun, in order; none for another folder."""
+    """Names of the subfolders with runs of a multirun, in order; empty for another folder."""
     try:
         found = [path.name for path in folder.iterdir() if path.name.isdecimal() and holds_run(path)]
     except OSError:
@@ -118,10 +114,10 @@ def jobs_in(folder: Path) -> list[str]:
 
 
 def check_folder_name(key: str, name: str) -> None:
-    """Raises ConfigError unless the name is one that a single folder can have on every system.
+    """Raises ConfigError unless a folder can have this name on every system.
 
-    Letters of all scripts, spaces and signs are fine; what separates folders, hides them, breaks lines or is
-    longer than 100 bytes is not.
+    Letters of all scripts, spaces and signs are admitted; separators, leading dots, control characters and
+    more than 100 bytes are not.
     """
     if any(c in _SEPARATORS or not c.isprintable() for c in name):
         expected = f"a name without {_SEPARATORS} and control characters"
@@ -132,22 +128,21 @@ def check_folder_name(key: str, name: str) -> None:
     else:
         return
     got = one_line(repr(name))
-    raise ConfigError(f"{key}: expected {expected}, as it names a folder; got {got}; choose another")
+    raise ConfigError(refusal(key, f"{expected}, as it names a folder", got, "choose another"))
 
 
 def _check_kind(folder: Path, marker: str) -> None:
-    """Refuses to continue one kind of run as another, which would leave both in one folder."""
+    """Refuses to continue one kind of run as another, which would mix both in one folder."""
     found = manifest_of(folder)
     name = FILE_NAME if found is None else found.name
     if name != marker:
-        raise ConfigError(
-            f"{folder}: expected {KINDS[marker]}, as the command is one; the folder holds {KINDS[name]}; "
-            f"give the command of that one with resume={folder}, or choose another run.dir"
-        )
+        remedy = f"give the command of that one with resume={folder}, or choose another run.dir"
+        expected = f"{KINDS[marker]}, as the command asks for"
+        raise ConfigError(refusal(f"{folder}", expected, KINDS[name], remedy))
 
 
 def _make(folder: Path) -> list[Path]:
-    """Makes the folder; the folders that were made for it, itself first, or none if it was there."""
+    """Makes the folder; returns the new folders, the innermost first, or none if it existed."""
     missing: list[Path] = []
     try:
         missing += [path for path in (folder, *folder.parents) if not path.exists()]
@@ -156,7 +151,7 @@ def _make(folder: Path) -> list[Path]:
     except OSError as error:
         if isinstance(error, FileExistsError) and folder.is_dir():
             return []
-        for path in missing:  # those that were made before the one that could not be
+        for path in missing:  # those that were made before the failure
             with suppress(OSError):
                 path.rmdir()
         raise _unwritable(folder, error) from None
@@ -173,41 +168,44 @@ def _check_writable(folder: Path) -> None:
 
 
 def _unwritable(folder: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"run.dir: expected a writable folder; {one_line(folder)} is none ({error.strerror}); choose another"
-    )
+    got = f"{one_line(folder)} ({error.strerror})"
+    return ConfigError(refusal("run.dir", "a writable folder", got, "choose another"))
 
 
 def logged_config(folder: Path, *, trust: bool = False) -> Mapping[str, Any]:
-    """The configuration by which a folder alone is continued.
+    """The logged configuration, by which a folder is continued without its command.
 
-    It may come from elsewhere, so it may name what the platform registers, read files and write inside the
-    folder, and no more: nothing is imported by its words, and no cluster is joined that runs what it likes.
+    The folder may be of another author, so its configuration may name registered components, read files and
+    write inside the folder, and no more: nothing else is imported, and no cluster is joined.
 
     Args:
         folder: of a run, a comparison, a study of protocols or an audit.
-        trust: whether the user answers for it.
+        trust: whether the user trusts the folder.
 
     Raises:
         StoreError: there is no configuration, or a damaged log.
-        ConfigError: it asks for more than a folder from elsewhere may.
+        ConfigError: it asks for more than an untrusted folder may.
     """
     if manifest_of(folder):
         config = compared(folder)
     else:
         opened = [event for event in read_events(folder / FILE_NAME) if event["event"] == "opened"]
         if not opened:
-            raise StoreError(
-                f"{folder / FILE_NAME}: expected an opened event first; the log is empty; run again"
-            )
+            remedy = "give the whole command without resume"
+            raise StoreError(refusal(f"{folder / FILE_NAME}", "an opened event first", "none", remedy))
         config = renamed(opened[-1].get("config"))
     if not config:
-        raise StoreError(f"{folder}: its log holds no configuration; give the whole command with resume")
+        remedy = "give the whole command with resume"
+        raise StoreError(refusal(f"{folder}", "a log with a configuration", "one without", remedy))
     for place, text in _texts(config):
-        if "${" in text:  # it was resolved before it was logged
+        if "${" in text:  # the platform resolves them before it logs
             raise ConfigError(
-                f"{folder}: {place}: expected a value in a logged configuration, got an interpolation; "
-                f"give the run's whole command with resume={folder}"
+                refusal(
+                    f"{folder}: {place}",
+                    "a value in a logged configuration",
+                    "an interpolation",
+                    f"give the run's whole command with resume={folder}",
+                )
             )
     if not trust:
         _check_foreign(folder, config)
@@ -215,7 +213,7 @@ def logged_config(folder: Path, *, trust: bool = False) -> Mapping[str, Any]:
 
 
 def _check_foreign(folder: Path, config: Mapping[str, Any]) -> None:
-    """Refuses what a configuration from elsewhere must not decide."""
+    """Refuses what an untrusted configuration must not decide."""
     for place, target in foreign_targets(config):
         raise _not_trusted(folder, f"{place} names {target}, which would be imported and run")
     for place, text in _texts(config):
@@ -232,10 +230,9 @@ def _check_foreign(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _not_trusted(folder: Path, what: str) -> ConfigError:
-    return ConfigError(
-        f"resume: expected a folder that can do no harm, as the run's command is not given; in "
-        f"{folder} {what}; give the whole command with resume={folder}, or trust=true if you know its author"
-    )
+    expected = "a folder that can do no harm, as the run's command is not given"
+    remedy = f"give the whole command with resume={folder}, or trust=true if you know its author"
+    return ConfigError(refusal("resume", expected, f"{folder}, in which {what}", remedy))
 
 
 def _is_inside(path: Path, folder: Path) -> bool:
@@ -243,7 +240,7 @@ def _is_inside(path: Path, folder: Path) -> bool:
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    """Everything below the folder, links not followed."""
+    """All paths below the folder; links are not followed."""
     for place, folders, files in os.walk(folder):
         yield from (Path(place) / name for name in (*folders, *files))
 
@@ -260,7 +257,7 @@ def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 
 def has_trials(folder: Path) -> bool:
-    """Whether a log in the folder, or in those of a comparison's studies, holds a trial; an audit, a part."""
+    """Whether a log in the folder or in those of its studies holds a trial, or an audit a part."""
     if (folder / AUDIT).exists() and any(folder.glob("parts/*.json")):
         return True
     for path in (folder / FILE_NAME, *folder.glob(f"*/{FILE_NAME}"), *folder.glob(f"*/*/*/{FILE_NAME}")):
@@ -272,14 +269,14 @@ def has_trials(folder: Path) -> bool:
 
 def _remove(made: list[Path]) -> None:
     shutil.rmtree(made[0], ignore_errors=True)
-    with suppress(OSError):  # another run may have settled beside it
+    with suppress(OSError):  # another run may have used the parent folder
         for parent in made[1:]:
             parent.rmdir()
 
 
 @contextmanager
 def held(manifest: Path) -> Iterator[None]:
-    """Keeps a second driver on this host away from the folder of a manifest."""
+    """Within, no other driver on this host can use the folder of the manifest."""
     lock, path = Lock(), manifest.with_name(".lock")
     if not lock.take(path):
         raise taken(manifest)

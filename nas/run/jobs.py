@@ -1,4 +1,4 @@
-"""Jobs of a run: where they are carried out, the one loop that does it, and the one way to stop."""
+"""Jobs of a run: launchers, the loop that carries jobs out, and the handling of signals."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class JobOutcome:
 
 
 class Job(Protocol):
-    """One piece of work; picklable, and to be repeated safely if its process dies."""
+    """A unit of work; picklable, and safe to repeat if its process dies."""
 
     @property
     def name(self) -> str:
-        """Stable and short, for displays: "random/0"."""
+        """Stable and short, for displays, such as "random/0"."""
         ...
 
     @property
     def group(self) -> str:
-        """Of the jobs that are counted together, such as the studies of one method."""
+        """Name of the jobs that are counted together, such as the studies of one method."""
         ...
 
     def __call__(self, stopping: Callable[[], bool] | None = None) -> Any:
@@ -53,14 +53,14 @@ class Job(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class JobUpdate:
-    """What became of a job.
+    """The beginning or the end of a job.
 
     Attributes:
         job: the job.
         ended: False when it begins.
         result: what the job returned.
-        fault: why there is no result, in one line: its process was lost too often, or it raised; of a
-            job that begins once more, how its process was lost.
+        fault: why there is no result, in one line: its process was lost too often, or it raised; for a job
+            that begins again, how its process was lost.
     """
 
     job: Job
@@ -86,22 +86,22 @@ class Launcher(Component):
 
     @abstractmethod
     def run(self, jobs: Sequence[Job]) -> Iterator[JobUpdate]:
-        """Runs the jobs in their order; an update as each begins and as it ends, until all did."""
+        """Runs the jobs in their order; yields an update when each begins and when it ends."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Lets `run` end soon; what is under way is given up. For signal handlers too."""
+        """Lets `run` end soon and abandons running jobs; may be called in signal handlers."""
 
     def close(self) -> None:
         """Stops all work; safe to call twice."""
 
     def describe(self) -> Sequence[str]:
-        """Lines for the head of a run: where its jobs run and how to look at them."""
+        """Lines for the beginning of a run: where its jobs run and where to watch them."""
         return ()
 
 
 def do(job: Job, stopping: Callable[[], bool] | None = None) -> JobUpdate:
-    """Does a job in this process; whatever it raises is its fault, and not the others'.
+    """Does a job in this process; an exception is the fault of this job alone.
 
     Raises:
         KeyboardInterrupt: it was interrupted.
@@ -142,15 +142,15 @@ class InlineLauncher(Launcher):
 
 
 def carry_out_jobs(launcher: Launcher, jobs: Sequence[Job], left: Sequence[Job], what: str = "study") -> int:
-    """Carries out what is left of the jobs and shows how far they are.
+    """Carries out the remaining jobs and shows their progress.
 
-    Each kind of failure is told once for a group, as the same one may hit all of its jobs.
+    Each kind of failure is reported once for a group, as it may hit all of its jobs.
 
     Args:
         launcher: is closed at the end.
-        jobs: all of them, those that earlier sessions finished included.
+        jobs: all of them, including those that earlier sessions finished.
         left: those to carry out; each returns a `JobOutcome`.
-        what: one of them is called, "study" or "job".
+        what: the word for one of them, "study" or "job".
 
     Returns:
         The number of jobs that failed.
@@ -187,7 +187,7 @@ class Stop:
     """Whether a run was told to stop.
 
     Attributes:
-        called: by a signal, or by what runs itself.
+        called: true after a signal, or if the run itself stopped.
     """
 
     called = False
@@ -195,13 +195,13 @@ class Stop:
 
 @contextmanager
 def stop_on_signals(stop: Callable[[], None], folder: Path) -> Iterator[Stop]:
-    """Calls `stop` at the first SIGINT or SIGTERM and says so; a second one raises KeyboardInterrupt.
+    """Within, the first SIGINT or SIGTERM calls `stop`; a second one raises KeyboardInterrupt.
 
-    For the main thread only, as signals are.
+    For the main thread only.
 
     Args:
-        stop: lets what runs end soon.
-        folder: of the run, by which it is continued.
+        stop: ends the run soon.
+        folder: of the run, for the message on how to continue.
     """
     state = Stop()
 
@@ -216,7 +216,7 @@ def stop_on_signals(stop: Callable[[], None], folder: Path) -> Iterator[Stop]:
     before = [signal.signal(number, handle) for number in watched]
     try:
         yield state
-    except KeyboardInterrupt:  # the second signal, or one that a candidate raised itself
+    except KeyboardInterrupt:  # a second signal, or one raised by a candidate
         print(f"interrupted; the same command with resume={folder} continues", file=sys.stderr)
         raise
     finally:
@@ -225,12 +225,12 @@ def stop_on_signals(stop: Callable[[], None], folder: Path) -> Iterator[Stop]:
 
 
 def exit_status(folder: Path, stopped: bool, failures: str = "", report: int = 0) -> int:
-    """Says what is left to do in the folder; the exit status of its run.
+    """Prints how to continue an incomplete run; returns the exit status.
 
     Args:
         folder: of the run.
         stopped: whether it ended early.
-        failures: how many of what failed, e.g. "3 studies".
+        failures: number and kind of the jobs that failed, e.g. "3 studies".
         report: status of the report.
     """
     if stopped:

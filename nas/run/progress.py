@@ -1,7 +1,7 @@
-"""What a run shows while it goes on: a live table in a terminal, plain lines anywhere else.
+"""The progress of a run: a live table in a terminal, plain lines anywhere else.
 
-One display for everything that is counted: the trials of a study (`TrialProgress`), the studies of a
-comparison and the jobs of an audit (`JobCounts`).
+One display serves the trials of a study (`TrialProgress`), and the studies of a comparison and the jobs of an
+audit (`JobCounts`).
 """
 
 from __future__ import annotations
@@ -22,42 +22,42 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 
-BURST = 12  # lines that may follow at once
-LINES_PER_SECOND = 1.0  # beyond the burst
+BURST = 12  # lines that may be printed at once
+LINES_PER_SECOND = 1.0  # after the burst
 REFRESH_PER_SECOND = 4
 _BAR = 40  # columns
 
 
 class Counted(Protocol):
-    """What a display shows."""
+    """The counts that a display shows."""
 
     @property
     def done(self) -> int:
-        """What ended, failures included."""
+        """Ended, including failures."""
         ...
 
     @property
     def total(self) -> int | None:
-        """What is planned; None if nobody knows."""
+        """Planned; None if that is not known."""
         ...
 
     def line(self) -> str:
-        """The state in one line; empty before there is any."""
+        """The state in one line; empty before the first."""
         ...
 
     def rows(self) -> Sequence[tuple[str, int | None, int, str]]:
-        """Rows with a bar: label, total, done, and what stands behind it."""
+        """Rows with a bar: label, total, done, and the text after the bar."""
         ...
 
 
 class ProgressDisplay:
-    """Shows the state at the start, after each tenth and now and then; lines are rationed, whatever happens.
+    """Shows the state at the start, after each tenth and at intervals; the number of lines is limited.
 
-    Showing costs about a microsecond while nothing is due.
+    `show` costs about a microsecond while nothing is due.
 
     Args:
-        counted: what is shown.
-        stream: standard error by default; a terminal gets a table that redraws itself, under its lines.
+        counted: the counts.
+        stream: standard error by default; a terminal gets a table that is redrawn below the lines.
         clock: seconds.
     """
 
@@ -76,13 +76,13 @@ class ProgressDisplay:
         self._live = self._start() if self._stream.isatty() else None
 
     def note(self, text: str) -> None:
-        """One line that is to be seen; of many at once the last one, with their number."""
+        """Prints an important line; of many at once only the last, with their number."""
         self._notes += 1
         self._note = text
         self._write_notes()
 
     def news(self, text: str) -> bool:
-        """One line that is good to know, where a table does not show it; False while lines are scarce."""
+        """Prints a line that a table would not need; returns False while the number of lines is limited."""
         if self._live is None and self._may_write():
             self._write(text)
             return True
@@ -101,7 +101,7 @@ class ProgressDisplay:
             self._write(self._counted.line())
 
     def close(self) -> None:
-        """Says what rationing left unsaid and the last state; removes the table. Safe to call twice."""
+        """Prints withheld notes and the last state, and removes the table; safe to call twice."""
         if self._closed:
             return
         self._closed = True
@@ -140,7 +140,7 @@ class ProgressDisplay:
             console=Console(file=self._stream),
             refresh_per_second=REFRESH_PER_SECOND,
             transient=True,
-            redirect_stdout=sys.stdout.isatty(),  # else what goes into a file would come here
+            redirect_stdout=sys.stdout.isatty(),  # else output for a file would appear here
         )
         live.start()
         return live
@@ -159,12 +159,12 @@ class ProgressDisplay:
 
 
 class TrialProgress(Observer):
-    """Shows a study: its state, each new best and each failure.
+    """Shows the state of a study, each new best and each failure.
 
     Args:
         objective: the first one of the evaluator.
         stream, clock: see `ProgressDisplay`.
-        opening: lines on where the trials run, printed once the executor is open.
+        opening: lines on where the trials run, printed when the executor is open.
     """
 
     def __init__(
@@ -244,9 +244,9 @@ class GroupCounts:
     Attributes:
         total: planned.
         done: finished, in earlier sessions too.
-        running: under way.
+        running: begun and not ended.
         failed: ended without a result.
-        ended: of `done` and `failed`, those of this session; `seconds` they took together.
+        ended: `done` and `failed` of this session, which took `seconds` together.
     """
 
     total: int = 0
@@ -258,7 +258,7 @@ class GroupCounts:
 
     @property
     def left(self) -> int:
-        """Not ended yet, those under way included."""
+        """Not ended yet, including those that run."""
         return self.total - self.done - self.failed
 
 
@@ -268,7 +268,7 @@ class JobCounts:
 
     Attributes:
         workers: jobs at the same time.
-        what: a job is called, "study" or "job".
+        what: the word for a job, "study" or "job".
         clock: seconds.
     """
 
@@ -290,7 +290,7 @@ class JobCounts:
         self.groups[group].running += 1
 
     def end(self, group: str, seconds: float, state: str) -> None:
-        """Takes the end of a job, "finished", "failed" or "interrupted"."""
+        """Counts the end of a job, "finished", "failed" or "interrupted"."""
         counts = self.groups[group]
         counts.running -= 1
         if state != "interrupted":
@@ -315,7 +315,7 @@ class JobCounts:
 
     @property
     def time_left(self) -> float | None:
-        """At each group's mean duration so far, shared among the workers; None before the first end."""
+        """Seconds by each group's mean duration, shared among the workers; None before the first end."""
         whole = self.whole
         if not whole.ended:
             return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nas.errors import ConfigError, NasError, one_line
+from nas.errors import ConfigError, NasError, nearest, one_line, refusal
 from nas.report.tables import format_duration
 from nas.run.compose import (
     build_executor,
@@ -47,7 +47,7 @@ T = TypeVar("T")
 FORMAT = 1
 FEWEST = 3  # architectures; `nas.report.protocol.MIN_PAIRS`, whose import would load all of reporting
 SECTIONS = ("space", "evaluator", "search", "seed")
-_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.+-]{{0,{MAX_NAME - 1}}}")  # it is a folder's too
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.+-]{{0,{MAX_NAME - 1}}}")  # which is a folder's too
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class ProtocolRun:
         """Runs or continues all variants; the exit status: 0, or 130 after a signal."""
         executor = build_executor(self.variants[0].config)
         manifest = {"format": FORMAT, "name": self.config.name, "versions": dict(versions())}
-        with executor.held():  # over all variants, as it may take a while to start
+        with executor.held():  # for all variants, as it may take long to start
             write_json(folder / PROTOCOL, {**manifest, "config": plain(resolved(self.config))})
             return run_studies(self._studies(folder), folder)
 
@@ -109,14 +109,14 @@ def prepare_protocol(config: Config) -> ProtocolRun:
     """
     variants = variants_of(config, build_space(config.space))
     for variant in variants:
-        _composed(variant, check_options)  # before the data of any are read
+        _composed(variant, check_options)  # before any data are read
     for variant in variants:
-        _composed(variant, compose)  # and let go of, as each holds its data
+        _composed(variant, compose)  # and dropped, as each holds its data
     return ProtocolRun(config, variants)
 
 
 def _composed(variant: Variant, composing: Callable[[Config], T]) -> T:
-    """What is composed of the variant; its mistakes are those of its place in the configuration."""
+    """Composes a variant; mistakes are reported at its place in the configuration."""
     with mistakes_at(f"protocol.variants.{variant.name}"):
         return composing(variant.config)
 
@@ -139,20 +139,18 @@ def variants_of(config: Config, space: SearchSpace) -> tuple[Variant, ...]:
 
     Args:
         config: with variants in `protocol`.
-        space: of `config.space`; architectures are drawn there, those of the random baseline of a run with
-            this seed, and every variant takes over their decisions.
+        space: of `config.space`, in which architectures are drawn, those of the random baseline of a run with
+            this seed; every variant evaluates the same decisions.
 
     Raises:
-        ConfigError: a name, section, option or number that is none; too few architectures.
+        ConfigError: a bad name, section, option or number; too few architectures.
     """
     section = config.protocol
     given = _architectures(config, space)
     for name in section.variants:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ConfigError(
-                f"protocol.variants: expected a name of at most {MAX_NAME} letters, digits and _ . + -, "
-                f"got {one_line(repr(name))}"
-            )
+            expected = f"a name of at most {MAX_NAME} letters, digits and _ . + -"
+            raise ConfigError(refusal("protocol.variants", expected, one_line(repr(name)), "rename it"))
     found = tuple(
         Variant(name, _alone(config, name, changes, given)) for name, changes in section.variants.items()
     )
@@ -160,8 +158,9 @@ def variants_of(config: Config, space: SearchSpace) -> tuple[Variant, ...]:
         return found
     chosen = tuple(variant for variant in found if variant.name == section.variant)
     if not chosen:
-        listed = ", ".join(variant.name for variant in found)
-        raise ConfigError(f"protocol.variant: expected one of {listed}, got {section.variant}")
+        names = [variant.name for variant in found]
+        remedy = nearest(section.variant, names, "name one of these")
+        raise ConfigError(refusal("protocol.variant", f"one of {', '.join(names)}", section.variant, remedy))
     return chosen
 
 
@@ -170,17 +169,13 @@ def _architectures(config: Config, space: SearchSpace) -> list[Architecture]:
     section = config.protocol
     texts = section.architectures
     if section.random < 0 or (texts is None and section.random):
-        raise ConfigError(
-            "protocol.random: expected 0 or more, and only beside protocol.architectures, "
-            f"got {section.random}"
-        )
+        expected = "0 or more, and only beside protocol.architectures"
+        raise ConfigError(refusal("protocol.random", expected, section.random, "leave it out"))
     drawn = section.samples if texts is None else section.random
     key, number = ("samples", drawn) if texts is None else ("architectures", len(texts) + drawn)
     if number < FEWEST:
-        raise ConfigError(
-            f"protocol.{key}: expected at least {FEWEST} architectures, as fewer have no rank "
-            f"correlation to speak of, got {number}"
-        )
+        expected = f"at least {FEWEST} architectures, as the rank correlation of fewer means little"
+        raise ConfigError(refusal(f"protocol.{key}", expected, number, "ask for more"))
     found = []
     for index, text in enumerate(texts or ()):
         try:
@@ -195,12 +190,14 @@ def _alone(config: Config, name: str, changes: Any, given: Sequence[Architecture
     where = f"protocol.variants.{name}"
     changes = {} if changes is None else changes
     if not isinstance(changes, Mapping):
-        raise ConfigError(f"{where}: expected a mapping of {', '.join(SECTIONS)}, got {changes!r}")
+        expected = f"a mapping of {', '.join(SECTIONS)}"
+        raise ConfigError(refusal(where, expected, repr(changes), "write it as {section: {option: value}}"))
     unknown = next((key for key in changes if key not in SECTIONS), None)
     if unknown is not None:
-        raise ConfigError(f'{where}: unknown section "{unknown}"; sections: {", ".join(SECTIONS)}')
+        remedy = nearest(str(unknown), SECTIONS, "leave it out")
+        raise ConfigError(refusal(where, f"sections among {', '.join(SECTIONS)}", unknown, remedy))
     space = _merged(where, "space", config.space, changes)
-    listed = _taken_over(where, space, config.space, given)
+    listed = _same_choices(where, space, config.space, given)
     return of_one_study(
         config,
         seed=_seed(where, changes.get("seed", config.seed)),
@@ -222,14 +219,16 @@ def _merged(where: str, key: str, section: Mapping[str, Any], changes: Mapping[s
     """A section with the variant's options; one that names another component has these options only."""
     own = changes.get(key) or {}
     if not isinstance(own, Mapping):
-        raise ConfigError(f"{where}.{key}: expected a mapping of options, got {own!r}")
+        raise ConfigError(
+            refusal(f"{where}.{key}", "a mapping of options", repr(own), "write it as {option: value}")
+        )
     return dict(own) if own.get("name", section.get("name")) != section.get("name") else {**section, **own}
 
 
-def _taken_over(
+def _same_choices(
     where: str, section: Mapping[str, Any], before: Mapping[str, Any], given: Sequence[Architecture]
 ) -> list[dict[str, Any]]:
-    """The same choices in a variant's space, which may be another one that asks the same questions."""
+    """The same choices in a variant's space, which may be another one with the same holes."""
     if section.get("name") == before.get("name"):
         return [architecture.to_json() for architecture in given]
     with mistakes_at(where):
@@ -245,10 +244,9 @@ def _chosen_in(own: SearchSpace, other: SearchSpace, architecture: Architecture)
         decision = decided[one.key]
         one, two = (each.take(decision.option, decision.ids) for each in (one, two))
     if one.site is not None or two.site is not None:
-        raise ConfigError(
-            f"space: one with as many options of every choice as {own.name} has is expected, as {own.name} "
-            f"and {other.name} are to be given the same choices; {other.name} has others"
-        )
+        expected = f"a space with the same options of every choice as {own.name}, to make the same choices"
+        remedy = "vary options of the space that leave its choices"
+        raise ConfigError(refusal("space", expected, f"{other.name}, which has others", remedy))
     return two.architecture()
 
 
@@ -257,11 +255,14 @@ def _search(where: str, section: SearchSection, changes: Mapping[str, Any]) -> S
     fidelity = own.get("fidelity", section.fidelity) if isinstance(own, Mapping) else own
     known = isinstance(own, Mapping) and set(own) <= {"fidelity"}
     if not known or isinstance(fidelity, bool) or not isinstance(fidelity, int | float | None):
-        raise ConfigError(f"{where}.search: expected fidelity with a number, got {own!r}")
+        raise ConfigError(
+            refusal(f"{where}.search", "fidelity with a number", repr(own), "write it as {fidelity: NUMBER}")
+        )
     return SearchSection(None if fidelity is None else float(fidelity))
 
 
 def _seed(where: str, seed: Any) -> int:
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ConfigError(f"{where}.seed: expected a whole number of at least 0, got {seed!r}")
+        remedy = "leave it out for the seed of the study"
+        raise ConfigError(refusal(f"{where}.seed", "a whole number of at least 0", repr(seed), remedy))
     return seed

@@ -1,4 +1,4 @@
-"""One study in its folder: a run of its own (`SingleRun`), or a job among others (`StudyJob`)."""
+"""One study in its folder: a single run (`SingleRun`), or a job of a larger run (`StudyJob`)."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from nas.study import (
 if TYPE_CHECKING:
     from nas.study import Study
 
-_PATIENCE = 30.0  # seconds in which the processes of a driver that was killed are gone
+_PATIENCE = 30.0  # seconds until the processes of a killed driver have ended
 
 
 @dataclass(frozen=True, slots=True)
 class SingleRun:
-    """One study in a folder of its own; see `nas.run.__main__.Execution`."""
+    """A run that is one study; see `nas.run.__main__.Execution`."""
 
     config: Config
     components: Components
@@ -64,10 +64,10 @@ class SingleRun:
 
 
 def run_studies(studies: Iterator[Study], folder: Path) -> int:
-    """Runs studies one after the other until one is told to stop, and reports them; the exit status.
+    """Runs studies one after the other until one is told to stop, and reports them; returns the exit status.
 
     Args:
-        studies: each made when its turn comes.
+        studies: made one by one.
         folder: of the run.
     """
     study: Study | None = None
@@ -77,7 +77,7 @@ def run_studies(studies: Iterator[Study], folder: Path) -> int:
                 break
             try:
                 study.run()
-            except EvaluationError:  # of the set-up, found out by trials: they are reported before it is said
+            except EvaluationError:  # a wrong set-up that trials revealed, which are reported first
                 if has_trials(folder):
                     _report(folder)
                 raise
@@ -86,7 +86,7 @@ def run_studies(studies: Iterator[Study], folder: Path) -> int:
 
 
 def _report(folder: Path) -> int:
-    """Writes and prints it; 0, or 1 if some output of it is missing."""
+    """Writes and prints the report; returns 1 if some output is missing, else 0."""
     from nas.report import report_folders, write_report
 
     report = write_report(report_folders(folder), folder)
@@ -97,7 +97,7 @@ def _report(folder: Path) -> int:
 def make_study(
     config: Config, components: Components, folder: Path, observers: Sequence[Observer] = ()
 ) -> Study:
-    """The study of these components, to be recorded in the folder."""
+    """The study of these components, with its log in the folder."""
     from nas.study import Study
 
     limit = config.checkpoints.max_mb
@@ -126,7 +126,7 @@ def make_study(
 
 
 def make_observers(config: Config, components: Components) -> tuple[Observer, ...]:
-    """What shows a run while it goes on."""
+    """The observers that show the progress of a run."""
     objective, opening = components.evaluator.objectives[0], components.executor.describe
     observers: list[Observer] = [TrialProgress(objective, opening=opening)]
     if config.executor["name"] == "ray":
@@ -138,10 +138,10 @@ def make_observers(config: Config, components: Components) -> tuple[Observer, ..
 
 @dataclass(frozen=True, slots=True)
 class StudyJob:
-    """A study to be carried out in a folder, or continued there.
+    """A study to be carried out or continued in a folder.
 
     Attributes:
-        group: label of its searcher, for instance.
+        group: such as the label of its searcher.
         config: of this study alone: `resume` with its folder continues it like any other run.
         folder: absolute.
     """
@@ -159,7 +159,7 @@ class StudyJob:
         state, reason = "failed", None
         try:
             state = self._run(stopping)
-        except BaseException as error:  # a fault of this method, which the others are to outlive
+        except BaseException as error:  # a failure of this study, which must not end the others
             if interrupts(error):
                 raise
             notes = notes_of(error) if isinstance(error, NasError) else [traceback_of(error)]
@@ -185,9 +185,9 @@ class StudyJob:
 
 
 def ends_of(log: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The latest `opened` event of a log, and its last event if that is `closed`; {} for what is missing.
+    """The latest `opened` event of a log, and its last event if that is `closed`; {} for a missing one.
 
-    Reads two lines as JSON, whatever the length of the log.
+    Only these two lines are parsed.
     """
     try:
         lines = log.read_bytes().splitlines()
@@ -195,7 +195,7 @@ def ends_of(log: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         return {}, {}
     opened = next((line for line in reversed(lines) if line.startswith(b'{"event":"opened"')), b"{}")
     closed = lines[-1] if lines and lines[-1].startswith(b'{"event":"closed"') else b"{}"
-    with suppress(ValueError, RecursionError):  # a torn or damaged line, which the study itself will report
+    with suppress(ValueError, RecursionError):  # a damaged line, which the study will report
         first, last = decode(opened), decode(closed)
         if not first or fault_of(first) is None:
             return first, last
@@ -206,7 +206,7 @@ class NoSearch(Searcher):
     """The searcher "none", which proposes nothing, so that a study consists of its baseline.
 
     Args:
-        space, objectives, seed: of no consequence.
+        space, objectives, seed: not used.
     """
 
     def __init__(self, space: Any, objectives: Any, *, seed: int) -> None:  # noqa: ARG002 - the base class's
@@ -232,7 +232,7 @@ class _Watch(Observer):
 
 
 def _await_release(log: Path) -> None:
-    """Waits while another process holds the log: a worker may outlive its killed driver by a moment."""
+    """Waits while another process holds the log: a worker may outlive its killed driver."""
     until = time.monotonic() + _PATIENCE
     while log.exists() and time.monotonic() < until:
         lock = Lock()

@@ -9,8 +9,9 @@ How architecture weights weigh the options of a supernet.
   released code adds the zero weights of options that do not compute to the output, which gives them a
   gradient of their own; here, as in the paper, the gradient passes through the drawn option.
 - uniform: single-path one-shot, Guo et al. 2020 (https://arxiv.org/abs/1904.00420). Of a gated node one set
-  of inputs is drawn, then an operation for each; constraints of the space are not looked at.
-- `skip_light`, of the slabs of a grid: sharpDARTS' code leaves out steps of softmax weight at most 1/N^2.
+  of inputs is drawn, then an operation for each; constraints of the space are ignored.
+- `skip_light`, for the choice groups of a grid: as sharpDARTS' code, leaves out steps of softmax weight at
+  most 1/N^2, of N.
 - edge_softmax: PC-DARTS, Xu et al. 2020 (https://arxiv.org/abs/1907.05737), its normalisation of edges. Edges
   that belong to no gate have none.
 """
@@ -149,7 +150,7 @@ class Softmax:
 
 
 class MaxW(Softmax):
-    """The heaviest option has weight 1, the others 1 less what they lack; softmax weights are compared."""
+    """Weight 1 for the heaviest option, for others 1 less the difference of softmax weights."""
 
     def weights(
         self,
@@ -161,7 +162,7 @@ class MaxW(Softmax):
 
 
 class WithoutLight:
-    """Another weighting but for options whose softmax weight is at most 1/N^2, of N: they do not compute."""
+    """Another weighting; of N options, those whose softmax weight is at most 1/N^2 do not compute."""
 
     trains, samples = True, False
 
@@ -173,7 +174,13 @@ class WithoutLight:
     ) -> list[ArchitectureWeight]:
         found = self._inner.weights(alphas, generator, progress)
         pairs = zip(found, self.strengths(alphas), strict=True)
-        return [ArchitectureWeight(each.values, _not_light(strength)) for each, strength in pairs]
+        return [
+            # never none: the heaviest of several is above their mean, and a single one computes
+            ArchitectureWeight(
+                each.values, tuple(map(int, np.flatnonzero(row > 1.0 / len(row) ** 2))) or (0,)
+            )
+            for each, row in pairs
+        ]
 
     def strengths(self, alphas: Alphas) -> list[Floats]:
         return self._inner.strengths(alphas)
@@ -202,7 +209,7 @@ class EdgeSoftmax:
 
 
 class Gumbel:
-    """One option per hole, drawn with its softmax probability; the gradient is that of the soft weights."""
+    """One option per hole, drawn by softmax probability; gradients are those of the soft weights."""
 
     trains, samples = True, True
 
@@ -263,18 +270,11 @@ class Uniform:
 
 
 def weighting_of(settings: OneShotSettings) -> Weighting:
-    """The weighting that the settings name."""
     if settings.weighting == "gumbel":
         return Gumbel(settings)
     kinds = {"softmax": Softmax, "max_w": MaxW, "edge_softmax": EdgeSoftmax, "uniform": Uniform}
     made = kinds[settings.weighting]()
     return WithoutLight(made) if settings.skip_light else made
-
-
-def _not_light(strength: Floats) -> tuple[int, ...]:
-    """Never none: the heaviest of several is above their mean, and a single one computes."""
-    heavy = np.flatnonzero(strength > 1.0 / len(strength) ** 2)
-    return tuple(map(int, heavy)) if len(strength) > 1 else (0,)
 
 
 def _arrays(rows: list[Tensor]) -> list[Floats]:

@@ -7,9 +7,9 @@ Eigenvalue: Zela et al. 2020, "Understanding and Robustifying Differentiable Arc
 weights, and DARTS-ES' stop by its growth.
 
 Deviations. Both rules on skips (`skip_limit`, `skip_stop`) hold for every cell, not for normal cells alone;
-a cell is what one definition names. DARTS+ is not asked in the first fifth of the epochs that train alphas,
-where their order is still that of their initial values, and stops after three epochs with too many skips, as
-an order may change again.
+a cell is what one definition names. DARTS+ is not applied in the first fifth of the epochs that train alphas,
+whose order is still that of their initial values then, and stops after three epochs with too many skips, as
+the order may change again.
 The Hessian's products are central differences of gradients, so that operations need no second derivative, and
 Lanczos' iteration replaces the full matrix.
 """
@@ -47,7 +47,7 @@ _TOLERANCE = 1e-4  # share of a product that is new, under which nothing more is
 
 
 def cell_of(hole: Hole) -> str:
-    """The definition that the hole stands in."""
+    """The definition that contains the hole."""
     found = re.match(r"\w+", hole.label)
     return found.group() if found else hole.label
 
@@ -77,17 +77,23 @@ def limited_choice(
     """The heaviest architecture with at most `limit` skips in a cell; the weakest skips give way.
 
     A hole takes zero only where it has nothing else: before a normalisation, the weight of zero scales the
-    others and changes nothing (Liu et al. 2019, section 2.4). A hole of nothing but skips and zeros keeps its
-    skip. What stands in no definition is one cell.
+    others and changes nothing (Liu et al. 2019, section 2.4). A hole of skips and zeros alone keeps its skip.
+    All that stands in no definition is one cell.
 
     Raises:
-        DeadEndError: the constraints of the space refuse what is near.
+        DeadEndError: the constraints of the space refuse the heaviest architectures.
     """
     left = [each.copy() for each in strengths]
     for hole in holes:
         left[hole.number][list(hole.zeros)] *= _UNWANTED
     while True:
-        architecture = _heaviest(space, holes, gates, left)
+        try:
+            architecture = heaviest(space, holes, gates, left)
+        except DeadEndError:  # of constraints that need zeros: those have their own strength then
+            wanted = [each.copy() for each in left]
+            for hole in holes:
+                wanted[hole.number][list(hole.zeros)] /= _UNWANTED
+            architecture = heaviest(space, holes, gates, wanted)
         found = taken_skips(space, holes, gates, architecture)
         counts = skips_by_cell(found)
         over = [
@@ -100,19 +106,6 @@ def limited_choice(
             return architecture
         _, number, option = min(over)
         left[number][option] = 0.0
-
-
-def _heaviest(
-    space: SearchSpace, holes: Sequence[Hole], gates: Sequence[Gate], strengths: Sequence[Floats]
-) -> Architecture:
-    """The heaviest architecture; if the constraints refuse what is near it, with zeros at their strength."""
-    try:
-        return heaviest(space, holes, gates, strengths)
-    except DeadEndError:
-        wanted = [each.copy() for each in strengths]
-        for hole in holes:
-            wanted[hole.number][list(hole.zeros)] /= _UNWANTED
-        return heaviest(space, holes, gates, wanted)
 
 
 def too_many_skips(curve: Sequence[Mapping[str, float]], settings: OneShotSettings) -> str | None:
@@ -145,7 +138,7 @@ def largest_eigenvalue(
 
     Args:
         gradient: at the present values of the alphas.
-        alphas: are moved, and put back.
+        alphas: are moved and restored.
         generator: of the CPU, for the first direction.
     """
     kept = [alpha.detach().clone() for alpha in alphas]

@@ -4,13 +4,12 @@ Liu et al. 2019, "DARTS: Differentiable Architecture Search" (https://arxiv.org/
 5 to 8: first order at the present weights, second order through one step of the weights, whose matrix of
 second derivatives a central difference replaces. As in the authors' code the virtual step has the momentum
 and the weight decay of the real one, but not its clipping. Deviation: the weights are moved and put back
-exactly, instead of in a second network; gradients that nobody reads are not computed.
+exactly, instead of in a second network; gradients that are not used are not computed.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -27,20 +26,13 @@ def first_order(loss: Loss, alphas: Sequence[Tensor], weights: Sequence[Tensor] 
     Args:
         loss: that is differentiated.
         alphas: that it is differentiated in.
-        weights: whose gradients nobody reads, so that none is prepared.
+        weights: taken as constants, so that no gradient of theirs is prepared.
     """
-    with _constant(weights):
-        return list(torch.autograd.grad(loss(), list(alphas), allow_unused=True, materialize_grads=True))
-
-
-@contextlib.contextmanager
-def _constant(weights: Sequence[Tensor]) -> Iterator[None]:
-    """Takes them as constants within."""
     free = [weight for weight in weights if weight.requires_grad]
     try:
         for weight in free:
             weight.requires_grad_(False)
-        yield
+        return list(torch.autograd.grad(loss(), list(alphas), allow_unused=True, materialize_grads=True))
     finally:
         for weight in free:
             weight.requires_grad_()
@@ -75,7 +67,9 @@ def second_order(train: Loss, valid: Loss, alphas: Sequence[Tensor], optimizer: 
             _slopes_at(train, alphas, weights, (kept, direction, sign * radius)) for sign in (1.0, -1.0)
         )
     finally:
-        _put(weights, kept)
+        with torch.no_grad():
+            for weight, value in zip(weights, kept, strict=True):
+                weight.copy_(value)
     curvature = [(one - other) / (2 * radius) for one, other in zip(above, below, strict=True)]
     return [slope - rate * each for slope, each in zip(slopes, curvature, strict=False)]
 
@@ -104,9 +98,3 @@ def _slopes_at(
         for weight, origin, part in zip(weights, start, direction, strict=True):
             weight.copy_(origin).add_(part, alpha=scale)
     return first_order(loss, alphas, weights)
-
-
-@torch.no_grad()
-def _put(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    for weight, value in zip(weights, values, strict=True):
-        weight.copy_(value)

@@ -10,9 +10,9 @@ A chain of choices as a layered graph: all ways through it at once; no torch.
 Hundt, Jain and Hager 2019, "sharpDARTS" (https://arxiv.org/abs/1903.09900), differentiable hyper-parameter
 grid search, whose grid of layers, strides, widths and operations is one such graph. A stage is an operation
 of the chain or a choice among several; a node is a shape that may leave it, a step leads from a shape by an
-option to a shape, and the architectures are the paths. The slab of a choice is all of its steps, from every
-shape, which share one softmax. A first choice that only says which shape goes in, such as the width of a
-stem, has no weights of its own, as in the authors' code: the steps after it decide.
+option to a shape, and the architectures are the paths. All steps of a choice, from every shape, form its
+choice group and share one softmax. A first choice that only says which shape goes in, such as the width of
+a stem, has no weights, as in the authors' code: the steps after it decide.
 
 Paths through the layered graph of a space, and the architecture of the one that is chosen; no torch.
 
@@ -31,13 +31,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from torch import Tensor, nn
 
-from nas.errors import DeadEndError, RelaxError, SpaceError
+from nas.errors import RelaxError, refusal
 from nas.language import Context, Part, Shape
 from nas.layers import at_sides, checked_input, seeded
 from nas.space import Key
 from nas.supernet.modules import ArchitectureWeight, ArchitectureWeights, Relaxed, constant, scaled, total_of
 from nas.supernet.relaxation import Hole, MixedPart, RelaxedSequence, Relaxing, Shapes
-from nas.supernet.supernet import Supernet, derived
+from nas.supernet.supernet import TRIES, Supernet, decisions_of, first_admissible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ class LayeredStage:
         texts: of the options, for people.
         shapes: the nodes before it.
         path: place in the expression.
-        slab: hole whose options are the steps; None where they have no weights.
+        choice_group: hole whose options are the steps; None where they have no weights.
     """
 
     steps: tuple[Step, ...]
@@ -80,7 +80,7 @@ class LayeredStage:
     texts: tuple[str, ...]
     shapes: Shapes
     path: str
-    slab: Hole | None = None
+    choice_group: Hole | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ class Grid:
     ends: Shapes
 
     @property
-    def slabs(self) -> tuple[Hole, ...]:
-        return tuple(stage.slab for stage in self.stages if stage.slab is not None)
+    def choice_groups(self) -> tuple[Hole, ...]:
+        return tuple(stage.choice_group for stage in self.stages if stage.choice_group is not None)
 
     def path_of(self, space: SearchSpace, architecture: Architecture) -> list[int]:
         """The number of the step that the architecture takes in each stage.
@@ -105,10 +105,7 @@ class Grid:
         Raises:
             SpaceError: it is of another space.
         """
-        if architecture.space != space.name:
-            reason = f"it is of {architecture.space}"
-            raise SpaceError(f"{space.name}: an architecture of this space is expected; {reason}")
-        taken = {decision.key: decision.option for decision in architecture.decisions}
+        taken = decisions_of(space, architecture)
         node, path = 0, []
         for stage in self.stages:
             (option,) = (
@@ -143,8 +140,23 @@ def layered_grid(space: SearchSpace, relaxing: Relaxing, in_shape: Shape, contex
     for part in chain:
         stage, shapes = _stage_of_part(relaxing, part, shapes, context)
         stages.append(stage)
-    _check(space, relaxing, [part for part in chain if isinstance(part, MixedPart)])
-    return Grid(tuple(_with_slabs(stages)), shapes)
+    deciding = [
+        {hole for picks in part.picks for hole, _ in picks} for part in chain if isinstance(part, MixedPart)
+    ]
+    for hole in relaxing.holes:  # each decides one stage of the chain
+        decided = sum(hole.number in found for found in deciding)
+        if decided != 1 and len(hole.options) > 1:
+            raise RelaxError(
+                refusal(
+                    f"{space.name} at {hole.label}",
+                    "a chain of independent choices, to be searched as a layered graph",
+                    "one that decides several"
+                    if decided
+                    else "one that is not among operations of the chain",
+                    "set grid=false to relax it hole by hole",
+                )
+            )
+    return Grid(tuple(_with_choice_groups(stages)), shapes)
 
 
 def _chain(part: Part) -> Iterator[Part]:
@@ -174,28 +186,16 @@ def _stage_of_part(
     return LayeredStage(steps, options, decisions, texts, shapes, path), after
 
 
-def _check(space: SearchSpace, relaxing: Relaxing, chosen: list[MixedPart]) -> None:
-    """Each hole decides one stage of the chain."""
-    deciding = [{hole for picks in part.picks for hole, _ in picks} for part in chosen]
-    for hole in relaxing.holes:
-        stages = sum(hole.number in found for found in deciding)
-        if stages != 1 and len(hole.options) > 1:
-            reason = "decides several operations" if stages else "is no choice among operations of the chain"
-            raise RelaxError(
-                f"{space.name} at {hole.label}: a chain of independent choices is expected, to be searched "
-                f"as a layered graph; this one {reason}; relax it hole by hole"
-            )
-
-
-def _with_slabs(stages: list[LayeredStage]) -> Iterator[LayeredStage]:
+def _with_choice_groups(stages: list[LayeredStage]) -> Iterator[LayeredStage]:
     number = 0
     for index, stage in enumerate(stages):
         if len(stage.options) == 1 or (number == 0 and _opens(stages, index)):
             yield stage
             continue
-        texts = tuple(_text(stage, step) for step in stage.steps)
+        shapes = ["x".join(map(str, shape)) for shape in stage.shapes]
+        texts = tuple(f"{shapes[step.into]} {stage.texts[step.option]}" for step in stage.steps)
         key = stage.decisions[0][0][0]
-        yield replace(stage, slab=Hole(number, key, stage.path, texts, "slab"))
+        yield replace(stage, choice_group=Hole(number, key, stage.path, texts, "group"))
         number += 1
 
 
@@ -204,16 +204,9 @@ def _opens(stages: list[LayeredStage], index: int) -> bool:
     stage = stages[index]
     following = next((each for each in stages[index + 1 :] if len(each.options) > 1), None)
     apart = len({step.out for step in stage.steps}) == len(stage.options)
-    return (
-        len(stage.shapes) == 1
-        and apart
-        and following is not None
-        and len(following.shapes) == len(stage.options)
-    )
-
-
-def _text(stage: LayeredStage, step: Step) -> str:
-    return f"{'x'.join(map(str, stage.shapes[step.into]))} {stage.texts[step.option]}"
+    if following is None or not apart:
+        return False
+    return len(stage.shapes) == 1 and len(following.shapes) == len(stage.options)
 
 
 class GridNetwork(Relaxed):
@@ -232,7 +225,8 @@ class GridNetwork(Relaxed):
     def forward(self, x: Tensor) -> Tensor:
         values = {0: x}
         for stage, modules, active in zip(self.grid.stages, self.stages, self._active(), strict=True):
-            weight = None if stage.slab is None else self.board.weights[stage.slab.number].values
+            group = stage.choice_group
+            weight = None if group is None else self.board.weights[group.number].values
             gathered: dict[int, list[Tensor]] = {}
             for number in active:
                 step = stage.steps[number]
@@ -244,11 +238,11 @@ class GridNetwork(Relaxed):
 
     def _active(self) -> list[list[int]]:
         """The steps of each stage that lie on a path of active steps."""
-        slabs = [stage.slab for stage in self.grid.stages]
+        groups = [stage.choice_group for stage in self.grid.stages]
         given = [range(len(stage.steps)) for stage in self.grid.stages]
         weighed = [
-            every if slab is None else self.board.weights[slab.number].active
-            for slab, every in zip(slabs, given, strict=True)
+            every if group is None else self.board.weights[group.number].active
+            for group, every in zip(groups, given, strict=True)
         ]
         return self._connected(weighed) or self._connected(given)
 
@@ -271,11 +265,11 @@ class GridNetwork(Relaxed):
         return nn.Sequential(*modules), 0
 
     def extra_repr(self) -> str:
-        return f"slabs={len(self.grid.slabs)}"
+        return f"choice_groups={len(self.grid.choice_groups)}"
 
 
 class GridSupernet(Supernet):
-    """A supernet whose holes are the slabs of a layered graph; made by `relax_grid`.
+    """A supernet whose holes are the choice groups of a layered graph; made by `relax_grid`.
 
     Attributes:
         grid: the graph.
@@ -286,14 +280,14 @@ class GridSupernet(Supernet):
     ) -> None:
         super().__init__(space, network, relaxing, board)
         self.grid = network.grid
-        self.holes, self.gates = self.grid.slabs, ()
+        self.holes, self.gates = self.grid.choice_groups, ()
 
     def one_hot(self, architecture: Architecture) -> list[ArchitectureWeight]:
         path = self.grid.path_of(self.space, architecture)
         return [
             constant(len(stage.steps), number)
             for stage, number in zip(self.grid.stages, path, strict=True)
-            if stage.slab is not None
+            if stage.choice_group is not None
         ]
 
 
@@ -317,7 +311,8 @@ def relax_grid(space: SearchSpace, input_shape: Shape, num_classes: int, *, seed
     grid = at_sides(lambda sides: layered_grid(space, relaxing, sides, context), shape)
     if grid.ends != ((num_classes,),):
         ends = ", ".join(map(str, grid.ends))
-        raise RelaxError(f"{space.name}: expected ({num_classes},) for {num_classes} classes; got {ends}")
+        expected = f"({num_classes},) for {num_classes} classes"
+        raise RelaxError(refusal(space.name, expected, ends, "end the networks with head()"))
     with seeded(seed):
         network = GridNetwork(board, grid, context)
     return GridSupernet(space, network, relaxing, board)
@@ -325,7 +320,6 @@ def relax_grid(space: SearchSpace, input_shape: Shape, num_classes: int, *, seed
 
 Path: TypeAlias = tuple[int, ...]  # the number of a step in each stage
 
-_TRIES = 1_000  # paths that constraints may refuse
 _UNIT = 2**52  # lengths are whole multiples of its inverse, so that their sums are exact
 
 
@@ -335,26 +329,28 @@ def chosen_path(space: SearchSpace, grid: Grid, weights: Sequence[Floats], selec
     Args:
         space: of the graph.
         grid: its layered graph.
-        weights: (steps,) of each slab.
-        selection: longest_path; top_down or bottom_up, which take the heaviest step of one slab after the
-            other from where they stand, from the images or from the classes.
+        weights: (steps,) of each choice group.
+        selection: "longest_path"; "top_down" or "bottom_up", which go from the images or from the classes
+            and take the heaviest step that leads on in each choice group.
 
     Raises:
         DeadEndError: the constraints of the space refuse 1,000 paths.
     """
-    longest = by_length(grid, weights)
     first = [] if selection == "longest_path" else [greedy(grid, weights, backwards=selection == "bottom_up")]
-    for path in itertools.islice(itertools.chain(first, longest), _TRIES):
-        architecture = derived(space, grid.decisions(path))
-        if space.violation(architecture) is None:
-            return architecture
-    raise DeadEndError(f"{space.name}: no path near the longest one meets the constraints; loosen them")
+    paths = itertools.islice(itertools.chain(first, by_length(grid, weights)), TRIES)
+    return first_admissible(space, map(grid.decisions, paths), "longest paths")
 
 
 def by_length(grid: Grid, weights: Sequence[Floats]) -> Iterator[Path]:
-    """All paths, the longest first; of equal ones that with the first steps."""
+    """All paths, the longest first; among equal ones the one with the first steps."""
     lengths = _lengths(grid, weights)
-    ahead = _ahead(grid, lengths)
+    ahead = [[0] * len(grid.ends)]  # before each stage and after the last, from each node to the end
+    for stage, own in zip(reversed(grid.stages), reversed(lengths), strict=True):
+        best: dict[int, int] = {}
+        for step, length in zip(stage.steps, own, strict=True):
+            reach = length + ahead[0][step.out]
+            best[step.into] = max(reach, best.get(step.into, reach))
+        ahead.insert(0, [best[node] for node in range(len(stage.shapes))])
     heap: list[tuple[int, Path, int, int]] = [(-ahead[0][0], (), 0, 0)]
     while heap:
         _, path, node, done = heapq.heappop(heap)
@@ -372,35 +368,23 @@ def _lengths(grid: Grid, weights: Sequence[Floats]) -> list[list[int]]:
     """Of each step of each stage; 0 where it has no weight."""
     return [
         [0] * len(stage.steps)
-        if stage.slab is None
-        else [round(float(weight) * _UNIT) for weight in weights[stage.slab.number]]
+        if stage.choice_group is None
+        else [round(float(weight) * _UNIT) for weight in weights[stage.choice_group.number]]
         for stage in grid.stages
     ]
 
 
-def _ahead(grid: Grid, lengths: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Length of the longest path from each node before each stage, and after the last, to the end."""
-    found = [[0] * len(grid.ends)]
-    for stage, own in zip(reversed(grid.stages), reversed(lengths), strict=True):
-        best: dict[int, int] = {}
-        for step, length in zip(stage.steps, own, strict=True):
-            reach = length + found[-1][step.out]
-            best[step.into] = max(reach, best.get(step.into, reach))
-        found.append([best[node] for node in range(len(stage.shapes))])
-    return found[::-1]
-
-
 def greedy(grid: Grid, weights: Sequence[Floats], *, backwards: bool = False) -> Path:
-    """The heaviest step of each slab among those that go on from the one before; of equal ones the first.
+    """The heaviest step of each choice group among those that continue the path; among equal ones the first.
 
-    Stages without weights decide nothing: before the first slab, all of their steps are open.
+    Stages without weights decide nothing: before the first choice group, all of their steps are open.
     """
     stages = list(zip(grid.stages, _lengths(grid, weights), strict=True))
     paths: dict[int, Path] = dict.fromkeys(range(len(grid.ends)) if backwards else (0,), ())
     for stage, lengths in reversed(stages) if backwards else stages:
         ends = [(s.out, s.into) if backwards else (s.into, s.out) for s in stage.steps]
         going = [number for number, (begin, _) in enumerate(ends) if begin in paths]
-        if stage.slab is not None:
+        if stage.choice_group is not None:
             going = [max(going, key=lengths.__getitem__)]
         after: dict[int, Path] = {}
         for number in going:

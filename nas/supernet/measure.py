@@ -1,9 +1,9 @@
 """What a supernet scores on images, with the statistics of each batch.
 
-Running statistics belong to no one network of a supernet: they mix what all weights have passed through. So a
-supernet is measured as it is trained, and its running statistics stay as they are.
+Running statistics of a supernet mix the values of all its networks and fit none of them. So a supernet is
+measured as it is trained, and its running statistics stay as they are.
 
-How good an architecture is with the weights that it inherits from a supernet.
+Measures an architecture with the weights that it inherits from a supernet.
 
 Guo et al. 2020, "Single Path One-Shot Neural Architecture Search with Uniform Sampling"
 (https://arxiv.org/abs/1904.00420), section 3.4: statistics of normalisation belong to one architecture, so
@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import cross_entropy
 
-from nas.errors import EvaluationError
+from nas.errors import EvaluationError, refusal
 from nas.space import Architecture
 from nas.supernet.settings import OneShotSettings
 from nas.supernet.state import OneShot
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def batch_statistics(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode, but normalised by the batch; afterwards all is as before."""
+    """Evaluation mode within, but normalised by the batch; modes and statistics are restored afterwards."""
     modes = {module: module.training for module in network.modules()}
     tracking = {
         module: module.track_running_stats for module in modes if hasattr(module, "track_running_stats")
@@ -74,7 +74,7 @@ def measure_supernet(
         data: on its device.
         positions: of the images among those for training.
         weights: drawn for each batch.
-        batch: images at a time; what is left over is not measured.
+        batch: images at a time; an incomplete last batch is not measured.
     """
     batch = min(batch, len(positions))
     count = len(positions) // batch * batch
@@ -95,10 +95,9 @@ BATCHES = 20  # of training images, for the statistics
 def inherited_accuracy(
     state: OneShot, architecture: Architecture, data: DeviceData, settings: OneShotSettings
 ) -> float:
-    """Accuracy in percent on the validation images; the supernet stays as it is.
+    """Accuracy in percent on the validation images; raises SpaceError for one of another space.
 
-    Raises:
-        SpaceError: an architecture of another space.
+    The supernet stays as it is.
     """
     network = copy.deepcopy(state.supernet.inherited(architecture))
     restimate(network, data, state.halves[0], settings.batch_size)
@@ -122,7 +121,7 @@ def restimate(network: nn.Module, data: DeviceData, positions: Tensor, batch: in
 
 
 _SMALL = (2, 4)  # images of the batches that are measured
-_DRAWS = 4  # of options, where they are drawn; what needs most counts
+_DRAWS = 4  # of options, where they are drawn; the one that needs most counts
 _COPIES = {1: 3, 2: 6}  # of the weights, by the order of the gradient
 _MARGIN = 1.5  # on DARTS' supernet, resident memory peaked 43 and 56 % above 1180 and 593 MiB of `step_bytes`
 _GIB = 2**30
@@ -138,7 +137,7 @@ def step_bytes(state: OneShot, data: DeviceData, settings: OneShotSettings) -> i
 
 
 def grown_bytes(state: OneShot, data: DeviceData, settings: OneShotSettings, size: int, draw: int) -> float:
-    """Bytes kept at a batch of this size, on the line through those at the small ones."""
+    """Bytes kept at a batch of this size, on the line through those of the small ones."""
     small, large = (saved_bytes(state, data, settings, each, draw) for each in _SMALL)
     each = (large - small) / (_SMALL[1] - _SMALL[0])
     return small + max(0.0, each) * (size - _SMALL[0])
@@ -157,9 +156,13 @@ def check_memory(state: OneShot, data: DeviceData, settings: OneShotSettings) ->
     needed, available = round(_MARGIN * step_bytes(state, data, settings)), available_bytes(data.device)
     if available is not None and needed > available:
         raise EvaluationError(
-            f"{state.space.name}: a step of {settings.batch_size} images on the supernet needs about "
-            f"{needed / _GIB:.3g} GiB ({needed} bytes), available on {data.device} are "
-            f"{available / _GIB:.3g} GiB ({available} bytes); lower batch_size or the size of the networks"
+            refusal(
+                state.space.name,
+                f"a step of {settings.batch_size} images on the supernet to need at most the "
+                f"{available / _GIB:.3g} GiB ({available} bytes) that are free on {data.device}",
+                f"about {needed / _GIB:.3g} GiB ({needed} bytes)",
+                "lower batch_size or the size of the networks",
+            )
         )
 
 

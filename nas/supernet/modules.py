@@ -8,9 +8,9 @@ options that have it, and their share. What follows exists once for each shape t
 sharpDARTS' grid over channels (Hundt et al. 2019), and values of one shape are averaged by their shares.
 With one active option in each hole, only that one computes, and the result is that of the discrete network.
 
-Superpositions of values of several shapes: sequences, repeats, choices and residuals of spreads.
+Superpositions of values of several shapes: sequences, repeats, choices and residuals.
 
-A spread is a module that gives, for each shape that may come out, a value and its share, or None.
+A multi-shape module gives, for each shape that may come out, a value and its share, or None.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from nas.errors import RelaxError
+from nas.errors import RelaxError, refusal
 from nas.language import Shape
 from nas.layers import Composite, Residual, Zero, larger, pad_to
 
@@ -65,15 +65,16 @@ class ArchitectureWeights:
 
     def weight(self, picks: Picks) -> Tensor | float:
         """The product over the holes of an alternative, all of them active."""
-        found = [(self.weights[hole].values, option) for hole, option in picks]
         product: Tensor | float = 1.0
-        for values, option in found:
+        for hole, option in picks:
+            values = self.weights[hole].values
             if values is not None:
                 product = values[option] if isinstance(product, float) else product * values[option]
         return product
 
 
 Share: TypeAlias = Tensor | float
+S = TypeVar("S", bound=Share)
 
 
 def scaled(weight: Share, x: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ class Relaxed(nn.Module):
     """Base of the modules below."""
 
     def discrete(self) -> tuple[nn.Module, int]:
-        """The module that the board's one active option leaves, weights shared, and number of its shape."""
+        """The module of the one active option, which shares its weights, and the number of its shape."""
         raise NotImplementedError
 
 
@@ -146,18 +147,19 @@ class PartialMixed(Relaxed):
         return groups.transpose(1, 2).reshape(batch, channels, *sides)
 
     def discrete(self) -> tuple[nn.Module, int]:
-        raise RelaxError("supernet: weights of a part of the channels fit no whole network; set partial=1")
+        expected, got = (
+            "weights for all channels of a discrete network",
+            f"those for 1/{self.partial} of them",
+        )
+        raise RelaxError(refusal("supernet", expected, got, "set partial=1"))
 
     def extra_repr(self) -> str:
         return f"partial={self.partial}"
 
 
-def sum_of_shares(shares: Sequence[Share]) -> Share:
-    return reduce(lambda one, other: one + other, shares)
-
-
-def total_of(values: Sequence[Tensor]) -> Tensor:
-    return reduce(lambda one, other: one + other, values)
+def total_of(values: Sequence[S]) -> S:
+    """Their sum in order, without a zero to start from."""
+    return reduce(lambda one, other: one + other, values)  # type: ignore[arg-type, return-value]
 
 
 def discretized(module: nn.Module) -> nn.Module:
@@ -189,12 +191,12 @@ WeightedTensor: TypeAlias = tuple[Share, Tensor]  # a value and its share
 
 
 class MultiShapeChoice(Options):
-    """Options of several shapes, each a spread itself.
+    """Options of several shapes, each a multi-shape module itself.
 
     Args:
         board: see `ArchitectureWeights`.
         picks: of each alternative.
-        options: spreads.
+        options: multi-shape modules.
         places: of each alternative, the numbers of its shapes among all of them.
         shapes: how many there are.
     """
@@ -216,17 +218,17 @@ class MultiShapeChoice(Options):
         gathered: list[list[WeightedTensor]] = [[] for _ in range(self.shapes)]
         for i, weight in active:
             _gather(gathered, self.places[i], weight, self.options[i](x))
-        total = sum_of_shares([weight for _, weight in active])
-        return [_share(_mean(rays), total) for rays in gathered]
+        total = total_of([weight for _, weight in active])
+        return [_share(_mean(values), total) for values in gathered]
 
     def discrete(self) -> tuple[nn.Module, int]:
         number = self._only()
-        module, shape = discretized_multi_shape(self.options[number])
+        module, shape = discretized_with_shape(self.options[number])
         return module, self.places[number][shape]
 
 
 class SingleShape(Relaxed):
-    """A module of one shape as a spread."""
+    """A module of one shape as a multi-shape module."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -240,10 +242,10 @@ class SingleShape(Relaxed):
 
 
 class MultiShapeSequence(Relaxed):
-    """One spread after the other, each there once for every shape that reaches it.
+    """One multi-shape module after the other, each of them built for every shape that may reach it.
 
     Args:
-        stages: of each part, a spread for each shape.
+        stages: of each part, a module for each shape.
         places: of each of those, the numbers of its shapes among all that leave the stage.
         shapes: how many leave each stage.
     """
@@ -260,22 +262,22 @@ class MultiShapeSequence(Relaxed):
         self.shapes = tuple(shapes)
 
     def forward(self, x: Tensor) -> list[WeightedTensor | None]:
-        rays: list[WeightedTensor | None] = [(1.0, x)]
+        values: list[WeightedTensor | None] = [(1.0, x)]
         for stage, places, shapes in zip(self.stages, self.places, self.shapes, strict=True):
-            rays = _stage(rays, stage, places, shapes)  # type: ignore[arg-type]
-        return rays
+            values = _stage(values, stage, places, shapes)  # type: ignore[arg-type]
+        return values
 
     def discrete(self) -> tuple[nn.Module, int]:
         modules, shape = [], 0
         for stage, places in zip(self.stages, self.places, strict=True):
-            module, found = discretized_multi_shape(stage[shape])  # type: ignore[index]
+            module, found = discretized_with_shape(stage[shape])  # type: ignore[index]
             shape = places[shape][found]
             modules.append(module)
         return nn.Sequential(*modules), shape
 
 
 class MultiShapeDepth(Relaxed):
-    """A repeat of a chosen number of copies: what leaves each number of copies, averaged by its weight.
+    """A repeat of a chosen number of copies: the mean of the values after each number, by its weight.
 
     Args:
         board: see `ArchitectureWeights`.
@@ -303,16 +305,16 @@ class MultiShapeDepth(Relaxed):
     def forward(self, x: Tensor) -> list[WeightedTensor | None]:
         weight = self.board.weights[self.hole]
         gathered: list[list[WeightedTensor]] = [[] for _ in range(self.shapes)]
-        rays: list[WeightedTensor | None] = [(1.0, x)]
+        values: list[WeightedTensor | None] = [(1.0, x)]
         done, total = 0, []
         for option in weight.active:
             for number in range(done, self.counts[option]):
                 stage, places = self.copies.stages[number], self.copies.places[number]
-                rays = _stage(rays, stage, places, self.copies.shapes[number])  # type: ignore[arg-type]
+                values = _stage(values, stage, places, self.copies.shapes[number])  # type: ignore[arg-type]
             done = self.counts[option]
             total.append(self.board.weight(((self.hole, option),)))
-            _gather(gathered, self.places[option], total[-1], rays)
-        whole = sum_of_shares(total)
+            _gather(gathered, self.places[option], total[-1], values)
+        whole = total_of(total)
         return [_share(_mean(found), whole) for found in gathered]
 
     def discrete(self) -> tuple[nn.Module, int]:
@@ -344,44 +346,44 @@ class MultiShapeResidual(Relaxed):
 
     def forward(self, x: Tensor) -> list[WeightedTensor | None]:
         gathered: list[list[WeightedTensor]] = [[] for _ in range(self.shapes)]
-        for ray, target, place in zip(self.body(x), self.targets, self.places, strict=True):
-            if ray is not None:
-                share, y = ray
+        for value, target, place in zip(self.body(x), self.targets, self.places, strict=True):
+            if value is not None:
+                share, y = value
                 one, other = (x, y) if x.dim() == y.dim() else (x.flatten(1), y.flatten(1))
                 gathered[place].append((share, pad_to(one, target) + pad_to(other, target)))
-        return [_mean(rays) for rays in gathered]
+        return [_mean(values) for values in gathered]
 
     def discrete(self) -> tuple[nn.Module, int]:
-        body, shape = discretized_multi_shape(self.body)
+        body, shape = discretized_with_shape(self.body)
         return Residual(body, self.in_shape, self.body_shapes[shape]), self.places[shape]
 
 
 class Joined(Relaxed):
-    """A spread all of whose values have one shape, as an ordinary module."""
+    """A multi-shape module all of whose values have one shape, as an ordinary module."""
 
-    def __init__(self, spread: nn.Module) -> None:
+    def __init__(self, multi_shape: nn.Module) -> None:
         super().__init__()
-        self.spread = spread
+        self.multi_shape = multi_shape
 
     def forward(self, x: Tensor) -> Tensor:
-        (ray,) = self.spread(x)
-        return ray[1]
+        (value,) = self.multi_shape(x)
+        return value[1]
 
     def discrete(self) -> tuple[nn.Module, int]:
-        return discretized_multi_shape(self.spread)
+        return discretized_with_shape(self.multi_shape)
 
 
 def _stage(
-    rays: Sequence[WeightedTensor | None],
-    spreads: Sequence[nn.Module],
+    values: Sequence[WeightedTensor | None],
+    modules: Sequence[nn.Module],
     places: Sequence[Sequence[int]],
     shapes: int,
 ) -> list[WeightedTensor | None]:
-    """Each value through the spread that is there for its shape."""
+    """Each value through the module for its shape."""
     gathered: list[list[WeightedTensor]] = [[] for _ in range(shapes)]
-    for ray, spread, found in zip(rays, spreads, places, strict=True):
-        if ray is not None:
-            _gather(gathered, found, ray[0], spread(ray[1]))
+    for value, module, found in zip(values, modules, places, strict=True):
+        if value is not None:
+            _gather(gathered, found, value[0], module(value[1]))
     return [_mean(each) for each in gathered]
 
 
@@ -389,26 +391,26 @@ def _gather(
     gathered: list[list[WeightedTensor]],
     places: Sequence[int],
     weight: Share,
-    rays: Sequence[WeightedTensor | None],
+    values: Sequence[WeightedTensor | None],
 ) -> None:
-    for place, ray in zip(places, rays, strict=True):
-        if ray is not None:
-            gathered[place].append((weight * ray[0], ray[1]))
+    for place, value in zip(places, values, strict=True):
+        if value is not None:
+            gathered[place].append((weight * value[0], value[1]))
 
 
-def _mean(rays: list[WeightedTensor]) -> WeightedTensor | None:
+def _mean(values: list[WeightedTensor]) -> WeightedTensor | None:
     """Mean of values of one shape, by their shares, which add up."""
-    if len(rays) < 2:
-        return rays[0] if rays else None
-    whole = sum_of_shares([share for share, _ in rays])
-    return whole, total_of([(share / whole) * x for share, x in rays])
+    if len(values) < 2:
+        return values[0] if values else None
+    whole = total_of([share for share, _ in values])
+    return whole, total_of([(share / whole) * x for share, x in values])
 
 
-def _share(ray: WeightedTensor | None, total: Share) -> WeightedTensor | None:
-    """As a part of the total weight of all options, which scales the value as in a mixed operation."""
-    return None if ray is None else (ray[0] / total, scaled(total, ray[1]))
+def _share(value: WeightedTensor | None, total: Share) -> WeightedTensor | None:
+    """The share among all options, whose total weight scales the value as in a mixed operation."""
+    return None if value is None else (value[0] / total, scaled(total, value[1]))
 
 
-def discretized_multi_shape(module: nn.Module) -> tuple[nn.Module, int]:
-    assert isinstance(module, Relaxed), "spreads are relaxed modules"
+def discretized_with_shape(module: nn.Module) -> tuple[nn.Module, int]:
+    assert isinstance(module, Relaxed), "multi-shape modules are relaxed"
     return module.discrete()

@@ -1,6 +1,6 @@
 """From the sites of a space to parts with holes; says why where that cannot be. No torch.
 
-The holes of a supernet: what architecture weights are attached to; no torch.
+The holes of a supernet, to which architecture weights are attached; no torch.
 
 A hole of the space is a hole of its supernet, but for the nodes of gated cells: instead of k inputs out of n
 and an operation for each, every edge from a predecessor chooses among the operations and none at all
@@ -8,8 +8,8 @@ and an operation for each, every edge from a predecessor chooses among the opera
 
 Sub-expressions with holes as parts: the composites of the vocabulary build supernets from them; no torch.
 
-A part of one shape stands wherever an ordinary one does. Parts of several shapes (`shapes`, `spread`) follow
-one another in sequences, repeats, choices and residuals up to the head; other composites refuse them.
+A part of one shape stands wherever an ordinary one does. Parts of several shapes follow one another in
+sequences, repeats, choices and residuals up to the head; other composites refuse them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nas.errors import RelaxError
+from nas.errors import RelaxError, refusal
 from nas.language import (
     Choice,
     Context,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from nas.supernet.modules import ArchitectureWeights, Picks
 
 
-Kind = typing.Literal["choice", "number", "depth", "edge", "slab"]
+Kind = typing.Literal["choice", "number", "depth", "edge", "group"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class Hole:
         key: of the decision in the space; of an edge, that of its node with the source appended.
         label: place in the expression, for people.
         options: what there is to choose from, as text; of an edge the first one is none.
-        kind: "depth" chooses the number of copies of a repeat, "edge" see above, "slab" see `slabs.py`.
-        skips: options that hand on what comes in.
+        kind: "depth" chooses the number of copies of a repeat, "edge" see above, "group" see `slabs.py`.
+        skips: options that return their input.
         zeros: options that give zero, none of an edge included.
     """
 
@@ -110,9 +110,9 @@ class Holes:
     def get(
         self, kind: Kind, key: Key, label: str, options: tuple[str, ...], *marks: tuple[int, ...]
     ) -> Hole:
-        """The hole of that key, made where it is new: copies of a definition share theirs.
+        """The hole of that key, made if it is new: copies of a definition share theirs.
 
-        Marks are skips and zeros.
+        `marks` are the hole's skips and zeros.
         """
         found = self._found.get((kind, key))
         if found is None:
@@ -121,7 +121,7 @@ class Holes:
         return found
 
     def gate(self, key: Key, make: Callable[[], Gate]) -> Gate:
-        """The gate of that key, made where it is new."""
+        """The gate of that key, made if it is new."""
         if key not in self._gates:
             self._gates[key] = make()
         return self._gates[key]
@@ -139,17 +139,17 @@ def shapes_of(part: Part, in_shape: Inputs, context: Context) -> Shapes:
     return part.shapes(in_shape, context) if isinstance(part, OneShape) else (part.shape(in_shape, context),)
 
 
-def spread_of(part: Part, in_shape: Inputs, context: Context) -> nn.Module:
+def multi_shape_of(part: Part, in_shape: Inputs, context: Context) -> nn.Module:
     """A module that gives a value and its share for each of `shapes_of`, None for those of no weight."""
     from nas.supernet.modules import SingleShape
 
     if isinstance(part, OneShape) and len(part.shapes(in_shape, context)) > 1:
-        return part.spread(in_shape, context)
+        return part.build_multi_shape(in_shape, context)
     return SingleShape(part.build(in_shape, context))
 
 
 class OneShape(ABC):
-    """A part with holes, where one shape is asked for; `shapes` and `spread` are for where several may be."""
+    """A part with holes that stands for one shape; `shapes` and `build_multi_shape` allow for several."""
 
     path: str
 
@@ -158,7 +158,7 @@ class OneShape(ABC):
         """All shapes that may come out, in a fixed order."""
 
     @abstractmethod
-    def spread(self, in_shape: Inputs, context: Context) -> nn.Module:
+    def build_multi_shape(self, in_shape: Inputs, context: Context) -> nn.Module:
         """A module that gives a value and its share for each of the shapes."""
 
     @property
@@ -180,24 +180,24 @@ class OneShape(ABC):
         found = self.shapes(in_shape, context)
         if len(found) == 1:
             return found[0]
-        listed = ", ".join(map(str, found))
-        reason = f"{self.path}: options of one shape are expected here; they have {listed}"
+        expected, listed = "options of one shape", ", ".join(map(str, found))
         if len({(len(shape), shape[0]) for shape in found}) == 1 and len(found[0]) == 3:
+            reason = f"{self.path}: expected {expected}, got {listed}"
             raise SideError(reason, "give all the same stride and padding")
-        raise RelaxError(f"{reason}; give all the same width and stride")
+        raise RelaxError(refusal(self.path, expected, listed, "give all the same width and stride"))
 
     def build(self, in_shape: Inputs, context: Context) -> nn.Module:
         from nas.supernet.modules import Joined
 
         self.shape(in_shape, context)
-        return Joined(self.spread(in_shape, context))
+        return Joined(self.build_multi_shape(in_shape, context))
 
 
 @dataclass(frozen=True)
 class MixedPart(OneShape):
     """A choice among parts, decided by one hole or, for attributes, by several.
 
-    With `partial`, one in so many channels passes the options, the others pass them by.
+    1/`partial` of the channels pass the options, the others pass them by (PC-DARTS).
     """
 
     board: ArchitectureWeights
@@ -213,34 +213,28 @@ class MixedPart(OneShape):
     def shapes(self, in_shape: Inputs, context: Context) -> Shapes:
         found = _union([shapes_of(option, in_shape, context) for option in self.options])
         if self.partial > 1 and (in_shape[0] % self.partial or any(out[0] != in_shape[0] for out in found)):  # type: ignore[operator]
-            reason = f"as many channels out as in, which partial = {self.partial} divides, are expected"
-            raise RelaxError(f"{self.path}: {reason}; got {in_shape[0]} in and {found[0][0]} out")
+            expected = f"as many channels out as in, a multiple of partial = {self.partial}"
+            got = f"{in_shape[0]} in and {found[0][0]} out"
+            raise RelaxError(refusal(self.path, expected, got, "give such widths, or set partial=1"))
         return found
 
     def build(self, in_shape: Inputs, context: Context) -> nn.Module:
-        from nas.supernet.modules import Mixed
-
-        shape = self.shape(in_shape, context)
-        if self.partial > 1:
-            return self._part_of_channels(in_shape, shape, context)  # type: ignore[arg-type]
-        return Mixed(self.board, self.picks, [option.build(in_shape, context) for option in self.options])
-
-    def _part_of_channels(self, in_shape: Shape, out_shape: Shape, context: Context) -> nn.Module:
-        """As PC-DARTS; the options are built for the part of the channels that passes them."""
         from nas.supernet.modules import Mixed, PartialMixed
 
-        share = in_shape[0] // self.partial
-        inner, context = (share, *in_shape[1:]), replace(context, width=share)
-        mixed = Mixed(self.board, self.picks, [option.build(inner, context) for option in self.options])
-        return PartialMixed(mixed, self.partial, halved=out_shape[1:] != in_shape[1:])
+        halved = self.shape(in_shape, context)[1:] != in_shape[1:]
+        if self.partial > 1:  # the options are built for the share of the channels that passes them
+            share = in_shape[0] // self.partial  # type: ignore[operator]
+            in_shape, context = (share, *in_shape[1:]), replace(context, width=share)  # type: ignore[assignment]
+        mixed = Mixed(self.board, self.picks, [option.build(in_shape, context) for option in self.options])
+        return PartialMixed(mixed, self.partial, halved=halved) if self.partial > 1 else mixed
 
-    def spread(self, in_shape: Inputs, context: Context) -> nn.Module:
+    def build_multi_shape(self, in_shape: Inputs, context: Context) -> nn.Module:
         from nas.supernet.modules import MultiShapeChoice
 
         shapes = self.shapes(in_shape, context)
-        spreads = [spread_of(option, in_shape, context) for option in self.options]
+        modules = [multi_shape_of(option, in_shape, context) for option in self.options]
         places = [_places(shapes_of(option, in_shape, context), shapes) for option in self.options]
-        return MultiShapeChoice(self.board, self.picks, spreads, places, len(shapes))
+        return MultiShapeChoice(self.board, self.picks, modules, places, len(shapes))
 
 
 @dataclass(frozen=True)
@@ -270,8 +264,8 @@ class RelaxedSequence(OneShape):
             return SequencePart(self.make, self.label).build(in_shape, context)
         return super().build(in_shape, context)
 
-    def spread(self, in_shape: Inputs, context: Context) -> nn.Module:
-        return staged(self.parts, in_shape, context)
+    def build_multi_shape(self, in_shape: Inputs, context: Context) -> nn.Module:
+        return multi_shape_sequence(self.parts, in_shape, context)
 
 
 def staged_shapes(parts: tuple[Part, ...], in_shape: Inputs, context: Context) -> list[Shapes]:
@@ -282,14 +276,14 @@ def staged_shapes(parts: tuple[Part, ...], in_shape: Inputs, context: Context) -
     return found
 
 
-def staged(parts: tuple[Part, ...], in_shape: Inputs, context: Context) -> Any:
+def multi_shape_sequence(parts: tuple[Part, ...], in_shape: Inputs, context: Context) -> Any:
     """The parts as a `MultiShapeSequence`."""
     from nas.supernet.modules import MultiShapeSequence
 
     shapes = staged_shapes(parts, in_shape, context)
     stages, places = [], []
     for number, (part, inner) in enumerate(in_context(parts, context)):
-        stages.append([spread_of(part, shape, inner) for shape in shapes[number]])
+        stages.append([multi_shape_of(part, shape, inner) for shape in shapes[number]])
         after = shapes[number + 1]
         places.append([_places(shapes_of(part, shape, inner), after) for shape in shapes[number]])
     return MultiShapeSequence(stages, places, [len(found) for found in shapes[1:]])
@@ -313,10 +307,13 @@ class DepthPart(OneShape):
         found = staged_shapes(self.make(), in_shape, context)
         return _union([found[count] for count in self.counts])
 
-    def spread(self, in_shape: Inputs, context: Context) -> nn.Module:
+    def build_multi_shape(self, in_shape: Inputs, context: Context) -> nn.Module:
         from nas.supernet.modules import MultiShapeDepth
 
-        found, copies = staged_shapes(self.make(), in_shape, context), staged(self.make(), in_shape, context)
+        found, copies = (
+            staged_shapes(self.make(), in_shape, context),
+            multi_shape_sequence(self.make(), in_shape, context),
+        )
         shapes = self.shapes(in_shape, context)
         places = [_places(found[count], shapes) for count in self.counts]
         return MultiShapeDepth(self.board, self.hole.number, self.counts, copies, places, len(shapes))
@@ -324,7 +321,7 @@ class DepthPart(OneShape):
 
 @dataclass(frozen=True, slots=True)
 class CellPart(PrimitivePart):
-    """A cell, which is computed for many edges at once where that is possible."""
+    """A cell that is computed for many edges at once where that is possible."""
 
     board: ArchitectureWeights
 
@@ -367,11 +364,11 @@ class ResidualPart(OneShape):
             return self.plain.build(in_shape, context)
         return super().build(in_shape, context)
 
-    def spread(self, in_shape: Inputs, context: Context) -> nn.Module:
+    def build_multi_shape(self, in_shape: Inputs, context: Context) -> nn.Module:
         from nas.supernet.modules import MultiShapeResidual
 
         shapes, places = self.shapes(in_shape, context), self._targets(in_shape, context)
-        body = spread_of(self.plain.parts[0], in_shape, context)
+        body = multi_shape_of(self.plain.parts[0], in_shape, context)
         found = shapes_of(self.plain.parts[0], in_shape, context)
         return MultiShapeResidual(body, in_shape, found, _places(places, shapes), len(shapes))  # type: ignore[arg-type]
 
@@ -390,7 +387,7 @@ _SKIPS = ("skip", "identity")
 
 @dataclass(frozen=True, slots=True)
 class RelaxedSite:
-    """A site with what its address and its names mean there.
+    """A site, with the prefix of its keys and the definitions in scope.
 
     Attributes:
         site: of the sub-expression.
@@ -432,14 +429,19 @@ class Relaxing:
     def part(self, place: RelaxedSite, label: str | None = None) -> Part:
         site, term = place.site, place.site.term
         if site.kind in (RULE, EXPAND):
-            raise self._refused(place, "a recursive rule has no bounded supernet; write its options out")
+            got = "a recursive rule, which has no bounded supernet"
+            raise self._refused(place, "a network without recursion", got, "write its options out")
         if site.kind in _PROGRAMS:
-            raise self._refused(place, "a program is no network")
+            remedy = "take a searcher that trains no supernet"
+            raise self._refused(place, "a network", "a program", remedy)
         if site.kind == SHARED:
             return self.part(RelaxedSite(site.children[0], (), place.names), label)
         match term:
             case Define():
-                return self.part(self._defining(place), label)
+                names = place.names
+                for (name, _), child in zip(term.bindings, site.children, strict=False):
+                    names = {**names, name: RelaxedSite(child, (), names)}
+                return self.part(RelaxedSite(site.children[-1], place.prefix, names), label)
             case Ref(name):
                 return self.part(place.names[name], label or name)
             case Choice():
@@ -450,17 +452,11 @@ class Relaxing:
                 return self._repeat(place, term, label)
             case Op():
                 return self._operation(place, term, label)
-        raise self._refused(place, f"a network is expected; got {shorten(str(term), 60)}")
+        raise self._refused(place, "a network", shorten(str(term), 60), "write a network here")
 
-    def _refused(self, place: RelaxedSite, reason: str) -> RelaxError:
-        return RelaxError(f"{self._space.name} at {place.site.label}: cannot be relaxed: {reason}")
-
-    def _defining(self, place: RelaxedSite) -> RelaxedSite:
-        term, names = place.site.term, place.names
-        assert isinstance(term, Define)
-        for (name, _), site in zip(term.bindings, place.site.children, strict=False):
-            names = {**names, name: RelaxedSite(site, (), names)}
-        return RelaxedSite(place.site.children[-1], place.prefix, names)
+    def _refused(self, place: RelaxedSite, expected: str, got: str, remedy: str) -> RelaxError:
+        where = f"supernet of {self._space.name} at {place.site.label}"
+        return RelaxError(refusal(where, expected, got, remedy))
 
     def _sequence(self, places: list[RelaxedSite], at: RelaxedSite, label: str | None) -> Part:
         def make() -> tuple[Part, ...]:
@@ -502,11 +498,12 @@ class Relaxing:
         return DepthPart(self._board, hole, counts, make, site.label, label or "repeat")
 
     def _check_cells(self, place: RelaxedSite, options: tuple[Part, ...]) -> None:
-        """In a chain a cell is more than what it computes: it reads two values or doubles the width."""
+        """A cell in a chain is more than what it computes: it reads two values or doubles the width."""
         for step in (step for option in options for step in option.steps if step.name == "cell"):
             given = step.given  # type: ignore[attr-defined]
             if given.get("inputs", 1) == 2 or given.get("stride") == 2:
-                raise self._refused(place, "whole cells differ; put the choices inside of one cell")
+                expected, got = "choices inside of cells", "a choice of whole cells"
+                raise self._refused(place, expected, got, "put the choices inside of one cell")
 
     def _operation(self, place: RelaxedSite, term: Op, label: str | None) -> Part:
         args, values = self._split(place, term)
@@ -516,7 +513,8 @@ class Relaxing:
             return self._gated(place, term)
         alternatives = list(self._alternatives(values))
         if term.name == "node" and len(alternatives) > 1:
-            raise self._refused(place, 'k-of-n inputs need a gate; state SearchSpace(..., gate="none")')
+            remedy = 'write SearchSpace(..., gate="none")'
+            raise self._refused(place, "a gate for k-of-n inputs", "none", remedy)
         options = tuple(self._plain(place, term, given, args, label) for given, _ in alternatives)
         if len(options) == 1:
             return options[0]
@@ -530,22 +528,21 @@ class Relaxing:
 
     def _train(self, place: RelaxedSite, args: list[RelaxedSite], values: dict[str, RelaxedSite]) -> Part:
         for name, value in values.items():
-            if written_size(self._meant(value).site.term) > 1 or len(list(self._values(value))) > 1:
-                reason = f"the training setting {name} is a choice, and a setting is no operation; fix it"
-                raise self._refused(place, reason)
+            resolved = value
+            while isinstance(resolved.site.term, Ref):
+                resolved = resolved.names[resolved.site.term.name]
+            if written_size(resolved.site.term) > 1 or len(list(self._values(value))) > 1:
+                expected = f"one value of the training setting {name}, as a setting is no operation"
+                raise self._refused(place, expected, "a choice", "fix its value")
         return self.part(args[0])
-
-    def _meant(self, place: RelaxedSite) -> RelaxedSite:
-        while isinstance(place.site.term, Ref):
-            place = place.names[place.site.term.name]
-        return place
 
     def _plain(
         self, place: RelaxedSite, term: Op, given: dict[str, Any], args: list[RelaxedSite], label: str | None
     ) -> Part:
         primitive, path = self._space.vocabulary.get(term.name), f'{place.site.label} "{term.name}"'
         if primitive.shape is None or primitive.build is None:
-            raise self._refused(place, f"a network is expected; got a primitive of kind {primitive.kind}")
+            got = f"a primitive of kind {primitive.kind}"
+            raise self._refused(place, "a network", got, "take a primitive that builds a layer")
 
         def make() -> tuple[Part, ...]:
             return tuple(map(self._edge if term.name == "node" else self.part, args))
@@ -590,9 +587,10 @@ class Relaxing:
             case _ if site.kind == SHARED:
                 yield from self._values(RelaxedSite(site.children[0], (), place.names))
             case _ if site.kind == NUMBER:
-                raise self._refused(place, "a real number needs a grid; use oneof(...)")
+                raise self._refused(place, "a grid of values", "a real number", "use oneof(...)")
             case _:
-                raise self._refused(place, f"a value is expected; got {shorten(str(term), 60)}")
+                got = shorten(str(term), 60)
+                raise self._refused(place, "a value", got, "write a value or a choice of values")
 
     def _gated(self, place: RelaxedSite, term: Op) -> Part:
         """A node of edges from all of its sources, each with a choice of operations or none."""
@@ -629,8 +627,8 @@ class Relaxing:
         options = [self._options(arg) for arg in args]
         terms = [[each.site.term for each in found] for found in options]
         if any(found != terms[0] for found in terms) or any(each.site.active for each in options[0]):
-            reason = "a gated node needs equal choices of operations for all inputs, without further holes"
-            raise self._refused(place, reason)
+            expected = "one choice of operations, without further holes, for all inputs of a gated node"
+            raise self._refused(place, expected, "another", "write the same choice for each input")
         texts = ("none", *(shorten(str(each), 60) for each in terms[0]))
         marks = _marks([Op("zero"), *terms[0]])
 
@@ -649,7 +647,8 @@ class Relaxing:
             return [(term.value, ())]
         if isinstance(term, Choice) and all(isinstance(each, Literal) for each in term.options):
             return [(each.value, ()) for each in term.options]  # type: ignore[attr-defined]
-        raise self._refused(place, "inputs of a gated node are expected as choose(k, ...)")
+        got = shorten(str(term), 60)
+        raise self._refused(place, "inputs of a gated node as choose(k, ...)", got, "write them so")
 
     def _choosing(self, place: RelaxedSite) -> Key:
         """The key of the choice of an operation."""

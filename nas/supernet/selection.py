@@ -4,9 +4,9 @@
   P-DARTS' limit on skips (`collapse.py`). The authors of NAS-Bench-201 let `none` be chosen too.
 - perturbation: DARTS-PT, Wang et al. 2021, "Rethinking Architecture Selection in Differentiable NAS"
   (https://arxiv.org/abs/2108.04392), algorithm 1: hole by hole in random order, the option whose removal
-  costs the supernet most validation accuracy; then, node by node, inputs go whose removal costs least until
-  as many are left as the node takes. Skips are not limited. Deviations: the supernet is not trained between
-  decisions; equal accuracies are told apart by the loss; `none` of an edge is no candidate.
+  costs the supernet most validation accuracy; then, node by node, the inputs whose removal costs least are
+  removed until the node has as many as it takes. Skips are not limited. Deviations: the supernet is not
+  trained between decisions; the loss decides between equal accuracies; `none` of an edge is no candidate.
 - longest_path, top_down, bottom_up: paths through a layered graph (`nas.supernet.layered`).
 
 Where the constraints of the space refuse the choice, the heaviest architecture near it is taken.
@@ -45,11 +45,11 @@ _DROPPED = 1e-6  # the same of edges
 def choose(state: OneShot, data: DeviceData, settings: OneShotSettings) -> Architecture:
     """The architecture that the search would choose now.
 
-    Of a weighting that trains no architecture weights, argmax is the first option of each hole: there, a
-    searcher over inherited weights chooses (`evaluate.py`).
+    For a weighting without trained architecture weights, argmax is the first option of each hole: then a
+    searcher chooses by inherited weights (`evaluate.py`).
 
     Raises:
-        DeadEndError: the constraints of the space refuse what is near the choice.
+        DeadEndError: the constraints of the space refuse the choice and those that follow it.
     """
     net, strengths = state.supernet, state.weighting.strengths(state.alphas)
     if isinstance(net, GridSupernet):
@@ -72,7 +72,7 @@ class _Perturbation:
         self._weights = _present(state, strengths, data.device)
 
     def strengths(self) -> list[Floats]:
-        """(options,) of each hole: such that the heaviest architecture is the one decided."""
+        """(options,) of each hole; the heaviest architecture is the one that was decided on."""
         rng = np.random.default_rng(derived_seed(self._state.seed, 4))
         net = self._state.supernet
         found = [each * _UNDECIDED for each in self._own]
@@ -87,7 +87,7 @@ class _Perturbation:
         return found
 
     def _decided(self, hole: Hole) -> int:
-        """The option whose removal hurts most."""
+        """The option whose removal costs most."""
         candidates = range(1 if hole.kind == "edge" else 0, len(hole.options))
         if len(candidates) == 1:
             return candidates[0]
@@ -99,7 +99,7 @@ class _Perturbation:
         return self._score({hole.number: ArchitectureWeight(weight.values, active)})
 
     def _left_out(self, gate: Gate) -> list[Hole]:
-        """Edges that go, one after the other, the one first whose absence hurts least."""
+        """The edges that are removed, one after the other: each time the one whose absence costs least."""
         left, gone = list(gate.edges.values()), []
         while len(left) > len(gate.inputs[0]):
             least = max(left, key=lambda hole: self._score({hole.number: _none(hole)}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, refusal
 from nas.layers import TrainSettings
 from nas.registry import SettingRule, between, convert_setting, one_of, within
 from nas.training import cosine, cosine_power
@@ -13,7 +13,7 @@ from nas.training import cosine, cosine_power
 PATHS = ("longest_path", "top_down", "bottom_up")  # ways to choose from a grid
 
 SAMPLING = ("gumbel", "uniform")  # weightings of one option at a time, drawn anew in each pass
-OF_GRIDS = ("softmax", "max_w")  # weightings that serve slabs too
+OF_GRIDS = ("softmax", "max_w")  # weightings that serve choice groups too
 
 _FRACTION = SettingRule("a number from 0 up to, not including, 1", lambda value: 0 <= value < 1)
 _RULES = {
@@ -75,10 +75,8 @@ class OneShotSettings:
     momentum: float = 0.9  # of the weights' SGD, not Nesterov's
     weight_decay: float = 3e-4  # L2 gradient of the weights
     grad_clip: float = 5.0  # bound on the L2 norm of the weights' gradient; 0: none
-    train_fraction: float = (
-        0.5  # of the training images: those for the weights; the others are for the alphas
-    )
-    # None of these two: as usual, 4 and True, for images known to keep their classes; others as they are
+    train_fraction: float = 0.5  # of the training images are for the weights; the others for the alphas
+    # None for the next two: 4 and True for images that are known to keep their classes, else 0 and False
     crop_padding: int | None = None  # pixels of zero padding before the random crop; 0: no crop
     flip: bool | None = None  # mirror each image with probability 1/2
     cutout: int = 0  # side in pixels of the square set to the mean colour; 0: none
@@ -116,23 +114,24 @@ class OneShotSettings:
         if self.weighting in SAMPLING:
             reason = f'with weighting "{self.weighting}", which draws its options'
             if self.order == 2:
-                raise _refused("order", f"1 {reason}", 2)
+                raise _refused("order", f"1 {reason}", 2, "set order=1")
             if self.eigenvalue:
-                raise _refused("eigenvalue", f"false {reason}", True)
+                raise _refused("eigenvalue", f"false {reason}", True, "set eigenvalue=false")
 
     def _check_grid(self) -> None:
         """What a layered graph of shapes and a supernet of holes do not share."""
         if not self.grid:
             if self.selection in PATHS or self.skip_light:
                 name = "skip_light" if self.skip_light else "selection"
-                raise _refused("grid", f"true with {name} = {getattr(self, name)!r}", False)
+                raise _refused("grid", f"true with {name} = {getattr(self, name)!r}", False, "set grid=true")
             return
         allowed = {"weighting": OF_GRIDS, "selection": PATHS, "partial": (1,)}
         allowed |= {"skip_limit": (None,), "skip_stop": (None,)}
         for name, values in allowed.items():
             if getattr(self, name) not in values:
                 listed = " or ".join(map(str, values))
-                raise _refused(name, f"{listed} with grid = true", getattr(self, name))
+                remedy = f"set {name}={'null' if values[0] is None else values[0]}"
+                raise _refused(name, f"{listed} with grid = true", getattr(self, name), remedy)
 
     def _check(self, name: str, kind: type) -> None:
         value = getattr(self, name)
@@ -140,7 +139,8 @@ class OneShotSettings:
             return
         converted, rule = convert_setting(value, kind), _RULES.get(name)
         if converted is None or (rule and not rule.accepts(converted)):
-            raise _refused(name, rule.text if rule else "true or false", value)
+            expected = rule.text if rule else "true or false"
+            raise _refused(name, expected, value, "leave it out for the default")
         object.__setattr__(self, name, converted)
 
     def rate(self, epoch: int) -> float:
@@ -166,10 +166,10 @@ class OneShotSettings:
         )
 
     def halves(self, count: int) -> tuple[int, int]:
-        """How many of so many training images are for the weights and for the alphas; neither none of two."""
+        """How many of `count` training images are for the weights and for the alphas, at least one each."""
         cut = min(max(1, round(self.train_fraction * count)), count - 1)
         return cut, count - cut
 
 
-def _refused(name: str, expected: str, value: object, remedy: str = "change it") -> ConfigError:
-    return ConfigError(f'one-shot setting "{name}": expected {expected}, got {value!r}; {remedy}')
+def _refused(name: str, expected: str, value: object, remedy: str) -> ConfigError:
+    return ConfigError(refusal(f'one-shot setting "{name}"', expected, repr(value), remedy))

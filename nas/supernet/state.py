@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
-from nas.errors import EvaluationError, describe_error
+from nas.errors import EvaluationError, describe_error, refusal
 from nas.space import SearchSpace
 from nas.supernet.alphas import Alphas, Weighting, weighting_of
 from nas.supernet.layered import relax_grid
 from nas.supernet.settings import OneShotSettings
 from nas.supernet.supernet import Supernet, relax
-from nas.training import DeviceData, derived_seed, write_whole
+from nas.training import DeviceData, derived_seed, write_file
 
 
 @dataclass(slots=True)
@@ -36,10 +36,10 @@ class OneShot:
         halves: positions among the training images, for the weights and for the alphas.
         shape: (C, H, W) of an image.
         classes: outputs of the networks.
-        contents: sums of the training images' pixels and labels, to know them again.
+        contents: sums of the training images' pixels and labels, which identify them.
         epoch: epochs done.
         curve: one row of numbers per epoch.
-        past: the alphas after the last epochs, the oldest first, where the eigenvalue may go back to them.
+        past: the alphas after the last epochs, the oldest first, for the eigenvalue's rule to return to.
         stopped: why the search ended before its last epoch; None if it did not.
     """
 
@@ -99,7 +99,7 @@ def start(
 
 
 def _contents(data: DeviceData) -> tuple[int, int]:
-    """Of images and labels, each times its place."""
+    """Sums of pixels and of labels, each times the position of its image."""
     images, labels = data.train.images, data.train.labels
     places = torch.arange(1, len(labels) + 1, device=labels.device)
     pixels = images.flatten(1).sum(1, dtype=torch.int64)
@@ -119,7 +119,7 @@ def optimizers(supernet: Supernet, alphas: Alphas, settings: OneShotSettings) ->
     momentum, decay = settings.momentum, settings.weight_decay
     sgd = SGD(supernet.parameters(), settings.lr, momentum=momentum, weight_decay=decay, fused=True)
     for weight in supernet.parameters() if momentum else ():
-        # the first step from zero is that without; fused steps need it of all weights or of none
+        # a first step from zero equals one without a buffer; fused steps need buffers of all weights or none
         sgd.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
     betas = (settings.alpha_beta1, settings.alpha_beta2)
     rows = [*alphas.parameters()] or [nn.Parameter(torch.empty(0))]  # a space without choices
@@ -132,15 +132,10 @@ def trains_alphas(state: OneShot, settings: OneShotSettings) -> bool:
 
 
 _FORMAT = 1
-_NEEDED = {"space", "identity", "alphas"}  # before it is taken over
 
 
 def save(path: str | Path, state: OneShot, settings: OneShotSettings) -> None:
-    """Writes what `load` needs, in one step.
-
-    Raises:
-        EvaluationError: the place cannot be written.
-    """
+    """Writes what `load` needs, atomically; raises EvaluationError if the file cannot be written."""
     content = {
         "format": _FORMAT,
         "space": [state.space.name, state.space.fingerprint()],
@@ -154,11 +149,11 @@ def save(path: str | Path, state: OneShot, settings: OneShotSettings) -> None:
         "optimizer": state.optimizer.state_dict(),
         "alpha_optimizer": state.alpha_optimizer.state_dict(),
     }
-    write_whole(Path(path), lambda part: torch.save(content, part))
+    write_file(Path(path), lambda part: torch.save(content, part))
 
 
 def load(path: str | Path, state: OneShot, settings: OneShotSettings) -> None:
-    """Puts a fresh state where the saved one stopped.
+    """Continues a fresh state where the saved one stopped.
 
     Args:
         path: that `save` wrote.
@@ -169,59 +164,51 @@ def load(path: str | Path, state: OneShot, settings: OneShotSettings) -> None:
         EvaluationError: no such file, a damaged one, or a search of another space, of other settings, of
             another seed or on other images.
     """
-    content = _read(Path(path))
-    _check(path, content, state, settings)
+    where, remedy = f"checkpoint {path}", "remove it and start anew"
+    content = _read(Path(path), where, remedy)
+    name, fingerprint = content["space"]
+    if fingerprint != (own := state.space.fingerprint()):
+        expected = f"a search of {state.space.name} ({own})"
+        raise EvaluationError(refusal(where, expected, f"one of {name} ({fingerprint})", remedy))
+    current, saved = _identity(state, settings), content["identity"]
+    for setting in {**current, **saved}:
+        if current.get(setting) != saved.get(setting):
+            expected, got = f"{setting} = {current.get(setting)}", saved.get(setting)
+            remedy = "continue a search with the settings and the images it began with"
+            raise EvaluationError(refusal(where, expected, got, remedy))
     try:
-        _take(state, content)
+        state.supernet.load_state_dict(content["supernet"])
+        state.alphas.load_state_dict(content["alphas"])
+        state.optimizer.load_state_dict(content["optimizer"])
+        state.alpha_optimizer.load_state_dict(content["alpha_optimizer"])
+        state.epoch, state.curve, state.stopped = content["epoch"], list(content["curve"]), content["stopped"]
+        device = state.halves[0].device
+        state.past = [{name: value.to(device) for name, value in each.items()} for each in content["past"]]
     except Exception as error:  # torch raises several kinds for weights of another form
-        raise EvaluationError(
-            f"checkpoint {path}: cannot continue from it: {describe_error(error)}; start anew"
-        ) from error
+        message = refusal(where, "a state that fits this search", describe_error(error), remedy)
+        raise EvaluationError(message) from error
 
 
-def _take(state: OneShot, content: dict[str, Any]) -> None:
-    state.supernet.load_state_dict(content["supernet"])
-    state.alphas.load_state_dict(content["alphas"])
-    state.optimizer.load_state_dict(content["optimizer"])
-    state.alpha_optimizer.load_state_dict(content["alpha_optimizer"])
-    state.epoch, state.curve, state.stopped = content["epoch"], list(content["curve"]), content["stopped"]
-    device = state.halves[0].device
-    state.past = [{name: value.to(device) for name, value in each.items()} for each in content["past"]]
-
-
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, where: str, remedy: str) -> dict[str, Any]:
+    expected = f"the state of a search, format {_FORMAT}"
     if not path.is_file():
-        raise EvaluationError(f"checkpoint {path}: expected the state of a search, found no file; start anew")
+        raise EvaluationError(refusal(where, expected, "no file", "start anew"))
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # no code of the file runs: whatever is raised says that it is damaged
-        reason = " ".join(str(error).split())[:200]
-        raise EvaluationError(f"checkpoint {path}: cannot read it: {reason}; start anew") from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT or not set(content) >= _NEEDED:
-        raise EvaluationError(
-            f"checkpoint {path}: expected the state of a search, format {_FORMAT}; start anew"
+        message = refusal(
+            where, expected, f"a file that cannot be read ({describe_error(error, 200)})", remedy
         )
+        raise EvaluationError(message) from error
+    if (
+        not isinstance(content, dict)
+        or content.get("format") != _FORMAT
+        or not isinstance(content.get("space"), list)
+        or len(content["space"]) != 2
+        or not isinstance(content.get("identity"), dict)
+    ):
+        raise EvaluationError(refusal(where, expected, "another content", remedy))
     return content
-
-
-def _check(path: str | Path, content: dict[str, Any], state: OneShot, settings: OneShotSettings) -> None:
-    try:
-        (name, fingerprint), saved = content["space"], dict(content["identity"])
-    except (TypeError, ValueError):
-        raise EvaluationError(f"checkpoint {path}: expected the state of a search; start anew") from None
-    own = state.space.fingerprint()
-    if fingerprint != own:
-        raise EvaluationError(
-            f"checkpoint {path}: expected a search of {state.space.name} ({own}), got one of {name} "
-            f"({fingerprint}); start anew"
-        )
-    current = _identity(state, settings)
-    for setting in {**current, **saved}:
-        if current.get(setting) != saved.get(setting):
-            raise EvaluationError(
-                f"checkpoint {path}: expected {setting} = {current.get(setting)}, got {saved.get(setting)}; "
-                f"a search is continued with the settings and the images it began with"
-            )
 
 
 def _identity(state: OneShot, settings: OneShotSettings) -> dict[str, Any]:

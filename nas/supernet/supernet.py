@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from torch import Tensor, nn
 
-from nas.errors import DeadEndError, RelaxError, SpaceError
+from nas.errors import DeadEndError, RelaxError, SpaceError, refusal
 from nas.language import Context, Shape, written_size
 from nas.layers import at_sides, checked_input, seeded
 from nas.space import Key
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 _NONE = 0  # option of an edge
-_TRIES = 1_000  # architectures that constraints may refuse
+TRIES = 1_000  # architectures that constraints may refuse
 
 
 def chosen_options(
@@ -44,32 +44,29 @@ def chosen_options(
     Raises:
         SpaceError: it is of another space.
     """
-    reason = None if architecture.space == space.name else f"it is of {architecture.space}"
-    if reason:
-        raise SpaceError(f"{space.name}: an architecture of this space is expected; {reason}")
-    decided = {decision.key: decision.option for decision in architecture.decisions}
-    options = [_option(hole, decided) for hole in holes]
+    decided = decisions_of(space, architecture)
+    options = [0] * len(holes)
+    for hole in holes:
+        value = decided.get(hole.key)
+        if value is not None:
+            options[hole.number] = int(value) if hole.kind == "choice" else hole.options.index(str(value))
     for gate in gates:
-        for hole, option in _edges(gate, decided):
-            options[hole.number] = option
+        sources = gate.inputs[int(decided.get(gate.key, 0))]
+        taken = {
+            source: 1 + int(decided.get(key, 0)) for source, key in zip(sources, gate.operations, strict=True)
+        }
+        for source, hole in gate.edges.items():  # an operation, numbered after none, or none
+            options[hole.number] = taken.get(source, _NONE)
     return options
 
 
-def _option(hole: Hole, decided: dict[Key, int | float]) -> int:
-    value = decided.get(hole.key)
-    if value is None:
-        return 0
-    return int(value) if hole.kind == "choice" else hole.options.index(str(value))
-
-
-def _edges(gate: Gate, decided: dict[Key, int | float]) -> Iterator[tuple[Hole, int]]:
-    """What each edge of a gated node takes: an operation, counted after none, or none."""
-    sources = gate.inputs[int(decided.get(gate.key, 0))]
-    taken = {
-        source: 1 + int(decided.get(key, 0)) for source, key in zip(sources, gate.operations, strict=True)
-    }
-    for source, hole in gate.edges.items():
-        yield hole, taken.get(source, _NONE)
+def decisions_of(space: SearchSpace, architecture: Architecture) -> dict[Key, int | float]:
+    """What an architecture of the space decides, by key; raises SpaceError if it is of another space."""
+    if architecture.space != space.name:
+        remedy = "read its text with the parse() of this space"
+        expected, got = "an architecture of this space", f"one of {architecture.space}"
+        raise SpaceError(refusal(space.name, expected, got, remedy))
+    return {decision.key: decision.option for decision in architecture.decisions}
 
 
 def heaviest(
@@ -87,13 +84,17 @@ def heaviest(
         DeadEndError: the constraints of the space refuse 1,000 architectures.
     """
     ranking = _Ranking(holes, gates, [np.log(np.maximum(each, 1e-300)) for each in weights])
-    for options in ranking.by_loss(_TRIES):
+    return first_admissible(space, ranking.by_loss(TRIES), "heaviest architectures")
+
+
+def first_admissible(space: SearchSpace, candidates: Iterable[dict[Key, int]], what: str) -> Architecture:
+    """The first of the candidates that meets the constraints; raises DeadEndError if none does."""
+    for options in candidates:
         architecture = derived(space, options)
         if space.violation(architecture) is None:
             return architecture
-    raise DeadEndError(
-        f"{space.name}: no architecture near the heaviest one meets the constraints; loosen them"
-    )
+    expected, got = f"one of the {what} to meet the constraints", f"none among {TRIES:,}"
+    raise DeadEndError(refusal(space.name, expected, got, "loosen the constraints"))
 
 
 class _Ranking:
@@ -111,7 +112,7 @@ class _Ranking:
         self._orders = {key: np.argsort(-each, kind="stable") for key, each in self._logs.items()}
 
     def by_loss(self, number: int) -> Iterator[dict[Key, int]]:
-        """Up to `number` assignments, those first that lose least of the log weight of the heaviest."""
+        """Up to `number` assignments, in the order of the log weight that they lose against the heaviest."""
         keys = list(self._orders)
         heap: list[tuple[float, tuple[int, ...]]] = [(0.0, (0,) * len(keys))]
         seen = {heap[0][1]}
@@ -138,7 +139,7 @@ class _Ranking:
 
 
 def derived(space: SearchSpace, options: dict[Key, int]) -> Architecture:
-    """The architecture whose decisions are these; those that it does not meet may be left over."""
+    """The architecture that takes these options; options of holes that it does not reach are ignored."""
     derivation = space.start()
     while derivation.site is not None:
         derivation = derivation.take(options[derivation.key])
@@ -174,7 +175,7 @@ class Supernet(nn.Module):
 
     @contextlib.contextmanager
     def plain(self) -> Iterator[None]:
-        """Calls all modules one by one within: for second derivatives, and for hooks on modules."""
+        """Within, all modules are called one by one: for second derivatives, and for hooks on modules."""
         before, self._board.plain = self._board.plain, True
         try:
             yield
@@ -202,16 +203,17 @@ def relax(
         input_shape: of one example, (C, H, W) or (F,).
         num_classes: outputs.
         seed: of the initial weights.
-        partial: of PC-DARTS: 1/partial of the channels pass the operations of a cell's edges; with more than
-            1 its weights fit no discrete network.
+        partial: 1/partial of the channels pass the operations of a cell's edges (PC-DARTS); above 1, its
+            weights fit no discrete network.
 
     Raises:
         RelaxError: the space cannot be relaxed: the place and why.
         CompileError: its networks do not fit the shape.
     """
     if written_size(space.expression) > MAX_OPTIONS:
-        reason = f"more than {MAX_OPTIONS} primitives in all of its options; give choices fewer options"
-        raise RelaxError(f"{space.name}: cannot be relaxed: {reason} or repeat fewer copies")
+        expected = f"at most {MAX_OPTIONS} primitives in all of its options"
+        remedy = "give choices fewer options or repeats fewer copies"
+        raise RelaxError(refusal(space.name, expected, "more", remedy))
     board = ArchitectureWeights()
     relaxing = Relaxing(space, board, partial)
     context = Context(num_classes, affine=False, mode="search")
@@ -219,7 +221,11 @@ def relax(
     shape = checked_input(input_shape)
     out = at_sides(lambda sides: part.shape(sides, context), shape)
     if out != (num_classes,):
-        raise RelaxError(f"{space.name}: expected ({num_classes},) for {num_classes} classes; got {out}")
+        raise RelaxError(
+            refusal(
+                space.name, f"({num_classes},) for {num_classes} classes", out, "end the networks with head()"
+            )
+        )
     with seeded(seed):
         network = part.build(shape, context)
     return Supernet(space, network, relaxing, board)

@@ -1,4 +1,4 @@
-"""What one-shot searchers let workers do: train shared weights for some epochs, or measure with them."""
+"""Tasks of one-shot searchers for workers: train shared weights for some epochs, or measure with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import EvaluationError
+from nas.errors import EvaluationError, refusal
 from nas.evaluation import Evaluation, Evaluator, Status, Task
 from nas.supernet.settings import OneShotSettings
 
@@ -24,11 +24,10 @@ SHARED_ACCURACY = "shared_accuracy"  # in percent, on the validation images, wit
 
 @dataclass(frozen=True, slots=True)
 class SupernetTraining:
-    """Trains a supernet until so many epochs are done and says which architecture it would choose.
+    """Trains a supernet until `until` epochs are done and reports which architecture it would choose.
 
-    It continues the state at the task's checkpoint and leaves its own at `save_to`. The info of its
-    evaluation has the `decisions` of the choice, the `epochs` done and `stopped`: why a search ended early,
-    or None.
+    It continues the state at the task's checkpoint and saves its own at `save_to`. The info of its evaluation
+    has the `decisions` of the choice, the `epochs` done and `stopped`: why a search ended early, or None.
 
     Attributes:
         space: that is relaxed.
@@ -68,7 +67,7 @@ class SupernetTraining:
                 return Evaluation(stop.status, {}, time.perf_counter() - started, str(stop))
             except EvaluationError:
                 raise
-            except Exception as error:  # out of memory, an operation that raises: facts about the search
+            except Exception as error:  # such as out of memory: a result of the search
                 return failure_of(error, time.perf_counter() - started)
         return Evaluation(
             Status.COMPLETED,
@@ -85,12 +84,15 @@ class SupernetTraining:
         )
 
     def _choice(self, state: OneShot, data: DeviceData) -> Architecture | None:
-        """What the search would choose; the dear selection is for its end, and some choose by other means."""
+        """The architecture that the search would choose; None where a searcher chooses by inherited weights.
+
+        Perturbation is expensive, so that it is computed at the end alone.
+        """
         from nas.supernet.selection import choose
 
         over = state.epoch >= self.settings.epochs or state.stopped is not None
-        dear = self.settings.selection == "perturbation" and not over
-        settings = replace(self.settings, selection="argmax") if dear else self.settings
+        early = self.settings.selection == "perturbation" and not over
+        settings = replace(self.settings, selection="argmax") if early else self.settings
         if settings.selection == "argmax" and not state.weighting.trains:
             return None
         return choose(state, data, settings)
@@ -151,31 +153,30 @@ class SharedWeights:
 
 
 def restored(task: Task, state: OneShot, settings: OneShotSettings, *, needed: bool) -> None:
-    """Puts the state where the one at the task's checkpoint stopped, if the task has one.
+    """Continues the state where the one at the task's checkpoint stopped, if the task has one.
 
     Raises:
-        EvaluationError: it cannot be used, or there is none where one is needed.
+        EvaluationError: it cannot be used, or it is needed and there is none.
     """
     from nas.supernet.state import load
 
     if task.checkpoint is not None:
         load(_file(task.checkpoint), state, settings)
     elif needed:
-        raise EvaluationError(
-            f"supernet work {task.trial}: expected the shared weights of an earlier one; got none; keep "
-            "checkpoints/ of the run on a folder that all workers see"
-        )
+        where, expected = f"supernet task {task.trial}", "the shared weights of an earlier one"
+        remedy = "keep checkpoints/ of the run on a folder that all workers see"
+        raise EvaluationError(refusal(where, expected, "none", remedy))
 
 
 def _file(path: str) -> Path:
-    """Beside the place for weights: `torch.load` takes a file of that name for another format."""
+    """The state's file, beside that of weights, whose name `torch.load` takes for another format."""
     from nas.training import checkpoint_files
 
     return checkpoint_files(path)[1]
 
 
 def device_data(evaluator: Evaluator, data: DataOptions | None) -> DeviceData:
-    """The images to search on, on the evaluator's device or, without such, on the best there is.
+    """The images to search on, on the evaluator's device, or on the best one if it names none.
 
     Raises:
         EvaluationError: the evaluator has no images and none are given.
@@ -184,9 +185,8 @@ def device_data(evaluator: Evaluator, data: DataOptions | None) -> DeviceData:
 
     dataset = loaded(data) if data is not None else evaluator.dataset
     if dataset is None:
-        raise EvaluationError(
-            "supernet: expected images to train shared weights on; the evaluator has none; give searcher.data"
-        )
+        expected, got = "images to train shared weights on", "an evaluator without"
+        raise EvaluationError(refusal("supernet", expected, got, "give searcher.data={dataset: digits}"))
     return resident(dataset, dataset.digest(), resolve(evaluator.device))
 
 

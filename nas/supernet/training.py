@@ -1,10 +1,9 @@
-"""Trains a supernet and its architecture weights: one loop, to be read from top to bottom.
+"""Trains a supernet and its architecture weights.
 
 Liu et al. 2019, "DARTS: Differentiable Architecture Search" (https://arxiv.org/abs/1806.09055), algorithm 1:
 a step of the architecture weights on one half of the training images, then a step of the weights on the
-other. The other methods differ in their weighting (`weighting.py`) and in what the settings say. No epoch
-depends on random state that an earlier one left: each is seeded by (seed, epoch), so that a search that is
-continued from a saved state equals one that was never interrupted.
+other. The other methods differ in their weighting (`weighting.py`) and their settings. Each epoch is seeded
+by (seed, epoch), so that a search that is continued from a saved state equals one without interruption.
 
 Deviations from the authors' code: images are measured with the statistics of their batch and without
 augmentation; an incomplete last batch is left out; batches for the architecture weights are one permutation
@@ -16,7 +15,7 @@ The two steps of a search: of the architecture weights and of the weights.
 
 Shapes: B images of a batch, K classes.
 
-What the curve of a search says of each epoch, and when that ends the search.
+The curve of a search, a row for each epoch, and when the search ends early because of it.
 """
 
 from __future__ import annotations
@@ -42,6 +41,7 @@ from nas.training import (
     CHECK_STEPS,
     DeviceData,
     Stopped,
+    check_finite,
     crop_and_flip,
     cutout,
     derived_seed,
@@ -104,7 +104,7 @@ def _loss(
 def curve_row(
     state: OneShot, data: DeviceData, settings: OneShotSettings, trained: list[float]
 ) -> dict[str, float]:
-    """What the epoch just done has led to."""
+    """The measurements after the latest epoch."""
     draws = torch.Generator().manual_seed(derived_seed(state.seed, 3, state.epoch, 3))
     progress = settings.progress(state.epoch - 1)
     accuracy, loss = measure_supernet(
@@ -126,9 +126,9 @@ def curve_row(
     }
     if state.weighting.trains and not settings.grid:
         with suppress(DeadEndError):  # of constraints that refuse what is heaviest so far
-            row["skips"] = _most_skips(state)
+            row["skips"] = most_skips(state)
     if settings.eigenvalue:
-        row["eigenvalue"] = _eigenvalue(state, data, settings, draws)
+        row["eigenvalue"] = eigenvalue(state, data, settings, draws)
     return row
 
 
@@ -138,16 +138,15 @@ def measured_half(state: OneShot, settings: OneShotSettings) -> Tensor:
     return half if settings.limit_steps is None else half[: settings.limit_steps * settings.batch_size]
 
 
-def _most_skips(state: OneShot) -> int:
-    """Most skips in a cell of the present choice, skips not limited."""
-    net = state.supernet
-    strengths = state.weighting.strengths(state.alphas)
+def most_skips(state: OneShot) -> int:
+    """Most skips in a cell of the present choice without a limit on skips."""
+    net, strengths = state.supernet, state.weighting.strengths(state.alphas)
     choice = collapse.limited_choice(state.space, net.holes, net.gates, strengths, limit=None)
     found = collapse.taken_skips(state.space, net.holes, net.gates, choice)
     return max(collapse.skips_by_cell(found).values(), default=0)
 
 
-def _eigenvalue(state: OneShot, data: DeviceData, settings: OneShotSettings, draws: torch.Generator) -> float:
+def eigenvalue(state: OneShot, data: DeviceData, settings: OneShotSettings, draws: torch.Generator) -> float:
     """Of the validation loss' Hessian in the alphas, on the first batch of their half."""
     positions = state.halves[1][: settings.batch_size]
     images, labels = data.normalized(data.train.images[positions]), data.train.labels[positions]
@@ -162,10 +161,11 @@ def _eigenvalue(state: OneShot, data: DeviceData, settings: OneShotSettings, dra
 
 
 def stop_early(state: OneShot, settings: OneShotSettings) -> None:
-    """Notes why the search ends with this epoch, if a rule says so; DARTS-ES goes back to earlier alphas."""
+    """Sets `stopped` if a rule ends the search with this epoch; DARTS-ES returns to earlier alphas."""
     reason = collapse.too_many_skips(state.curve, settings)
     if settings.eigenvalue:
-        state.past = [*state.past, _copied(state)][-1 - collapse.WINDOW :]
+        copied = {name: value.detach().clone() for name, value in state.alphas.state_dict().items()}
+        state.past = [*state.past, copied][-1 - collapse.WINDOW :]
         trained = [row for row in state.curve if row["epoch"] > settings.alpha_from]
         grew = collapse.eigenvalue_grew([row["eigenvalue"] for row in trained])
         if grew is not None:
@@ -174,10 +174,6 @@ def stop_early(state: OneShot, settings: OneShotSettings) -> None:
             reason = f"epoch {state.epoch}: {grew}; the choice is that after epoch {back}"
     if reason is not None:
         state.stopped = reason
-
-
-def _copied(state: OneShot) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in state.alphas.state_dict().items()}
 
 
 __all__ = ["OneShot", "start", "train"]
@@ -190,7 +186,7 @@ def train(
     epochs: int | None = None,
     deadline: float = math.inf,
 ) -> None:
-    """Searches on, in place, until `epochs` epochs are done or a rule against collapse stops it.
+    """Continues the search, in place, until `epochs` epochs are done or a rule against collapse stops it.
 
     Args:
         state: changed in place.
@@ -200,7 +196,7 @@ def train(
         deadline: time on `time.perf_counter` after which to stop.
 
     Raises:
-        Stopped: a loss that is not finite, or the deadline has passed; the state is of no use then.
+        Stopped: a loss that is not finite, or the deadline has passed; the state cannot be used then.
     """
     last = settings.epochs if epochs is None else min(epochs, settings.epochs)
     passed = state.curve[-1]["seconds"] if state.curve else 0.0
@@ -220,10 +216,10 @@ def train(
                     alpha_step(state, settings, batch, alpha_batch, draws)
                 trained += weight_step(state, settings, batch, draws)
                 if step % CHECK_STEPS == 0:
-                    _check_finite(trained, state.epoch)
+                    check_finite(trained[0], "training loss", state.epoch)
                 if time.perf_counter() > deadline:
                     raise Stopped(Status.TIMEOUT, f"over the time limit in epoch {state.epoch + 1}")
-            _check_finite(trained, state.epoch)
+            check_finite(trained[0], "training loss", state.epoch)
             state.epoch += 1
             row = curve_row(state, data, settings, (trained / trained[2]).tolist())
             state.curve.append({**row, "seconds": time.perf_counter() - started})
@@ -252,13 +248,8 @@ def _batches(
 
 
 def _shuffled(positions: Tensor, count: int, draws: torch.Generator) -> Tensor:
-    """So many positions: one permutation after the other."""
+    """`count` positions: one permutation after the other."""
     rounds = math.ceil(count / len(positions))
     device = positions.device
     orders = [torch.randperm(len(positions), generator=draws, device=device) for _ in range(rounds)]
     return positions[torch.cat(orders)[:count]]
-
-
-def _check_finite(trained: Tensor, epoch: int) -> None:
-    if not math.isfinite(float(trained[0])):
-        raise Stopped(Status.DIVERGED, f"training loss not finite in epoch {epoch + 1}")

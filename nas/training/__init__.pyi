@@ -16,9 +16,11 @@ from .schedules import cosine as cosine
 from .schedules import cosine_power as cosine_power
 from .train import CHECK_STEPS as CHECK_STEPS
 from .train import Stopped as Stopped
+from .train import check_finite as check_finite
 from .train import measure as measure
 from .train import precision as precision
 from .trial import check_batch_of_one as check_batch_of_one
 from .trial import checkpoint_files as checkpoint_files
+from .trial import write_file as write_file
 from .trial import write_whole as write_whole
 from .weights import load_network as load_network

@@ -1,13 +1,12 @@
-"""Augmentation of a batch on its own device: random crop and flip in one gather, cutout.
+"""Augmentation of a batch on its device: random crop and flip in one gather, cutout.
 
-Shapes: images (B, C, H, W); what is drawn for each of them (B,). Draws come from a
-`torch.Generator` of the images' device.
+Shapes: images (B, C, H, W), random values (B,), which are drawn from a `torch.Generator` of the same device.
 
 AutoAugment (Cubuk et al. 2019, https://arxiv.org/abs/1805.09501), with torchvision's policies.
 
-Each image draws its own sub-policy, as it did in the paper's pipeline, one image at a time; on the CPU,
-whatever the device of the training, where an image of 32x32 pixels takes about 0.1 ms. What a rotation
-or a shift leaves open is filled with grey, 128, as in the published code for CIFAR-10.
+A sub-policy is drawn for each image, as in the paper's pipeline, one image at a time; always on the CPU,
+where an image of 32x32 pixels takes about 0.1 ms. Areas that a rotation or a shift leaves empty are filled
+with grey, 128, as in the published code for CIFAR-10.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from nas.errors import CompileError, EvaluationError
+from nas.errors import CompileError, EvaluationError, refusal
 from nas.layers import TrainSettings
 from nas.training.sources import import_torchvision
 
@@ -39,14 +38,14 @@ def crop_and_flip(images: Tensor, settings: TrainSettings, generator: torch.Gene
 
 
 def check_augmentation(settings: TrainSettings, shape: Sequence[int]) -> None:
-    """Raises EvaluationError for settings that can leave nothing of an image of shape (C, H, W)."""
+    """Raises EvaluationError for settings that can erase a whole image of shape (C, H, W)."""
     side = min(shape[1:])
     for name, pixels in (("crop_padding", settings.crop_padding), ("cutout", settings.cutout)):
         if pixels >= side:
-            raise EvaluationError(
-                f'training setting "{name}": expected less than the {side} pixels of the images, '
-                f"got {pixels}, which can blank out a whole image; lower it, e.g. to {side // 8} (an eighth)"
-            )
+            expected = f"less than the {side} pixels of the images"
+            got = f"{pixels}, which can blank out a whole image"
+            remedy = f"lower it, e.g. to {side // 8} (an eighth)"
+            raise EvaluationError(refusal(f'training setting "{name}"', expected, got, remedy))
 
 
 def shift(images: Tensor, offsets: Tensor, flips: Tensor, padding: int) -> Tensor:
@@ -93,10 +92,9 @@ CHANNELS = (1, 3)  # for which the operations are defined
 
 
 def autoaugment(images: Tensor, policy: str, generator: torch.Generator) -> Tensor:
-    """Each image changed by a sub-policy of its own.
+    """Each image changed by another random sub-policy.
 
-    torchvision draws from torch's global generator: it is seeded from `generator` for a while and then
-    put back.
+    torchvision draws from torch's global generator, which is seeded from `generator` and restored afterwards.
 
     Args:
         images: (B, C, H, W) uint8, with one channel or three.
@@ -119,7 +117,7 @@ def autoaugment(images: Tensor, policy: str, generator: torch.Generator) -> Tens
 def check_channels(channels: int) -> None:
     """Raises CompileError for images that AutoAugment cannot change."""
     if channels not in CHANNELS:
-        raise CompileError(f"autoaugment: expected images of 1 or 3 channels; got {channels}; set it to none")
+        raise CompileError(refusal("autoaugment", "images of 1 or 3 channels", channels, "set it to none"))
 
 
 @functools.cache

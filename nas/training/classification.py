@@ -21,11 +21,10 @@ from nas.training.trial import Recipe, check_batch_of_one, facts_of, requested_e
 
 
 class ClassificationEvaluator(ImageEvaluator):
-    """Trains each architecture from new weights; validation accuracy decides, test accuracy reports.
+    """Trains each architecture from new weights; validation accuracy decides, test accuracy is reported.
 
-    Settings inside the architecture's expression replace those of the evaluator. An architecture that
-    cannot be compiled, diverges, runs out of memory or time, or raises, gives an `Evaluation` that
-    says so.
+    Settings in the architecture's expression replace those of the evaluator. An architecture that cannot be
+    compiled, diverges, runs out of memory or time, or raises gives an `Evaluation` with that status.
 
     Args:
         dataset: images, split.
@@ -68,11 +67,11 @@ class ClassificationEvaluator(ImageEvaluator):
         """Trains the architecture of the task.
 
         Raises:
-            EvaluationError: a fidelity, device or checkpoint that is not to be had.
+            EvaluationError: a fidelity, device or checkpoint that is not available.
         """
         epochs = requested_epochs(task.fidelity, self.settings.epochs)
         data = self._data()
-        started = time.perf_counter()  # after what a process does once
+        started = time.perf_counter()  # after the work that a process does once
         try:
             settings = self.settings.with_overrides(task.architecture.settings)
             check_augmentation(settings, self.dataset.input_shape)

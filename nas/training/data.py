@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nas.errors import ConfigError, EvaluationError
+from nas.errors import ConfigError, EvaluationError, refusal
 from nas.registry import SettingRule, check_fields, one_of, within
 from nas.training import sources
 from nas.training import sources as downloads
@@ -20,12 +20,12 @@ from nas.training.pixels import PixelRange, note
 _TEST_SPLIT_SEED = 0  # fixed, so that test images are the same whatever the seed of the validation split
 _LARGEST = 1e30  # value of a pixel that may be stated
 _CHUNK = 1024  # images whose pixels are summed at a time
-_AUGMENTABLE = ("fashion_mnist", "cifar10", "cifar100")  # not digits, and who knows of images of one's own
+_AUGMENTABLE = ("fashion_mnist", "cifar10", "cifar100")  # not digits; of the user's images it is not known
 
 
 @dataclass(frozen=True, slots=True)
 class DataOptions:
-    """Which data, and how they are split.
+    """The data and their splits.
 
     Raises:
         ConfigError: a value of the wrong type or out of range, in one line.
@@ -34,11 +34,11 @@ class DataOptions:
     dataset: str = "digits"  # a name of DATASETS
     root: str = "data"  # folder of the data; for "npz" the file itself
     validation_fraction: float = 0.1  # of the images that are not for testing, stratified by class
-    test_fraction: float = 0.2  # of all images, where the data come without test images
+    test_fraction: float = 0.2  # of all images, if the data have no test images
     limit_train: int = 0  # training images to keep, stratified by class; 0: all
     split_seed: int = 0  # seed of the validation split and of the images kept
     image_size: int = 0  # pixels: height and width to which a folder's images are scaled; 0: as they are
-    # of images of one's own, value of black; both 0: by their type (`nas.training.pixels`)
+    # value of black in the user's images; both 0: by their type (`nas.training.pixels`)
     pixel_min: float = 0.0
     pixel_max: float = 0.0  # value of white
     # .npy file of second test images of the same classes, such as CIFAR-10.1; "": none
@@ -59,13 +59,13 @@ class DataOptions:
         }
         check_fields("data option", self, rules, ConfigError)
         if (self.pixel_min or self.pixel_max) and not self.pixel_min < self.pixel_max:
-            raise ConfigError(
-                f'data option "pixel_max": expected a number above pixel_min = {self.pixel_min:g}, got '
-                f"{self.pixel_max:g}; set both to the values of black and white, or neither"
-            )
+            expected = f"a number above pixel_min = {self.pixel_min:g}"
+            remedy = "set both to the values of black and white, or neither"
+            raise ConfigError(refusal('data option "pixel_max"', expected, f"{self.pixel_max:g}", remedy))
         if bool(self.extra_images) != bool(self.extra_labels):
             given = f"extra_images={self.extra_images!r}, extra_labels={self.extra_labels!r}"
-            raise ConfigError(f"data options: expected both files of second test images or none, got {given}")
+            expected = "both files of second test images or none"
+            raise ConfigError(refusal("data options", expected, given, "give both or leave both out"))
 
     @property
     def limits(self) -> PixelRange:
@@ -91,15 +91,15 @@ class Dataset:
         images: (N, C, H, W) uint8, raw pixel values.
         labels: (N,) int64 in 0..classes-1.
         train: (N_train,) int64 positions of the training images; the three splits are disjoint.
-        validation: the same for those that choose.
-        test: the same for those that report.
+        validation: the same of the validation images.
+        test: the same of the test images.
         classes: number of classes.
         mean: mean pixel value of each channel over the training images.
         std: standard deviation of the same; 1 where it would be 0.
         extra: second test images and their labels, as `images` and `labels`; None without such.
-        class_names: of the classes, in the order of their labels; "0", "1", ... where the data give none.
-        pixel_range: values of black and white that all images were scaled from; None where they stayed as
-            they were, or were scaled from several ranges.
+        class_names: of the classes, in the order of their labels; "0", "1", ... if the data have none.
+        pixel_range: values of black and white from which all images were scaled; None if they were not scaled
+            or from several ranges.
     """
 
     name: str
@@ -127,11 +127,11 @@ class Dataset:
 
     @property
     def augmentable(self) -> bool:
-        """Whether an image that is shifted a little and mirrored is known to keep its class."""
+        """Whether slightly shifted and mirrored images are known to keep their class."""
         return self.name in _AUGMENTABLE
 
     def summary(self) -> str:
-        """One line: how many images of which form are for what, and the classes."""
+        """One line on the numbers of images in each split, their shape and the classes."""
         counts = [len(part) for part in (self.train, self.validation, self.test)]
         names = ", ".join(self.class_names[:10]) + (", ..." if self.classes > 10 else "")
         return (
@@ -149,7 +149,7 @@ class Dataset:
 
 
 def load(options: DataOptions) -> Dataset:
-    """Reads the data, downloads them if they are of torchvision and missing, and splits them.
+    """Reads and splits the data; missing ones of torchvision are downloaded.
 
     Raises:
         EvaluationError: data that are missing, cannot be read or are too few, in one line.
@@ -165,7 +165,7 @@ def load(options: DataOptions) -> Dataset:
 
 
 def split(name: str, source: sources.Source, options: DataOptions) -> Dataset:
-    """The data set of these images; classes keep their shares in every split drawn here."""
+    """The data set of these images; random splits are stratified by class."""
     test, validation = source.test, source.validation
     given = np.concatenate([test, validation])
     train = np.setdiff1d(np.arange(len(source.labels)), given)
@@ -181,10 +181,9 @@ def split(name: str, source: sources.Source, options: DataOptions) -> Dataset:
     if not len(validation):
         train, validation = _part(name, source.labels, train, options.validation_fraction, options.split_seed)
     if options.limit_train > len(train):
-        raise EvaluationError(
-            f'data "{name}": expected limit_train of at most {len(train)} training images, '
-            f"got {options.limit_train}"
-        )
+        expected = f"limit_train of at most {len(train)} training images"
+        remedy = "lower it, or leave it out for all of them"
+        raise EvaluationError(refusal(f'data "{name}"', expected, options.limit_train, remedy))
     if 0 < options.limit_train < len(train):
         left_out = len(train) - options.limit_train
         train, _ = _part(name, source.labels, train, left_out, options.split_seed)
@@ -202,34 +201,37 @@ def split(name: str, source: sources.Source, options: DataOptions) -> Dataset:
 def _part(
     name: str, labels: np.ndarray, pool: np.ndarray, second: float | int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The pool in two parts, sorted: the second a fraction or a count, both with all classes' shares."""
+    """Two sorted parts of the pool, stratified by class: the second is a fraction or a count."""
     from sklearn.model_selection import train_test_split
 
     numbers, counts = np.unique(labels[pool], return_counts=True)
     if len(counts) and counts.min() < 2:
-        raise EvaluationError(
-            f'data "{name}": expected enough images of every class to split {len(pool)} of them, '
-            f"at least 2, got 1 of label {numbers[counts.argmin()]}; add images of it, or leave the class out"
-        )
+        expected = f"enough images of every class to split {len(pool)} of them, at least 2"
+        got, remedy = f"1 of label {numbers[counts.argmin()]}", "add images of it, or leave the class out"
+        raise EvaluationError(refusal(f'data "{name}"', expected, got, remedy))
     try:
         first, rest = train_test_split(pool, test_size=second, stratify=labels[pool], random_state=seed)
     except ValueError as error:  # a part of fewer images than classes
         of = f"a fraction of {second:g}" if isinstance(second, float) else f"{second}"
         raise EvaluationError(
-            f'data "{name}": expected enough images of every class to split {len(pool)} of them into '
-            f"parts of at least {len(counts)} images, one of each class, got {of} for one part; add images "
-            "or change evaluator.validation_fraction, test_fraction or limit_train"
+            refusal(
+                f'data "{name}"',
+                f"enough images of every class to split {len(pool)} of them into parts of at least "
+                f"{len(counts)} images, one of each class",
+                f"{of} for one part",
+                "add images, or set evaluator.validation_fraction, test_fraction or limit_train to fit",
+            )
         ) from error
     return np.sort(first), np.sort(rest)
 
 
 def _note_constant(name: str, source: sources.Source) -> None:
-    """Notes where nothing can be learnt of a class: each image is of one colour, or all are the same."""
+    """Notes classes of which nothing can be learnt: each image has one colour, or all are equal."""
     flat = np.empty(len(source.images), bool)
     for start in range(0, len(flat), _CHUNK):
         part = source.images[start : start + _CHUNK]
         flat[start : start + _CHUNK] = (part == part[:, :, :1, :1]).all(axis=(1, 2, 3))
-    if source.images[0, 0].size == 1:  # of one pixel, and so of one colour, by intent
+    if source.images[0, 0].size == 1:  # images of one pixel are of one colour on purpose
         flat[:] = False
     if flat.all():
         note(f'data "{name}": every image is of one colour; check what the files hold and how they are read')
@@ -242,12 +244,10 @@ def _note_constant(name: str, source: sources.Source) -> None:
                 f'data "{name}": every image of class {class_name} is of one colour; check what its '
                 "files hold"
             )
-        elif len(mine) > 1 and _all_alike(source.images, mine):
+        elif len(mine) > 1 and all(
+            np.array_equal(source.images[mine[0]], source.images[each]) for each in mine[1:]
+        ):
             note(f'data "{name}": all {len(mine)} images of class {class_name} are the same; check its files')
-
-
-def _all_alike(images: np.ndarray, positions: np.ndarray) -> bool:
-    return all(np.array_equal(images[positions[0]], images[position]) for position in positions[1:])
 
 
 def _moments(images: np.ndarray, train: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

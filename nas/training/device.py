@@ -1,4 +1,4 @@
-"""Where a training runs: the device, the data kept on it, and seeds that stay inside."""
+"""The device of a training, the data that are kept on it, and the seeding of torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas.errors import EvaluationError
+from nas.errors import EvaluationError, refusal
 from nas.training.data import Dataset
 
 _KEPT = 2  # data sets kept on devices by one process
@@ -53,7 +53,7 @@ def resolve(device: str) -> torch.device:
     """The device of that name; "auto" is the GPU if there is one.
 
     Raises:
-        EvaluationError: no CUDA device here, or none of that number.
+        EvaluationError: there is no CUDA device, or none of that number.
     """
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "auto":
@@ -62,17 +62,16 @@ def resolve(device: str) -> torch.device:
         return torch.device("cpu")
     index = torch.device(device).index
     if (index or 0) >= available:
-        raise EvaluationError(
-            f'device "{device}": this process sees {available} CUDA devices; set '
-            f"evaluator.device to cpu or auto"
-        )
+        expected, got = "a CUDA device that this process sees", f"{available} of them"
+        remedy = "set evaluator.device to cpu or auto"
+        raise EvaluationError(refusal(f'device "{device}"', expected, got, remedy))
     return torch.device("cuda", torch.cuda.current_device() if index is None else index)
 
 
 def surroundings(device: torch.device) -> dict[str, Any]:
-    """Facts for the info of an evaluation: beside the seed, its last digits follow from these.
+    """Facts for the info of an evaluation on which, besides the seed, its last digits depend.
 
-    `device`; `threads`, of torch inside one operation, which sum in another order; `hardware`, the vector
+    `device`; `threads` of torch within an operation, which change the order of sums; `hardware`, the vector
     instructions of the CPU that torch uses, or the GPU's name.
     """
     on_cpu = device.type == "cpu"
@@ -81,7 +80,7 @@ def surroundings(device: torch.device) -> dict[str, Any]:
 
 
 def resident(dataset: Dataset, digest: str, device: torch.device) -> DeviceData:
-    """The data on the device, moved there once per process however often the data set is unpickled."""
+    """The data on the device, moved there once per process, however often the data set is unpickled."""
     key = (digest, str(device), dataset.augmentable)
     if key not in _RESIDENT:
         while len(_RESIDENT) >= _KEPT:
@@ -91,13 +90,13 @@ def resident(dataset: Dataset, digest: str, device: torch.device) -> DeviceData:
 
 
 def _moved(dataset: Dataset, device: torch.device) -> DeviceData:
-    import torch._dynamo  # torch.optim does so at its first use, a second that is not the first trial's
+    import torch._dynamo  # torch.optim imports it at its first use, which would count for the first trial
 
     def moved(images: np.ndarray, labels: np.ndarray) -> Split:
         return Split(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
 
     def split(positions: np.ndarray) -> Split:
-        # indexing copies: arrays out of Ray's store are read-only, and torch warns about those
+        # indexing copies: arrays from Ray's store are read-only, about which torch warns
         return moved(dataset.images[positions], dataset.labels[positions])
 
     def per_channel(values: tuple[float, ...]) -> Tensor:
@@ -112,7 +111,7 @@ def _moved(dataset: Dataset, device: torch.device) -> DeviceData:
 
 @contextlib.contextmanager
 def forked_seed(seed: int, device: torch.device) -> Iterator[None]:
-    """Torch's global generators seeded for initial weights and dropout, and restored afterwards."""
+    """Within, torch's global generators are seeded; they are restored afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         seed_global(seed, device)
         yield

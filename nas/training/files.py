@@ -1,11 +1,11 @@
-"""Arrays from .npy and .npz files of anyone's: what a file claims is checked before memory is taken.
+"""Arrays from untrusted .npy and .npz files, whose headers are checked before memory is allocated.
 
-Nothing is unpickled. What a damaged or hostile file makes zipfile, zlib or numpy raise is one line.
+Nothing is unpickled. The exceptions of zipfile, zlib and numpy for damaged files become one line.
 
-Folders of images: where the classes are, which splits they come in, and what is not part of the data.
+Folders of images: their classes and splits, and files that are not part of the data.
 
-Known are one folder of images per class, and folders `train` with `val` or `test` or both that hold such
-folders. Whatever could be read in two ways is refused.
+Two layouts are known: one folder of images per class, and folders `train` with `val` or `test` or both that
+hold such folders. Ambiguous layouts are refused.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 import numpy as np
 
-from nas.errors import EvaluationError, describe_error, one_line
+from nas.errors import EvaluationError, describe_error, one_line, refusal
 from nas.evaluation import existing
 from nas.training.pixels import note
 
@@ -31,10 +31,10 @@ _ZIP, _NPY = b"PK", b"\x93NUMPY"
 
 
 def read_npz(path: Path, choose: Callable[[Sequence[str]], Sequence[str]]) -> dict[str, np.ndarray]:
-    """The arrays that `choose` picks from the names of all; others are not read.
+    """The arrays that `choose` selects from all names; others are not read.
 
     Raises:
-        EvaluationError: not an .npz file, a damaged one, Python objects, or more than the memory holds.
+        EvaluationError: not an .npz file, a damaged one, Python objects, or too little memory.
     """
 
     def parse(file: IO[bytes]) -> dict[str, np.ndarray]:
@@ -72,10 +72,9 @@ def _parsed(path: Path, kind: str, parse: Callable[[IO[bytes]], Any], remedy: st
             return parse(file)
     except EvaluationError:
         raise
-    except Exception as error:  # zipfile, its decompressors and numpy raise ten kinds, by the damage
-        raise EvaluationError(
-            f"data {path}: expected {kind}, cannot read it: {describe_error(error)}; {remedy}"
-        ) from error
+    except Exception as error:  # zipfile, its decompressors and numpy raise many types
+        got = f"a file that cannot be read ({describe_error(error)})"
+        raise EvaluationError(refusal(f"data {path}", kind, got, remedy)) from error
 
 
 def _check_begin(path: Path, file: IO[bytes], magic: bytes, kind: str, remedy: str) -> None:
@@ -87,32 +86,31 @@ def _check_begin(path: Path, file: IO[bytes], magic: bytes, kind: str, remedy: s
     got = next((text for each, text in known.items() if begin.startswith(each)), None)
     if got is None:
         got = f"one that begins with {begin!r}" if begin else "an empty one"
-    raise EvaluationError(f"data {path}: expected {kind}, got {got}; {remedy}")
+    raise EvaluationError(refusal(f"data {path}", kind, got, remedy))
 
 
 def _array(where: str, stream: IO[bytes], length: int) -> np.ndarray:
-    """The array in a stream of so many bytes; read-only."""
+    """The array in a stream of `length` bytes; read-only."""
     version = np.lib.format.read_magic(stream)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version in readers:
         try:
             shape, fortran, dtype = readers[version](stream)
         except ValueError as error:
-            if "allow_pickle" in str(error):  # numpy's advice for long headers, which would run code
+            if "allow_pickle" in str(error):  # numpy advises it for long headers, but it would run code
                 raise ValueError(f"{where}: its header is longer than those of plain arrays") from None
             raise
     else:
         raise ValueError(f"format {version} of its header, which plain arrays do not have")
     if dtype.hasobject:
-        raise EvaluationError(
-            f"{where}: expected numbers or texts, got Python objects, which are never unpickled; convert it "
-            "to a plain array first, e.g. with numpy.stack or .astype"
-        )
+        got = "Python objects, which are never unpickled"
+        remedy = "convert it to a plain array first, e.g. with numpy.stack or .astype"
+        raise EvaluationError(refusal(where, "numbers or texts", got, remedy))
     size = math.prod(shape) * dtype.itemsize
     rest = length - stream.tell()
     if size != rest or min(shape, default=0) < 0:
         raise ValueError(f"{where}: its header claims {size} bytes of shape {shape}, {rest} follow")
-    # once as it is read and once in the shape and type of the platform
+    # once as it is read, and once as the platform's array
     check_memory(where, 2 * size, "use a smaller part of the data, or a machine with more memory")
     content = stream.read(size)
     if len(content) != size:
@@ -122,34 +120,24 @@ def _array(where: str, stream: IO[bytes], length: int) -> np.ndarray:
 
 
 def check_memory(where: str, needed: int, remedy: str) -> None:
-    """Raises EvaluationError if this machine does not have so many bytes free."""
+    """Raises EvaluationError if this machine does not have `needed` bytes free."""
     free = free_memory()
     if free is not None and needed > free:
-        raise EvaluationError(
-            f"{where}: {needed / _GIB:.3g} GiB of memory are needed, {free / _GIB:.3g} GiB are free; {remedy}"
-        )
+        expected, got = f"{needed / _GIB:.3g} GiB of free memory", f"{free / _GIB:.3g} GiB"
+        raise EvaluationError(refusal(where, expected, got, remedy))
 
 
 def free_memory() -> int | None:
-    """Bytes that are free on this machine and in its container; None where the system does not say."""
-    found = [each for each in (_free_of_system(), _free_of_group()) if each is not None]
-    return min(found, default=None)
-
-
-def _free_of_system() -> int | None:
-    return _figure("/proc/meminfo", "MemAvailable:", 1024)
-
-
-def _free_of_group() -> int | None:
-    """What the limit of a container leaves (control groups, version 2); files that may go count as free."""
+    """Bytes that are free on this machine and in its container; None if the system does not report them."""
+    found = [_figure("/proc/meminfo", "MemAvailable:", 1024)]
     limit, used = _figure(f"{_GROUP}/memory.max"), _figure(f"{_GROUP}/memory.current")
-    if limit is None or used is None:
-        return None
-    return limit - used + (_figure(f"{_GROUP}/memory.stat", "inactive_file") or 0)
+    if limit is not None and used is not None:  # control groups, version 2; cached files count as free
+        found.append(limit - used + (_figure(f"{_GROUP}/memory.stat", "inactive_file") or 0))
+    return min((each for each in found if each is not None), default=None)
 
 
 def _figure(path: str, name: str = "", unit: int = 1) -> int | None:
-    """The number behind a name at the start of a line; None where there is none."""
+    """The number after a name at the start of a line; None if there is none."""
     try:
         lines = Path(path).read_text(encoding="ascii").splitlines()
     except OSError:
@@ -170,7 +158,7 @@ SPLITS = {  # words for them, in lower case
     "testing": TEST,
 }
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's
-_OF_TOOLS = (  # folders that nobody takes for classes
+_OF_TOOLS = (  # folders that are no classes
     *(".git", ".svn", ".hg", ".ipynb_checkpoints", ".cache", ".thumbnails", ".idea", ".vscode", ".DS_Store"),
     *("__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"),
 )
@@ -179,7 +167,7 @@ _FILES_OF_TOOLS = ("thumbs.db", "desktop.ini")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is below one folder.
+    """The contents of one folder.
 
     Attributes:
         path: the folder.
@@ -197,16 +185,16 @@ class Found:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the folders directly in it."""
+        """Names of the folders directly in it."""
         return self.folders[self.path]
 
     @property
     def loose(self) -> int:
-        """Images that are in no folder of it."""
+        """Number of images directly in it."""
         return sum(image.parent == self.path for image in self.images)
 
     def parts(self) -> dict[str, Found]:
-        """What is below each of the folders directly in it."""
+        """The contents of each folder directly in it."""
         depth = len(self.path.parts)
         images: dict[str, list[Path]] = {name: [] for name in self.names}
         for image in self.images:
@@ -218,7 +206,7 @@ class Found:
 
 
 def find_images(path: str) -> tuple[tuple[str, ...], dict[str, list[tuple[Path, int]]]]:
-    """Names of the classes, and split -> files with their labels; the one split `train` where there are none.
+    """Names of the classes, and split -> files with their labels; all in `train` if there are no splits.
 
     Raises:
         EvaluationError: no such folder, or one of another or of an ambiguous layout, in one line.
@@ -230,10 +218,9 @@ def find_images(path: str) -> tuple[tuple[str, ...], dict[str, list[tuple[Path, 
     full = {name: part for name, part in parts.items() if part.images}
     if not full:
         loose = f"{found.loose} images" if found.loose else "no image"
-        raise EvaluationError(
-            f"{where}: expected one subfolder of images per class, found {loose} in it and none in "
-            f"subfolders; put the images ({', '.join(EXTENSIONS)}) of each class into a folder of its name"
-        )
+        got = f"{loose} in it and none in subfolders"
+        remedy = f"put the images ({', '.join(EXTENSIONS)}) of each class into a folder of its name"
+        raise EvaluationError(refusal(where, "one subfolder of images per class", got, remedy))
     _note_left_out(where, found, [name for name in parts if name not in full])
     _note_others(where, found)
     splits = [name for name in full if name.lower() in SPLITS]
@@ -249,21 +236,38 @@ def _of_splits(
     others = [name for name in full if name not in splits]
     flat = [name for name in splits if full[name].loose == len(full[name].images)]
     if others or flat:
-        _refuse_names(where, full, splits, others, flat)
+        a_class = f"if {splits[0]} is a class, rename its folder, e.g. to {splits[0]}_class"
+        if others:
+            got = f"{_listed(splits)}, names of splits, beside {_listed(others)}"
+            remedy = f"move what is not part of the data away, name splits train, val and test, or, {a_class}"
+            raise EvaluationError(refusal(where, "either splits or classes", got, remedy))
+        expected = f"one subfolder of images per class in {flat[0]}"
+        got = f"{len(full[flat[0]].images)} images in none"
+        a_class = a_class.replace(splits[0], flat[0])
+        remedy = f"sort them into folders of their classes, or move {flat[0]} away; {a_class}"
+        raise EvaluationError(refusal(where, expected, got, remedy))
     named: dict[str, str] = {}  # split -> name of its folder
     for name in splits:
         before = named.setdefault(SPLITS[name.lower()], name)
         if before != name:
             raise EvaluationError(
-                f"{where}: expected one folder of images for {SPLITS[name.lower()]}, found {before} and "
-                f"{name}; merge them or move one away"
+                refusal(
+                    where,
+                    f"one folder of images for {SPLITS[name.lower()]}",
+                    f"{before} and {name}",
+                    "merge them or move one away",
+                )
             )
     if TRAIN not in named or len(named) == 1:
         beside = "val or test beside train" if TRAIN in named else "a folder train beside it"
         alone = " and ".join(splits)
         raise EvaluationError(
-            f"{where}: expected {beside}, found {alone} alone; to draw all splits from the images of one "
-            f"folder, set evaluator.root to {full[splits[0]].path}"
+            refusal(
+                where,
+                beside,
+                f"{alone} alone",
+                f"set evaluator.root to {full[splits[0]].path} to draw all splits from its images",
+            )
         )
     classes: dict[str, dict[str, Found]] = {}
     for split, name in named.items():
@@ -273,7 +277,16 @@ def _of_splits(
     names = _checked_classes(where, classes[TRAIN])
     for split in (VALIDATION, TEST):
         if split in named and list(classes[split]) != names:
-            _refuse_difference(where, named[TRAIN], names, named[split], list(classes[split]))
+            found = list(classes[split])
+            lacking, more = [n for n in names if n not in found], [n for n in found if n not in names]
+            differences = [
+                f"no images of {_listed(gone)} in {folder}"
+                for folder, gone in ((named[split], lacking), (named[TRAIN], more))
+                if gone
+            ]
+            expected = f"the same classes in {named[TRAIN]} and {named[split]}"
+            got = " and ".join(differences)
+            raise EvaluationError(refusal(where, expected, got, "add or remove them"))
     files = {split: _labelled(classes[split], names) for split in (TRAIN, VALIDATION, TEST) if split in named}
     return tuple(map(one_line, names)), files
 
@@ -283,39 +296,51 @@ def _labelled(classes: dict[str, Found], names: Sequence[str]) -> list[tuple[Pat
 
 
 def _checked_classes(where: str, classes: dict[str, Found]) -> list[str]:
-    """The names of the classes, in order; refuses what may be splits or another level of folders."""
+    """The names of the classes, in order; refuses names of splits and other levels of folders."""
     names = list(classes)
     if len(names) < 2:
         only = classes[names[0]]
         remedy = (
             f"set evaluator.root to {only.path}" if len(only.names) > 1 else "add images of another class"
         )
-        raise EvaluationError(f"{where}: expected images of at least 2 classes, got 1, {names[0]}; {remedy}")
+        raise EvaluationError(refusal(where, "images of at least 2 classes", f"1, {names[0]}", remedy))
     alike = [name for name in names if name.lower() in SPLITS]
     if alike:
         raise EvaluationError(
-            f"{where}: expected names of classes in {classes[alike[0]].path.parent}, found {alike[0]}, the "
-            f"name of a split; if it is a class, rename its folder, e.g. to {alike[0]}_class"
+            refusal(
+                where,
+                f"names of classes in {classes[alike[0]].path.parent}",
+                f"{alike[0]}, the name of a split",
+                f"if it is a class, rename its folder, e.g. to {alike[0]}_class",
+            )
         )
     splits = _like_splits(names)
     if splits:
         raise EvaluationError(
-            f"{where}: expected classes, found {_listed(splits)}, which look like splits; name them train, "
-            "val and test and move others away, or, if they are classes, give them other names"
+            refusal(
+                where,
+                "classes",
+                f"{_listed(splits)}, which look like splits",
+                "name them train, val and test and move others away, or rename them if they are classes",
+            )
         )
     for name, one in classes.items():
         inner = [each for each in one.names if each.lower() in SPLITS]
         if inner:
             raise EvaluationError(
-                f"{where}: expected splits above the classes, found {_listed(inner)} in {name}; move the "
-                f"images to {SPLITS[inner[0].lower()]}/{name} and so on"
+                refusal(
+                    where,
+                    "splits above the classes",
+                    f"{_listed(inner)} in {name}",
+                    f"move the images to {SPLITS[inner[0].lower()]}/{name} and so on",
+                )
             )
     _check_deeper(where, classes)
     return names
 
 
 def _like_splits(names: Sequence[str]) -> list[str]:
-    """Names that all begin with a word for a split; some that differ in it alone: seg_train, seg_test."""
+    """All names if each begins with a word for a split; else names that differ in it alone, as seg_train."""
     if all(re.split(r"[^a-z]", name.lower())[0] in SPLITS for name in names):
         return list(names)
     words = "|".join(sorted(SPLITS, key=len, reverse=True))
@@ -327,53 +352,23 @@ def _like_splits(names: Sequence[str]) -> list[str]:
 
 
 def _check_deeper(where: str, classes: dict[str, Found]) -> None:
-    """Notes classes whose images are all in further folders; refuses the same folders in each class."""
+    """Notes classes whose images are all in inner folders; refuses the same folders in each class."""
     if not all(one.names and not one.loose for one in classes.values()):
         return
     names = list(classes)
     inner = [{name for name, part in one.parts().items() if part.images} for one in classes.values()]
     first = classes[names[0]]
     if len(inner[0]) > 1 and all(each == inner[0] for each in inner):
-        raise EvaluationError(
-            f"{where}: expected one subfolder of images per class, found the same folders, "
-            f"{_listed(sorted(inner[0]))}, in each of {_listed(names)}; if they are the classes, set "
-            f"evaluator.root to {first.path}, or name the folders above them train, val and test; if they "
-            "are parts of classes, move their images up into the folders of the classes"
+        got = f"the same folders, {_listed(sorted(inner[0]))}, in each of {_listed(names)}"
+        remedy = (
+            f"if they are the classes, set evaluator.root to {first.path}, or name the folders above them "
+            "train, val and test; if they are parts of classes, move their images up into the folders of the "
+            "classes"
         )
+        raise EvaluationError(refusal(where, "one subfolder of images per class", got, remedy))
     note(
         f"{where}: the classes {_listed(names)} hold no images but in further folders, such as "
         f"{_listed(first.names)}; if these are the classes, set evaluator.root to one of the former"
-    )
-
-
-def _refuse_names(
-    where: str, full: dict[str, Found], splits: Sequence[str], others: Sequence[str], flat: Sequence[str]
-) -> NoReturn:
-    if others:
-        raise EvaluationError(
-            f"{where}: expected either splits or classes, found {_listed(splits)}, names of splits, beside "
-            f"{_listed(others)}; move what is not part of the data away, name splits train, val and test, "
-            f"or, if {splits[0]} is a class, rename its folder, e.g. to {splits[0]}_class"
-        )
-    raise EvaluationError(
-        f"{where}: expected one subfolder of images per class in {flat[0]}, found "
-        f"{len(full[flat[0]].images)} images in none; sort them into folders of their classes, or move "
-        f"{flat[0]} away; if {flat[0]} is a class, rename its folder, e.g. to {flat[0]}_class"
-    )
-
-
-def _refuse_difference(
-    where: str, train: str, names: Sequence[str], other: str, found: Sequence[str]
-) -> NoReturn:
-    lacking, more = [n for n in names if n not in found], [n for n in found if n not in names]
-    differences = [
-        f"{split} has no images of {_listed(gone)}"
-        for split, gone in ((other, lacking), (train, more))
-        if gone
-    ]
-    raise EvaluationError(
-        f"{where}: expected the same classes in {train} and {other}, but {' and '.join(differences)}; add or "
-        "remove them"
     )
 
 
@@ -392,7 +387,7 @@ def _note_others(where: str, found: Found) -> None:
 
 
 def _below(where: str, root: Path) -> Found:
-    """Links are followed, but not in circles; hidden files, and folders of tools, are passed over."""
+    """All images; links are followed, but not in circles; hidden files and folders of tools are skipped."""
     images: dict[Path, list[Path]] = {}
     others: list[Path] = []
     hidden: list[Path] = []
@@ -426,9 +421,8 @@ def _entries(where: str, folder: Path) -> list[str]:
     try:
         return [name for name in sorted(os.listdir(folder)) if name not in _OF_TOOLS]
     except OSError as error:
-        raise EvaluationError(
-            f"{where}: cannot read {folder}: {error.strerror}; check its permissions or move it away"
-        ) from error
+        got, remedy = f"{folder} ({error.strerror})", "check its permissions or move it away"
+        raise EvaluationError(refusal(where, "folders that can be read", got, remedy)) from error
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
-"""What the evaluators that train on images share: their options, identity, objectives and data.
+"""The base of evaluators that train on images: their options, identity, objectives and data.
 
-What is known of an evaluator from its options alone, without torch and data: mistakes are told early.
+Outlines of evaluators from their options, without torch and data, so that mistakes are found early.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from nas.callables import function_name
-from nas.errors import ConfigError, EvaluationError
+from nas.errors import ConfigError, EvaluationError, nearest, refusal
 from nas.evaluation import Evaluator, Fidelity, Objective, Outline, load_function
 from nas.layers import TrainSettings
 from nas.registry import check_names, field_names, given
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from nas.training.device import DeviceData
 
 
-_PROTOCOL = 1  # of a trial; to be raised with every change after which the same task has another result
+_PROTOCOL = 1  # of a trial; raise it with every change that changes results of equal tasks
 DATA_NAMES = field_names(DataOptions)
 VALIDATION = Objective("validation_accuracy", "maximize", "%")
 TEST = Objective("test_accuracy", "maximize", "%")
-EXTRA = "test_accuracy_extra"  # in percent, on second test images where there are such
+EXTRA = "test_accuracy_extra"  # in percent, on second test images if there are any
 MEASURED = (VALIDATION.name, "validation_loss")  # on validation data
 
 
 class ImageEvaluator(Evaluator):
-    """Validation accuracy decides, test accuracy reports; what is trained is for the subclass to say.
+    """Validation accuracy decides, test accuracy is reported; a subclass says what is trained.
 
     Args:
-        where: begins its messages.
+        where: the beginning of its messages.
         dataset: images, split.
         settings: of the training; `settings.epochs` is the full fidelity.
         device: "auto", "cpu", "cuda" or "cuda:N", found on the worker.
         compiler: a function, or its "module:function".
-        identity: whatever else determines a result.
+        identity: other facts that determine a result.
     """
 
     objectives = (VALIDATION,)
@@ -82,7 +82,7 @@ class ImageEvaluator(Evaluator):
         return (*MEASURED, TEST.name, *(() if self.dataset.extra is None else (EXTRA,)))
 
     def fingerprint(self) -> str:
-        """Digest of data, settings, compiler, device, protocol and the subclass's own options."""
+        """Digest of data, settings, compiler, device, protocol and the subclass's options."""
         return self._fingerprint
 
     def _compiler(self) -> Callable[..., Any]:
@@ -108,14 +108,16 @@ def settings_from(where: str, options: Mapping[str, Any]) -> TrainSettings:
 
 
 def data_options(options: Mapping[str, Any]) -> DataOptions:
-    """Those of the options that say which data; a bad value is a ConfigError."""
+    """The options of the data; a bad value is a ConfigError."""
     return DataOptions(**given(options, DATA_NAMES))
 
 
 def checked_device(where: str, device: str) -> str:
-    """The name, if it has the form of a device; whether it exists is for the worker to say."""
+    """The name, if it has the form of a device; the worker checks whether it exists."""
     if not isinstance(device, str) or not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise ConfigError(f'{where}: device: expected auto, cpu, cuda or cuda:N, got "{device}"')
+        raise ConfigError(
+            refusal(f"{where}: device", "auto, cpu, cuda or cuda:N", f'"{device}"', "leave it out for auto")
+        )
     return device
 
 
@@ -124,7 +126,7 @@ OPTIMIZER_TASK = 'evaluator "optimizer_task"'
 COMPILER = "compile_network"
 NETWORKS = ("mlp", "conv", "attention")  # of optimizer_task
 HEADS = 4  # of attention
-# what an optimizer program itself decides, and what needs a searched network
+# what the optimizer program decides, and what needs a searched network
 _UNUSED = ("optimizer", "momentum", "weight_decay", "drop_path", "auxiliary")
 
 
@@ -133,9 +135,9 @@ class ImageOptions:
     """The options of an evaluator that trains on images, checked.
 
     Attributes:
-        data: which images.
+        data: the images.
         settings: of the training.
-        own: the evaluator's other options that were given.
+        own: the evaluator's other options that are given.
     """
 
     data: DataOptions
@@ -163,7 +165,7 @@ def classification_options(options: Mapping[str, Any]) -> ImageOptions:
     settings, data = settings_from(CLASSIFICATION, given(options, names)), data_options(options)
     chosen = given(options, own)
     checked_device(CLASSIFICATION, chosen.get("device", "auto"))
-    if chosen.get("compiler", COMPILER) != COMPILER:  # the usual one is there, and loads torch
+    if chosen.get("compiler", COMPILER) != COMPILER:  # the standard one exists, and loads torch
         load_function(f"{CLASSIFICATION}: compiler", chosen["compiler"])
     return ImageOptions(data, settings, chosen)
 
@@ -197,10 +199,12 @@ def optimizer_task(**options: Any) -> Outline:
 def check_task(network: Any, width: Any) -> None:
     """Raises ConfigError for a network or a width that optimizer_task does not have."""
     if network not in NETWORKS:
-        raise ConfigError(
-            f'{OPTIMIZER_TASK}: network: expected one of {", ".join(NETWORKS)}, got "{network}"'
-        )
+        where, remedy = f"{OPTIMIZER_TASK}: network", nearest(str(network), NETWORKS, "name one of these")
+        raise ConfigError(refusal(where, f"one of {', '.join(NETWORKS)}", f'"{network}"', remedy))
+    where = f"{OPTIMIZER_TASK}: width"
     if not isinstance(width, int) or isinstance(width, bool) or width < 1:
-        raise ConfigError(f"{OPTIMIZER_TASK}: width: expected a whole number of at least 1, got {width!r}")
+        expected = "a whole number of at least 1"
+        raise ConfigError(refusal(where, expected, repr(width), "leave it out for the default"))
     if network == "attention" and width % HEADS:
-        raise ConfigError(f"{OPTIMIZER_TASK}: width: expected a multiple of {HEADS} heads, got {width}")
+        remedy = f"set it to {HEADS * max(1, width // HEADS)}"
+        raise ConfigError(refusal(where, f"a multiple of {HEADS} heads", width, remedy))

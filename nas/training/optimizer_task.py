@@ -1,7 +1,7 @@
-"""Optimizer programs as candidates: each trains one small fixed network, for equally many steps.
+"""Optimizer programs as candidates: each trains one small fixed network for the same number of steps.
 
 The network, its initial weights under a seed, the batches and the learning rate are the same for every
-program; the settings' own optimizer, momentum and weight decay play no part.
+program; the optimizer, momentum and weight decay of the settings are not used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from nas.training.trial import Recipe, facts_of, requested_epochs, run_trial
 if TYPE_CHECKING:
     from nas.training.data import Dataset
 
-FIXED = "optimizer_task"  # the networks that optimizer programs are tried on
+FIXED = "optimizer_task"  # names the networks that optimizer programs train
 _COMPILER = "compile_optimizer"
 
 MakeProgrammed = Callable[[list[nn.Parameter], float], Optimizer]
@@ -40,7 +40,7 @@ class OptimizerEvaluator(ImageEvaluator):
 
     Args:
         dataset: images, split.
-        settings: learning rate, batch size, epochs and schedule for every program alike.
+        settings: learning rate, batch size, epochs and schedule of every program.
         network: "mlp" (one hidden layer), "conv" (two convolutions) or "attention" (two transformer blocks).
         width: hidden units, channels of the first convolution, or size of a token, a multiple of 4.
         device: "auto", "cpu", "cuda" or "cuda:N", found on the worker.
@@ -68,7 +68,7 @@ class OptimizerEvaluator(ImageEvaluator):
         check_takes(f"{OPTIMIZER_TASK}: compiler", self._compiler(), "f(architecture)", None)
 
     def check(self, task: Task) -> None:
-        """Raises NasError if the task is none for this evaluator; trains nothing."""
+        """Raises NasError if the task does not fit; trains nothing."""
         requested_epochs(task.fidelity, self.settings.epochs)
         self._compiler()(task.architecture)
 
@@ -76,14 +76,14 @@ class OptimizerEvaluator(ImageEvaluator):
         """Trains the network with the program of the task.
 
         Raises:
-            EvaluationError: a fidelity, device or checkpoint that is not to be had.
+            EvaluationError: a fidelity, device or checkpoint that is not available.
         """
         epochs = requested_epochs(task.fidelity, self.settings.epochs)
         data = self._data()
-        started = time.perf_counter()  # after what a process does once
+        started = time.perf_counter()  # after the work that a process does once
         compile_optimizer = self._compiler()
 
-        def build(_: int) -> nn.Module:  # the weights come from torch's generators, seeded by run_trial
+        def build(_: int) -> nn.Module:  # weights are drawn from torch's generators, which run_trial seeds
             return NETWORKS[self.network](self.dataset.input_shape, self.dataset.classes, self.width)
 
         def programmed(parameters: list[nn.Parameter], settings: TrainSettings) -> Optimizer:
@@ -95,7 +95,7 @@ class OptimizerEvaluator(ImageEvaluator):
 
 
 def create(**options: Any) -> OptimizerEvaluator:
-    """The evaluator of these options: fields of DataOptions and of TrainSettings, and its own.
+    """The evaluator of these options: fields of DataOptions and TrainSettings, and its other arguments.
 
     Raises:
         ConfigError: an unknown option or a bad value, in one line.
@@ -127,8 +127,8 @@ def conv(input_shape: tuple[int, int, int], classes: int, width: int) -> nn.Modu
 class RowTransformer(nn.Module):
     """Rows of pixels as tokens: two pre-norm transformer blocks, mean over the rows, classes.
 
-    One learning rate does not suit all of its layers, so that plain gradient descent stays behind
-    adaptive methods, on small images too.
+    One learning rate does not suit all of its layers, so that plain gradient descent is worse than adaptive
+    methods, on small images too.
     """
 
     def __init__(self, input_shape: tuple[int, int, int], classes: int, width: int) -> None:

@@ -1,10 +1,10 @@
-"""The one rule for values of pixels, and the reading of image files.
+"""The rule for values of pixels, and the reading of image files.
 
-Every image becomes uint8, from black, 0, to white, 255. What comes as uint8 stays as it is. Other values v
+Every image becomes uint8, from black, 0, to white, 255. Values of uint8 are not changed. Other values v
 become round(255 (v - black) / (white - black)), where black and white are those of the type: 0 and 65535 of
-uint16, 0 and 1 of floats, false and true; or those that the options `pixel_min` and `pixel_max` state, for
-all types alike. Nothing is cut off: values outside are refused, and so are those that use less than an eighth
-of their type's range, since few of the 256 levels would be left of them.
+uint16, 0 and 1 of floats, false and true; or those of the options `pixel_min` and `pixel_max`, for all types.
+Values are not clipped: those outside are refused, and so are those that use less than an eighth of their
+type's range, since few of the 256 levels would be left.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.errors import EvaluationError, describe_error, one_line
+from nas.errors import EvaluationError, describe_error, one_line, refusal
 
 _USED = 8  # the largest value is at least white / _USED, unless the range is stated
 _CHUNK = 256  # images that are scaled at a time
@@ -27,7 +27,7 @@ _WHITE = {"u2": 65535.0, "b1": 1.0, "f2": 1.0, "f4": 1.0, "f8": 1.0}  # by kind 
 
 @dataclass(frozen=True, slots=True)
 class PixelRange:
-    """Values of black and white; where both are 0, those of each type."""
+    """Values of black and white; if both are 0, those of each type."""
 
     black: float = 0.0
     white: float = 0.0
@@ -47,10 +47,10 @@ def to_bytes(values: np.ndarray, black: float, white: float) -> np.ndarray:
 
 
 class Scaler:
-    """Turns arrays of pixels into uint8 by the module's rule, and says at the end what was done.
+    """Converts arrays of pixels to uint8 by the module's rule, and notes the conversions at the end.
 
     Args:
-        where: begins its messages and notes, e.g. "data photos".
+        where: the beginning of its messages and notes, e.g. "data photos".
         limits: black and white.
     """
 
@@ -58,11 +58,11 @@ class Scaler:
         self._where = where
         self._limits = limits
         self._outside: dict[str, str] = {}  # type -> its first images with values beyond black or white
-        self._bounds_used: set[tuple[float, float] | None] = set()  # None: 8-bit values that stay
+        self._bounds_used: set[tuple[float, float] | None] = set()  # None: unchanged 8-bit values
         self._extremes: dict[str, tuple[float, float]] = {}  # type -> least and greatest value so far
 
     def __call__(self, name: str, array: np.ndarray) -> np.ndarray:
-        """uint8 of the same shape; zeros in place of what `finish` will refuse.
+        """uint8 of the same shape; zeros instead of values that `finish` will refuse.
 
         Raises:
             EvaluationError: a type without a range, NaN or infinity, in one line.
@@ -72,13 +72,16 @@ class Scaler:
             self._bounds_used.add(None)
             return array
         if not (array.dtype.kind in "iuf" or kind == "b1") or not (self._limits.stated or kind in _WHITE):
-            raise EvaluationError(f"{self._where}: {_untyped(name, array)}")
+            expected, got = f"{name} of uint8, uint16, bool or floats from 0 to 1", f"{array.dtype}"
+            remedy = "convert it first"
+            if array.dtype.kind in "iu":
+                low, high = int(array.min()), int(array.max())
+                got, remedy = f"{got} from {low} to {high}", _stating(low, high)
+            raise EvaluationError(refusal(self._where, expected, got, remedy))
         low, high = float(array.min()), float(array.max())
         if not np.isfinite([low, high]).all():
-            raise EvaluationError(
-                f"{self._where}: expected finite values of pixels, got {_infinite(array)} in {name}; "
-                "replace it"
-            )
+            got = f"{'NaN' if np.isnan(array).any() else 'infinity'} in {name}"
+            raise EvaluationError(refusal(self._where, "finite values of pixels", got, "replace it"))
         before = self._extremes.get(array.dtype.name, (low, high))
         self._extremes[array.dtype.name] = min(low, before[0]), max(high, before[1])
         black, white = self._bounds(kind)
@@ -93,29 +96,32 @@ class Scaler:
 
     @property
     def scaled_from(self) -> tuple[float, float] | None:
-        """Black and white of all images so far; None where values stayed, or where images differ in them."""
+        """Black and white of all images so far; None if values were not scaled or from several ranges."""
         return next(iter(self._bounds_used)) if len(self._bounds_used) == 1 else None
 
     def finish(self) -> None:
         """Notes, as warnings, which types were scaled from which range.
 
         Raises:
-            EvaluationError: values beyond their range, or far too few levels of it, in one line.
+            EvaluationError: values outside of their range, or too few levels of it, in one line.
         """
         for name, (low, high) in self._extremes.items():
             black, white = self._bounds(np.dtype(name).str[1:])
             if name in self._outside:
                 raise EvaluationError(
-                    f"{self._where}: expected values of {name} from {black:.9g} to {white:.9g}, got "
-                    f"{low:.9g} to {high:.9g}, first in {self._outside[name]}; {_stating(low, high)}"
+                    refusal(
+                        self._where,
+                        f"values of {name} from {black:.9g} to {white:.9g}",
+                        f"{low:.9g} to {high:.9g}, first in {self._outside[name]}",
+                        _stating(low, high),
+                    )
                 )
             if not self._limits.stated and low < high < white / _USED:
-                raise EvaluationError(
-                    f"{self._where}: expected values of {name} that use the range from 0 to {white:.9g}, got "
-                    f"at most {high:.9g}, of which {int(255 * high / white) + 1} of 256 levels would be "
-                    f"left; set evaluator.pixel_max={high:.17g} or another value of white, {white:.9g} if "
-                    "it is right"
-                )
+                expected = f"values of {name} that use the range from 0 to {white:.9g}"
+                levels = int(255 * high / white) + 1
+                got = f"at most {high:.9g}, of which {levels} of 256 levels would be left"
+                remedy = f"set evaluator.pixel_max={high:.17g} or another white, {white:.9g} if it is right"
+                raise EvaluationError(refusal(self._where, expected, got, remedy))
             if name != "bool" and (low, high) != (0.0, 0.0):
                 note(
                     f"{self._where}: pixels of {name}, with values from {low:.9g} to {high:.9g}, are scaled "
@@ -123,16 +129,8 @@ class Scaler:
                 )
 
 
-def _untyped(name: str, array: np.ndarray) -> str:
-    expected = f"expected {name} of uint8, uint16, bool or floats from 0 to 1, got {array.dtype}"
-    if array.dtype.kind not in "iu":
-        return f"{expected}; convert it first"
-    low, high = int(array.min()), int(array.max())
-    return f"{expected} from {low} to {high}; {_stating(low, high)}"
-
-
 def _stating(low: float, high: float) -> str:
-    """The remedy: a range that holds the values."""
+    """The remedy: a range that contains the values."""
     low, high = min(low, 0.0), (high if high > max(low, 0.0) else 0.0 if low < 0 else 1.0)
     return (
         "set evaluator.pixel_min and evaluator.pixel_max to the values of black and white, such as "
@@ -140,23 +138,19 @@ def _stating(low: float, high: float) -> str:
     )
 
 
-def _infinite(array: np.ndarray) -> str:
-    return "NaN" if np.isnan(array).any() else "infinity"
-
-
 def note(text: str) -> None:
-    """Tells the user something that is no error, as a warning in one line."""
+    """Warns the user in one line of something that is no error."""
     warnings.warn(one_line(text, 600), stacklevel=3)
 
 
 class ImageReader:
-    """Reads image files as arrays, and counts what happened to them on the way.
+    """Reads image files as arrays, and counts their conversions.
 
-    An image is turned as its EXIF orientation says. Grey ones stay grey. Where pixels are transparent, white
-    shows through. Of several images in one file the first is read.
+    An image is rotated by its EXIF orientation. Grey images stay grey. Transparent pixels are laid over
+    white. Of several images in one file the first is read.
 
     Args:
-        where: begins its notes.
+        where: the beginning of its notes.
         limits: black and white.
     """
 
@@ -173,30 +167,29 @@ class ImageReader:
 
         Args:
             file: the image.
-            image_size: pixels, height and width to scale to; 0: as it is.
+            image_size: pixels, height and width to scale to; 0: not scaled.
 
         Raises:
-            EvaluationError: it cannot be read, is larger than Pillow takes for safe, or `Scaler` refuses it.
+            EvaluationError: it cannot be read, is larger than Pillow admits, or `Scaler` refuses it.
         """
         from PIL import Image
 
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of damaged EXIF data and the like, without the file's name
+                warnings.simplefilter("ignore")  # such as of damaged EXIF data, without the file's name
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 array = self._array(file)
         except EvaluationError:
             raise
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            expected, got = f"an image of at most {Image.MAX_IMAGE_PIXELS} pixels", f"a larger one ({error})"
             raise EvaluationError(
-                f"data {file}: expected an image of at most {Image.MAX_IMAGE_PIXELS} pixels: "
-                f"{one_line(error)} scale it down or remove it"
+                refusal(f"data {file}", expected, got, "scale it down or remove it")
             ) from error
-        except Exception as error:  # Pillow's parsers raise ten kinds, by the damage
-            raise EvaluationError(
-                f"data {file}: expected an image; cannot read it: {describe_error(error)}; "
-                "remove or replace it"
-            ) from error
+        except Exception as error:  # Pillow's parsers raise many types
+            got = f"a file that cannot be read ({describe_error(error)})"
+            message = refusal(f"data {file}", "an image", got, "remove or replace it")
+            raise EvaluationError(message) from error
         array = self._scaler(str(file), array)
         if image_size and array.shape[:2] != (image_size, image_size):
             image = Image.fromarray(array).resize((image_size, image_size), Image.Resampling.BILINEAR)
@@ -209,14 +202,13 @@ class ImageReader:
         return self._scaler.scaled_from
 
     def finish(self) -> None:
-        """Notes, as warnings, what was done to images; raises EvaluationError as `Scaler.finish` does."""
+        """Notes conversions of images, as warnings; raises EvaluationError as `Scaler.finish` does."""
         self._scaler.finish()
         if self._events[_DEEP] and self._deepest < 256 // _USED:
-            raise EvaluationError(
-                f"data {self._first[_DEEP]}: expected 16-bit colour that uses the range from 0 to 65535, got "
-                f"at most {256 * self._deepest + 255}; convert the images to 8 bits, with the range that "
-                "they use"
-            )
+            expected = "16-bit colour that uses the range from 0 to 65535"
+            got = f"at most {256 * self._deepest + 255}"
+            remedy = "convert the images to 8 bits, with the range that they use"
+            raise EvaluationError(refusal(f"data {self._first[_DEEP]}", expected, got, remedy))
         for event, count in self._events.items():
             files = "1 file" if count == 1 else f"{count} files"
             note(f"{self._where}: {event}: {files}, e.g. {self._first[event].name}")
@@ -226,14 +218,13 @@ class ImageReader:
         self._first.setdefault(event, file)
 
     def _array(self, file: Path) -> np.ndarray:
-        """(H, W) or (H, W, 3) of the type that the file has."""
+        """(H, W) or (H, W, 3) of the file's type."""
         from PIL import Image, ImageOps
 
         with Image.open(file) as opened:
             raw = _raw_mode(opened)
-            if (
-                getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO"
-            ):  # MPO: a photograph and its preview
+            several = getattr(opened, "n_frames", 1) > 1
+            if several and opened.format != "MPO":  # which has a photograph and its preview
                 self._happened("several images in one file, of which the first is read", file)
             kept = opened.format, "transparency" in opened.info
             image = ImageOps.exif_transpose(opened)
@@ -261,10 +252,9 @@ class ImageReader:
 
     def _note_deep(self, file: Path, array: np.ndarray) -> None:
         if self._limits.stated:
-            raise EvaluationError(
-                f"data {file}: expected no 16-bit colour under evaluator.pixel_max, as its upper 8 bits "
-                "alone are read; convert the images to 8 bits"
-            )
+            expected = "8-bit colour with evaluator.pixel_max"
+            got, remedy = "16-bit colour, of which only the upper 8 bits are read", "convert it to 8 bits"
+            raise EvaluationError(refusal(f"data {file}", expected, got, remedy))
         self._happened(_DEEP, file)
         self._deepest = max(self._deepest, int(array.max()))
 

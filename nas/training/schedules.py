@@ -10,7 +10,7 @@ from nas.layers import TrainSettings
 
 @dataclass(frozen=True, slots=True)
 class Plateau:
-    """What the epochs so far say of the validation accuracy; a value, so that it can be saved.
+    """The state of the plateau rule after some epochs; a value, so that it can be saved.
 
     Attributes:
         best: highest validation accuracy so far, in percent.
@@ -45,8 +45,8 @@ class Plateau:
 def rate_factor(settings: TrainSettings, step: int, steps_per_epoch: int, plateau: Plateau) -> float:
     """Factor on `settings.lr` at a step of the whole training, counted from 0.
 
-    The horizon of the cosine is `settings.epochs`, at a lower fidelity too: a training that goes on
-    later goes on as if it had never stopped. Under "cosine_power" the warm-up rises from `lr_min`, too.
+    The horizon of the cosine is `settings.epochs`, at a lower fidelity too, so that a training can be
+    continued as if it had not stopped. Under "cosine_power" the warm-up also rises from `lr_min`.
     """
     share = _share(settings, step, steps_per_epoch, plateau)
     if settings.schedule != "cosine_power":

@@ -1,19 +1,19 @@
-"""Images and labels as they come: scikit-learn's digits, an .npz file, a folder of images.
+"""Images and labels before any split: scikit-learn's digits, an .npz file, a folder of images.
 
 Fashion-MNIST, CIFAR-10 and CIFAR-100 through torchvision, which downloads and checks MD5 sums.
 
-torchvision unpacks archives where it finds them and leaves half a file behind when a download breaks
-off. So it works in a temporary folder that holds links to the verified archives: a folder that cannot
-be written serves as well, and only a complete, verified archive is ever moved into the user's folder.
+torchvision unpacks archives where they are and leaves incomplete files when a download fails. So it works in
+a temporary folder with links to the verified archives: the user's folder may be read-only, and only complete,
+verified archives are moved into it.
 
-CIFAR's batches are pickles, which torchvision reads after that MD5 check: the one exception to this
-project's rule of unpickling nothing that comes from outside.
+CIFAR's batches are pickles, which torchvision reads after that MD5 check: the one exception to this project's
+rule of unpickling no foreign files.
 
-The one place that imports torchvision, also where its compiled part is missing.
+The only import of torchvision, which also works without its compiled part.
 
-torchvision without its compiled part (a CUDA build beside a CPU build of torch, for one) registers fake
-kernels for two operators that nothing has declared, and its import fails. No data set needs these
-operators: declaring them is enough.
+Without its compiled part (such as a CUDA build beside a CPU build of torch) torchvision registers fake
+kernels for two undeclared operators, and its import fails. No data set needs these operators: declaring them
+is enough.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from nas.errors import EvaluationError, describe_error, one_line
+from nas.errors import EvaluationError, describe_error, one_line, refusal
 from nas.evaluation import existing, file_path
 from nas.training.files import SPLITS, TEST, TRAIN, VALIDATION, check_memory, find_images, read_npy, read_npz
 from nas.training.pixels import ImageReader, PixelRange, Scaler, note
@@ -44,7 +44,7 @@ from nas.training.pixels import ImageReader, PixelRange, Scaler, note
 _IMAGES = ("images", "image", "x", "data")  # words for them in the names of an .npz file's arrays
 _LABELS = ("labels", "label", "y", "targets", "target")
 _CLASS_NAMES = "class_names"
-_LIKE_A_SPLIT = r"train|(?<![a-z])[xy]?(test|valid|val(?!u))"  # such as trainX or testset, but not values
+_LIKE_A_SPLIT = r"train|(?<![a-z])[xy]?(test|valid|val(?!u))"  # such as trainX or testset, but not "values"
 
 
 def _none() -> np.ndarray:
@@ -58,12 +58,12 @@ class Source:
     Attributes:
         images: (N, C, H, W) uint8.
         labels: (N,) int64 in 0..classes-1.
-        test: positions of the images given as test images; empty when the data have none.
+        test: positions of the given test images; empty if there are none.
         classes: number of classes.
-        class_names: of the classes, in the order of their labels; empty where the data give none.
-        validation: positions of the images given as validation images; empty when the data have none.
-        pixel_range: values of black and white that all images were scaled from; None where they stayed as
-            they were, or were scaled from several ranges.
+        class_names: of the classes, in the order of their labels; empty if the data have none.
+        validation: positions of the given validation images; empty if there are none.
+        pixel_range: values of black and white from which all images were scaled; None if they were not scaled
+            or from several ranges.
     """
 
     images: np.ndarray
@@ -78,7 +78,7 @@ class Source:
 def joined(
     parts: Sequence[tuple[np.ndarray, np.ndarray]], classes: int, class_names: tuple[str, ...] = ()
 ) -> Source:
-    """One source of (images, labels) for training and, if there is a second pair, for testing."""
+    """The source of (images, labels) for training and, if there is a second pair, for testing."""
     return _of_parts(dict(zip((TRAIN, TEST), parts, strict=False)), classes, class_names)
 
 
@@ -88,7 +88,7 @@ def _of_parts(
     class_names: tuple[str, ...],
     pixel_range: tuple[float, float] | None = None,
 ) -> Source:
-    """One source of (images, labels) by split."""
+    """The source of (images, labels) by split."""
     images = np.concatenate([images for images, _ in parts.values()])
     labels = np.concatenate([labels for _, labels in parts.values()]).astype(np.int64)
     positions, start = {}, 0
@@ -142,17 +142,15 @@ def npz(path: str, limits: PixelRange = PixelRange()) -> Source:  # noqa: B008 -
     scaler.finish()
     shapes = {roles[split, "images"]: images.shape[1:] for split, (images, _) in parts.items()}
     if len(set(shapes.values())) > 1:
-        raise EvaluationError(
-            f"data {path}: expected {' and '.join(shapes)} of one shape, got "
-            f"{' and '.join(map(str, shapes.values()))}; scale or cut them to one"
-        )
+        expected, got = f"{' and '.join(shapes)} of one shape", " and ".join(map(str, shapes.values()))
+        raise EvaluationError(refusal(f"data {path}", expected, got, "scale or cut them to one"))
     classes = _classes_of(path, {roles[split, "labels"]: labels for split, (_, labels) in parts.items()})
     names = _names_of(path, arrays.get(_CLASS_NAMES), classes)
     return _of_parts(parts, classes, names, scaler.scaled_from)
 
 
 def _roles(path: str, names: Sequence[str]) -> dict[tuple[str, str], str]:
-    """(split, "images" or "labels") -> the array's name; refuses what is missing or ambiguous."""
+    """(split, "images" or "labels") -> the array's name; refuses missing and ambiguous arrays."""
     roles: dict[tuple[str, str], str] = {}
     unread, plain, named = [], [], []
     for name in names:
@@ -165,37 +163,24 @@ def _roles(path: str, names: Sequence[str]) -> dict[tuple[str, str], str]:
         role = (splits[0] if splits else TRAIN), kinds[0]
         (named if splits else plain).append(name)
         if role in roles and (role[0] != TRAIN or bool(splits) == (roles[role] in named)):
-            raise EvaluationError(
-                f"data {path}: expected one array of {role[1]} for {role[0]}, found {roles[role]} and "
-                f"{name}; leave one of them out"
-            )
+            expected, got = f"one array of {role[1]} for {role[0]}", f"{roles[role]} and {name}"
+            raise EvaluationError(refusal(f"data {path}", expected, got, "leave one of them out"))
         if role in roles:
-            raise EvaluationError(
-                f"data {path}: expected images and labels either as a whole or by splits, found "
-                f"{roles[role]} and {name}; leave one of them out"
-            )
+            expected, got = "images and labels either as a whole or by splits", f"{roles[role]} and {name}"
+            raise EvaluationError(refusal(f"data {path}", expected, got, "leave one of them out"))
         roles[role] = name
-    return _complete(path, names, roles, unread)
-
-
-def _complete(
-    path: str, names: Sequence[str], roles: dict[tuple[str, str], str], unread: Sequence[str]
-) -> dict[tuple[str, str], str]:
     of_splits = [name for name in unread if re.search(_LIKE_A_SPLIT, name.lower())]
     if of_splits:
-        raise EvaluationError(
-            f"data {path}: expected arrays named images and labels, with train_, val_ or test_ before them, "
-            f'found "{of_splits[0]}"; rename it or leave it out'
-        )
+        expected = "arrays named images and labels, with train_, val_ or test_ before them"
+        remedy = "rename it or leave it out"
+        raise EvaluationError(refusal(f"data {path}", expected, f'"{of_splits[0]}"', remedy))
     for split in sorted({TRAIN, *(split for split, _ in roles)}, key=(TRAIN, VALIDATION, TEST).index):
         prefix = "" if split == TRAIN else "val_" if split == VALIDATION else "test_"
         for kind in ("images", "labels"):
             if (split, kind) not in roles:
                 found = ", ".join(names) or "none"
-                raise EvaluationError(
-                    f'data {path}: expected an array "{prefix}{kind}", found {found}; add it, or rename the '
-                    "one that it is"
-                )
+                remedy = "add it, or give it that name"
+                raise EvaluationError(refusal(f"data {path}", f'an array "{prefix}{kind}"', found, remedy))
     if unread:
         note(f"data {path}: the arrays {', '.join(unread)} are not read")
     return roles
@@ -205,10 +190,9 @@ def _names_of(path: str, names: np.ndarray | None, classes: int) -> tuple[str, .
     if names is None:
         return ()
     if names.dtype.kind not in "US" or names.shape != (classes,):
-        raise EvaluationError(
-            f"data {path}: expected {_CLASS_NAMES} of {classes} texts, one for each class, got {names.dtype} "
-            f"of shape {names.shape}; correct it or leave it out"
-        )
+        expected = f"{_CLASS_NAMES} of {classes} texts, one for each class"
+        got, remedy = f"{names.dtype} of shape {names.shape}", "give one text for each class or leave it out"
+        raise EvaluationError(refusal(f"data {path}", expected, got, remedy))
     texts = [
         name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
         for name in names.tolist()
@@ -228,8 +212,8 @@ def npy_pair(
     Args:
         images_file: path.
         labels_file: path.
-        shape: (C, H, W) that the images are to have.
-        classes: labels are below it.
+        shape: (C, H, W) of each image.
+        classes: all labels are below it.
         limits: values of black and white.
 
     Raises:
@@ -244,38 +228,39 @@ def npy_pair(
     scaler.finish()
     labels = _labels(labels_file, "labels", arrays[1], len(images))
     if images.shape[1:] != shape:
-        raise EvaluationError(
-            f"data {images_file}: expected images of shape {shape}, as those for training; got "
-            f"{images.shape[1:]}"
-        )
+        expected, remedy = f"images of shape {shape}, as those for training", "scale them to that shape"
+        raise EvaluationError(refusal(f"data {images_file}", expected, images.shape[1:], remedy))
     if labels.max() >= classes:
-        raise EvaluationError(
-            f"data {labels_file}: expected labels 0..{classes - 1}, as those for training; got {labels.max()}"
-        )
+        expected = f"labels 0..{classes - 1}, as those for training"
+        remedy = "leave out images of other classes"
+        raise EvaluationError(refusal(f"data {labels_file}", expected, labels.max(), remedy))
     return np.ascontiguousarray(images), labels
 
 
 def _classes_of(path: str, labels: dict[str, np.ndarray]) -> int:
-    """The number of classes; each of them occurs in the first array."""
+    """The number of classes, each of which occurs in the first array."""
     name, first = next(iter(labels.items()))
     classes = int(first.max()) + 1
     present = np.unique(first)
     if len(present) < classes:
         gaps = np.flatnonzero(present != np.arange(len(present)))
-        raise EvaluationError(
-            f"data {path}: expected labels 0..{classes - 1}, each at least once in {name}; class {gaps[0]} "
-            f"has no image; number the classes without gaps, e.g. "
-            f"numpy.unique({name}, return_inverse=True)[1]"
-        )
+        expected = f"labels 0..{classes - 1}, each at least once in {name}"
+        got = f"no image of class {gaps[0]}"
+        remedy = f"number the classes without gaps, e.g. numpy.unique({name}, return_inverse=True)[1]"
+        raise EvaluationError(refusal(f"data {path}", expected, got, remedy))
     if classes < 2:
         raise EvaluationError(
-            f"data {path}: expected images of at least 2 classes, got 1; add images of another class"
+            refusal(f"data {path}", "images of at least 2 classes", "1", "add images of another class")
         )
     for other, array in labels.items():
         if array.max() >= classes:
             raise EvaluationError(
-                f"data {path}: expected labels 0..{classes - 1} in {other}, as in {name}, got {array.max()}; "
-                f"add images of class {array.max()} to those for training or leave it out"
+                refusal(
+                    f"data {path}",
+                    f"labels 0..{classes - 1} in {other}, as in {name}",
+                    array.max(),
+                    f"add images of class {array.max()} to those for training or leave it out",
+                )
             )
     return classes
 
@@ -288,17 +273,19 @@ def _images(path: str, name: str, array: np.ndarray, scaler: Scaler) -> np.ndarr
             remedy = f"reshape them, e.g. {name}.reshape(-1, height, width)"
         elif not array.size:
             remedy = "give at least one image, of at least one pixel"
-        raise EvaluationError(
-            f"data {path}: expected {name} of shape (N, H, W), (N, H, W, C) or (N, C, H, W), got "
-            f"{array.dtype} of shape {array.shape}; {remedy}"
-        )
+        expected = f"{name} of shape (N, H, W), (N, H, W, C) or (N, C, H, W)"
+        got = f"{array.dtype} of shape {array.shape}"
+        raise EvaluationError(refusal(f"data {path}", expected, got, remedy))
     if array.ndim == 4 and array.shape[3] not in (1, 3) and not _channels_second(*array.shape[1:]):
         of_images = array.shape[2] in (1, 3)  # (H, W, C, N), as in the files of SVHN
         axis, order = ("images", "3, 0, 1, 2") if of_images else ("channels", "0, 3, 1, 2")
         raise EvaluationError(
-            f"data {path}: expected {name} of shape (N, H, W), (N, H, W, C) with 1 or 3 channels, or (N, C, "
-            f"H, W), got shape {array.shape}; if its last axis is that of {axis}, transpose it: "
-            f"{name}.transpose({order})"
+            refusal(
+                f"data {path}",
+                f"{name} of shape (N, H, W), (N, H, W, C) with 1 or 3 channels, or (N, C, H, W)",
+                f"shape {array.shape}",
+                f"if its last axis is that of {axis}, transpose it: {name}.transpose({order})",
+            )
         )
     images = scaler(name, array)
     if images.ndim == 3:
@@ -312,45 +299,41 @@ def _channels_second(second: int, third: int, fourth: int) -> bool:
 
 
 def _labels(path: str, name: str, array: np.ndarray, count: int) -> np.ndarray:
-    """(N,) int64, checked to be whole numbers from 0."""
-    expected = f"data {path}: expected {name} of whole numbers from 0 and shape ({count},)"
+    """(N,) int64; raises EvaluationError unless they are whole numbers from 0."""
+
+    def refused(got: str, remedy: str) -> EvaluationError:
+        expected = f"{name} of whole numbers from 0 and shape ({count},), one for each image"
+        return EvaluationError(refusal(f"data {path}", expected, got, remedy))
+
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 2:
-        raise EvaluationError(
-            f"{expected}, got shape {array.shape}; if its rows are indicators of classes (one-hot), convert "
-            f"them: {name}.argmax(1)"
-        )
+        remedy = f"if its rows are indicators of classes (one-hot), convert them: {name}.argmax(1)"
+        raise refused(f"shape {array.shape}", remedy)
     if array.shape != (count,):
-        raise EvaluationError(
-            f"{expected}, one for each image, got shape {array.shape}; give each image a label"
-        )
+        raise refused(f"shape {array.shape}", "give each image a label")
     if array.dtype.kind not in "iu":
         whole = array.dtype.kind == "b"
         if array.dtype.kind == "f":
             wrong = array[~np.isfinite(array) | (array != np.rint(array))]
             if len(wrong):
-                raise EvaluationError(
-                    f"{expected}, got {array.dtype} with values such as {wrong[0]:.6g}; give the number of "
-                    "its class for each image, and leave out images that have none"
-                )
+                remedy = "give the number of its class for each image, and leave out images without one"
+                raise refused(f"{array.dtype} with values such as {wrong[0]:.6g}", remedy)
             whole = True
-        remedy = f"{name}.astype(int)" if whole else f"numpy.unique({name}, return_inverse=True)[1]"
-        raise EvaluationError(f"{expected}, got {array.dtype}; convert them: {remedy}")
+        converted = f"{name}.astype(int)" if whole else f"numpy.unique({name}, return_inverse=True)[1]"
+        raise refused(f"{array.dtype}", f"convert them: {converted}")
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > np.iinfo(np.int64).max:
-        raise EvaluationError(
-            f"{expected}, got labels from {low} to {high}; number the classes from 0: "
-            f"numpy.unique({name}, return_inverse=True)[1]"
-        )
+        remedy = f"number the classes from 0: numpy.unique({name}, return_inverse=True)[1]"
+        raise refused(f"labels from {low} to {high}", remedy)
     return array.astype(np.int64)
 
 
 def folder(path: str, image_size: int, limits: PixelRange = PixelRange()) -> Source:  # noqa: B008 - immutable
     """A folder with one subfolder of images per class, or with `train` and `val` or `test` of that form.
 
-    Layouts as `nas.training.files` says, pixels as `nas.training.pixels` does. Grey images stay grey if all
-    are, others become RGB.
+    See `nas.training.files` for layouts and `nas.training.pixels` for pixels. Grey images stay grey if all
+    are grey, else they become RGB.
 
     Args:
         path: the folder.
@@ -384,10 +367,8 @@ def _check_size(path: str, pixels: list[np.ndarray], files: Sequence[object]) ->
     """Raises EvaluationError if the last of these images has another size than the first."""
     (height, width), other = pixels[0].shape[:2], pixels[-1].shape[:2]
     if other != (height, width):
-        raise EvaluationError(
-            f"data {path}: expected images of one size, got {width}x{height} for {files[0]} and "
-            f"{other[1]}x{other[0]} for {files[len(pixels) - 1]}; set evaluator.image_size"
-        )
+        got = f"{width}x{height} for {files[0]} and {other[1]}x{other[0]} for {files[len(pixels) - 1]}"
+        raise EvaluationError(refusal(f"data {path}", "images of one size", got, "set evaluator.image_size"))
 
 
 def _stack(pixels: list[np.ndarray]) -> np.ndarray:
@@ -406,21 +387,17 @@ _SCHEMAS = (
 
 
 def import_torchvision() -> ModuleType:
-    """The module torchvision; every other failure of its import is passed on."""
+    """The module torchvision; raises the errors of other failed imports."""
     try:
         return importlib.import_module("torchvision")
     except RuntimeError as error:
         if _SYMPTOM not in str(error):
             raise
-    _forget_partial_import()
-    _declare_operators()
-    return importlib.import_module("torchvision")
-
-
-def _forget_partial_import() -> None:
-    # the failed import leaves submodules behind that a second one would find half-initialised
+    # the failed import leaves half-initialised submodules behind
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         del sys.modules[name]
+    _declare_operators()
+    return importlib.import_module("torchvision")
 
 
 @functools.cache  # a declaration lives as long as its library object
@@ -438,23 +415,23 @@ _CLASSES = {"FashionMNIST": 10, "CIFAR10": 10, "CIFAR100": 100}
 
 
 def read(name: str, root: str) -> Source:
-    """The data set of torchvision's class `name`, its official test images apart.
+    """The data set of torchvision's class `name`, with its official test images.
 
     Raises:
-        EvaluationError: missing and not to be downloaded, or damaged, in one line.
+        EvaluationError: data that are damaged, or missing and cannot be downloaded, in one line.
     """
     kind = getattr(import_torchvision().datasets, name)
     return read_class(kind, file_path(root), _CLASSES[name])
 
 
 def read_class(kind: Any, root: Path, classes: int) -> Source:
-    """The data set of a class of torchvision's, CIFAR10 or MNIST or one derived from them."""
+    """The data set of a class of torchvision: CIFAR10, MNIST or one derived from them."""
     with warnings.catch_warnings():
-        # CIFAR's pickles give the alignment of a dtype as a number: NumPy 2.4.0 to 2.4.4 warn of that
+        # CIFAR's pickles give the alignment of a dtype as a number: NumPy 2.4.0 to 2.4.4 warn about that
         warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
-        # tarfile before Python 3.14 asks for the filter that torchvision does not pass
+        # tarfile before Python 3.14 asks for a filter, which torchvision does not pass
         warnings.simplefilter("ignore", DeprecationWarning)
-        if _unpacked(kind, root):
+        if all(_sound(root / file, md5) for file, md5 in _unpacked_names(kind).items()):
             return _arrays(kind, root, classes)
         with tempfile.TemporaryDirectory(prefix="unpack-") as path:
             workplace = Path(path)
@@ -468,37 +445,32 @@ def read_class(kind: Any, root: Path, classes: int) -> Source:
 
 
 def archives(kind: Any) -> dict[str, str]:
-    """The files that hold the whole data set: path under root -> MD5 sum."""
+    """The archives of the whole data set: path under root -> MD5 sum."""
     if hasattr(kind, "resources"):
         return {f"{kind.__name__}/raw/{file}": md5 for file, md5 in kind.resources}
     return {kind.filename: kind.tgz_md5}
 
 
 def _unpacked_names(kind: Any) -> dict[str, str | None]:
-    """The files that torchvision reads: path under root -> MD5 sum, where one is published."""
+    """The files that torchvision reads: path under root -> MD5 sum, or None if none is published."""
     if hasattr(kind, "resources"):
         return {file.removesuffix(".gz"): None for file in archives(kind)}
     batches = [*kind.train_list, *kind.test_list, [kind.meta["filename"], kind.meta["md5"]]]
     return {f"{kind.base_folder}/{file}": md5 for file, md5 in batches}
 
 
-def _unpacked(kind: Any, root: Path) -> bool:
-    return all(_sound(root / file, md5) for file, md5 in _unpacked_names(kind).items())
-
-
 def _sound(file: Path, md5: str | None) -> bool:
     try:
         return import_torchvision().datasets.utils.check_integrity(str(file), md5)
     except OSError as error:
-        raise EvaluationError(
-            f"data {file}: cannot read it: {error.strerror}; check its permissions"
-        ) from error
+        expected, remedy = "a file that can be read", "check its permissions"
+        raise EvaluationError(refusal(f"data {file}", expected, error.strerror, remedy)) from error
 
 
 def _link_archives(kind: Any, root: Path, workplace: Path) -> list[str]:
-    """Links to the sound archives; the others are returned as missing.
+    """Links the sound archives and returns the others as missing.
 
-    A damaged one gets no link: torchvision would write its download through it.
+    A damaged one is not linked, as torchvision would write its download through the link.
     """
     missing = []
     for file, md5 in archives(kind).items():
@@ -519,9 +491,9 @@ def _writable(root: Path) -> bool:
 
 
 def _unpack(kind: Any, root: Path, workplace: Path, missing: list[str]) -> None:
-    """Has torchvision download what is missing, check MD5 sums and unpack."""
+    """Lets torchvision download missing archives, check MD5 sums and unpack."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT_SECONDS)  # torchvision's downloads have no time limit of their own
+    socket.setdefaulttimeout(_TIMEOUT_SECONDS)  # torchvision's downloads have no time limit
     try:
         kind(str(workplace), train=False, download=True)
     except (OSError, RuntimeError, EOFError) as error:  # URLError and time-outs are OSErrors
@@ -532,17 +504,17 @@ def _unpack(kind: Any, root: Path, workplace: Path, missing: list[str]) -> None:
 
 
 def _missing(kind: Any, root: Path, missing: list[str], reason: str) -> str:
+    where = f"data {root.absolute()}"
     if not missing:
-        return f"data {root.absolute()}: cannot unpack {', '.join(archives(kind))}: {reason}"
+        expected, remedy = f"{', '.join(archives(kind))} to be unpacked", "free space for temporary files"
+        return refusal(where, expected, reason, remedy)
     damaged = [file for file in missing if os.path.exists(root / file)]
-    state = f"found {', '.join(damaged)} with another MD5 sum" if damaged else "found none"
+    state = f"{', '.join(damaged)} with another MD5 sum" if damaged else "none"
     wanted = ", ".join(f"{file} (MD5 {md5})" for file, md5 in archives(kind).items() if file in missing)
     url = getattr(kind, "url", None) or kind.mirrors[0]
-    return (
-        f"data {root.absolute()}: expected {wanted}, {state}, and the download from "
-        f"{urlsplit(url).netloc} failed ({reason}); put the file{'s'[: len(missing) > 1]} there or "
-        f"set evaluator.root"
-    )
+    got = f"{state}, and the download from {urlsplit(url).netloc} failed ({reason})"
+    remedy = f"put the file{'s'[: len(missing) > 1]} there or set evaluator.root"
+    return refusal(where, wanted, got, remedy)
 
 
 def _arrays(kind: Any, root: Path, classes: int) -> Source:
@@ -550,12 +522,12 @@ def _arrays(kind: Any, root: Path, classes: int) -> Source:
         parts = [kind(str(root), train=train) for train in (True, False)]
         arrays = [_checked(np.asarray(part.data), np.asarray(part.targets), classes) for part in parts]
         return joined(arrays, classes, tuple(parts[0].classes))
-    except Exception as error:  # unpacked files of MNIST's format have no MD5 sum: parsers raise ten kinds
-        raise EvaluationError(
-            f"data {root.absolute()}: expected the files of {kind.__name__}, cannot read them: "
-            f"{describe_error(error)}; remove {', '.join(_unpacked_names(kind))} and keep or add "
-            f"{', '.join(archives(kind))}"
-        ) from error
+    except Exception as error:  # unpacked files of MNIST's format have no MD5 sum: parsers raise many types
+        where, expected = f"data {root.absolute()}", f"the files of {kind.__name__}"
+        got = f"files that cannot be read ({describe_error(error)})"
+        unpacked, kept = ", ".join(_unpacked_names(kind)), ", ".join(archives(kind))
+        remedy = f"remove {unpacked} and keep or add {kept}"
+        raise EvaluationError(refusal(where, expected, got, remedy)) from error
 
 
 def _checked(images: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -563,15 +535,11 @@ def _checked(images: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.n
         raise ValueError(f"{len(images)} images with {len(labels)} labels")
     if not len(labels) or labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels beyond 0..{classes - 1}, or none")
-    return _channels_first(images), labels
-
-
-def _channels_first(images: np.ndarray) -> np.ndarray:
-    return images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+    return images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2), labels
 
 
 def _keep(root: Path, workplace: Path, downloaded: list[str]) -> None:
-    """Moves downloaded archives into the user's folder, each in one step once it is complete."""
+    """Moves downloaded archives into the user's folder, each atomically."""
     for file in downloaded:
         target = root / file
         part = target.with_name(target.name + ".part")
@@ -581,4 +549,5 @@ def _keep(root: Path, workplace: Path, downloaded: list[str]) -> None:
             os.replace(part, target)
         except OSError as error:
             part.unlink(missing_ok=True)
-            raise EvaluationError(f"data {target}: cannot store the download: {error.strerror}") from error
+            expected, remedy = "a place for the download", "check the folder and its free space"
+            raise EvaluationError(refusal(f"data {target}", expected, error.strerror, remedy)) from error

@@ -1,20 +1,19 @@
-"""Trains one classifier: one loop, to be read from top to bottom.
+"""The training loop of one classifier.
 
-The data stay on the device, batches are gathered and augmented there, and no epoch depends on random
-state that an earlier one left: each is seeded by (seed, epoch), so that a training that is continued
-from a saved state equals one that was never interrupted.
+The data stay on the device, where batches are gathered and augmented. Each epoch is seeded by (seed, epoch),
+so that a training that is continued from a saved state equals one without interruption.
 
 Shapes: B images of a batch, C channels, H, W pixels, K classes.
 
 The auxiliary head: a second classifier at two thirds of the depth, whose loss is added while training.
 
 Szegedy et al. 2015 (https://arxiv.org/abs/1409.4842); place and classifier are those of DARTS on CIFAR
-(Liu et al. 2019, https://arxiv.org/abs/1806.09055). It is no part of the network: it has no share in
-parameter counts, saved weights, or any measurement.
+(Liu et al. 2019, https://arxiv.org/abs/1806.09055). It is not part of the network and of its parameter
+counts, saved weights and measurements.
 
-DARTS puts it behind cell 2 n // 3 of n, counted from 0. Of other networks the outermost sequence is counted,
-stem and what gives no images left out: each part that holds a convolution or a linear layer is one,
-and what follows it without weights, such as its activation, belongs to it.
+DARTS puts it behind cell 2 n // 3 of n, counted from 0. In other networks the blocks of the outermost
+sequence are counted, without the stem and parts whose outputs are no images: each part with a convolution or
+a linear layer is a block, together with the parts without weights that follow it, such as an activation.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from nas.errors import CompileError
+from nas.errors import CompileError, refusal
 from nas.evaluation import Status
 from nas.layers import CellChain, TrainSettings, set_drop_path
 from nas.training.augment import autoaugment, crop_and_flip, cutout
@@ -65,7 +64,7 @@ class Auxiliary:
             self._features = output
 
     def scores(self) -> Tensor:
-        """(B, K) for the batch that the network saw last, in training mode."""
+        """(B, K) for the last batch of the network in training mode."""
         features, self._features = self._features, None
         assert features is not None, "the network runs first"
         return self.head(features)
@@ -91,7 +90,7 @@ def find_place(network: nn.Module, images: Tensor) -> tuple[nn.Module, tuple[int
         images: (B, C, H, W), on its device; they may be on the meta device.
 
     Raises:
-        CompileError: there is no block between stem and classifier that gives images.
+        CompileError: there is no block between stem and classifier whose outputs are images.
     """
     spine = list(_spine(network))
     outputs = _outputs(network, spine, images)
@@ -99,10 +98,10 @@ def find_place(network: nn.Module, images: Tensor) -> tuple[nn.Module, tuple[int
     weighted = [i for i, part in enumerate(spine) if _has_weights(part)][1:]  # the first one is the stem
     blocks = [i for i in weighted if len(shapes[i]) == 3]
     if not blocks:
-        raise CompileError(
-            "auxiliary: expected a sequence of blocks between stem and classifier, to put the auxiliary head "
-            "at 2/3 of them; the network has none; set auxiliary to 0"
+        expected = (
+            "a sequence of blocks between stem and classifier, to put the auxiliary head at 2/3 of them"
         )
+        raise CompileError(refusal("auxiliary", expected, "none", "set auxiliary to 0"))
     at = blocks[2 * len(blocks) // 3]
     while at + 1 < len(spine) and at + 1 not in weighted and shapes[at + 1] == shapes[at]:
         at += 1
@@ -131,7 +130,7 @@ def head(shape: tuple[int, int, int], classes: int) -> nn.Module:
 
 
 def _spine(module: nn.Module) -> Iterator[nn.Module]:
-    """The parts of the outermost sequence in order, sequences in it taken apart."""
+    """The parts of the outermost sequence in order, with nested sequences flattened."""
     if type(module) is nn.Sequential:  # not its subclasses: those are single operations
         for part in module:
             yield from _spine(part)
@@ -148,7 +147,7 @@ def _has_weights(module: nn.Module) -> bool:
 
 
 def _outputs(network: nn.Module, spine: list[nn.Module], images: Tensor) -> dict[int, tuple[int, ...]]:
-    """Shapes without the batch dimension that come out of the parts, by index; -1: of the network."""
+    """Output shapes of the parts without the batch dimension, by index; -1 is the network."""
     shapes: dict[int, tuple[int, ...]] = {}
 
     def watch(index: int, _: nn.Module | None, __: object, output: Tensor) -> None:
@@ -181,10 +180,10 @@ class Training:
         optimizer: of its parameters.
         seed: of batch order, augmentation, dropout and drop-path.
         epoch: epochs done.
-        plateau: what they say of the validation accuracy.
+        plateau: state of the plateau rule.
         curve: one row of numbers per epoch.
-        best: the network's state after the best epoch by validation, where that one is reported.
-        auxiliary: the second head, where the settings ask for one.
+        best: the network's state after the best epoch by validation, if that epoch is reported.
+        auxiliary: the second head, if the settings ask for one.
     """
 
     network: nn.Module
@@ -198,7 +197,7 @@ class Training:
 
 
 class Stopped(Exception):
-    """A training that cannot go on: diverged, or over its time limit."""
+    """A training that cannot continue: diverged, or over its time limit."""
 
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
@@ -227,9 +226,9 @@ def start(
 def train(
     training: Training, data: DeviceData, settings: TrainSettings, *, epochs: int, deadline: float = math.inf
 ) -> None:
-    """Trains on, in place, until `epochs` epochs are done or `stop_patience` or `max_seconds` is used up.
+    """Continues the training, in place, until `epochs` epochs, `stop_patience` or `max_seconds` have passed.
 
-    The epoch in which `max_seconds` pass ends early and counts, so that there is always one to report.
+    The epoch in which `max_seconds` are reached ends early and counts, so that there is always one to report.
 
     Args:
         training: changed in place; to be run inside `device.forked_seed`.
@@ -282,15 +281,15 @@ def train(
             total_loss += loss.detach()
             over = time.perf_counter() > bound
             if step % CHECK_STEPS == CHECK_STEPS - 1 or step == steps - 1 or over:
-                _check_finite(total_loss, "training loss", training.epoch)
+                check_finite(total_loss, "training loss", training.epoch)
             if time.perf_counter() > deadline:
                 raise Stopped(Status.TIMEOUT, f"over the time limit in epoch {training.epoch + 1}")
             if over:
                 break
 
         accuracy, validation_loss = measure(network, data, data.validation)
-        _check_finite(torch.tensor(validation_loss), "validation loss", training.epoch)
-        _check_finite(_magnitude(network), "weights", training.epoch)
+        check_finite(torch.tensor(validation_loss), "validation loss", training.epoch)
+        check_finite(_magnitude(network), "weights", training.epoch)
         training.epoch += 1
         training.plateau = training.plateau.after(accuracy, settings)
         training.curve.append(
@@ -307,7 +306,7 @@ def train(
 
 
 def _parameters(training: Training) -> list[nn.Parameter]:
-    """All that is trained, those of an auxiliary head included."""
+    """All trained parameters, including those of an auxiliary head."""
     further = training.auxiliary.head.parameters() if training.auxiliary else ()
     return [*training.network.parameters(), *further]
 
@@ -327,7 +326,7 @@ def measure(network: nn.Module, data: DeviceData, split: Split) -> tuple[float, 
 
 
 def reported_row(training: Training, settings: TrainSettings) -> dict[str, float]:
-    """The row of the curve whose accuracy counts; leaves the network with the weights of that epoch."""
+    """The row of the curve whose accuracy is reported; gives the network the weights of that epoch."""
     if not settings.restore_best:
         return training.curve[-1]
     if training.best is not None:
@@ -336,7 +335,7 @@ def reported_row(training: Training, settings: TrainSettings) -> dict[str, float
 
 
 def precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """bfloat16 where it helps, on a GPU; float32 elsewhere."""
+    """bfloat16 on a GPU, float32 elsewhere."""
     if device.type == "cuda":
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return contextlib.nullcontext()
@@ -354,11 +353,12 @@ def standard_optimizer(parameters: list[nn.Parameter], settings: TrainSettings) 
 
 
 def _magnitude(network: nn.Module) -> Tensor:
-    """Largest absolute weight; not finite as soon as one weight is not."""
+    """Largest absolute weight; not finite if any weight is not."""
     weights = [weight.detach() for weight in network.parameters() if weight.numel()]
     return torch.stack([weight.abs().amax().float() for weight in weights]).amax()
 
 
-def _check_finite(number: Tensor, name: str, epoch: int) -> None:
+def check_finite(number: Tensor, name: str, epoch: int) -> None:
+    """Raises Stopped if the number, `name` in the message, is not finite after epoch `epoch`, from 0."""
     if not math.isfinite(number.item()):
         raise Stopped(Status.DIVERGED, f"{name} not finite in epoch {epoch + 1}")

@@ -1,11 +1,11 @@
-"""One training as the evaluation of a task: seeds, time limit, checkpoints, outcome.
+"""One training as the evaluation of a task: seeds, time limit, checkpoints, results.
 
-A candidate's exception as the outcome of its evaluation, and the epochs that a task asks for.
+Checks of tasks: the epochs of a fidelity, and training steps of one image.
 
-Files a training leaves: its weights (safetensors) and, while epochs are left, what goes on from there.
+Files of a training: its weights (safetensors) and, while epochs are left, the state to continue from.
 
-Both are written beside their place and moved there in one step. The state is a dictionary of tensors,
-numbers and texts, read by `torch.load(weights_only=True)`, which runs no code from the file.
+Both are written atomically. The state is a dictionary of tensors, numbers and texts, read by
+`torch.load(weights_only=True)`, which runs no code from the file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from safetensors.torch import save_model
 from torch import nn
 
 from nas.callables import renamed
-from nas.errors import EvaluationError, one_line
+from nas.errors import EvaluationError, describe_error, one_line, refusal
 from nas.evaluation import Evaluation, Fidelity, Status, Task, failure_of
 from nas.layers import TrainSettings
 from nas.training.device import DeviceData, derived_seed, forked_seed, surroundings
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 _NO_FACTS: Mapping[str, str] = MappingProxyType({})
-_SAVED = {  # what a state holds, with its types
+_SAVED = {  # entries of a state, with their types
     "identity": str,
     "facts": dict,
     "settings": dict,
@@ -63,12 +63,8 @@ def checkpoint_files(path: str | Path) -> tuple[Path, Path]:
 
 
 def save_weights(path: str, network: nn.Module, metadata: Mapping[str, str]) -> None:
-    """Writes weights and buffers, with these texts in the head of the file.
-
-    Raises:
-        EvaluationError: the place cannot be written.
-    """
-    write_whole(checkpoint_files(path)[0], lambda part: save_model(network, part, dict(metadata)))
+    """Writes weights and buffers with these metadata; raises EvaluationError if that fails."""
+    write_file(checkpoint_files(path)[0], lambda part: save_model(network, part, dict(metadata)))
 
 
 def save_state(
@@ -88,7 +84,7 @@ def save_state(
         facts: of the images and of what builds the network (`nas.training.trial.facts_of`).
 
     Raises:
-        EvaluationError: the place cannot be written.
+        EvaluationError: the file cannot be written.
     """
     state = {
         "format": _FORMAT,
@@ -104,7 +100,7 @@ def save_state(
         "best": training.best,
         "auxiliary": training.auxiliary and training.auxiliary.head.state_dict(),
     }
-    write_whole(checkpoint_files(path)[1], lambda part: torch.save(state, part))
+    write_file(checkpoint_files(path)[1], lambda part: torch.save(state, part))
 
 
 def load_state(path: str) -> dict[str, Any]:
@@ -115,22 +111,19 @@ def load_state(path: str) -> dict[str, Any]:
     """
     file = checkpoint_files(path)[1]
     if not file.is_file():
-        raise EvaluationError(
-            f"checkpoint {path}: expected {file.name} beside it to continue from, found none; "
-            f"it is left only by a training that has epochs left"
-        )
+        expected = f"{file.name} beside it, which a training leaves while it has epochs left"
+        raise EvaluationError(refusal(f"checkpoint {path}", expected, "none", "train from the start"))
+    where, expected, remedy = f"checkpoint {file}", f"a state of format {_FORMAT}", "train from the start"
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # no code of the file runs: whatever is raised says that it is damaged
-        reason = " ".join(str(error).split())[:200]
-        raise EvaluationError(f"checkpoint {file}: cannot read it: {reason}; train from the start") from error
+        got = f"a file that cannot be read ({describe_error(error, 200)})"
+        raise EvaluationError(refusal(where, expected, got, remedy)) from error
     complete = isinstance(state, dict) and all(
         name in state and isinstance(state[name], kind) for name, kind in _SAVED.items()
     )
     if not complete or state.get("format") != _FORMAT:
-        raise EvaluationError(
-            f"checkpoint {file}: expected a state of format {_FORMAT}; train from the start"
-        )
+        raise EvaluationError(refusal(where, expected, "another content", remedy))
     return state
 
 
@@ -142,29 +135,25 @@ def check_state(
     facts: Mapping[str, str] = _NO_FACTS,
 ) -> None:
     """Raises EvaluationError if the state is of another architecture, other images or other settings."""
+    where = f"checkpoint {path}"
     if state["identity"] != identity:
-        raise EvaluationError(
-            f"checkpoint {path}: expected a training of {identity[:12]}, got one of {state['identity'][:12]}"
-        )
+        expected, got = f"a training of {identity[:12]}", f"one of {state['identity'][:12]}"
+        raise EvaluationError(refusal(where, expected, got, "train from the start"))
     saved = renamed(state.get("facts", _NO_FACTS))
     for name in {**saved, **facts}:
         if saved.get(name) != facts.get(name):
             own, other = (one_line(each.get(name), 100) for each in (facts, saved))
-            raise EvaluationError(
-                f"checkpoint {path}: expected {name} = {own}, got {other}; a training is continued on the "
-                "images it began with"
-            )
+            remedy = "continue a training on the images it began with"
+            raise EvaluationError(refusal(where, f"{name} = {own}", other, remedy))
     current = asdict(settings)
     for name, value in state["settings"].items():
         if current.get(name) != value:
-            raise EvaluationError(
-                f"checkpoint {path}: expected {name} = {current.get(name)}, got {value}; "
-                f"a training is continued with the settings it began with"
-            )
+            remedy = "continue a training with the settings it began with"
+            raise EvaluationError(refusal(where, f"{name} = {current.get(name)}", value, remedy))
 
 
 def restore(training: Training, state: Mapping[str, Any]) -> None:
-    """Puts a fresh training of the same network where the saved one stopped."""
+    """Continues a fresh training of the same network where the saved one stopped."""
     training.network.load_state_dict(state["network"])
     training.optimizer.load_state_dict(state["optimizer"])
     training.seed = state["seed"]
@@ -176,17 +165,16 @@ def restore(training: Training, state: Mapping[str, Any]) -> None:
         training.auxiliary.head.load_state_dict(state["auxiliary"])
 
 
-def write_whole(file: Path, write: Callable[[str], None]) -> None:
+def write_file(file: Path, write: Callable[[str], None]) -> None:
+    """Writes a file atomically; `write` gets a path beside it. Raises EvaluationError if that fails."""
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write(str(part))
         os.replace(part, file)
     except (OSError, RuntimeError, SafetensorError) as error:  # a full disk is a RuntimeError to torch
-        reason = " ".join(str(error).split())[:200]
-        raise EvaluationError(
-            f"cannot write {file}: {reason}; check the folder and its free space"
-        ) from error
+        got, remedy = one_line(error, 200), "check the folder and its free space"
+        raise EvaluationError(refusal(f"{file}", "a file that can be written", got, remedy)) from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
@@ -194,13 +182,13 @@ def write_whole(file: Path, write: Callable[[str], None]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a trial trains.
+    """The network, optimizer and settings of a trial.
 
     Attributes:
         settings: of the training.
         build: seed -> network, for images of the data's shape.
         make_optimizer: parameters and settings -> optimizer.
-        facts: what the head of a file of weights says of them (`nas.training.trial.facts_of`).
+        facts: metadata of the file of weights (`nas.training.trial.facts_of`).
     """
 
     settings: TrainSettings
@@ -212,13 +200,13 @@ class Recipe:
 def run_trial(task: Task, data: DeviceData, recipe: Recipe, *, epochs: int, started: float) -> Evaluation:
     """Trains for the task until `epochs` epochs are done, then measures the test images once.
 
-    A continued training takes over the seed of its first part, so that it equals an uninterrupted one.
+    A continued training keeps the seed of its first part, so that it equals an uninterrupted one.
 
     Args:
-        task: what to evaluate.
+        task: to be evaluated.
         data: on the device.
-        recipe: how.
-        epochs: after which to stop, those of a checkpoint included.
+        recipe: of the training.
+        epochs: after which to stop, including those of a checkpoint.
         started: when the evaluation began, on `time.perf_counter`.
 
     Raises:
@@ -236,21 +224,26 @@ def run_trial(task: Task, data: DeviceData, recipe: Recipe, *, epochs: int, star
             begun = training.epoch
             train(training, data, recipe.settings, epochs=epochs, deadline=deadline)
             evaluation = _completed(task, data, recipe, training, started)
-            return replace(evaluation, info={**evaluation.info, **_continued(task, begun, missing)})
+            if task.done is None:
+                return evaluation
+            continued = {"continued_from": begun, **({"from_the_start": missing} if missing else {})}
+            return replace(evaluation, info={**evaluation.info, **continued})
         except Stopped as stop:
-            return _stopped(stop, training, time.perf_counter() - started)
+            curve = tuple(training.curve) if training else ()
+            return Evaluation(stop.status, {}, time.perf_counter() - started, str(stop), curve)
         except EvaluationError:
             raise  # a checkpoint that cannot be written
-        except Exception as error:  # the candidate's own code runs here: whatever it raises is data
-            _release(data.device)
+        except Exception as error:  # the candidate's code runs here: its exceptions are results
+            if data.device.type == "cuda":  # it may have taken all memory, which others on this GPU need
+                torch.cuda.empty_cache()
             return failure_of(error, time.perf_counter() - started)
 
 
 def _earlier(task: Task, recipe: Recipe) -> tuple[dict[str, Any] | None, str | None]:
-    """The state to continue from, if any, or why there is none though there should be.
+    """The state to continue from, if any, or why there is none although there should be.
 
     Raises:
-        EvaluationError: it cannot be used and the task does not say what was done.
+        EvaluationError: it cannot be used, and the task does not say what was done.
     """
     if not task.checkpoint:
         return None, "no state was kept"
@@ -261,15 +254,8 @@ def _earlier(task: Task, recipe: Recipe) -> tuple[dict[str, Any] | None, str | N
     except EvaluationError as error:
         if task.done is None:
             raise
-        return None, str(error)  # such as of a worker that does not see the study's folder
+        return None, str(error)  # such as on a worker without the study's folder
     return state, None
-
-
-def _continued(task: Task, begun: int, missing: str | None) -> dict[str, Any]:
-    """What the info of a continued trial adds: epochs taken over, and why there are none."""
-    if task.done is None:
-        return {}
-    return {"continued_from": begun, **({"from_the_start": missing} if missing else {})}
 
 
 def _completed(
@@ -285,25 +271,11 @@ def _completed(
     if data.extra is not None:
         values[EXTRA] = measure(training.network, data, data.extra)[0]
     if task.save_to:
-        save_weights(task.save_to, training.network, _metadata(task, recipe, values))
-    return Evaluation(
-        Status.COMPLETED,
-        values,
-        time.perf_counter() - started,
-        curve=tuple(training.curve),
-        info=_info(training, data),
-        checkpoint=task.save_to,
-    )
-
-
-def _stopped(stop: Stopped, training: Training | None, seconds: float) -> Evaluation:
-    curve = tuple(training.curve) if training else ()
-    return Evaluation(stop.status, {}, seconds, str(stop), curve)
-
-
-def _info(training: Training, data: DeviceData) -> dict[str, Any]:
+        measured = {name: f"{value:.6g}" for name, value in values.items()}
+        named = {"architecture": task.architecture.text, "space": one_line(task.architecture.space)}
+        save_weights(task.save_to, training.network, {**named, **recipe.facts, **measured})
     plateau = training.plateau
-    return {
+    info = {
         "parameters": sum(parameter.numel() for parameter in training.network.parameters()),
         "epochs": training.epoch,
         "best_epoch": plateau.best_epoch,
@@ -311,26 +283,16 @@ def _info(training: Training, data: DeviceData) -> dict[str, Any]:
         "last_validation_accuracy": training.curve[-1]["validation_accuracy"],
         **surroundings(data.device),
     }
-
-
-def _metadata(task: Task, recipe: Recipe, values: Mapping[str, float]) -> dict[str, str]:
-    measured = {name: f"{value:.6g}" for name, value in values.items()}
-    named = {"architecture": task.architecture.text, "space": one_line(task.architecture.space)}
-    return {**named, **recipe.facts, **measured}
-
-
-def _release(device: torch.device) -> None:
-    # a failed candidate may have taken the whole memory, which others on this GPU wait for
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    seconds, curve = time.perf_counter() - started, tuple(training.curve)
+    return Evaluation(Status.COMPLETED, values, seconds, curve=curve, info=info, checkpoint=task.save_to)
 
 
 def facts_of(dataset: Dataset, built_by: str, **options: Any) -> dict[str, str]:
-    """What the head of a file says besides the architecture and its results; JSON where it is no text.
+    """Metadata of a file of weights besides the architecture and its results; JSON except for texts.
 
     Args:
-        dataset: that the network is trained on.
-        built_by: name of the function that makes the network, e.g. "compile_network".
+        dataset: on which the network is trained.
+        built_by: name of the function that builds the network, e.g. "compile_network".
         options: of that function, JSON values.
     """
     return {
@@ -350,20 +312,19 @@ def requested_epochs(fidelity: Fidelity | None, full: int) -> int:
     """The epochs of a fidelity; `full` without one.
 
     Raises:
-        EvaluationError: a fidelity in another quantity, or out of 1..full.
+        EvaluationError: a fidelity of another name, or out of 1..full.
     """
     if fidelity is None:
         return full
     epochs = round(fidelity.value)
     if fidelity.name != "epochs" or not 1 <= epochs <= full:
-        raise EvaluationError(
-            f'fidelity: expected "epochs" from 1 to {full}, got "{fidelity.name}" of {fidelity.value}'
-        )
+        got, remedy = f'"{fidelity.name}" of {fidelity.value}', "give a number of epochs in that range"
+        raise EvaluationError(refusal("fidelity", f'"epochs" from 1 to {full}', got, remedy))
     return epochs
 
 
 def check_batch_of_one(forward: Callable[[], object]) -> None:
-    """Raises EvaluationError if a training step of a single image cannot be taken.
+    """Raises EvaluationError if a training step on a single image is impossible.
 
     Args:
         forward: such a step of a network in training mode, on the meta device.
@@ -371,7 +332,6 @@ def check_batch_of_one(forward: Callable[[], object]) -> None:
     try:
         forward()
     except ValueError as error:  # torch's normalisation of a single value in each channel
-        raise EvaluationError(
-            "batch: expected 2 images or more, as a normalisation of the network sees one value in each; "
-            "got 1; raise batch_size or give more training images"
-        ) from error
+        expected = "2 images or more, as a normalisation of the network sees one value in each"
+        remedy = "raise batch_size or give more training images"
+        raise EvaluationError(refusal("batch", expected, "1", remedy)) from error

@@ -1,8 +1,8 @@
-"""Saved weights as a network that classifies raw pixels: what stands in the head of a file, and the loader.
+"""Saved weights as a network that classifies raw pixels: the metadata of a file, and the loader.
 
-The head (safetensors' metadata) holds all that weights mean nothing without: what the pixels were normalised
-with, the shape of an image, the classes, and the expression of the network. Nothing in a file is imported or
-executed: an expression is compiled with the standard vocabulary, or with that of a space that is given.
+The metadata (of safetensors) have all that the weights need: the normalisation of the pixels, the shape of an
+image, the classes, and the expression of the network. Nothing in a file is imported or executed: an
+expression is compiled with the standard vocabulary, or with that of a given space.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from nas.callables import renamed
-from nas.errors import EvaluationError, NasError, describe_error, one_line
+from nas.errors import EvaluationError, NasError, describe_error, one_line, refusal
 from nas.training.image_evaluator import COMPILER
 from nas.training.optimizer_task import FIXED
 from nas.training.pixels import to_bytes
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 _FACTS = ("architecture", "space", "built_by", "input_shape", "class_names", "pixel_range", "mean", "std")
+_COPY, _GIVE = "copy the file again", "give the space and compiler of its run"
 
 
 class TrainedNetwork(nn.Module):
@@ -42,7 +43,7 @@ class TrainedNetwork(nn.Module):
         pixel_range: values of black and white of the training images' files; None where they have 0 to 255.
         mean: of each channel over the training images, in pixel values, as (1, C, 1, 1).
         std: the same, standard deviation.
-        metadata: the head of the file: texts, the reported results among them.
+        metadata: of the file: texts, including the reported results.
     """
 
     mean: Tensor
@@ -62,14 +63,14 @@ class TrainedNetwork(nn.Module):
             self.register_buffer(name, values)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Class scores (B, K) of raw pixels (B, C, H, W), of the values that the training images had."""
+        """Class scores (B, K) of raw pixels (B, C, H, W), with values like those of the training images."""
         return self.network((images.float() - self.mean) / self.std)
 
     def predict(self, images: np.ndarray | Tensor) -> np.ndarray:
-        """The class of each image, (N,) int64 positions in `class_names`; leaves the mode as it was.
+        """The class of each image, (N,) int64 positions in `class_names`; the mode is restored.
 
         Args:
-            images: (N, C, H, W), raw pixels of the values that the training images had, within 0 to 255.
+            images: (N, C, H, W), raw pixels from 0 to 255 with values like those of the training images.
 
         Raises:
             EvaluationError: another shape, or pixels that are scaled already.
@@ -77,7 +78,9 @@ class TrainedNetwork(nn.Module):
         try:
             raw = torch.as_tensor(np.array(images) if isinstance(images, np.ndarray) else images)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise EvaluationError(f"predict: expected an array of pixels; {describe_error(error)}") from None
+            remedy = "give an array or a tensor of numbers"
+            message = refusal("predict", "an array of pixels", describe_error(error), remedy)
+            raise EvaluationError(message) from None
         self._check(raw)
         training, device = self.training, self.mean.device
         self.eval()
@@ -92,58 +95,59 @@ class TrainedNetwork(nn.Module):
         return torch.cat(found).numpy() if found else np.zeros(0, np.int64)
 
     def pixels(self, values: np.ndarray) -> np.ndarray:
-        """Pixels for `predict`, uint8, of the values that the files of the training images had.
+        """Pixels for `predict`, uint8, from values like those of the training images' files.
 
         Args:
-            values: of any shape, from black to white of `pixel_range`, e.g. 16-bit ones; where that is
-                None, values of 8 bits, which stay.
+            values: of any shape, from black to white of `pixel_range`, e.g. 16-bit ones; if that is None,
+                values of 8 bits, which are not changed.
 
         Raises:
-            EvaluationError: values outside.
+            EvaluationError: values outside of the range.
         """
         black, white = self.pixel_range or (0.0, 255.0)
         array = np.asarray(values)
         if array.dtype.kind not in "buif" or not array.ndim:
-            raise EvaluationError(
-                f"pixels: expected an array of numbers, got {array.dtype} of shape {array.shape}; convert it"
-            )
+            got, remedy = f"{array.dtype} of shape {array.shape}", "convert it with numpy.asarray"
+            raise EvaluationError(refusal("pixels", "an array of numbers", got, remedy))
         if not array.size:
             return np.zeros(array.shape, np.uint8)
         low, high = float(array.min()), float(array.max())
         if not (black <= low and high <= white):
-            raise EvaluationError(
-                f"pixels: expected values from {black:.9g} to {white:.9g}, as the training images' files had "
-                f"them, got {low:.9g} to {high:.9g}; scale them to that range"
-            )
+            expected = f"values from {black:.9g} to {white:.9g}, as the training images' files had them"
+            got = f"{low:.9g} to {high:.9g}"
+            raise EvaluationError(refusal("pixels", expected, got, "scale them to that range"))
         return to_bytes(array, black, white)
 
     def _check(self, images: Tensor) -> None:
         if images.dim() != 4 or tuple(images.shape[1:]) != self.input_shape:
             listed = ", ".join(map(str, self.input_shape))
             raise EvaluationError(
-                f"predict: expected images of shape (N, {listed}), got {tuple(images.shape)}; "
-                "scale them, and give one image as images[None]"
+                refusal(
+                    "predict",
+                    f"images of shape (N, {listed})",
+                    tuple(images.shape),
+                    "scale them, and give one image as images[None]",
+                )
             )
         if not images.numel():
             return
         if images.is_complex():
-            raise EvaluationError(f"predict: expected real numbers, got {images.dtype}; convert them")
+            raise EvaluationError(refusal("predict", "real numbers", images.dtype, "give their real part"))
         values = images.float()
         low, high = (float(each) for each in values.aminmax())
         if not (math.isfinite(low) and math.isfinite(high)):
-            raise EvaluationError("predict: expected raw pixels, got values that are not finite; mend them")
-        # of images that came as 0 to 1, or false and true, a whole 1 is white and no pixel value
+            got = "values that are not finite"
+            raise EvaluationError(refusal("predict", "raw pixels", got, "replace NaN and infinity"))
+        # if files have values from 0 to 1, or false and true, 1 is white and not a raw pixel value
         of_ones = self.pixel_range is not None and self.pixel_range[1] <= 1
         small = 0 < high <= 1 and (of_ones or bool((values != values.round()).any()))
         if low < 0 or high > 255 or (small and float(self.mean.max()) > 1):
             mean = float(self.mean.mean())
             remedy = "give pixels as nas.training.data.load reads them, neither scaled nor normalised"
             if self.pixel_range is not None:
-                remedy += "; the `pixels` of the network makes them of what the files have"
-            raise EvaluationError(
-                f"predict: expected raw pixels from 0 to 255 with a mean of about {mean:.3g}, got values "
-                f"from {low:.3g} to {high:.3g}; {remedy}"
-            )
+                remedy += ", or convert the files' values with `pixels` of the network"
+            where, expected = "predict", f"raw pixels from 0 to 255 with a mean of about {mean:.3g}"
+            raise EvaluationError(refusal(where, expected, f"values from {low:.3g} to {high:.3g}", remedy))
 
 
 def load_network(
@@ -153,27 +157,27 @@ def load_network(
 
     Args:
         path: a file of weights (`.safetensors`).
-        space: of the architecture, where its vocabulary is not the standard one.
-        compiler: that the evaluator was given, where it is not the standard one.
+        space: of the architecture, if its vocabulary is not the standard one.
+        compiler: of the evaluator, if it is not the standard one.
 
     Raises:
-        EvaluationError: no such file, one without what a loader needs, or weights of another network.
+        EvaluationError: no such file, one without the metadata, or weights of another network.
     """
     file = Path(path)
     if not file.is_file():
-        raise EvaluationError(f"weights {file}: expected a .safetensors file, found none; give its path")
+        raise EvaluationError(refusal(f"weights {file}", "a .safetensors file", "none", "give its path"))
     try:
         with safe_open(file, "pt") as head:
             metadata = head.metadata() or {}
             shapes = {name: tuple(head.get_slice(name).get_shape()) for name in head.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
-        _refuse(file, f"expected a file of weights; cannot read it: {describe_error(error)}; copy it anew")
+        _refuse(file, "a file of weights", f"one that cannot be read ({describe_error(error)})", _COPY)
     missing = [name for name in _FACTS if name not in metadata]
     if missing:
-        _refuse(file, f"expected {', '.join(missing)} in its head, got none; train the network again")
+        _refuse(file, f"{', '.join(missing)} in its metadata", "none", "train the network again")
     make = _maker(file, metadata, space, compiler)
     try:
-        if compiler is None:  # a file asks for no more memory than its tensors take
+        if compiler is None:  # so that a file cannot ask for more memory than its tensors take
             with torch.device("meta"):
                 _check_shapes(file, make(), shapes, metadata)
         network = make()
@@ -183,10 +187,7 @@ def load_network(
     except EvaluationError:
         raise
     except (NasError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
-        reason = describe_error(error)
-        _refuse(
-            file, f"expected weights of its architecture; {reason}; give the space and compiler of its run"
-        )
+        _refuse(file, "weights of its architecture", describe_error(error), _GIVE)
 
 
 def _maker(
@@ -195,14 +196,20 @@ def _maker(
     space: SearchSpace | None,
     compiler: Callable[..., nn.Module] | None,
 ) -> Callable[[], nn.Module]:
-    """What makes the network with new weights; names in the file choose among what is here and known."""
+    """A function that builds the network with new weights; names in the file select known functions only."""
     shape, classes, options = _numbers(file, metadata)
     built_by = renamed(metadata["built_by"])
     kind, _, name = built_by.partition("/")
     if compiler is None and kind == FIXED:
-        return _fixed(file, name, shape, classes, options)
+        from nas.training.optimizer_task import NETWORKS
+
+        width = options.get("width")
+        if name not in NETWORKS or type(width) is not int or width < 1 or len(shape) != 3:
+            expected = f"a network among {', '.join(NETWORKS)} and its width"
+            _refuse(file, expected, f"{name}, {width!r}", _COPY)
+        return lambda: NETWORKS[name](shape, classes, width)
     if compiler is None and built_by != COMPILER:
-        _refuse(file, f"expected compiler=..., as its network was made by {built_by}; give that function")
+        _refuse(file, f"compiler=..., as its network was built by {built_by}", "none", "give that function")
     from nas.language import parse
     from nas.layers import NETWORK, compile_network
     from nas.space import Architecture
@@ -210,32 +217,21 @@ def _maker(
     try:
         term = parse(metadata["architecture"])
     except NasError as error:
-        _refuse(file, f"expected an architecture in its head; {error}")
+        _refuse(file, "an architecture in its metadata", str(error), _COPY)
     vocabulary = NETWORK if space is None else space.vocabulary
     architecture = Architecture(metadata["space"], vocabulary, (), term)
     return lambda: (compiler or compile_network)(architecture, shape, classes, seed=0)
 
 
-def _fixed(
-    file: Path, name: str, shape: tuple[int, ...], classes: int, options: Mapping[str, Any]
-) -> Callable[[], nn.Module]:
-    from nas.training.optimizer_task import NETWORKS
-
-    width = options.get("width")
-    if name not in NETWORKS or type(width) is not int or width < 1 or len(shape) != 3:
-        _refuse(file, f"expected a network among {', '.join(NETWORKS)} and its width; got {name}, {width!r}")
-    return lambda: NETWORKS[name](shape, classes, width)
-
-
 def _numbers(file: Path, metadata: Mapping[str, str]) -> tuple[tuple[int, ...], int, dict[str, Any]]:
-    """Shape of an image, number of classes, options of the builder; all facts in JSON are checked."""
+    """Shape of an image, number of classes, options of the builder; checks all metadata in JSON."""
     try:
         shape, names, mean, std = (
             json.loads(metadata[each]) for each in ("input_shape", "class_names", "mean", "std")
         )
         limits, options = json.loads(metadata["pixel_range"]), json.loads(metadata.get("options", "{}"))
     except (ValueError, RecursionError) as error:
-        _refuse(file, f"expected JSON in its head; {describe_error(error)}; copy the file anew")
+        _refuse(file, "JSON in its metadata", describe_error(error), _COPY)
     whole = _is_list(shape, int) and len(shape) == 3 and min(shape) >= 1 and isinstance(options, dict)
     named = _is_list(names, str) and len(names) >= 1
     moments = whole and all(_is_list(each, int, float) and len(each) == shape[0] for each in (mean, std))
@@ -245,11 +241,8 @@ def _numbers(file: Path, metadata: Mapping[str, str]) -> tuple[tuple[int, ...], 
         or not all(map(math.isfinite, (*mean, *std)))
         or min(std) <= 0
     ):
-        _refuse(
-            file,
-            "expected input_shape, class_names, pixel_range, mean and std of one image; got others; "
-            "copy it anew",
-        )
+        expected = "input_shape, class_names, pixel_range, mean and std of one image"
+        _refuse(file, expected, "others", _COPY)
     return tuple(shape), len(names), options
 
 
@@ -264,10 +257,9 @@ def _check_shapes(
         if name in metadata and name not in shapes:  # a second name of a tensor, which is stored once
             continue
         if shapes.get(name) != tuple(tensor.shape):
-            wanted, got = tuple(tensor.shape), shapes.get(name, "none")
-            reason = f"expected {name} of shape {wanted} for its architecture, got {got}"
-            _refuse(file, f"{reason}; give the space and compiler of its run")
+            expected = f"{name} of shape {tuple(tensor.shape)} for its architecture"
+            _refuse(file, expected, str(shapes.get(name, "none")), _GIVE)
 
 
-def _refuse(file: Path, reason: str) -> NoReturn:
-    raise EvaluationError(f"weights {file}: {one_line(reason, 1000)}") from None
+def _refuse(file: Path, expected: str, got: str, remedy: str) -> NoReturn:
+    raise EvaluationError(refusal(f"weights {file}", expected, one_line(got, 1000), remedy)) from None

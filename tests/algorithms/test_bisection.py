@@ -179,7 +179,7 @@ def test_constraints_that_nothing_meets_are_reported():
         ),
         (
             {"searcher": {"name": "bisection", "searcher": {"name": "mcts"}}},
-            r'searcher "bisection": expected a space that is not bisected, got one that is; name it once',
+            r'searcher "bisection": expected a space that is not bisected, got one that is; nest it once',
         ),
     ],
 )
@@ -203,7 +203,7 @@ def test_a_space_with_nothing_to_halve_is_refused_where_all_choices_helps():
 def test_a_searcher_of_the_space_itself_is_refused():
     space = SearchSpace("s", TEXT)
     wrapper = Bisection(space, (MAXIMIZE,), seed=0, searcher=RandomSearch(space, (MAXIMIZE,), seed=0))
-    message = 'expected a searcher built on "s bisected to depth 5", got one of "s"; give its section'
+    message = 'expected a searcher built on "s bisected to depth 5", got one of "s"; give the section'
     with pytest.raises(ConfigError, match=message):
         wrapper.ask(1)
 
@@ -399,13 +399,15 @@ def test_only_two_halves_are_admissible(option, got):
 def test_errors_are_one_line():
     space = SearchSpace("s", "conv(kernel=oneof(1, 3, 5))")
     with pytest.raises(
-        SpaceError, match="s bisected to depth 5: a space that is not bisected yet is expected"
+        SpaceError, match="s bisected to depth 5: expected a space that is not bisected, got one"
     ):
         BisectedSpace(BisectedSpace(space))
-    with pytest.raises(SpaceError, match="s: depth: 0 to 40 halvings are expected; got 41"):
+    with pytest.raises(SpaceError, match="s: depth: expected 0 to 40 halvings, got 41"):
         BisectedSpace(space, depth=41)
     other = SearchSpace("other", "relu()").parse("relu()")
-    with pytest.raises(SpaceError, match=r"s bisected to depth 5 at conv.kernel: no decision for this hole"):
+    with pytest.raises(
+        SpaceError, match=r"s bisected to depth 5 at conv.kernel: expected a decision for this hole, got none"
+    ):
         BisectedSpace(space).adopted(other)
     with pytest.raises(SpaceError, match="ids are expected of a repeat"):
         BisectedSpace(space).start().take(1, (0, 1))

@@ -19,10 +19,10 @@ from tests.cluster.stand_ins import Scripted
     [
         (
             {"cpus_per_trial": 64},
-            r"one trial needs 64 CPUs, 0 GPUs, but the nodes have 2 CPUs, 0 GPUs and .+; lower",
+            r"expected a node with what one trial needs, 64 CPUs, 0 GPUs, got 2 CPUs, 0 GPUs and .+; lower",
         ),
-        ({"gpus_per_trial": 0.5}, r"one trial needs 1 CPUs, 0\.5 GPUs, but the nodes have 2 CPUs"),
-        ({"memory_per_trial": 1e6}, r"needs 1 CPUs, 0 GPUs and 1e\+06 GB of memory, but the nodes have"),
+        ({"gpus_per_trial": 0.5}, r"one trial needs, 1 CPUs, 0\.5 GPUs, got 2 CPUs"),
+        ({"memory_per_trial": 1e6}, r"needs, 1 CPUs, 0 GPUs and 1e\+06 GB of memory, got"),
     ],
 )
 def test_what_no_node_has_is_said_before_the_run(options, message, local_ray):  # noqa: F811
@@ -33,18 +33,33 @@ def test_what_no_node_has_is_said_before_the_run(options, message, local_ray):  
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "threads"}, r'^executor\.mode: expected "actors" or "tasks", got \'threads\'$'),
-        ({"retries": -1}, r"^executor\.retries: expected a number >= 0, got -1$"),
-        ({"max_in_flight": 0}, r"^executor\.max_in_flight: expected a number >= 1, got 0$"),
-        ({"time_limit": 0}, r"^executor\.time_limit: expected a number > 0, got 0$"),
-        ({"cpus_per_trial": 0}, r"^executor\.cpus_per_trial: expected > 0 when gpus_per_trial is 0, got 0$"),
+        (
+            {"mode": "threads"},
+            r'^executor\.mode: expected "actors" or "tasks", got .threads.; leave it out for the default$',
+        ),
+        (
+            {"retries": -1},
+            r"^executor\.retries: expected a number >= 0, got -1; leave it out for the default$",
+        ),
+        (
+            {"max_in_flight": 0},
+            r"^executor\.max_in_flight: expected a number >= 1, got 0; leave it out for the ",
+        ),
+        (
+            {"time_limit": 0},
+            r"^executor\.time_limit: expected a number > 0, got 0; leave it out for the d",
+        ),
+        (
+            {"cpus_per_trial": 0},
+            r"^executor\.cpus_per_trial: expected > 0 when .* is 0, got 0; leave it out for the d",
+        ),
         (
             {"gpus_per_trial": 1.5},
-            r"^executor\.gpus_per_trial: expected at most 1 or a whole number, got 1\.5$",
+            r"^executor\.gpus_per_trial: expected at most 1 or a whole number, got 1\.5; set it to 2$",
         ),
         (
             {"cpu_per_trial": 1},
-            r"^executor\.cpu_per_trial: unknown option of ray; options: address, .*retries",
+            r"^executor\.cpu_per_trial: expected .*retries.*, got cpu_per_trial; did you mean cpus_",
         ),
     ],
 )
@@ -78,7 +93,7 @@ def test_options_are_checked(options, message):
     ],
 )
 def test_options_of_another_kind_are_refused(name, value, expected):
-    message = f"executor.{name}: expected {expected}, got {value!r}"
+    message = f"executor.{name}: expected {expected}, got {value!r}; leave it out for the default"
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
         RayExecutor(**{name: value})
 

@@ -116,7 +116,7 @@ def test_evaluations_and_architectures_that_cannot_be_sent_are_errors(shared):  
 def test_an_evaluator_that_cannot_be_sent_is_one_line():
     with (
         pytest.raises(
-            EvaluationError, match=r"^evaluator Unsendable: cannot be sent to workers: TypeError"
+            EvaluationError, match=r"^evaluator Unsendable: expected one that can be pickled, got TypeError"
         ) as info,
         opened(Unsendable()),
     ):
@@ -128,7 +128,7 @@ def test_an_evaluator_that_workers_cannot_load_is_one_line():
     with (
         pytest.raises(
             EvaluationError,
-            match=r"cannot load the evaluator: ModuleNotFoundError: No module named 'only_at_home'; ",
+            match=r"expected an evaluator .*, got ModuleNotFoundError: No module named 'only_at_home'; ",
         ) as info,
         opened(Unloadable()),
     ):
@@ -139,14 +139,17 @@ def test_an_evaluator_that_workers_cannot_load_is_one_line():
 def test_tasks_report_an_evaluator_that_workers_cannot_load():
     with opened(Unloadable(), mode="tasks") as executor:
         executor.submit(task(0))
-        with pytest.raises(EvaluationError, match="cannot load the evaluator"):
+        with pytest.raises(EvaluationError, match="expected an evaluator that can be loaded"):
             executor.wait()
 
 
 @pytest.mark.slow
 def test_workers_that_die_while_loading_end_the_run():
     with (
-        pytest.raises(EvaluationError, match="workers fail while they start, 6 in a row: ActorDiedError"),
+        pytest.raises(
+            EvaluationError,
+            match="expected workers that start, got 6 failed starts in a row \\(ActorDiedError",
+        ),
         opened(DiesOnLoading()),
     ):
         pass

@@ -158,10 +158,16 @@ def outer_ports(process: int) -> list[Any]:
     [
         (
             "127.0.0.1:1",
-            r"expected a running Ray at 127\.0\.0\.1:1, got: \[Errno 111\] Connection refused; start",
+            r"expected a running Ray at 127\.0\.0\.1:1, got none \(\[Errno 111\] Connection refused\); start",
         ),
-        ("localhost", r'got: not an address of the form "host:port"; start one with `ray start --head`'),
-        ("ray://localhost:10001", r"got: an address of Ray Client; run on a node of the cluster, or by"),
+        (
+            "localhost",
+            r'got none \(not an address of the form "host:port"\); start one with `ray start --head`',
+        ),
+        (
+            "ray://localhost:10001",
+            r"got none \(an address of Ray Client; run on a node of the cluster, or by",
+        ),
     ],
 )
 def test_an_address_without_ray_is_one_line(address, message, monkeypatch):
@@ -177,7 +183,8 @@ def test_resources_of_a_local_ray_do_not_go_with_an_address(how, monkeypatch):
     if how == "environment":
         monkeypatch.setenv("RAY_ADDRESS", "somewhere:6379")
     with pytest.raises(
-        ConfigError, match="for a local Ray only, but somewhere:6379 is joined; leave them out"
+        ConfigError,
+        match="expected a local Ray, got an address, somewhere:6379, whose cluster is joined; leave",
     ):
         connect(RayOptions(num_cpus=2, address="somewhere:6379" if how == "option" else None))
 

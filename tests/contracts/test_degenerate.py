@@ -85,7 +85,7 @@ def test_a_space_without_a_choice_is_evaluated(name: str, kind: str, trials: int
 def test_a_space_without_a_choice_has_no_supernet(name: str, kind: str, tmp_path: Path) -> None:
     evaluator = Levels()
     refused = outcome(tmp_path / "x", NO_CHOICE[kind], {"name": name}, evaluator)
-    assert "has nothing to choose: no supernet; give it a choice" in refused
+    assert "which has nothing to choose; give it a choice" in refused
     assert not evaluator.tasks
 
 

@@ -168,9 +168,7 @@ REFUSED = {
 @each_searcher
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_space_without_a_supernet_is_refused_in_one_line(name, kind):
-    with pytest.raises(
-        ConfigError, match=f'searcher "{name}": a space with a supernet is expected; '
-    ) as caught:
+    with pytest.raises(ConfigError, match=f'searcher "{name}": supernet of .+ at .*: expected ') as caught:
         make(name, REFUSED[kind])
     assert "\n" not in str(caught.value)
 
@@ -180,8 +178,8 @@ def test_a_space_without_a_supernet_is_refused_in_one_line(name, kind):
     ("options", "message"),
     [
         ({"epochs": 0}, "epochs"),
-        ({"nonsense": 1}, 'has no option "nonsense"'),
-        ({"epochs_per_work": 0}, "epochs_per_work: expected a whole number, 1 or more"),
+        ({"nonsense": 1}, "expected options among .*, got nonsense"),
+        ({"epochs_per_work": 0}, "epochs_per_work: expected a whole number of at least 1"),
         ({"data": {"nonsense": 1}}, 'data: unknown option "nonsense"; options: dataset'),
     ],
 )
@@ -268,7 +266,9 @@ def test_a_smaller_supernet_chooses_for_the_same_decisions(name):
 def test_a_proxy_of_another_space_is_refused(name):
     kind = KIND.get(name, "nasbench201")
     proxy = REGISTERED.get(kind)(layers=2) if name in CHAINS_ONLY else REGISTERED.get("darts")(channels=4)
-    with pytest.raises(ConfigError, match=f"proxy: the space {kind} with other channels"):
+    with pytest.raises(
+        ConfigError, match=f"proxy: expected the space {kind} with the same decisions and other channels"
+    ):
         make(name, REGISTERED.get(kind)(), proxy=proxy)
 
 
@@ -277,5 +277,5 @@ def test_no_wrapper_takes_a_searcher_on_a_supernet(wrapper):
     from nas.algorithms.shared.wrapping import prepare_searcher
 
     section = {"name": wrapper, "searcher": {"name": "darts"}}
-    with pytest.raises(ConfigError, match="stands alone"):
+    with pytest.raises(ConfigError, match="which trains a supernet; set searcher="):
         prepare_searcher(section, seed=0)(SPACES["choices"], OBJECTIVES, ("epochs", 1, 9))

@@ -177,8 +177,8 @@ PLAIN = op.conv(width=4) >> op.head()
     [
         (rule("r", op.relu() | (op.relu() >> ref("r")), depth=3) >> PLAIN, "recursive rule"),
         (train(PLAIN, lr=oneof(0.1, 0.2)), "training setting lr"),
-        (op.dropout(rate=real(0.1, 0.5)) >> PLAIN, "real number needs a grid"),
-        (op.conv(width=oneof(2, 4)), r"one shape are expected|\(4,\) for 4 classes"),
+        (op.dropout(rate=real(0.1, 0.5)) >> PLAIN, "expected a grid of values, got a real number"),
+        (op.conv(width=oneof(2, 4)), r"options of one shape|\(4,\) for 4 classes"),
         (
             op.cell(op.node(op.relu(), inputs=(0,)), op.node(op.relu() | op.tanh(), inputs=choose(1, 0, 1)))
             >> PLAIN,

@@ -68,8 +68,8 @@ def refusal(architecture: Architecture, shape: tuple[int, int, int]) -> str | No
         ("add(conv(width=2, stride=2), identity())", (1, 8, 8), "give all the same width and stride$"),
         ("add(flatten(), identity())", (1, 8, 8), r"end none or all of them with flatten\(\) or global_pool"),
         ("flatten() >> add(linear(width=2), linear(width=3))", (1, 8, 8), "the same number of features$"),
-        ("conv(groups=2) >> head()", (1, 8, 8), "change its groups or width$"),
-        ("skip(stride=2) >> head()", (1, 8, 8), "widen what is before it$"),
+        ("conv(groups=2) >> head()", (1, 8, 8), "give groups that divide both$"),
+        ("skip(stride=2) >> head()", (1, 8, 8), "widen the layer before it$"),
     ],
 )
 def test_each_cause_has_a_remedy_of_its_own(text: str, shape: tuple[int, ...], message: str) -> None:

@@ -188,11 +188,11 @@ DIGITS = "+experiment=digits executor=inline"
     [
         (
             f"{DIGITS} searcher=asha evaluator.epochs=3 searcher.levels=[1,9]",
-            'ConfigError: searcher "asha": expected 1 to 3 epochs, got 9; change levels, lowest or ',
+            'ConfigError: searcher "asha": expected 1 to 3 epochs, got 9; keep levels, lowest and ',
         ),
         (
             f"{DIGITS} searcher=hyperband evaluator.epochs=8 search.fidelity=2 searcher.highest=3",
-            'ConfigError: searcher "hyperband": expected 1 to 2 epochs, got 3; change levels, lowest or ',
+            'ConfigError: searcher "hyperband": expected 1 to 2 epochs, got 3; keep levels, lowest and ',
         ),
         (
             "name=own evaluator=function evaluator.function=statistics:mean searcher=asha",

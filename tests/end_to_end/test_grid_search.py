@@ -56,7 +56,7 @@ def test_kill_9_ends_bit_for_bit_as_an_uninterrupted_search(tmp_path):
     [
         (
             "space=nasbench201_small",
-            "a chain of independent choices is expected, to be searched as a layered",
+            "expected a chain of independent choices, to be searched as a layered",
         ),
         ("searcher.selection=argmax", '"selection": expected longest_path or top_down or bottom_up'),
     ],

@@ -88,8 +88,11 @@ def test_single_path_ranks_by_inherited_weights(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("space=update_rule", 'searcher "darts": a space with a supernet is expected; update_rule'),
-        ("space=deepconv_small", "is a choice, and a setting is no operation; fix it"),
+        (
+            "space=update_rule",
+            'searcher "darts": supernet of update_rule at root: expected a network, got ',
+        ),
+        ("space=deepconv_small", "as a setting is no operation, got a choice; fix its value"),
         ("searcher.data={dataset: nothing}", "dataset"),
         ("searcher.proxy={channels: 5}", None),
         ("+searcher.order=3", "order"),

@@ -323,7 +323,7 @@ class Checks(FunctionEvaluator):
         ),
         (
             "evaluator.name=faulty:Checks",
-            "EvaluationError: run: expected code of your own to work, got Attribute",
+            "EvaluationError: run: expected your code to work, got Attribute",
         ),
     ],
 )

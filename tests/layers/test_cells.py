@@ -95,21 +95,21 @@ def test_branches_add_and_stand_side_by_side():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("node(conv())", r'^root "node": expected to stand directly inside a cell'),
-        ("cell(conv())", r'^root "cell": expected node\(...\) as every part; got conv; write node\(conv'),
-        ("cell(node(conv(), inputs=(1,)))", r"^root \"cell\": expected node 1 to read values 0\.\.0; got 1"),
+        ("node(conv())", r'^root "node": expected a place directly inside a cell'),
+        ("cell(conv())", r'^root "cell": expected node\(...\) as every part, got conv; write node\(conv'),
+        ("cell(node(conv(), inputs=(1,)))", r"^root \"cell\": expected node 1 to read values 0\.\.0, got 1"),
         (
             "cell(node(conv(), conv()))",
-            r"expected one operation for each input of a node; got 2 operations for the inputs \(0,\)",
+            r"expected one operation for each input of a node, got 2 operations for the inputs \(0,\)",
         ),
         (
             "cell(node(conv(), conv(stride=2), inputs=(0, 0)))",
-            r"expected operation of node 1: 1 to fit \(6, 8, 8\); got \(6, 4, 4\)",
+            r"expected operation of node 1: 1 to fit \(6, 8, 8\), got \(6, 4, 4\)",
         ),
         ("flatten() >> cell(node(conv()))", r'"cell": expected an image'),
         (
             "chain(maxpool(kernel=4) >> cell(node(skip()), inputs=2), width=3)",
-            r"expected inputs of equal or halved sides; got \(9, 8, 8\) before one of sides \(2, 2\)",
+            r"expected inputs of equal or halved sides, got \(9, 8, 8\) before one of sides \(2, 2\)",
         ),
     ],
 )

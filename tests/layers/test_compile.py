@@ -218,7 +218,7 @@ def test_architecture_of_a_space_compiles_with_its_vocabulary():
 
 def widen(in_shape, attributes, parts, context):
     if in_shape[0] > 8:
-        raise ShapeMismatch(f"expected at most 8 channels; got {in_shape[0]}; narrow it")
+        raise ShapeMismatch(f"expected at most 8 channels, got {in_shape[0]}; narrow it")
     return (2 * in_shape[0], *in_shape[1:])
 
 
@@ -231,7 +231,7 @@ def test_own_primitives_compile_and_fail_at_their_place():
     term = parse("residual(widen() >> widen()) >> head()")
     assert compile_network(term, (3, 8, 8), 2, vocabulary=own)(torch.randn(2, 3, 8, 8)).shape == (2, 2)
     place = (
-        r'^root\.parts\[0\]\.args\[0\]\.parts\[1\] "widen": expected at most 8 channels; got 10; narrow it$'
+        r'^root\.parts\[0\]\.args\[0\]\.parts\[1\] "widen": expected at most 8 channels, got 10; narrow it$'
     )
     with pytest.raises(CompileError, match=place):
         infer_shape(term, (5, 8, 8), 2, vocabulary=own)
@@ -246,17 +246,17 @@ def test_own_primitives_compile_and_fail_at_their_place():
         ),
         (
             "conv() >> relu()",
-            r"^root: expected \(10,\) for 10 classes; got \(6, 8, 8\); end the network with",
+            r"^root: expected \(10,\) for 10 classes, got \(6, 8, 8\); end the network with",
         ),
         ("cnov() >> head()", r'^root\.parts\[0\] "cnov": primitive "cnov" is not .* did you mean "conv"\?'),
         ("conv(kernal=3) >> head()", r'"conv" has no attribute "kernal"; .* did you mean "kernel"\?'),
         (
             "(conv() | relu()) >> head()",
-            r"^root\.parts\[0\]: expected a network; got Choice conv\(\) \| relu",
+            r"^root\.parts\[0\]: expected a network, got Choice conv\(\) \| relu",
         ),
         (
             "repeat(conv(), 1, 2) >> head()",
-            r"^root\.parts\[0\]: expected a network; got Repeat .* fill its holes",
+            r"^root\.parts\[0\]: expected a network, got Repeat .* fill its holes",
         ),
         ("train(head(), lr=-1.0)", r'^root "train": .*lr.*: expected a number above 0, got -1\.0'),
     ],
@@ -267,19 +267,21 @@ def test_faults_are_placed_and_explained(text, message):
 
 
 def test_undefined_reference_lists_what_is_defined():
-    with pytest.raises(CompileError, match=r'^root\.body: "b" is not defined here; defined: a$'):
+    with pytest.raises(
+        CompileError, match=r"^root\.body: expected a name that is defined here \(a\), got b; bind it with"
+    ):
         infer_shape(define(ref("b"), a=op.conv()), (6, 8, 8), None)
 
 
 @pytest.mark.parametrize("shape", [(3, 32), (3, 0, 32), (), (3.0, 32, 32)])
 def test_input_shape_is_checked(shape):
-    with pytest.raises(CompileError, match=r"^input: expected \(C, H, W\) or \(F,\), each at least 1; got"):
+    with pytest.raises(CompileError, match=r"^input: expected \(C, H, W\) or \(F,\), each at least 1, got"):
         infer_shape(op.head(), shape, 10)
 
 
 def test_program_primitives_are_no_network():
     other = Vocabulary("programs", (Primitive("multiply", arity=(2, 2), kind="program"),))
-    with pytest.raises(CompileError, match=r"expected a network; got a primitive of kind program"):
+    with pytest.raises(CompileError, match=r"expected a network, got a primitive of kind program"):
         infer_shape(op.multiply(op.conv(), op.conv()), (3, 8, 8), 10, vocabulary=other)
 
 
@@ -311,17 +313,21 @@ def _same(in_shape: tuple[int, ...], *_: object) -> tuple[int, ...]:
         (
             _raise,
             _flat,
-            "root.parts.1. \"own\": its shape rule raised KeyError: 'wdth'; raise nas.language.Shape",
+            "root.parts.1. \"own\": expected its shape rule to work, got KeyError: 'wdth'; raise",
         ),
-        (lambda: 3, _flat, 'root.parts.1. "own": its shape rule raised TypeError: .*takes 0 positional'),
-        (lambda *_: None, _flat, r"expected its shape rule to return a tuple of integers, .*; got None"),
-        (_flat, _flat, r"expected its shape rule to return a tuple of integers, .*; got \[3, 8, 8\]"),
-        (lambda *_: (3, 8.0, 8), _flat, r"a tuple of integers, .*; got \(3, 8.0, 8\)"),
-        (_same, _raise, "root.parts.1. \"own\": its builder raised KeyError: 'wdth'; "),
+        (
+            lambda: 3,
+            _flat,
+            'root.parts.1. "own": expected its shape rule to work, got TypeError: .*takes 0 positional',
+        ),
+        (lambda *_: None, _flat, r"expected its shape rule to return a tuple of integers, .*, got None"),
+        (_flat, _flat, r"expected its shape rule to return a tuple of integers, .*, got \[3, 8, 8\]"),
+        (lambda *_: (3, 8.0, 8), _flat, r"a tuple of integers, .*, got \(3, 8.0, 8\)"),
+        (_same, _raise, "root.parts.1. \"own\": expected its builder to work, got KeyError: 'wdth'; "),
         (
             _same,
             _flat,
-            r"root.parts.1. \"own\": expected its builder to return a torch module; got \[3, 8, 8\]",
+            r"root.parts.1. \"own\": expected its builder to return a torch module, got \[3, 8, 8\]",
         ),
     ],
 )
@@ -334,5 +340,8 @@ def test_own_primitives_that_break_are_named_with_their_place(shape, builder, me
 
 def test_settings_of_a_training_stand_at_the_root():
     compile_network(parse("define(train(b, lr=0.1), b=conv())"), (3, 8, 8), None)
-    with pytest.raises(CompileError, match="expected to stand at the root, else its settings never apply"):
+    with pytest.raises(
+        CompileError,
+        match=r"expected train\(...\) at the root alone, got it inside, where its settings never",
+    ):
         compile_network(op.relu() >> op.train(op.conv(), lr=0.1), (3, 8, 8), None)

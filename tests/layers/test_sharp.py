@@ -132,7 +132,7 @@ def test_in_a_cell_they_take_its_width_and_its_stride():
         ("sharp_sep_conv(expansion=0)", "expansion: expected an integer of at least 1; got 0"),
         ("sharp_sep_conv(middle=0)", "middle: expected an integer of at least 1; got 0"),
         ("resizable_pool(pool='min')", "pool: expected one of 'max', 'avg'; got 'min'"),
-        ("flatten() >> sharp_sep_conv()", r'"sharp_sep_conv": expected an image \(C, H, W\); got \(768,\)'),
+        ("flatten() >> sharp_sep_conv()", r'"sharp_sep_conv": expected an image \(C, H, W\), got \(768,\)'),
     ],
 )
 def test_faults_are_placed_and_explained(text, message):

@@ -50,7 +50,7 @@ def architectures(space, number=6):
 
 
 def planted(first, second):
-    """Weights of the two slabs of SMALL, by (into, out, operation); 0.01 elsewhere."""
+    """Weights of the two choice groups of SMALL, by (into, out, operation); 0.01 elsewhere."""
     rows = np.full((2, 2, 2, 2), 0.01)
     for row, given in zip(rows, (first, second), strict=True):
         for place, value in given.items():

@@ -27,13 +27,17 @@ def all_paths(grid):
 
 def length_of(grid, weights, path):
     pairs = zip(grid.stages, path, strict=True)
-    return sum(weights[stage.slab.number][number] for stage, number in pairs if stage.slab is not None)
+    return sum(
+        weights[stage.choice_group.number][number]
+        for stage, number in pairs
+        if stage.choice_group is not None
+    )
 
 
 def drawn(grid, rng, *, coarse=False):
     rows = [
-        rng.integers(1, 4, len(slab.options)) if coarse else rng.random(len(slab.options))
-        for slab in grid.slabs
+        rng.integers(1, 4, len(group.options)) if coarse else rng.random(len(group.options))
+        for group in grid.choice_groups
     ]
     return [row / row.sum() for row in rows]
 
@@ -41,8 +45,8 @@ def drawn(grid, rng, *, coarse=False):
 def test_the_graph_of_the_paper():
     """An edge for each pair of widths and each operation; 4 layers of 2 strides."""
     grid = grid_of(CUBOID())
-    assert [len(slab.options) for slab in grid.slabs] == [4 * 4 * 2] * 8
-    assert grid.stages[0].slab is None  # a stem of each width, unweighted
+    assert [len(group.options) for group in grid.choice_groups] == [4 * 4 * 2] * 8
+    assert grid.stages[0].choice_group is None  # a stem of each width, unweighted
     assert [len(stage.steps) for stage in grid.stages] == [4, *[32] * 8, 4, 1]
 
 
@@ -109,7 +113,7 @@ def test_greedy_paths_are_paths(seed):
         assert length_of(grid, weights, path) <= longest + 1e-12
         first = weights[-1 if backwards else 0]
         position = grid.stages.index(
-            next(s for s in grid.stages if s.slab is grid.slabs[-1 if backwards else 0])
+            next(s for s in grid.stages if s.choice_group is grid.choice_groups[-1 if backwards else 0])
         )
         assert path[position] == first.argmax()
 
@@ -125,15 +129,17 @@ def test_constraints_take_the_longest_path_that_they_admit():
         found = edges(chosen_path(space, grid, weights, selection))
         assert found == [Edge(0, 1, 4, 6, "sharp_sep_conv"), Edge(0, 2, 6, 4, "sharp_sep_conv")]
     never = SearchSpace("never", SMALL.expression, constraints=(lambda _: "no",))
-    with pytest.raises(DeadEndError, match="no path near the longest one"):
+    with pytest.raises(
+        DeadEndError, match="expected one of the longest paths to meet the constraints, got none"
+    ):
         chosen_path(never, grid, weights, "longest_path")
 
 
 def test_a_first_choice_that_decides_more_than_the_shape_has_weights():
-    assert [len(slab.options) for slab in grid_of(CHAINS["widths"]).slabs] == [4, 4]
+    assert [len(group.options) for group in grid_of(CHAINS["widths"]).choice_groups] == [4, 4]
     alone = SearchSpace("alone", op.conv(width=oneof(3, 4)) >> op.relu() >> op.head())
-    assert [len(slab.options) for slab in grid_of(alone).slabs] == [2]
+    assert [len(group.options) for group in grid_of(alone).choice_groups] == [2]
     merged = SearchSpace(
         "merged", op.stem(width=oneof(3, 4)) >> op.conv(width=2) >> (op.relu() | op.tanh()) >> op.head()
     )
-    assert [len(slab.options) for slab in grid_of(merged).slabs] == [2, 2]
+    assert [len(group.options) for group in grid_of(merged).choice_groups] == [2, 2]

@@ -163,6 +163,8 @@ def test_mistakes_are_told_in_one_line(table: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_another_audit_does_not_settle_in_the_folder(table: Path, tmp_path: Path) -> None:
     assert audit("Right", table, tmp_path).status == 0
-    assert "out holds one already" in audit("Right", table, tmp_path).message
+    assert "got out, which holds one" in audit("Right", table, tmp_path).message
     other = audit("Right", table, tmp_path, "audit.sample=7 resume=out")
-    assert other.message.startswith("StoreError: out/audit.json: expected the section audit of this command")
+    assert other.message.startswith(
+        "StoreError: out/audit.json: expected an audit with the section audit of this "
+    )

@@ -15,9 +15,9 @@ from nas.run import comparison
 from nas.run.comparison import (
     ComparisonRun,
     comparison_plan,
-    doubt_of,
     optimum_of,
     reference_of,
+    seeds_warning,
     study_job,
     trials_of,
 )
@@ -86,40 +86,52 @@ def test_seeds_budgets_and_the_default():
 @pytest.mark.parametrize(
     ("compare", "message"),
     [
-        ({"only": ["e"]}, r"compare\.only: expected one of a, b, c, d, got e$"),
-        ({"slow": ["e"]}, r"compare\.slow: expected one of a, b, c, d, got e$"),
-        ({"default": "e"}, r"compare\.default: expected one of a, b, c, d, got e$"),
+        ({"only": ["e"]}, r"compare\.only: expected one of a, b, c, d, got e; name one of these$"),
+        ({"slow": ["e"]}, r"compare\.slow: expected one of a, b, c, d, got e; name one of these$"),
+        ({"default": "e"}, r"compare\.default: expected one of a, b, c, d, got e; name one of these$"),
         ({"skip": ["randon"], "searchers": {"random": {}}}, r"got randon; did you mean random\?$"),
         (
             {"skip": list("abcd")},
-            r"compare: at least one of a, b, c, d is expected to be left; change compare",
+            r"compare: expected at least one of a, b, c, d to run, got none; name one in compare",
         ),
-        ({"seeds": 0}, r"compare\.seeds: expected 1 or more, got 0$"),
-        ({"first_seed": -1}, r"compare\.first_seed: expected 0 or more, got -1$"),
-        ({"budgets": []}, r"compare\.budgets: expected numbers of at least 1, got \[\]$"),
-        ({"budgets": [0, 4]}, r"compare\.budgets: expected numbers of at least 1, got \[0, 4\]$"),
-        ({"more_trials": {"e": 2.0}}, r"compare\.more_trials: expected one of a, b, c, d, got e$"),
+        ({"seeds": 0}, r"compare\.seeds: expected 1 or more, got 0; leave it out for the default$"),
+        (
+            {"first_seed": -1},
+            r"compare\.first_seed: expected 0 or more, got -1; leave it out for the default$",
+        ),
+        ({"budgets": []}, r"compare\.budgets: expected numbers of at least 1, got \[\]; give e\.g\."),
+        ({"budgets": [0, 4]}, r"compare\.budgets: expected numbers of at least 1, got \[0, 4\]; give e\.g\."),
+        (
+            {"more_trials": {"e": 2.0}},
+            r"compare\.more_trials: expected one of a, b, c, d, got e; name one of these$",
+        ),
         (
             {"more_trials": {"a": 0.5}},
-            r"compare\.more_trials\.a: expected a number of at least 1, by which .*, got 0\.5$",
+            r"compare\.more_trials\.a: expected a number of at least 1, .*, got 0\.5; leave it out for",
         ),
-        ({"more_trials": {"a": math.inf}}, r"compare\.more_trials\.a: expected a number .*, got inf$"),
-        ({"hashing": {"e": {"name": "text"}}}, r"compare\.hashing: expected one of a, b, c, d, got e$"),
+        (
+            {"more_trials": {"a": math.inf}},
+            r"compare\.more_trials\.a: expected a number .*, got inf; leave it out for",
+        ),
+        (
+            {"hashing": {"e": {"name": "text"}}},
+            r"compare\.hashing: expected one of a, b, c, d, got e; name one of these$",
+        ),
         (
             {"hashing": {"a": {"bits": 8}}},
             r"compare\.hashing\.a: expected a hasher's section with its name",
         ),
         (
             {"cache": {"a": {"forgets": 1}}},
-            r"compare\.cache\.a: expected one of evaluations, .*, got forgets$",
+            r"compare\.cache\.a: expected one of evaluations, .*, got forgets; did you mean forget\?$",
         ),
         (
             {"searchers": {"a/b": {}}},
-            r"compare\.searchers: expected labels of at most 100 letters.*, got 'a/b'$",
+            r"compare\.searchers: expected labels of at most 100 letters.*, got 'a/b'; rename it$",
         ),
         (
             {"searchers": {"..": {}}},
-            r"compare\.searchers: expected labels of at most 100 letters.*, got '\.\.'$",
+            r"compare\.searchers: expected labels of at most 100 letters.*, got '\.\.'; rename it$",
         ),
         (
             {"searchers": {"a": "random"}},
@@ -149,20 +161,20 @@ def test_a_method_may_have_a_hasher_and_a_cache_of_its_own(tmp_path):
 
 def test_seeds_too_few_for_any_test_are_doubted_before_anything_runs():
     """Of 6 pairs: 2 / C(8, 4) = 0.029 is not below 0.05 / 6, 2 / C(10, 5) = 0.0079 is."""
-    doubt = doubt_of(comparison_plan(config(seeds=4)))
+    doubt = seeds_warning(comparison_plan(config(seeds=4)))
     assert doubt is not None
     assert re.match(
         r"compare\.seeds: with 4 no pairwise test of 4 methods can .*; 5 or more are needed$", doubt
     )
-    assert doubt_of(comparison_plan(config(seeds=5))) is None
-    assert doubt_of(comparison_plan(config(seeds=1))) is not None
-    assert doubt_of(comparison_plan(config(seeds=1, only=["a"]))) is None  # nothing to tell apart
+    assert seeds_warning(comparison_plan(config(seeds=5))) is None
+    assert seeds_warning(comparison_plan(config(seeds=1))) is not None
+    assert seeds_warning(comparison_plan(config(seeds=1, only=["a"]))) is None  # nothing to tell apart
 
 
 def test_the_doubt_is_a_line_before_anything_else(monkeypatch, capsys):
     given = replace(config(seeds=2, only=["a", "b"]), dry_run=True)
     plan = comparison_plan(given)
-    prepared = ComparisonRun(given, plan, None, InlineLauncher(), (doubt_of(plan) or "",))  # pyright: ignore
+    prepared = ComparisonRun(given, plan, None, InlineLauncher(), (seeds_warning(plan) or "",))  # pyright: ignore
     monkeypatch.setattr(comparison, "evaluation_seconds", lambda components, seed: None)
     assert prepared.preview().endswith("cost: no sample could be evaluated, so there is no estimate")
     assert capsys.readouterr().err == (
@@ -199,12 +211,16 @@ def test_other_evaluators_know_no_optimum_and_need_a_reference():
     assert optimum_of(single, {}) == {}
     assert reference_of(config(), single) == {}
     with pytest.raises(
-        ConfigError, match=r"^compare\.reference: a number .* add \+compare\.reference\.cost=V"
+        ConfigError, match=r"^compare\.reference: expected a number .* add \+compare\.reference\.cost=V"
     ):
         reference_of(config(reference={"accuracy": 1.0}), several)
-    with pytest.raises(ConfigError, match=r"^compare\.reference: a number for each of accuracy, cost is exp"):
+    with pytest.raises(
+        ConfigError, match=r"^compare\.reference: expected a number for each of accuracy, cost, for"
+    ):
         reference_of(config(reference={"accuracy": math.nan, "cost": 1.0}), several)
-    with pytest.raises(ConfigError, match=r"^compare\.reference: expected one of accuracy, got speed$"):
+    with pytest.raises(
+        ConfigError, match=r"^compare\.reference: expected one of accuracy, got speed; leave it out$"
+    ):
         reference_of(config(reference={"speed": 1.0}), single)
     point = {"accuracy": 1.0, "cost": np.pi}
     assert reference_of(config(reference=point), several) == point

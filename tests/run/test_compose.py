@@ -121,7 +121,7 @@ def test_the_fidelity_is_the_evaluators():
         ("SMALL", r'root\.parts\[1\] "maxpool": expected sides of at least 9'),
         (
             "HEADLESS",
-            r"root: expected \(10,\) for 10 classes; got \(4, 8, 8\); end the network with head\(\)",
+            r"root: expected \(10,\) for 10 classes, got \(4, 8, 8\); end the network with head\(\)",
         ),
         ("WARM", r'training setting "warmup_epochs": expected at most epochs = 4, got 9\.0'),
     ],

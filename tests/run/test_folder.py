@@ -82,11 +82,11 @@ def test_a_run_is_resumed_where_it_is_and_never_removed():
     resumed = config("elsewhere", resume="a")
     with pytest.raises(
         ConfigError,
-        match=r"^resume: expected the folder of a run, with events\.jsonl; there is no folder a; ",
+        match=r"^resume: expected the folder of a run, with events\.jsonl, got no folder a; ",
     ):
         fail(resumed)
     os.mkdir("a")
-    with pytest.raises(ConfigError, match=r"; a has none; check"):
+    with pytest.raises(ConfigError, match=r", got a, which has none; check"):
         fail(resumed)
     (Path("a") / "events.jsonl").touch()
     with pytest.raises(Fault):
@@ -99,7 +99,8 @@ def test_a_run_is_not_written_over():
     with run_folder(config("a")) as folder:
         (folder / "events.jsonl").write_text(OPENED + ASKED)
     with pytest.raises(
-        ConfigError, match=r"^run\.dir: expected a folder without a run; a holds one already; add resume=a to"
+        ConfigError,
+        match=r"^run\.dir: expected a folder without a run, got a, which holds one; add resume=a to",
     ):
         fail(config("a"))
 
@@ -115,9 +116,7 @@ def test_a_folder_without_permission_is_refused():
     os.mkdir("closed")
     os.chmod("closed", 0o500)
     for folder in ("closed", "closed/below"):
-        with pytest.raises(
-            ConfigError, match=rf"^run\.dir: expected a writable folder; {folder} is none \(Per"
-        ):
+        with pytest.raises(ConfigError, match=rf"^run\.dir: expected a writable folder, got {folder} \(Per"):
             fail(config(folder))
     shutil.rmtree("closed")
 
@@ -125,10 +124,10 @@ def test_a_folder_without_permission_is_refused():
 def test_a_comparison_counts_as_a_run(workplace):
     with run_folder(config("mine")) as folder:
         (folder / COMPARISON).write_text('{"config": {"name": "mine"}}')
-    with pytest.raises(ConfigError, match="holds one already"), run_folder(config("mine")):
+    with pytest.raises(ConfigError, match="which holds one"), run_folder(config("mine")):
         pass
     with pytest.raises(
-        ConfigError, match=r"^mine: expected a run, as the command is one; .* holds a comparison"
+        ConfigError, match=r"^mine: expected a run, as the command asks for, got a comparison"
     ):
         fail(config(resume="mine"))
     compared_run = replace(config(resume="mine"), compare=CompareSection(searchers={"a": {}}))

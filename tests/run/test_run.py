@@ -25,34 +25,34 @@ REFUSED_WITH_DIGITS = {
     "hashing.name=x": 'ConfigError: hashing "x" is not registered; registered: ',
     "~searcher": "ConfigError: searcher.name: expected a name, got None; registered: asha, ",
     # keys
-    "sed=1": "ConfigError: sed: no such key; did you mean seed?; keys: name, seed, space, ",
-    "+budget.trails=1": "ConfigError: budget.trails: no such key; did you mean budget.trials?; keys: name, ",
+    "sed=1": "ConfigError: sed: expected one of the keys name, seed, space, ",
+    "+budget.trails=1": "ConfigError: budget.trails: expected one of the keys name, ",
     "space.x=1": 'ConfigError: space "macro": has no option "x"; options: width, stages, depth, ',
     "+space.x=1": 'ConfigError: space "macro": has no option "x"; options: width, stages, depth, ',
     "+searcher.x=1": 'ConfigError: searcher "surrogate": has no option "x"; options: initial, pareto',
     "+evaluator.epoch=1": 'ConfigError: evaluator "classification": unknown option "epoch"; options: dataset',
     "+executor.x=1": 'ConfigError: executor "inline": has no option "x"; options: none',
     "seed": "ConfigError: command: expected KEY=VALUE, got 'seed'; see --help",
-    "hydra.x=1": "ConfigError: hydra.x: no such key; keys: name, seed, ",
+    "hydra.x=1": "ConfigError: hydra.x: expected one of the keys name, seed, ",
     # types
-    "seed=x": "ConfigError: seed: expected a whole number, got 'x'; change it",
-    "seed=null": "ConfigError: seed: expected a value, got null; change it",
-    "budget=3": "ConfigError: budget: expected a section of keys, got 3; change it",
-    "budget.trials=x": "ConfigError: budget.trials: expected a whole number, got 'x'; change it",
+    "seed=x": "ConfigError: seed: expected a whole number, got 'x'; leave it out",
+    "seed=null": "ConfigError: seed: expected a value, got null; leave it out",
+    "budget=3": "ConfigError: budget: expected a section of keys, got 3; leave it out",
+    "budget.trials=x": "ConfigError: budget.trials: expected a whole number, got 'x'; leave it out",
     "dry_run=maybe": "ConfigError: dry_run: expected true or false, got 'maybe'",
-    "run.dir=[a]": "ConfigError: run.dir: expected a text, got ['a']; change it",
+    "run.dir=[a]": "ConfigError: run.dir: expected a text, got ['a']; leave it out",
     "run.dir=${x}": "ConfigError: run.dir: Interpolation key 'x' not found",
     "space.width=big": "ConfigError: space \"macro\": width: expected int, got 'big'; change it",
     "searcher.initial=x": 'ConfigError: searcher "surrogate": initial: expected int, got',
     "evaluator.epochs=x": 'ConfigError: evaluator "classification": training setting "epochs": expected a',
     # ranges
-    "seed=-1": "ConfigError: seed: expected 0 or more, got -1; change it",
+    "seed=-1": "ConfigError: seed: expected 0 or more, got -1; leave it out",
     "budget.trials=null": "ConfigError: budget: expected trials, seconds or both; got neither; set budget.tr",
     "baseline.samples=-1": "ConfigError: baseline.samples: expected 0 to 10000000; got -1; change it",
     "trial.time_limit=0": "ConfigError: trial.time_limit: expected more than 0 seconds; got 0.0; change it",
     "search.fidelity=9": "ConfigError: search.fidelity: expected 1 to 8 epochs, got 9",
-    "checkpoints.keep=-1": "ConfigError: checkpoints.keep: expected 0 or more, got -1; change it",
-    "checkpoints.max_mb=0": "ConfigError: checkpoints.max_mb: expected a number above 0, got 0; change it",
+    "checkpoints.keep=-1": "ConfigError: checkpoints.keep: expected 0 or more, got -1; leave it out",
+    "checkpoints.max_mb=0": "ConfigError: checkpoints.max_mb: expected a number above 0, got 0; leave it out",
     "space.width=0": "SpaceError: macro: width a positive multiple of 4, stages and depth of at least 1 ",
     "searcher.initial=1": 'ConfigError: searcher "surrogate": initial: expected 2 or more architectures, go',
     "evaluator.lr=-1": 'ConfigError: evaluator "classification": training setting "lr": expected a number ab',
@@ -63,11 +63,11 @@ REFUSED_WITH_DIGITS = {
     # files that are missing
     "space=file space.path=x": "ConfigError: space.path: a text file is expected at 'x'; [Errno 2] No such",
     "evaluator=npz evaluator.root=x": "EvaluationError: data x: expected an .npz file, found none; set ",
-    "accept=evaluator": "ConfigError: accept: expected with the folder of a run, got no resume; add",
-    "accept=space resume=x": "ConfigError: accept: expected evaluator, got 'space'; correct or remove it",
+    "accept=evaluator": "ConfigError: accept: expected the folder of a run beside it, got none; add",
+    "accept=space resume=x": "ConfigError: accept: expected evaluator, got 'space'; leave it out",
     "accept=[evaluator,x]": "ConfigError: accept: ",
     "trust=maybe": "ConfigError: trust: expected true or false, got 'maybe'",
-    "resume=x": "ConfigError: resume: expected the folder of a run, with events.jsonl; there is no folder x",
+    "resume=x": "ConfigError: resume: expected the folder of a run, with events.jsonl, got no folder x",
     # components of one's own
     "'~space' +space.name=x:y": 'ConfigError: space.name: expected module:attribute, got "x:y": No module',
     "'~space' +space.name=os:x": 'ConfigError: space.name: expected module:attribute, got "os:x": module',
@@ -82,26 +82,26 @@ REFUSED_WITH_DIGITS = {
     "space=update_rule": "ConfigError: space update_rule: none of 16 samples fits the evaluator; root: expec",
 }
 REFUSED = {
-    "": f"ConfigError: experiment: expected one, got none; add +experiment=NAME, one of {EXPERIMENTS}",
-    "+experiment=digts": f"ConfigError: experiment: expected one of {EXPERIMENTS}; got digts; did you me",
-    "experiment=digits": "ConfigError: experiment: an experiment is added with a plus: +experiment=NAME, one",
-    "+experiment=null": f"ConfigError: experiment: expected one of {EXPERIMENTS}; got null",
+    "": "ConfigError: experiment: expected an experiment, got none; add +experiment=NAME, one of",
+    "+experiment=digts": f"ConfigError: experiment: expected one of {EXPERIMENTS}, got digts; did you me",
+    "experiment=digits": "ConfigError: experiment: expected +experiment=NAME, as no experiment",
+    "+experiment=null": f"ConfigError: experiment: expected one of {EXPERIMENTS}, got null",
     "+experiment=digits space=x": "ConfigError: space: expected one of activation, activation_units, darts, ",
     "+experiment=digits space=": "ConfigError: space: expected one of activation, ",
     "+experiment=digits searcher=randm": "ConfigError: searcher: expected one of asha, darts, ",
     "+experiment=digits executor.mode=x": 'ConfigError: executor.mode: expected "actors" or "tasks", got ',
-    "+experiment=digits +executor.x=1": "ConfigError: executor.x: unknown option of ray; options: address, ",
+    "+experiment=digits +executor.x=1": "ConfigError: executor.x: expected one of address, ",
     "+experiment=update_rule space=macro": "ConfigError: space macro: none of 16 samples fits the evaluator",
     "+experiment=nasbench201": "EvaluationError: table data/nasbench201_cifar10.csv.gz: expected a CSV file",
-    "accept=evaluator resume=x": "ConfigError: resume: expected the folder of a run, with events.jsonl; th",
-    "resume=x": "ConfigError: resume: expected the folder of a run, with events.jsonl; there is no folder x",
+    "accept=evaluator resume=x": "ConfigError: resume: expected the folder of a run, with events.jsonl, ",
+    "resume=x": "ConfigError: resume: expected the folder of a run, with events.jsonl, got no folder x",
     "resume=x seed=3": "ConfigError: resume: expected the folder alone or the run's whole command, got ",
-    "-m +experiment=digits seed=0,x": "ConfigError: seed: expected a whole number, got 'x'; change it",
+    "-m +experiment=digits seed=0,x": "ConfigError: seed: expected a whole number, got 'x'; leave it out",
     "-m +experiment=digits searcher=random,x": "ConfigError: searcher: expected one of asha, ",
     "-m +experiment=digits seed=0,1 space.width=0": "SpaceError: run 0 (seed=0): macro: ",
     "--config-dir x +experiment=digits": "ConfigError: --config-dir: expected a folder, got x; give another",
     "--config-name x": "ConfigError: --config-name: expected config or one in --config-dir, got x",
-    "+experiment=digits/..": f"ConfigError: experiment: expected one of {EXPERIMENTS}; got digits/..",
+    "+experiment=digits/..": f"ConfigError: experiment: expected one of {EXPERIMENTS}, got digits/..",
     **{f"{DIGITS} {arguments}": line for arguments, line in REFUSED_WITH_DIGITS.items()},
 }
 
@@ -119,7 +119,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(line, beginning, tmp_path):
 def test_a_folder_that_cannot_be_written_is_one_line(folder, reason, tmp_path):
     (tmp_path / "file").write_text("mine")
     message = command(f"{TINY} run.dir={folder}", tmp_path).message
-    assert message.startswith(f"ConfigError: run.dir: expected a writable folder; {folder} is none ({reason}")
+    assert message.startswith(f"ConfigError: run.dir: expected a writable folder, got {folder} ({reason}")
     assert message.endswith("; choose another")
     assert files(tmp_path) == ["file"]
 
@@ -142,8 +142,8 @@ def test_a_run_is_not_written_over(tmp_path):
     (tmp_path / "run/events.jsonl").write_text("{}\n")
     message = command(f"{TINY} run.dir=run", tmp_path).message
     assert message == (
-        "ConfigError: run.dir: expected a folder without a run; run holds one already; add resume=run to the "
-        "command to continue it, or choose another"
+        "ConfigError: run.dir: expected a folder without a run, got run, which holds one; add resume=run to "
+        "the command to continue it, or choose another"
     )
     assert (tmp_path / "run/events.jsonl").read_text() == "{}\n"
 
@@ -155,13 +155,13 @@ def opened(**changes) -> str:
 @pytest.mark.parametrize(
     ("content", "beginning"),
     [
-        ("", "StoreError: run/events.jsonl: expected an opened event first; the log is empty"),
+        ("", "StoreError: run/events.jsonl: expected an opened event first, got none"),
         ("x\ny\n", "StoreError: run/events.jsonl, line 1: expected a JSON object with an event; the line is"),
         (
             '{"event": "opened"}\n',
             "StoreError: run/events.jsonl, line 1: expected a format from 1 to 2; got None; continue",
         ),
-        (opened(config={}), "StoreError: run: its log holds no configuration; give the whole command"),
+        (opened(config={}), "StoreError: run: expected a log with a configuration, got one without; give"),
         (
             opened(config={"sed": 1}),
             "StoreError: run: expected a log with a configuration of this version, got ",
@@ -217,7 +217,7 @@ def test_experiments_of_ones_own(tmp_path):
 
 def test_as_a_process_a_mistake_is_one_line_and_status_2(tmp_path):
     message = finish(start("+experiment=digits seed=x", tmp_path)).message
-    assert message == "ConfigError: seed: expected a whole number, got 'x'; change it"
+    assert message == "ConfigError: seed: expected a whole number, got 'x'; leave it out for the default"
     assert files(tmp_path) == []
 
 

@@ -84,8 +84,8 @@ def is_close(one, other):
 
 
 @contextlib.contextmanager
-def waves(monkeypatch):
-    """Counts the waves that run within."""
+def edge_batches(monkeypatch):
+    """Counts the edge batches that run within."""
     found, run = [], EdgeBatchRun.outputs
     with monkeypatch.context() as patch:
         patch.setattr(EdgeBatchRun, "outputs", lambda self: found.append(self) or run(self))
@@ -107,7 +107,7 @@ def test_values_gradients_and_statistics_are_those_of_the_modules_one_by_one(nam
     net = network(name, side)
     x, alphas = images(side), alphas_of(net)
     expected = passed(net, x, alphas, plain=True)
-    with waves(monkeypatch) as ran:
+    with edge_batches(monkeypatch) as ran:
         found = passed(net, x, alphas, plain=False)
     assert len(ran) >= number
     assert is_close(found[0], expected[0])
@@ -166,7 +166,7 @@ def test_the_modules_are_called_one_by_one_where_edges_cannot_be_taken_together(
     elif case == "dropped paths":
         set_drop_path(net, 0.5)
     net.train(case != "evaluation")
-    with waves(monkeypatch) as ran, net.plain() if case == "plain" else contextlib.nullcontext():
+    with edge_batches(monkeypatch) as ran, net.plain() if case == "plain" else contextlib.nullcontext():
         net(images(8), weights)
     assert not ran
 
@@ -175,7 +175,7 @@ def test_batches_are_measured_together_and_leave_the_running_statistics_alone(mo
     net = network("darts", 8)
     weights = [all_active(alpha.detach().softmax(0)) for alpha in alphas_of(net)]
     before = {name: value.clone() for name, value in net.named_buffers()}
-    with batch_statistics(net), torch.no_grad(), waves(monkeypatch) as ran:
+    with batch_statistics(net), torch.no_grad(), edge_batches(monkeypatch) as ran:
         found = net(images(8), weights)
         with net.plain():
             expected = net(images(8), weights)

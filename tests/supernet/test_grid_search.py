@@ -1,4 +1,4 @@
-"""Searches of a layered graph: slabs, their skip rule, their settings, continuation, and the choice."""
+"""Searches of a layered graph: choice groups, their skip rule, their settings, continuation, the choice."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def settings_of(**options):
 
 
 def made(rows, **options):
-    """A weighting and its alphas, with these logits of the two slabs."""
+    """A weighting and its alphas, with these logits of the two choice groups."""
     net = relax_grid(SPACE, (1, 4, 4), 3)
     alphas = Alphas(net.holes, net.gates, scale=1e-3, seed=0).double()
     with torch.no_grad():
@@ -37,7 +37,7 @@ def made(rows, **options):
     return weighting, alphas, weighting.weights(alphas, torch.Generator(), 0.0)
 
 
-def test_one_softmax_over_a_slab():
+def test_one_softmax_over_a_choice_group():
     """All of a stage's steps sum to 1, those of one width do not."""
     _, alphas, weights = made([[0.0] * 7 + [math.log(3.0)], [0.0] * 8], weighting="softmax")
     assert [tuple(matrix.shape) for matrix in alphas.parameters()] == [(2, SLAB)]
@@ -46,7 +46,7 @@ def test_one_softmax_over_a_slab():
     np.testing.assert_allclose(weights[1].values.detach().numpy(), [1 / 8] * 8, rtol=1e-12)
 
 
-def test_max_w_is_over_the_whole_slab():
+def test_max_w_is_over_the_whole_choice_group():
     weighting, alphas, weights = made([[0.0] * 7 + [math.log(3.0)], [0.0] * 8], weighting="max_w")
     np.testing.assert_allclose(weights[0].values.detach().numpy(), [0.8] * 7 + [1.0], rtol=1e-12)
     np.testing.assert_allclose(weights[1].values.detach().numpy(), [1.0] * 8, rtol=1e-12)

@@ -37,11 +37,11 @@ def test_parameters_of_the_grid_of_the_paper_by_formula():
 
     widths = (32, 64, 128, 256)
     pairs = list(itertools.product(widths, widths))
-    slab = sum(block(a, b) + (a * b if a != b else 0) for a, b in pairs)
+    group = sum(block(a, b) + (a * b if a != b else 0) for a, b in pairs)
     stems = sum(27 * width + 2 * width for width in widths)
     ends = sum(block(width, 768) for width in widths) + 768 * 10 + 10
     net = relax_grid(CUBOID(), (3, 32, 32), 10)
-    assert sum(each.numel() for each in net.parameters()) == 8 * slab + stems + ends == 8_833_354
+    assert sum(each.numel() for each in net.parameters()) == 8 * group + stems + ends == 8_833_354
 
 
 @each_chain
@@ -58,7 +58,7 @@ def test_one_hot_weights_compute_exactly_what_the_compiled_network_computes(spac
 def test_the_path_of_one_hot_weights_is_the_architecture(space):
     net = net_of(space)
     for architecture in architectures(space):
-        weights = [np.full(len(slab.options), 1e-3) for slab in net.holes]
+        weights = [np.full(len(group.options), 1e-3) for group in net.holes]
         for row, chosen in zip(weights, net.one_hot(architecture), strict=True):
             row[chosen.active[0]] = 0.9
         for selection in PATHS:
@@ -87,14 +87,14 @@ def by_hand(net, rows, x, active=None):
     return heads[0](ends[0](values[0]) + ends[1](values[1]))
 
 
-def test_values_of_one_width_are_summed_by_their_share_of_the_slab():
+def test_values_of_one_width_are_summed_by_their_share_of_the_choice_group():
     net = net_of(SMALL)
     rows = [
         softmax(torch.randn(8, dtype=torch.float64, generator=torch.Generator().manual_seed(i)), 0)
         for i in (1, 2)
     ]
     assert torch.allclose(net(batch(), weights_of(net, rows)), by_hand(net, rows, batch()), rtol=1e-10)
-    heaviest = [1 - row.max() + row for row in rows]  # Max-W over the whole slab
+    heaviest = [1 - row.max() + row for row in rows]  # Max-W over the whole choice group
     assert torch.allclose(
         net(batch(), weights_of(net, heaviest)), by_hand(net, heaviest, batch()), rtol=1e-10
     )
@@ -128,7 +128,7 @@ def test_steps_that_lead_nowhere_do_not_compute_and_where_none_leads_on_all_do()
 
 
 @each_chain
-def test_soft_weights_reach_every_parameter_and_every_slab(space):
+def test_soft_weights_reach_every_parameter_and_every_choice_group(space):
     net = net_of(space)
     alphas = [torch.zeros(len(hole.options), dtype=torch.float64, requires_grad=True) for hole in net.holes]
     net(batch(4), [all_active(alpha.softmax(0)) for alpha in alphas]).square().sum().backward()
@@ -139,11 +139,14 @@ def test_soft_weights_reach_every_parameter_and_every_slab(space):
 REFUSED = {
     "counts": (
         repeat(op.conv(width=3) | op.relu(), 1, 3) >> op.head(),
-        "no choice among operations of the chain",
+        "got one that is not among operations of the chain",
     ),
-    "inside": (residual(op.relu() | op.tanh()) >> op.head(), "no choice among operations of the chain"),
-    "nested": (((op.relu() | op.tanh()) >> op.conv(width=3)) | op.silu(), "no choice among operations"),
-    "shared": (op.conv(width=WIDTH) >> op.conv(width=WIDTH) >> op.head(), "decides several operations"),
+    "inside": (
+        residual(op.relu() | op.tanh()) >> op.head(),
+        "got one that is not among operations of the chain",
+    ),
+    "nested": (((op.relu() | op.tanh()) >> op.conv(width=3)) | op.silu(), "one that is not among operations"),
+    "shared": (op.conv(width=WIDTH) >> op.conv(width=WIDTH) >> op.head(), "got one that decides several"),
     "classes": (op.conv(width=oneof(3, 4)) >> op.flatten(), r"expected \(4,\) for 4 classes"),
 }
 
@@ -158,14 +161,14 @@ def test_what_is_no_chain_of_choices_is_refused_in_one_line(name):
 
 @pytest.mark.parametrize("name", ["darts", "nasbench201"])
 def test_cells_are_no_chain(name):
-    with pytest.raises(RelaxError, match=f"{name} at .*a chain of independent choices is expected"):
+    with pytest.raises(RelaxError, match=f"{name} at .*expected a chain of independent choices"):
         relax_grid(SPACES.get(name)(), (3, 32, 32), 10)
 
 
 def test_an_architecture_of_another_space_is_refused():
     other = next(iter(enumerate_architectures(CHAINS["integers"])))
     with pytest.raises(
-        SpaceError, match="hypercuboid: an architecture of this space is expected; it is of integers"
+        SpaceError, match="hypercuboid: expected an architecture of this space, got one of integers"
     ):
         net_of(SMALL).one_hot(other)
 

@@ -205,7 +205,7 @@ def test_a_validation_loss_that_is_not_finite_ends_it(monkeypatch):
 
 
 def test_too_many_skips_stop_a_search(monkeypatch):
-    monkeypatch.setattr(rows, "_most_skips", lambda state: 3)
+    monkeypatch.setattr(rows, "most_skips", lambda state: 3)
     state = searched(small(epochs=10, skip_stop=2))
     assert state.epoch == 4, "the third epoch from a fifth of all on"
     assert state.stopped == "epoch 4: a cell has 3 skips, more than skip_stop = 2"
@@ -214,7 +214,7 @@ def test_too_many_skips_stop_a_search(monkeypatch):
 
 
 def test_eigenvalues_before_alphas_are_trained_stop_nothing(monkeypatch):
-    monkeypatch.setattr(rows, "_eigenvalue", lambda state, *_: 1.5 ** min(state.epoch, 11))
+    monkeypatch.setattr(rows, "eigenvalue", lambda state, *_: 1.5 ** min(state.epoch, 11))
     settings = small(epochs=24, eigenvalue=True, limit_steps=1, alpha_from=6)
     state = searched(settings)
     # the first ten epochs with alphas are 7 to 16, their means 1.5^7 .. 1.5^11 against 1.5^11
@@ -224,7 +224,7 @@ def test_eigenvalues_before_alphas_are_trained_stop_nothing(monkeypatch):
 
 
 def test_a_growing_eigenvalue_goes_back_five_epochs(monkeypatch, tmp_path):
-    monkeypatch.setattr(rows, "_eigenvalue", lambda state, *_: 1.0 if state.epoch <= 6 else 1.5)
+    monkeypatch.setattr(rows, "eigenvalue", lambda state, *_: 1.0 if state.epoch <= 6 else 1.5)
     settings = small(epochs=14, eigenvalue=True, limit_steps=1, alpha_lr=0.1)
     # of the last five epochs against the five before: at 10 it is 1.4 to 1, at 11 it would be 1.5 to 1
     state = searched(settings)

@@ -52,7 +52,9 @@ def test_too_little_memory_is_said_in_one_line(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda device: needed)
     memory.check_memory(state, data, settings)
     monkeypatch.setattr(memory, "available_bytes", lambda device: needed - 1)
-    with pytest.raises(EvaluationError, match=rf"needs about .* \({needed} bytes\), available") as caught:
+    with pytest.raises(
+        EvaluationError, match=rf"to need at most .* that are free .*, got about .* \({needed} bytes\)"
+    ) as caught:
         memory.check_memory(state, data, settings)
     assert "\n" not in str(caught.value)
 

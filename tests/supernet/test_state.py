@@ -45,9 +45,9 @@ def test_other_settings_seed_or_images(saved):
 
 
 def test_no_file_a_damaged_one_and_another_one(saved, tmp_path):
-    assert "found no file" in refused(tmp_path / "nothing")
+    assert "got no file" in refused(tmp_path / "nothing")
     saved.write_bytes(saved.read_bytes()[:100])
-    assert "cannot read it" in refused(saved)
+    assert "got a file that cannot be read" in refused(saved)
     torch.save({"format": 1, "network": {}}, saved)
     assert "expected the state of a search, format 1" in refused(saved)
 
@@ -59,11 +59,13 @@ def test_a_state_without_a_part_or_with_another_is_one_line(saved):
             if name in ("stopped", "epoch") and name in damaged:
                 continue
             torch.save(damaged, saved)
-            assert re.search("expected the state of a search|cannot continue from it", refused(saved)), name
+            assert re.search("expected the state of a search|expected a state that fits", refused(saved)), (
+                name
+            )
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     settings = small()
-    with pytest.raises(EvaluationError, match="cannot write"):
+    with pytest.raises(EvaluationError, match="expected a file that can be written"):
         save(tmp_path / "file" / "search", start(GATES, images(), settings, 1), settings)

@@ -84,7 +84,7 @@ def test_partial_channels_of_a_reduction_take_the_maximum_by_the_way():
 
 def test_partial_channels_need_a_width_that_they_divide():
     space = SPACES.get("nasbench201")(channels=6, cells=1)
-    with pytest.raises(RelaxError, match="partial = 4 divides"):
+    with pytest.raises(RelaxError, match="as many channels out as in, a multiple of partial = 4, got"):
         relax(space, (3, 8, 8), 10, partial=4)
     net = relax(space, (3, 8, 8), 10, partial=3)
     weights = [all_active(torch.full((5,), 0.2)) for _ in net.holes]
@@ -164,7 +164,10 @@ def test_constraints_that_refuse_everything_are_an_error():
         "never", op.conv(kernel=oneof(1, 3), width=2) >> op.head(), constraints=(lambda _: "no",)
     )
     net = relax(space, (1, 8, 8), 2)
-    with pytest.raises(DeadEndError, match="never: no architecture near the heaviest one"):
+    with pytest.raises(
+        DeadEndError,
+        match="never: expected one of the heaviest architectures to meet the constraints, got none",
+    ):
         heaviest(space, net.holes, net.gates, [np.ones(2)])
 
 
@@ -173,7 +176,7 @@ def test_an_architecture_of_another_space_is_refused():
     other = SPACES.get("nasbench201")().start()
     while other.site is not None:
         other = other.take(other.options[0])
-    with pytest.raises(SpaceError, match="widths: an architecture of this space is expected"):
+    with pytest.raises(SpaceError, match="widths: expected an architecture of this space, got one of "):
         net.one_hot(other.architecture())
 
 

@@ -82,7 +82,7 @@ def flagged(path: Path, offset: int, value: int) -> Path:
     [
         (
             {"a.npy": claiming("(1000, 380000000)")},
-            r"header claims 3040000000000 bytes of shape .*, 0 follow; wr",
+            r"header claims 3040000000000 bytes of shape .*, 0 follow\); wr",
         ),
         (
             {"a.npy": claiming("(-2, -3)", bytes(48))},
@@ -91,8 +91,8 @@ def flagged(path: Path, offset: int, value: int) -> Path:
         ({"a.npy": npy(NUMBERS)[:-2]}, "header claims 6 bytes .*, 4 follow"),
         ({"a.npy": npy(NUMBERS) + b"xy"}, "header claims 6 bytes .*, 8 follow"),
         ({"a.npy": b"id,label\n1,2\n"}, "magic string is not correct"),
-        ({"a.npy": claiming("([" * 3000)}, "cannot read it: "),
-        ({"a.npy": claiming("(" * 20_000)}, "its header is longer than those of plain arrays; write it"),
+        ({"a.npy": claiming("([" * 3000)}, "cannot be read"),
+        ({"a.npy": claiming("(" * 20_000)}, r"its header is longer than those of plain arrays\); write it"),
         ({"a.npy": npy(np.array([{}, {}]))}, 'array "a": expected numbers or texts, got Python objects'),
         ({"data.pkl": b"x"}, "magic string is not correct|EOF"),
     ],
@@ -112,7 +112,7 @@ def test_encrypted_and_oddly_compressed_members_are_refused(
 ) -> None:
     path = flagged(zipped(tmp_path / "a.npz", {"a.npy": npy(NUMBERS)}), offset, value)
     with pytest.raises(
-        EvaluationError, match=f"cannot read it: .*{message}.*; write it with numpy.savez_comp"
+        EvaluationError, match=rf"cannot be read \(.*{message}.*; write it with numpy.savez_comp"
     ):
         everything(path)
 
@@ -129,9 +129,7 @@ def test_what_exceeds_the_memory_is_not_unpacked(tmp_path: Path, monkeypatch: py
     path = zipped(tmp_path / "a.npz", {"a.npy": npy(np.zeros(3 * 2**20, np.uint8))})
     assert len(everything(path)["a"]) == 3 * 2**20
     monkeypatch.setattr(arrays, "free_memory", lambda: 2**21)
-    expected = (
-        r"array \"a\": 0.00586 GiB of memory are needed, 0.00195 GiB are free; use a smaller part of the data"
-    )
+    expected = r"array \"a\": expected 0.00586 GiB of free memory, got 0.00195 GiB; use a smaller part"
     with pytest.raises(EvaluationError, match=expected):
         everything(path)
 

@@ -58,6 +58,6 @@ def test_each_image_draws_a_policy_of_its_own() -> None:
 
 def test_images_of_other_channels_are_refused_in_one_line() -> None:
     with pytest.raises(
-        CompileError, match=r"^autoaugment: expected images of 1 or 3 channels; got 2; set it"
+        CompileError, match=r"^autoaugment: expected images of 1 or 3 channels, got 2; set it"
     ):
         autoaugment(images(channels=2), "cifar10", torch.Generator())

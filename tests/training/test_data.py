@@ -154,7 +154,7 @@ def test_too_few_images_of_a_class_are_an_error_in_one_line(counts: tuple[int, i
 
 
 def test_a_limit_above_the_number_of_training_images_is_an_error() -> None:
-    expected = '^data "x": expected limit_train of at most 43 training images, got 44$'
+    expected = '^data "x": expected limit_train of at most 43 training images, got 44; lower it'
     with pytest.raises(EvaluationError, match=expected):
         split("x", source((30, 30)), DataOptions(limit_train=44))
 

@@ -18,7 +18,8 @@ def test_resolve_names_the_devices_that_are_missing(monkeypatch: pytest.MonkeyPa
     assert resolve("auto") == resolve("cpu") == CPU
     for name in ("cuda", "cuda:1"):
         with pytest.raises(
-            EvaluationError, match=f'^device "{name}": .* 0 CUDA devices; set evaluator.device'
+            EvaluationError,
+            match=f'^device "{name}": expected a CUDA device .*, got 0 of them; set evaluator.device',
         ):
             resolve(name)
 

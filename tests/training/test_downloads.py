@@ -85,7 +85,7 @@ def test_without_network_and_files_the_error_says_what_to_put_where(
         read_class(cifar.kind, root, 10)
     message = str(caught.value)
     assert message.startswith(
-        f"data {root}: expected cifar-10-python.tar.gz (MD5 {cifar.kind.tgz_md5}), found none"
+        f"data {root}: expected cifar-10-python.tar.gz (MD5 {cifar.kind.tgz_md5}), got none"
     )
     assert "the download from 127.0.0.1:9 failed (<urlopen error [Errno 111] Connection refused>)" in message
     assert message.endswith("; put the file there or set evaluator.root")
@@ -108,7 +108,7 @@ def test_a_silent_server_is_given_up(
 def test_a_damaged_archive_is_named_and_left_alone(tmp_path: Path, cifar: CifarFiles) -> None:
     archive = tmp_path / "cifar-10-python.tar.gz"
     archive.write_bytes(b"damaged")
-    with pytest.raises(EvaluationError, match=r"found cifar-10-python.tar.gz with another MD5 sum, and the"):
+    with pytest.raises(EvaluationError, match=r"got cifar-10-python.tar.gz with another MD5 sum, and the"):
         read_class(cifar.kind, tmp_path, 10)
     assert archive.read_bytes() == b"damaged"
 
@@ -116,7 +116,7 @@ def test_a_damaged_archive_is_named_and_left_alone(tmp_path: Path, cifar: CifarF
 def test_damaged_batches_are_not_unpickled(tmp_path: Path, cifar: CifarFiles) -> None:
     cifar.unpack(tmp_path)
     (tmp_path / cifar.kind.base_folder / "data_batch_3").write_bytes(b"cos\nsystem\n(S'exit 3'\ntR.")
-    with pytest.raises(EvaluationError, match=r"expected cifar-10-python.tar.gz .*, found none"):
+    with pytest.raises(EvaluationError, match=r"expected cifar-10-python.tar.gz .*, got none"):
         read_class(cifar.kind, tmp_path, 10)
 
 
@@ -142,7 +142,7 @@ def test_one_missing_gz_file_is_named_alone(tmp_path: Path) -> None:
     kind = fashion_files(tmp_path)
     (tmp_path / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte.gz").unlink()
     expected = (
-        r"expected FashionMNIST/raw/t10k-labels-idx1-ubyte.gz \(MD5 \w+\), found none, .* put the file there"
+        r"expected FashionMNIST/raw/t10k-labels-idx1-ubyte.gz \(MD5 \w+\), got none, .* put the file there"
     )
     with pytest.raises(EvaluationError, match=expected) as caught:
         read_class(kind, tmp_path, 10)
@@ -168,7 +168,7 @@ def test_damaged_unpacked_files_are_an_error_in_one_line(
     for file in (tmp_path / "FashionMNIST" / "raw").iterdir():
         file.with_suffix("").write_bytes(images if "images" in file.name else labels)
     expected = (
-        f"expected the files of FashionMNIST, cannot read them: {reason}.*; remove "
+        f"expected the files of FashionMNIST, got files that cannot be read .*{reason}.*; remove "
         "FashionMNIST/raw/train-images-idx3"
         "-ubyte, .* and keep or add FashionMNIST/raw/train-images-idx3-ubyte.gz, "
     )

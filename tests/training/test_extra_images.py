@@ -44,9 +44,9 @@ def test_channels_last_is_read_as_channels_first(tmp_path: Path) -> None:
     ("images", "labels", "message"),
     [
         (IMAGES.astype(float), LABELS, r"images.npy: expected values of float64 from 0 to 1, got 0 to 255"),
-        (IMAGES[:, :4], LABELS, r"images.npy: expected images of shape \(3, 5, 4\), .*; got \(3, 4, 4\)"),
+        (IMAGES[:, :4], LABELS, r"images.npy: expected images of shape \(3, 5, 4\), .*, got \(3, 4, 4\)"),
         (IMAGES, LABELS[:5], r"labels.npy: expected labels of .* shape \(6,\), one for each image, got"),
-        (IMAGES, LABELS + 1, r"labels.npy: expected labels 0..2, as those for training; got 3"),
+        (IMAGES, LABELS + 1, r"labels.npy: expected labels 0..2, as those for training, got 3"),
         (
             IMAGES,
             LABELS - 1,

@@ -52,6 +52,8 @@ def test_requested_epochs() -> None:
 
 @pytest.mark.parametrize("fidelity", [Fidelity("epochs", 0), Fidelity("epochs", 9), Fidelity("samples", 2)])
 def test_another_fidelity_is_an_error(fidelity: Fidelity) -> None:
-    expected = f'^fidelity: expected "epochs" from 1 to 8, got "{fidelity.name}" of {fidelity.value}$'
+    expected = (
+        f'^fidelity: expected "epochs" from 1 to 8, got "{fidelity.name}" of {fidelity.value}; give a number'
+    )
     with pytest.raises(EvaluationError, match=expected):
         requested_epochs(fidelity, 8)

@@ -75,38 +75,38 @@ def test_splits_are_recognised_by_name(tmp_path: Path, folders: tuple[str, ...],
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ([], "expected one subfolder of images per class, found no image in it and none in subfolders; put"),
-        (["1.png", "2.png"], "found 2 images in it and none in subfolders"),
-        (["cat/1.gif", "dog/a.npy"], "found no image in it and none in subfolders; put the images (.jpg"),
+        ([], "expected one subfolder of images per class, got no image in it and none in subfolders; put"),
+        (["1.png", "2.png"], "got 2 images in it and none in subfolders"),
+        (["cat/1.gif", "dog/a.npy"], "got no image in it and none in subfolders; put the images (.jpg"),
         (["cat/1.png"], "expected images of at least 2 classes, got 1, cat; add images of another class"),
         (["all/cat/1.png", "all/dog/1.png"], "got 1, all; set evaluator.root to ROOT/all"),
         (of("all/train", "all/test"), "got 1, all; set evaluator.root to ROOT/all"),
-        (of("test"), "expected a folder train beside it, found test alone; to draw all splits from the "
-         "images of one folder, set evaluator.root to ROOT/test"),
-        (of("train"), "expected val or test beside train, found train .* set evaluator.root to ROOT/train"),
-        (of("val", "test"), "expected a folder train beside it, found test and val alone"),
-        ([*of("train", "test"), "bird/1.png"], "found test, train, names of splits, beside bird; move what"),
-        ([*CLASSES, "train/1.png"], "found train, names of splits, beside cat, dog; move .* or, if train is "
+        (of("test"), "expected a folder train beside it, got test alone; set evaluator.root to ROOT/test to "
+         "draw all splits from its images"),
+        (of("train"), "expected val or test beside train, got train .* set evaluator.root to ROOT/train"),
+        (of("val", "test"), "expected a folder train beside it, got test and val alone"),
+        ([*of("train", "test"), "bird/1.png"], "got test, train, names of splits, beside bird; move what"),
+        ([*CLASSES, "train/1.png"], "got train, names of splits, beside cat, dog; move .* or, if train is "
          "a class, rename its folder, e.g. to train_class"),
-        ([*CLASSES, "Test/cat/1.png"], "found Test, names of splits, beside cat, dog"),
-        ([*of("train"), "test/1.png", "test/2.png"], "per class in test, found 2 images in none; sort them"),
-        (["train/1.png", "val/2.png"], "per class in train, found 1 images in none"),
-        (of("train", "val", "valid"), "expected one folder of images for validation, found val and valid;"),
-        (of("train", "Train", "test"), "expected one folder of images for train, found Train and train;"),
+        ([*CLASSES, "Test/cat/1.png"], "got Test, names of splits, beside cat, dog"),
+        ([*of("train"), "test/1.png", "test/2.png"], "per class in test, got 2 images in none; sort them"),
+        (["train/1.png", "val/2.png"], "per class in train, got 1 images in none"),
+        (of("train", "val", "valid"), "expected one folder of images for validation, got val and valid;"),
+        (of("train", "Train", "test"), "expected one folder of images for train, got Train and train;"),
         ([*of("train", "test"), "test/bird/1.png"],
-         "expected the same classes in train and test, but train has no images of bird; add or remove them"),
+         "expected the same classes in train and test, got no images of bird in train; add or remove them"),
         ([*of("train"), "test/cat/1.png", "test/bird/2.png"],
-         "but test has no images of dog and train has no images of bird; add or remove them"),
-        ([*of("train", "test"), "train/bird/1.png", "test/bird/"], "but test has no images of bird"),
-        (of("train", "test", classes=("train", "test")), "in ROOT/train, found test, the name of a split;"),
-        (of("cat", "dog", classes=("train", "test")), "expected splits above the classes, found test, train "
+         "got no images of dog in test and no images of bird in train; add or remove them"),
+        ([*of("train", "test"), "train/bird/1.png", "test/bird/"], "got no images of bird in test"),
+        (of("train", "test", classes=("train", "test")), "in ROOT/train, got test, the name of a split;"),
+        (of("cat", "dog", classes=("train", "test")), "expected splits above the classes, got test, train "
          "in cat; move the images to test/cat and so on"),
-        (of("train2017", "val2017"), "found train2017, val2017, which look like splits; name them train"),
-        (of("training_set", "test_set"), "found test_set, training_set, which look like splits"),
-        (of("seg_train", "seg_test"), "found seg_test, seg_train, which look like splits; name them train"),
-        ([*of("seg_train", "seg_test"), "seg_pred/1.png"], "found seg_test, seg_train, which look like"),
-        (["trainset/1.png", "testset/1.png"], "found testset, trainset, which look like splits"),
-        (of("split1", "split2"), "found the same folders, cat, dog, in each of split1, split2; if they are "
+        (of("train2017", "val2017"), "got train2017, val2017, which look like splits; name them train"),
+        (of("training_set", "test_set"), "got test_set, training_set, which look like splits"),
+        (of("seg_train", "seg_test"), "got seg_test, seg_train, which look like splits; name them train"),
+        ([*of("seg_train", "seg_test"), "seg_pred/1.png"], "got seg_test, seg_train, which look like"),
+        (["trainset/1.png", "testset/1.png"], "got testset, trainset, which look like splits"),
+        (of("split1", "split2"), "got the same folders, cat, dog, in each of split1, split2; if they are "
          "the classes, set evaluator.root to ROOT/split1, or name the folders above them train, val and"),
         (of("train", "eval"), "move what is not part of the data away, name splits train, val and test, or,"),
         (of("all/train/train", "all/test"), "set evaluator.root to ROOT/all"),
@@ -198,7 +198,8 @@ def test_a_folder_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(os, "listdir", refusing)
     with pytest.raises(
-        EvaluationError, match=r"cannot read .*/dog: Permission denied; check its permissions or"
+        EvaluationError,
+        match=r"expected folders that .*, got .*/dog \(Permission denied\); check its permissions or",
     ):
         find_images(root)
 

@@ -32,7 +32,9 @@ def test_what_the_subclass_adds_is_part_of_the_identity(stripes: Dataset) -> Non
 
 def test_messages_begin_with_the_name_of_the_evaluator(stripes: Dataset) -> None:
     for device in ("gpu", "cuda:", "cpu:0", 0):
-        with pytest.raises(ConfigError, match=f'^here: device: expected auto, .*, got "{device}"$'):
+        with pytest.raises(
+            ConfigError, match=f'^here: device: expected auto, .*, got "{device}"; leave it out for auto$'
+        ):
             checked_device("here", device)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r'^here: training setting "lr": expected'):
         settings_from("here", {"lr": -1})

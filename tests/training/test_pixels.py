@@ -167,7 +167,7 @@ def test_sixteen_bits_of_colour_are_read_with_a_note(
         found = read(tmp_path / name)
     assert found.shape == shape
     assert found.flat[0] == 156
-    with pytest.raises(EvaluationError, match=r"expected no 16-bit colour under evaluator.pixel_max"):
+    with pytest.raises(EvaluationError, match=r"expected 8-bit colour with evaluator.pixel_max, got 16-bit"):
         read(tmp_path / name, PixelRange(0, 65535))
 
 
@@ -254,20 +254,20 @@ def truncated(format_: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "cannot read it"),
-        (b"no image", "cannot read it"),
-        (truncated("PNG"), "cannot read it"),
-        (truncated("JPEG"), "cannot read it"),
-        (truncated("BMP"), "cannot read it"),
+        (b"", "cannot be read"),
+        (b"no image", "cannot be read"),
+        (truncated("PNG"), "cannot be read"),
+        (truncated("JPEG"), "cannot be read"),
+        (truncated("BMP"), "cannot be read"),
         (
             png(0, 8, b"", (20000, 20000)),
-            "at most 89478485 pixels: .*400000000.* scale it down or remove it$",
+            "at most 89478485 pixels, got .*400000000.* scale it down or remove it$",
         ),
         (
             png(0, 8, b"", (12000, 12000)),
-            "at most 89478485 pixels: .*144000000.* scale it down or remove it$",
+            "at most 89478485 pixels, got .*144000000.* scale it down or remove it$",
         ),
-        (png(0, 8, b"", (0, 5)), "cannot read it"),
+        (png(0, 8, b"", (0, 5)), "cannot be read"),
     ],
     ids=["empty", "text", "png", "jpeg", "bmp", "bomb", "half a bomb", "none"],
 )

@@ -109,7 +109,7 @@ def test_a_network_without_a_place_for_the_head_is_an_invalid_trial(columns: Dat
 
 def test_images_that_autoaugment_does_not_take_are_refused(stripes: Dataset) -> None:
     evaluate = evaluator(stripes, autoaugment="cifar10")
-    with pytest.raises(NasError, match=r"^autoaugment: expected images of 1 or 3 channels; got 2"):
+    with pytest.raises(NasError, match=r"^autoaugment: expected images of 1 or 3 channels, got 2"):
         evaluate.check(task())
     assert evaluate(task()).status is Status.INVALID
 

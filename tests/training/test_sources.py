@@ -43,7 +43,7 @@ def test_npz_keeps_its_test_images_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"images": IMAGES}, 'expected an array "labels", found images; add it, or ren'),
+        ({"images": IMAGES}, 'expected an array "labels", got images; add it, or give'),
         (
             {"images": IMAGES / 1.0, "labels": LABELS},
             "expected values of float64 from 0 to 1, got 0 to 255, first in",
@@ -84,7 +84,7 @@ def test_npz_keeps_its_test_images_apart(tmp_path: Path) -> None:
         ),
         (
             {"images": IMAGES, "labels": np.where(LABELS > 0, LABELS, np.nan)},
-            "got float64 with values such as nan; .* leave out images that have none$",
+            "got float64 with values such as nan; .* leave out images without one$",
         ),
         (
             {"images": np.zeros((9, 9, 3, 6), np.uint8), "labels": LABELS},
@@ -105,12 +105,12 @@ def test_npz_keeps_its_test_images_apart(tmp_path: Path) -> None:
         ),
         (
             {"images": IMAGES, "labels": LABELS + 1},
-            r"expected labels 0\.\.3, .* class 0 has no image; number the",
+            r"expected labels 0\.\.3, .* got no image of class 0; number the",
         ),
-        ({"images": IMAGES, "labels": LABELS * 2}, r"expected labels 0\.\.4, .* class 1 has no image"),
+        ({"images": IMAGES, "labels": LABELS * 2}, r"expected labels 0\.\.4, .* got no image of class 1"),
         (
             {"images": IMAGES, "labels": LABELS * 5 * 10**13},
-            r"expected labels 0\.\.10{14}, .* class 1 has no image; number the classes without gaps, e.g. ",
+            r"expected labels 0\.\.10{14}, .* got no image of class 1; number the classes without gaps",
         ),
         ({"images": IMAGES, "labels": np.full(6, 2**64 - 1, np.uint64)}, f"got labels from {2**64 - 1} to"),
         (
@@ -132,23 +132,23 @@ def test_npz_keeps_its_test_images_apart(tmp_path: Path) -> None:
         ({"images": IMAGES, "labels": np.array([{}] * 6)}, "got Python objects, which are never unpickled"),
         (
             {"images": IMAGES, "x": IMAGES, "y": LABELS},
-            "one array of images for train, found images and x; leave",
+            "one array of images for train, got images and x; leave",
         ),
         (
             {"images": IMAGES, "labels": LABELS, "y_train": LABELS},
-            "either as a whole or by splits, found labels and",
+            "either as a whole or by splits, got labels and",
         ),
         (
             {"images": IMAGES, "labels": LABELS, "y_val": LABELS},
-            'expected an array "val_images", found images, ',
+            'expected an array "val_images", got images, ',
         ),
         (
             {"x_test": IMAGES, "y_test": LABELS},
-            'expected an array "images", found x_test, y_test; add it, or ren',
+            'expected an array "images", got x_test, y_test; add it, or give',
         ),
         (
             {"images": IMAGES, "labels": LABELS, "values": LABELS, "testSet": IMAGES},
-            'found "testSet"; rename it or',
+            'got "testSet"; rename it or',
         ),
         (
             {"images": IMAGES, "labels": LABELS, "class_names": np.array(["a"])},
@@ -289,7 +289,7 @@ def test_folder_names_the_fault_in_one_line(tmp_path: Path) -> None:
         folder(str(tmp_path / "none"), 0)
     (tmp_path / "empty").mkdir()
     with pytest.raises(
-        EvaluationError, match=r"expected one subfolder of images per class, found no image in it"
+        EvaluationError, match=r"expected one subfolder of images per class, got no image in it"
     ):
         folder(str(tmp_path / "empty"), 0)
     write_images(tmp_path / "sizes")
@@ -301,7 +301,8 @@ def test_folder_names_the_fault_in_one_line(tmp_path: Path) -> None:
         folder(str(tmp_path / "sizes"), 0)
     (tmp_path / "sizes" / "cat" / "9.png").write_bytes(b"no image")
     with pytest.raises(
-        EvaluationError, match=r"9.png: expected an image; cannot read it: .*; remove or replace"
+        EvaluationError,
+        match=r"9.png: expected an image, got a file that cannot be read \(.*; remove or replace",
     ):
         folder(str(tmp_path / "sizes"), 0)
 
@@ -322,6 +323,7 @@ def test_images_that_exceed_the_memory_are_refused_after_the_first(
     monkeypatch.setattr(arrays, "free_memory", lambda: 10_000)
     assert folder(str(tmp_path), 0).images.nbytes == 20 * 60
     with pytest.raises(
-        EvaluationError, match=r"20 images: .* GiB are free; set a smaller evaluator.image_size$"
+        EvaluationError,
+        match=r"20 images: expected .* GiB of free memory, got .*; set a smaller evaluator.image_size$",
     ):
         folder(str(tmp_path), 16)

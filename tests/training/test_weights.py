@@ -51,7 +51,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def rewritten(path: Path, origin: str, **changes: str | None) -> Path:
-    """The file with other texts in its head."""
+    """The file with other texts in its metadata."""
     with safe_open(origin, "pt") as file:
         head = {**file.metadata(), **{key: value for key, value in changes.items() if value is not None}}
     kept = {key: value for key, value in head.items() if changes.get(key, "") is not None}
@@ -132,7 +132,7 @@ def test_a_compiler_of_ones_own_is_asked_for_and_never_imported(tmp_path: Path) 
     evaluation = evaluator(Task(0, sample(space, np.random.default_rng(0)), save_to=str(path)))
     assert evaluation.ok, evaluation.reason
     with pytest.raises(
-        EvaluationError, match=r"expected compiler=\.\.\., as its network was made by compile_act"
+        EvaluationError, match=r"expected compiler=\.\.\., as its network was built by compile_act"
     ):
         load_network(path)
     loaded = load_network(path, space=space, compiler=compile_network)
@@ -156,18 +156,18 @@ def test_names_in_a_file_are_not_imported(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mean": None}, r"expected mean in its head, got none; train the network again"),
+        ({"mean": None}, r"expected mean in its metadata, got none; train the network again"),
         ({"mean": "[1, 2]"}, "expected input_shape, class_names, pixel_range, mean and std of one image"),
         ({"mean": "[NaN]"}, "expected input_shape"),
         ({"std": "[0.0]"}, "expected input_shape"),
         ({"input_shape": "[1, 8]"}, "expected input_shape"),
-        ({"input_shape": "{"}, "expected JSON in its head"),
-        ({"input_shape": "[" * 100_000}, "expected JSON in its head"),
+        ({"input_shape": "{"}, "expected JSON in its metadata"),
+        ({"input_shape": "[" * 100_000}, "expected JSON in its metadata"),
         ({"class_names": "[]"}, "expected input_shape"),
         ({"options": "[]"}, "expected input_shape"),
         ({"pixel_range": "[1, 1]"}, "expected input_shape"),
         ({"pixel_range": '[0, "x"]'}, "expected input_shape"),
-        ({"architecture": "stem(width="}, "expected an architecture in its head"),
+        ({"architecture": "stem(width="}, "expected an architecture in its metadata"),
         ({"architecture": "stem(width=8) >> head()"}, r"expected .* of shape \(8, 1, 3, 3\) for its archit"),
         ({"architecture": "stem(width=1000000000) >> head()"}, r"expected .* of shape \(1000000000, "),
         ({"architecture": "stem(width=4) >> no_such_word() >> head()"}, "no_such_word"),
@@ -176,8 +176,8 @@ def test_names_in_a_file_are_not_imported(
             {"built_by": "optimizer_task/os", "options": '{"width": 3}'},
             "expected a network among",
         ),
-        ({"built_by": "optimizer_task/mlp"}, "and its width; got mlp, None"),
-        ({"built_by": "nas.training.optimizer_task:mlp"}, "and its width; got mlp, None"),
+        ({"built_by": "optimizer_task/mlp"}, "and its width, got mlp, None"),
+        ({"built_by": "nas.training.optimizer_task:mlp"}, "and its width, got mlp, None"),
     ],
 )
 def test_heads_that_do_not_fit_are_refused(
@@ -192,10 +192,10 @@ def test_heads_that_do_not_fit_are_refused(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "expected a .safetensors file, found none"),
-        (b"", "cannot read it"),
-        (b"\x00" * 100, "cannot read it"),
-        (b"\xff" * 8, "cannot read it"),
+        (None, "expected a .safetensors file, got none"),
+        (b"", "cannot be read"),
+        (b"\x00" * 100, "cannot be read"),
+        (b"\xff" * 8, "cannot be read"),
     ],
 )
 def test_files_that_are_none_are_refused(content: bytes | None, message: str, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_values_of_another_range_are_scaled_as_the_training_images_were(tmp_path
     with pytest.raises(EvaluationError, match=r"an array of numbers, got float64 of shape \(\)"):
         network.pixels(np.float64(1))  # type: ignore[arg-type]
     assert network.pixels(raw[:0]).shape == (0, 8, 8)
-    with pytest.raises(EvaluationError, match=r"nor normalised; the `pixels` of the network makes them of"):
+    with pytest.raises(EvaluationError, match=r"nor normalised, or convert the files. values with `pixels`"):
         network.predict(raw[:, None])
 
 
@@ -244,7 +244,7 @@ def test_pixels_of_images_of_two_values_are_asked_for(saved: str) -> None:
     network = load_network(saved)
     network.pixel_range = (0.0, 1.0)
     drawn = IMAGES > 8
-    with pytest.raises(EvaluationError, match=r"got values from 0 to 1; .* the `pixels` of the network"):
+    with pytest.raises(EvaluationError, match=r"got values from 0 to 1; .* with `pixels` of the network"):
         network.predict(drawn)
     assert network.predict(network.pixels(drawn)).shape == (4,)
     assert network.predict(np.zeros_like(IMAGES)).shape == (4,)  # black is black in both
@@ -260,8 +260,8 @@ IMAGES = load(DataOptions(dataset="digits")).images[:4]
     [
         (lambda x: x / 255, "with a mean of about 4.85, got values from 0 to 0.0627; give pixels as"),
         (lambda x: x.astype(np.uint16) * 257, "expected raw pixels from 0 to 255 .*, got values from 0 to "),
-        (lambda x: x.astype(object), "expected an array of pixels; TypeError"),
-        (lambda x: x.astype(str), "expected an array of pixels; TypeError"),
+        (lambda x: x.astype(object), "expected an array of pixels, got TypeError"),
+        (lambda x: x.astype(str), "expected an array of pixels, got TypeError"),
         (lambda x: x.astype(np.int64) - 9, "expected raw pixels from 0 to 255 .*, got values from -9 to "),
         (lambda x: x / 16, "expected raw pixels"),
         (lambda x: (x - 4.9) / 6.0, "expected raw pixels"),
@@ -294,5 +294,5 @@ def test_a_training_is_not_continued_on_other_images(tmp_path: Path) -> None:
     first = create(**options)(
         Task(0, architecture, fidelity=Fidelity("epochs", 1), save_to=str(tmp_path / "a"))
     )
-    with pytest.raises(EvaluationError, match=r"expected mean = .*; a training is continued on the images"):
+    with pytest.raises(EvaluationError, match=r"expected mean = .*; continue a training on the images"):
         create(**{**options, "limit_train": 200})(Task(1, architecture, checkpoint=first.checkpoint))

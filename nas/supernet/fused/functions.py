@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nas.errors import RelaxError
+from nas.errors import RelaxError, refusal
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,12 +37,13 @@ Backward: TypeAlias = Callable[..., tuple[Tensor | None, ...]]
 
 
 def _first_order(backward: Backward) -> Backward:
-    """A backward pass that says so when it is to be differentiated; torch's own check misses some graphs."""
+    """A backward pass that refuses to be differentiated itself; torch's own check misses some graphs."""
 
     @wraps(backward)
     def checked(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
-            raise RelaxError("cells: fused ones have no second derivatives; take them within net.plain()")
+            expected, remedy = "first derivatives alone", "compute the others within net.plain()"
+            raise RelaxError(refusal("fused cells", expected, "second derivatives", remedy))
         return backward(ctx, *gradients)
 
     return checked
@@ -50,7 +51,7 @@ def _first_order(backward: Backward) -> Backward:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Of a depthwise convolution with "same" padding and an odd kernel; with gradients, one of both is 1."""
+    """Of a depthwise convolution with "same" padding and an odd kernel; for gradients one of them is 1."""
 
     stride: int = 1
     dilation: int = 1
@@ -73,10 +74,10 @@ class Depthwise(torch.autograd.Function):
 
 
 class Pixels(torch.autograd.Function):
-    """Every other row and column of maps (N, K, H, W), from the first (0) or the second (1) on.
+    """Every other row and column of maps (N, K, H, W), beginning with number `first`, 0 or 1.
 
-    Either way half the sides, rounded up, with zeros where there is none. Gradients stay in channels-last
-    order, which those of a slice do not.
+    The sides are halved and rounded up, with zeros for missing pixels. Gradients stay in channels-last order,
+    which those of a slice do not.
     """
 
     @staticmethod
@@ -274,7 +275,7 @@ class Statistics:
         return found
 
     def add(self, norms: Sequence[nn.BatchNorm2d], mean: Tensor, variance: Tensor) -> None:
-        """Mean and unbiased variance (K,) of channels, norm by norm, over and over until all have theirs."""
+        """Notes mean and unbiased variance (K,) of channels, norm by norm, repeated as often as needed."""
         width = norms[0].num_features
         times = len(norms) * width // len(mean)
         self._norms += norms

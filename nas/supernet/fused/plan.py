@@ -1,12 +1,12 @@
-"""What of a cell is computed for many edges at once: edges of equal options, source by source.
+"""Which edges of a cell are computed at once: those of equal options, source by source.
 
 Inputs that feed the same targets by edges of equal options are taken together.
 
-One wave of edges of a cell: every option for all edges by a few calls.
+One edge batch of a cell: each option is computed for all of its edges by a few calls.
 
 Shapes: N images, T targets, S sources, E = T S edges, target by target; C channels of a source, O of a
-target; H, W sides of the sources, H', W' of the targets. Maps are in channels-last order. Of the channels of
-several edges those of the first edge come first.
+target; H, W sides of the sources, H', W' of the targets. Maps are in channels-last order. Channels of several
+edges stand edge by edge.
 
 Cells of a supernet computed for many edges at once: the same values by fewer and larger steps.
 
@@ -45,7 +45,7 @@ Edge: TypeAlias = tuple[int, int, nn.Module]  # source, target, module
 
 @dataclass(frozen=True, slots=True)
 class EdgeGroup:
-    """One option of all edges of a wave.
+    """One option of all edges of an edge batch.
 
     Attributes:
         kind: how it is computed; "other" calls the modules one by one.
@@ -83,23 +83,23 @@ class FusedPlan:
     """How a cell is computed.
 
     Attributes:
-        inputs: values that are there from the start.
-        waves: that add to the nodes; sources of several are inputs.
-        alone: edges in no wave.
-        norms: whose statistics the waves compute.
+        inputs: number of values that are given.
+        edge_batches: that add to the nodes; only inputs are sources of one batch together.
+        separate: edges in no edge batch.
+        norms: whose statistics the edge batches compute.
     """
 
     inputs: int
-    waves: tuple[EdgeBatch, ...]
-    alone: tuple[Edge, ...]
+    edge_batches: tuple[EdgeBatch, ...]
+    separate: tuple[Edge, ...]
     norms: tuple[nn.BatchNorm2d, ...]
 
-    def waves_of(self, number: int) -> list[EdgeBatch]:
-        """Those that can be computed once the value of that number, but not the one before, is there."""
-        return [wave for wave in self.waves if self._ready(wave.sources[-1]) == number]
+    def edge_batches_of(self, number: int) -> list[EdgeBatch]:
+        """Those that wait for the value of this number and for none after it."""
+        return [batch for batch in self.edge_batches if self._ready(batch.sources[-1]) == number]
 
-    def alone_of(self, number: int) -> list[Edge]:
-        return [edge for edge in self.alone if self._ready(edge[0]) == number]
+    def separate_edges_of(self, number: int) -> list[Edge]:
+        return [edge for edge in self.separate if self._ready(edge[0]) == number]
 
     def _ready(self, source: int) -> int:
         return max(source, self.inputs - 1)
@@ -114,10 +114,16 @@ def plan_of(cell: Cell) -> FusedPlan | None:
         for source, module in zip(node.inputs, node.operations.values(), strict=True)  # type: ignore[arg-type]
     ]
     joined = [_is_joined(module) for _, _, module in edges]
-    waves = tuple(_waves([edge for edge, one in zip(edges, joined, strict=True) if one], first))
-    alone = tuple(edge for edge, one in zip(edges, joined, strict=True) if not one)
-    norms = tuple(norm for wave in waves for group in wave.groups for norm in _norms(group))
-    return FusedPlan(first, waves, alone, norms) if waves else None
+    batches = tuple(_edge_batches([edge for edge, one in zip(edges, joined, strict=True) if one], first))
+    separate = tuple(edge for edge, one in zip(edges, joined, strict=True) if not one)
+    norms: list[Any] = [
+        norm
+        for batch in batches
+        for group in batch.groups
+        for name in _NORMS.get(group.kind, ())
+        for norm in group.children(name)
+    ]
+    return FusedPlan(first, batches, separate, tuple(norms)) if batches else None
 
 
 def _is_joined(module: nn.Module) -> bool:
@@ -129,11 +135,12 @@ def _is_joined(module: nn.Module) -> bool:
     return simple and bool(set(map(kind_of, module.options)) - {"zero", "other"})
 
 
-def _waves(edges: Sequence[Edge], first: int) -> Iterator[EdgeBatch]:
+def _edge_batches(edges: Sequence[Edge], first: int) -> Iterator[EdgeBatch]:
     by_source: dict[tuple[object, int], list[tuple[int, Mixed]]] = {}
     for source, target, module in edges:
         assert isinstance(module, Mixed)
-        by_source.setdefault((_signature(module), source), []).append((target, module))
+        signature = tuple((type(option), repr(option)) for option in module.options)  # not the weights
+        by_source.setdefault((signature, source), []).append((target, module))
     merged: dict[object, dict[int, list[tuple[int, Mixed]]]] = {}
     for (signature, source), own in by_source.items():
         place, targets = max(source, first - 1), tuple(target for target, _ in own)
@@ -142,21 +149,15 @@ def _waves(edges: Sequence[Edge], first: int) -> Iterator[EdgeBatch]:
         rows = list(zip(*found.values(), strict=True))  # one for each target
         modules = [module for row in rows for _, module in row]
         holes = tuple(module.picks[0][0][0] for module in modules)
-        yield EdgeBatch(tuple(found), tuple(row[0][0] for row in rows), holes, tuple(_groups(modules)))
-
-
-def _signature(module: Mixed) -> object:
-    """Equal for mixtures of equal options, whatever their weights."""
-    return tuple((type(option), repr(option)) for option in module.options)
-
-
-def _groups(edges: Sequence[Mixed]) -> Iterator[EdgeGroup]:
-    for i, option in enumerate(edges[0].options):
-        yield EdgeGroup(kind_of(option), i, tuple(edge.options[i] for edge in edges))
+        groups = tuple(
+            EdgeGroup(kind_of(option), i, tuple(edge.options[i] for edge in modules))
+            for i, option in enumerate(modules[0].options)
+        )
+        yield EdgeBatch(tuple(found), tuple(row[0][0] for row in rows), holes, groups)
 
 
 def kind_of(module: nn.Module) -> Kind:
-    """How a module is computed together with its like."""
+    """How modules of this type and form are computed together."""
     if is_identity(module):
         return "identity"
     found = _KINDS.get(type(module))
@@ -185,24 +186,18 @@ def _is_convolution(module: nn.Module) -> bool:
 
 
 def _is_reduce(module: nn.Module) -> bool:
-    return all(map(_is_pointwise_of_stride_2, (module.even, module.odd))) and _is_norm(module.norm)
+    return all(_is_pointwise(half, stride=2) for half in (module.even, module.odd)) and _is_norm(module.norm)
 
 
 def _is_plain(module: object) -> bool:
     return type(module) is nn.Conv2d and module.bias is None and module.padding_mode == "zeros"
 
 
-def _is_pointwise(module: object) -> bool:
-    return _is_plain(module) and _form(module) == ((1, 1), (1, 1), (0, 0), 1)
-
-
-def _is_pointwise_of_stride_2(module: object) -> bool:
-    return _is_plain(module) and _form(module) == ((1, 1), (2, 2), (0, 0), 1)
-
-
-def _form(module: object) -> tuple[object, ...]:
-    assert isinstance(module, nn.Conv2d)
-    return module.kernel_size, module.stride, module.padding, module.groups
+def _is_pointwise(module: Any, stride: int = 1) -> bool:
+    if not _is_plain(module):
+        return False
+    form = module.kernel_size, module.stride, module.padding, module.groups
+    return form == ((1, 1), (stride, stride), (0, 0), 1)
 
 
 def _is_depthwise(module: object) -> bool:
@@ -242,41 +237,37 @@ _NORMS: dict[Kind, tuple[str, ...]] = {
     "reduce": ("norm",),
 }
 
-
-def _norms(group: EdgeGroup) -> Iterator[nn.BatchNorm2d]:
-    for name in _NORMS.get(group.kind, ()):
-        yield from group.children(name)  # type: ignore[misc]
-
-
 _LAST = torch.channels_last
 
 
 class EdgeBatchRun:
-    """The options of a wave on the maps of its sources.
+    """The options of an edge batch on the maps of its sources.
 
     Args:
-        wave: to be computed.
-        board: with soft weights of the wave's holes.
+        edges: the batch to be computed.
+        board: with soft weights of the holes of the batch.
         sources: (N, C, H, W) each.
         statistics: that take the batch statistics.
     """
 
     def __init__(
-        self, wave: EdgeBatch, board: ArchitectureWeights, sources: Sequence[Tensor], statistics: Statistics
+        self, edges: EdgeBatch, board: ArchitectureWeights, sources: Sequence[Tensor], statistics: Statistics
     ) -> None:
-        self._wave, self._sources, self._statistics = wave, sources, statistics
-        self._targets, self._count = len(wave.targets), len(sources)
-        rows = [board.weights[hole].values for hole in wave.holes]
+        self._edges, self._sources, self._statistics = edges, sources, statistics
+        self._targets, self._count = len(edges.targets), len(sources)
+        rows = [board.weights[hole].values for hole in edges.holes]
         x = torch.cat(list(sources), 1) if self._count > 1 else sources[0]
         self._x = x.contiguous(memory_format=_LAST)  # (N, S C, H, W)
-        self._own = _own_functions(x)
+        # whether the backward passes of `fused_functions` are faster than torch's
+        plain = x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled(x.device.type)
+        self._own = plain and x.device.type == "cpu"
         shares = torch.stack(rows).to(x.dtype)  # type: ignore[arg-type]
         self._shares = shares.view(self._targets, self._count, -1).unbind(2)  # of each option (T, S)
 
     def outputs(self) -> Sequence[Tensor]:
-        """What the wave adds to each target, (N, O, H', W')."""
+        """What the batch adds to each target, (N, O, H', W')."""
         parts, linear = [], []
-        for group in self._wave.groups:
+        for group in self._edges.groups:
             share = self._shares[group.column]
             if group.kind in ("identity", "pool"):
                 linear.append((share, self._x if group.kind == "identity" else self._pooled(group)))
@@ -326,7 +317,9 @@ class EdgeBatchRun:
 
     def _separable(self, group: EdgeGroup, share: Tensor) -> Tensor:
         first = group.children("depthwise1")
-        d = self._depthwise(_kernels(first), *self._read_by(first[0]))
+        x, geometry = self._read_by(first[0])
+        kernels = _kernels(first)
+        d: Any = Depthwise.apply(x, kernels, geometry) if self._own else depthwise(x, kernels, geometry)
         points = group.children("pointwise1")
         y = functional.conv2d(d, _kernels(points), groups=len(points))
         norms = group.children("norm1")
@@ -337,9 +330,9 @@ class EdgeBatchRun:
         x, geometry = self._read_by(group.children("depthwise")[0])
         return self._half(x, group, ("depthwise", "pointwise", "norm"), share, geometry)
 
-    def _read_by(self, convolution: nn.Module) -> tuple[Tensor, Geometry]:
-        """What a depthwise convolution of the rectified sources reads, and how."""
-        geometry = _geometry(convolution)
+    def _read_by(self, convolution: Any) -> tuple[Tensor, Geometry]:
+        """The maps that a depthwise convolution of the rectified sources reads, and its geometry there."""
+        geometry = Geometry(convolution.stride[0], convolution.dilation[0])
         if geometry == Geometry(2, 2):  # even pixels only
             return self._repeated_even, Geometry()
         return self._repeated, geometry
@@ -358,11 +351,6 @@ class EdgeBatchRun:
         out, mean, variance = found  # type: ignore[misc]
         self._statistics.add(norms, mean, variance)  # type: ignore[arg-type]
         return out
-
-    def _depthwise(self, kernels: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
-        if self._own:
-            return Depthwise.apply(x, kernels, geometry)  # type: ignore[return-value]
-        return depthwise(x, kernels, geometry)
 
     def _convolution(self, group: EdgeGroup, share: Tensor) -> Tensor:
         first: Any = group.children("conv")[0]
@@ -413,16 +401,10 @@ class EdgeBatchRun:
 
 
 def _repeated(x: Tensor, times: int) -> Tensor:
-    """Channels (N, K, H, W) so many times, in channels-last order; so is the gradient."""
+    """Maps (N, times * K, H, W) of the channels (N, K, H, W), in channels-last order, as is the gradient."""
     last = x.permute(0, 2, 3, 1).unsqueeze(3)
     shape = *last.shape[:3], times * x.shape[1]
     return last.expand(-1, -1, -1, times, -1).reshape(shape).permute(0, 3, 1, 2)
-
-
-def _own_functions(x: Tensor) -> bool:
-    """Whether the backward passes written out here are what is fast."""
-    plain = x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled(x.device.type)
-    return plain and x.device.type == "cpu"
 
 
 def _kernels(convolutions: Sequence[nn.Module]) -> Tensor:
@@ -430,12 +412,8 @@ def _kernels(convolutions: Sequence[nn.Module]) -> Tensor:
     return torch.cat([convolution.weight for convolution in convolutions])  # type: ignore[arg-type]
 
 
-def _geometry(convolution: Any) -> Geometry:
-    return Geometry(convolution.stride[0], convolution.dilation[0])
-
-
 def fused(cell: nn.Module, board: ArchitectureWeights) -> nn.Module:
-    """The cell, computed for many edges at once where that is possible."""
+    """A module of the same values that computes many edges at once, where the cell allows it."""
     plan = plan_of(cell) if isinstance(cell, Cell) else None
     return cell if plan is None else FusedCell(cell, board, plan)  # type: ignore[arg-type]
 
@@ -470,19 +448,19 @@ class FusedCell(Relaxed):
     def _add(
         self, number: int, values: list[Tensor], added: dict[int, list[Tensor]], statistics: Statistics
     ) -> None:
-        """To later nodes what they read from the value of that number; from inputs after the last of them."""
-        for wave in self.plan.waves_of(number):
-            run = EdgeBatchRun(wave, self.board, [values[source] for source in wave.sources], statistics)
-            for target, value in zip(wave.targets, run.outputs(), strict=True):
+        """Adds what later nodes read from the value of that number, for the last input from all inputs."""
+        for batch in self.plan.edge_batches_of(number):
+            run = EdgeBatchRun(batch, self.board, [values[source] for source in batch.sources], statistics)
+            for target, value in zip(batch.targets, run.outputs(), strict=True):
                 added[target].append(value)
-        for source, target, module in self.plan.alone_of(number):
+        for source, target, module in self.plan.separate_edges_of(number):
             added[target].append(module(values[source]))
 
     def _is_soft(self) -> bool:
         """Whether all options compute, with the statistics of the batch and without dropped paths."""
         if self.board.plain or not all(norm.training for norm in self.plan.norms):
             return False
-        weights = [self.board.weights[hole] for wave in self.plan.waves for hole in wave.holes]
+        weights = [self.board.weights[hole] for batch in self.plan.edge_batches for hole in batch.holes]
         soft = all(each.values is not None and len(each.active) == len(each.values) for each in weights)
         nodes = [node.drop_path for node in self.cell.nodes.values()]
         return soft and not any(path.training and path.rate for path in nodes)  # type: ignore[union-attr]

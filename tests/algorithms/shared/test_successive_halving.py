@@ -36,12 +36,12 @@ def test_levels_rise_by_a_constant_factor_near_eta(options, fidelity_range, expe
     [
         (
             ((1, 99), None, None, 3),
-            r"expected 1 to 81 epochs, got 99; change levels, lowest or highest, or ",
+            r"expected 1 to 81 epochs, got 99; keep levels, lowest and highest in that range, or ",
         ),
-        (((), 0.5, None, 3), r"expected 1 to 81 epochs, got 0\.5; change levels"),
+        (((), 0.5, None, 3), r"expected 1 to 81 epochs, got 0\.5; keep levels"),
         (
             ((), None, 100, 3),
-            r"expected 1 to 81 epochs, got 100; .*or search\.fidelity where it ends the range$",
+            r"expected 1 to 81 epochs, got 100; .*or widen it with search\.fidelity$",
         ),
         (
             ((), 9, 3, 3),
@@ -49,12 +49,12 @@ def test_levels_rise_by_a_constant_factor_near_eta(options, fidelity_range, expe
         ),
         (
             ((9,), None, None, 3),
-            r"expected two or more rising .* got 9; change levels, lowest or high",
+            r"expected two or more rising .* got 9; give rising levels",
         ),
         (((9, 9), None, None, 3), r"expected two or more rising .* got 9, 9; "),
         (
             ((1, 9), 1, None, 3),
-            r"levels: expected alone, got lowest or highest as well; leave",
+            r"levels: expected levels alone, got lowest or highest as well; leave",
         ),
         (
             (("1", 9), None, None, 3),

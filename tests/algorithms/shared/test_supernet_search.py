@@ -32,7 +32,9 @@ def settings_of(preset: str, **options: Any) -> OneShotSettings:
 
 
 def test_own_options_are_among_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r'has no option "evaluation"; .* mean "evaluations"\?$'):
+    with pytest.raises(
+        ConfigError, match=r"expected options among .*, got evaluation; did you mean evaluations\?$"
+    ):
         settings_of("single_path", evaluation=3)
 
 

@@ -110,7 +110,7 @@ def test_a_built_searcher_stays_as_it_is():
         ),
         (
             {"name": "no_repeats", "searcher": {"name": "optuna", "first_onyl": True}},
-            r'^searcher\.searcher "optuna": has no option "first_onyl"; did you mean "first_only"\?$',
+            r'^searcher\.searcher "optuna": expected .*, got "first_onyl"; did you mean first_only\?$',
         ),
         (
             {"name": "no_repeats", "searcher": {"name": "nsga2", "population": 1}},

@@ -90,11 +90,11 @@ def test_what_is_believed_of_trials_in_flight_leaves_the_mean_and_lowers_the_dou
     run(searcher, smooth, 20)
     searcher.ask(1)  # learns
     flying = [each.code for each in searcher._in_flight.remembered()]
-    across = searcher._measured.to(["flying"], flying)
+    across = searcher._cache.to(["flying"], flying)
     assert across.shape[1:] == (20, 1)
     before = searcher._process.predict(across)
     searcher.ask(1)  # believes
-    across = searcher._measured.to(["flying"], flying)
+    across = searcher._cache.to(["flying"], flying)
     assert across.shape[1:] == (21, 1)
     after = searcher._process.predict(across)
     np.testing.assert_allclose(after[0], before[0], atol=1e-6)
