@@ -245,7 +245,7 @@ def test_bounds_are_named(network, do, message):
 
 def test_networks_too_large_to_build_are_refused():
     for text in (nested(12, "repeat({}, 10)", "relu()"), "repeat(conv(), 100000)"):
-        message = "root: expected at most 6000 primitives in all; got .*; give repeat fewer"
+        message = "root: expected at most 6000 primitives in all, got .*; give repeat fewer"
         with within(SECONDS), pytest.raises(CompileError, match=message):
             infer_shape(parse(between(text)), (3, 8, 8), 10)
     with within(SECONDS), pytest.raises(CompileError, match="got far more"):

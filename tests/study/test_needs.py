@@ -187,7 +187,7 @@ CELL = op.cell(op.node(oneof(op.skip(), op.sep_conv(kernel=3)), inputs=(0,)))
             FUNCTION,
             LARGE,
             {},
-            "expected networks that fit the images",
+            "expected sides of at least 9 for its window, got 8; ",
         ),
         ("darts", {"data": {"dataset": "npz", "root": "none"}}, FUNCTION, SPACE, {}, "expected an .npz file"),
     ],
@@ -210,7 +210,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
 
 def test_partial_channels_that_do_not_divide_are_refused_when_the_searcher_is_made() -> None:
     space = SearchSpace("cells", define(op.stem(width=6) >> ref("cell") >> op.head(), cell=CELL))
-    with pytest.raises(ConfigError, match=r"which partial = 4 divides, are expected; got 6 in and 6 out"):
+    with pytest.raises(ConfigError, match=r"a multiple of partial = 4, got 6 in and 6 out; give"):
         made("pc_darts", FUNCTION, space)
 
 
