@@ -182,7 +182,7 @@ def _placed(place: str, what: str) -> Iterator[None]:
     except Exception as error:  # the user's code runs here
         if what == "builder" and isinstance(error, RuntimeError):  # torch's, as when memory runs out
             raise
-        remedy = 'raise nas.language.primitives.ShapeMismatch("expected ..., got ...; remedy") where it does not fit'
+        remedy = 'raise nas.language.ShapeMismatch("expected ..., got ...; remedy") where it does not fit'
         message = refusal(place, f"its {what} to work", describe_error(error), remedy)
         raise CompileError(message) from error
 

@@ -22,5 +22,4 @@ from .train import precision as precision
 from .trial import check_batch_of_one as check_batch_of_one
 from .trial import checkpoint_files as checkpoint_files
 from .trial import write_file as write_file
-from .trial import write_whole as write_whole
 from .weights import load_network as load_network

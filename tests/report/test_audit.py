@@ -178,10 +178,10 @@ def test_searches_under_noise_and_their_report(shared_data: Path, tmp_path: Path
     [
         (
             "audit.seeds=0",
-            "audit.searchers: caches, noise and at least one of audit.seeds are expected beside",
+            "audit.searchers: expected audit.caches, audit.noise and audit.seeds of at least 1 beside",
         ),
         ("+audit.caches.odd.budget=3", "audit.caches.odd: expected sections hashing and cache"),
-        ("evaluator=digits", "audit.searchers: an evaluator that looks results up is expected"),
+        ("evaluator=digits", "audit.searchers: expected an evaluator that looks results up, got class"),
     ],
 )
 def test_mistakes_are_told_in_one_line(more: str, expected: str, shared_data: Path, tmp_path: Path) -> None:

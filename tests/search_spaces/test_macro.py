@@ -111,7 +111,7 @@ def test_sides_of_two_to_the_stages_less_one_are_enough_and_needed(stages: int) 
     for architecture in found:
         assert infer_shape(architecture, (1, side, side), 10) == (10,)
     if stages > 1:
-        place = r'^root\.parts\[\d+\] "maxpool": expected sides of at least 2 for its window; got 1; '
+        place = r'^root\.parts\[\d+\] "maxpool": expected sides of at least 2 for its window, got 1; '
         place += rf"sides of {side - 1} do not fit: give images with sides of at least {side} pixels "
         with pytest.raises(CompileError, match=place):
             infer_shape(found[-1], (1, side - 1, side - 1), 10)

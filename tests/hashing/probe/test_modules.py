@@ -220,7 +220,7 @@ def test_randomness_of_torch_is_seeded(place):
         (lambda _: Silent(lambda x: x[:, :1]), 'primitive "own": expected a tensor of shape'),
         (lambda _: Silent(lambda x: (x, x)), 'primitive "own": expected a tensor of shape'),
         (lambda _: nn.Threshold(1e9, float("nan")), "not finite"),
-        (lambda _: 1 // 0, '"own": its builder raised ZeroDivisionError'),
+        (lambda _: 1 // 0, '"own": expected its builder to work, got ZeroDivisionError'),
     ],
     ids=["does not fit", "raises", "another shape", "no tensor", "not a number", "cannot be made"],
 )
