@@ -91,6 +91,16 @@ def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
     return found
 
 
+def ambiguous_classes(files: Mapping[str, Path]) -> dict[str, list[str]]:
+    """Class names that stand for several things, with the files that define them."""
+    classes: dict[str, list[str]] = defaultdict(list)
+    for name, path in files.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                classes[node.name].append(name)
+    return {name: places for name, places in sorted(classes.items()) if len(places) > 1}
+
+
 def entered(call: Callable[[], Any]) -> set[str]:
     """Our own files whose functions run during the call."""
     files: set[str] = set()
@@ -186,12 +196,7 @@ def main() -> None:
     graph = {name: imports(name, files, homes) for name in files}
     found = circles(graph)
     print(f"circles of imports: {len(found)} {found or ''}")
-    classes: dict[str, list[str]] = defaultdict(list)
-    for name, path in files.items():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef):
-                classes[node.name].append(name)
-    twice = {name: places for name, places in sorted(classes.items()) if len(places) > 1}
+    twice = ambiguous_classes(files)
     print(f"class names that stand for two things: {len(twice)}")
     for name, places in twice.items():
         print(f"  {name}: {' '.join(places)}")
