@@ -16,7 +16,7 @@ import pytest
 import nas
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("torch", "ray", "pandas", "matplotlib", "scipy", "sklearn", "optuna", "hydra", "rich")
+HEAVY = ("torch", "ray", "pandas", "moocore", "matplotlib", "scipy", "sklearn", "optuna", "hydra", "rich")
 # What trains networks, and the entry point, which is Hydra's.
 MAY_LOAD_HEAVY = (
     "nas.layers.",

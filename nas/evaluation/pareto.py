@@ -1,8 +1,7 @@
-"""Domination of points by several losses: ranks, the front, crowding distances (Deb et al. 2002).
+"""Domination of points by several losses: ranks, the front, crowding distances, hypervolume.
 
-https://doi.org/10.1109/4235.996017. All losses are minimised; NaN counts as +inf.
-
-Hypervolume of a front of several objectives.
+All losses are minimised; NaN counts as +inf. Ranks and crowding distances are those of NSGA-II (Deb et al.
+2002, https://doi.org/10.1109/4235.996017); domination and volumes are computed by moocore.
 """
 
 from __future__ import annotations
@@ -22,54 +21,53 @@ def non_domination_ranks(losses: ArrayLike, violations: ArrayLike | None = None)
 
     A feasible point dominates every infeasible one, of two infeasible ones the one with the smaller
     violation dominates, of two feasible ones the one that is no worse in any loss and better in one.
-    Equal points share a front. Time O(d n^2), memory O(n^2).
+    Equal points share a front.
 
     Args:
         losses: shape (n, d).
         violations: shape (n,), total violation of the constraints; 0 or less is feasible; None: all are.
     """
+    from moocore import pareto_rank
+
     points = _as_points(losses)
-    beats = _domination(points, _as_violations(violations, len(points)))
-    dominators = beats.sum(axis=0)
-    ranks = np.full(len(points), -1, np.int64)
-    rank = 0
-    while (left := ranks < 0).any():
-        front = left & (dominators == 0)
-        ranks[front] = rank
-        dominators = dominators - beats[front].sum(axis=0)
-        rank += 1
+    count = len(points)
+    given = np.zeros(count) if violations is None else np.asarray(violations, float)
+    if given.shape != (count,):
+        raise ValueError(f"violations: expected one for each of {count} points; got shape {given.shape}")
+    given = np.where(np.isnan(given), np.inf, np.maximum(given, 0.0))
+    feasible, ranks = given == 0, np.zeros(count, np.int64)
+    if feasible.any():
+        ranks[feasible] = pareto_rank(points[feasible])
+    behind = ranks.max(initial=0) + 1 if feasible.any() else 0
+    ranks[~feasible] = behind + np.unique(given[~feasible], return_inverse=True)[1]
     return ranks
-
-
-def _domination(points: Floats, violations: Floats) -> NDArray[np.bool_]:
-    """Whether point i (row) dominates point j (column); shape (n, n)."""
-    no_worse = np.ones((len(points), len(points)), bool)
-    better = np.zeros_like(no_worse)
-    for column in points.T:
-        no_worse &= column[:, None] <= column
-        better |= column[:, None] < column
-    both_feasible = (violations[:, None] == 0) & (violations == 0)
-    return np.where(both_feasible, no_worse & better, violations[:, None] < violations)
 
 
 def non_dominated(losses: ArrayLike) -> NDArray[np.bool_]:
     """Which points no other dominates; shape (n,). Equal points stay together.
 
-    Time O(d n f) for a front of f points: for the large sets of a report.
-
     Args:
         losses: shape (n, d).
     """
+    from moocore import is_nondominated
+
     points = _as_points(losses)
-    left = np.lexsort(points.T[::-1]) if len(points) else np.empty(0, np.int64)
-    front = np.zeros(len(points), bool)
-    while left.size:
-        first = points[left[0]]  # nothing that sorts after it dominates it
-        front[left[0]] = True
-        others = points[left[1:]]
-        dominated = (first <= others).all(axis=1) & (first < others).any(axis=1)
-        left = left[1:][~dominated]
-    return front
+    return is_nondominated(points, keep_weakly=True) if len(points) else np.zeros(0, bool)
+
+
+def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
+    """Exact volume that the points dominate up to the reference.
+
+    Args:
+        points: shape (n, d).
+        reference: shape (d,); points that are not strictly better in each objective add nothing.
+    """
+    import moocore
+
+    reference = np.asarray(reference, float)
+    points = np.asarray(points, float).reshape(-1, reference.size)
+    points = points[(points < reference).all(axis=1)]
+    return float(moocore.hypervolume(points, ref=reference)) if len(points) else 0.0
 
 
 def crowding_distances(losses: ArrayLike) -> Floats:
@@ -107,41 +105,3 @@ def _as_points(losses: ArrayLike) -> Floats:
     if points.ndim != 2:
         raise ValueError(f"losses: expected shape (points, losses); got {points.shape}")
     return np.where(np.isnan(points), np.inf, points)
-
-
-def _as_violations(violations: ArrayLike | None, count: int) -> Floats:
-    if violations is None:
-        return np.zeros(count)
-    given = np.asarray(violations, float)
-    if given.shape != (count,):
-        raise ValueError(f"violations: expected one for each of {count} points; got shape {given.shape}")
-    return np.where(np.isnan(given), np.inf, np.maximum(given, 0.0))
-
-
-def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
-    """Exact volume that the points dominate up to the reference, all objectives minimised.
-
-    Exact for any d. Slices along the last objective (Zitzler 2001), O(f^(d-1) log f) for a front of f points:
-    for small fronts or d <= 3. What is dominated is left out first.
-
-    Args:
-        points: shape (n, d).
-        reference: shape (d,); points that are not strictly better in each objective add nothing.
-    """
-    reference = np.asarray(reference, float)
-    points = np.asarray(points, float).reshape(-1, reference.size)
-    points = np.unique(points[(points < reference).all(axis=1)], axis=0)
-    return _volume(points[non_dominated(points)], reference)
-
-
-def _volume(points: Floats, reference: Floats) -> float:
-    if not len(points):
-        return 0.0
-    if reference.size == 1:
-        return float(reference[0] - points.min())
-    points = points[np.argsort(points[:, -1], kind="stable")]
-    heights = np.diff(np.append(points[:, -1], reference[-1]))
-    if reference.size == 2:
-        return float(heights @ (reference[0] - np.minimum.accumulate(points[:, 0])))
-    slices = (i for i in range(len(points)) if heights[i] > 0)
-    return sum(heights[i] * _volume(points[: i + 1, :-1], reference[:-1]) for i in slices)

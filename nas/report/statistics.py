@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
+ALPHA = 0.05  # level of every test
+PERMUTATIONS = 9999
 TAILS = (0.025, 0.975)  # of every interval
 RESAMPLES = 9999
 FEWEST = 3  # values of an interval: of two, every bootstrap interval is their range, right half of the time
@@ -81,15 +83,15 @@ class Improvement:
         """Whether both sides have values, but one of them a single one: numbers to look at, and no test."""
         return min(self.n_method, self.n_random) > 0 and math.isnan(self.p)
 
-    def significant(self, alpha: float = 0.05) -> bool:
+    def significant(self, alpha: float = ALPHA) -> bool:
         """Whether the rank test rejects equality at level `alpha`; never without a test."""
         return self.p < alpha
 
-    def can_reach(self, alpha: float = 0.05) -> bool:
+    def can_reach(self, alpha: float = ALPHA) -> bool:
         """Whether samples of these sizes, with these ties, are enough for a test to reject at all."""
         return not self.descriptive and self.smallest_p < alpha
 
-    def tested(self, alpha: float = 0.05) -> str:
+    def tested(self, alpha: float = ALPHA) -> str:
         """The test in a cell of a table; what cannot be significant says so."""
         if self.descriptive:
             return f"descriptive (p at least {_number(self.smallest_p)})"
@@ -100,7 +102,7 @@ class Improvement:
         least = "" if self.can_reach(alpha) else f", at least {_number(self.smallest_p)}"
         return f"not significant ({format_p(self.p)}{least})"
 
-    def verdict(self, alpha: float = 0.05) -> str:
+    def verdict(self, alpha: float = ALPHA) -> str:
         """One plain sentence without a full stop: the test's answer, its p and both n."""
         sizes = f"n = {self.n_method} and {self.n_random}"
         if self.descriptive:
@@ -191,7 +193,7 @@ def bootstrap_interval(
         return math.nan, math.nan
     rng = np.random.default_rng(seed)
     means_a, means_b = _resampled_means(a, rng), _resampled_means(b, rng)
-    if _crosses_zero(means_b):
+    if means_b.min() <= 0 <= means_b.max():
         return math.nan, math.nan
     return _quantiles(_improvement(means_a, means_b, _sign(direction)))
 
@@ -234,9 +236,10 @@ def deviation(values: ArrayLike) -> float:
 def sign_is_unclear(values: ArrayLike, *, seed: int = 0) -> bool:
     """Whether resampled means are 0 or differ in sign: a ratio to the mean has no meaning then."""
     a = _finite(values)
-    if not a.size or not _crosses_zero(a):
+    if not a.size or not a.min() <= 0 <= a.max():
         return False
-    return _crosses_zero(_resampled_means(np.ldexp(a, -exponent_of(a)), np.random.default_rng(seed)))
+    means = _resampled_means(np.ldexp(a, -exponent_of(a)), np.random.default_rng(seed))
+    return bool(means.min() <= 0 <= means.max())
 
 
 def rank_test(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
@@ -257,12 +260,31 @@ def rank_test(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
     if pooled.min() == pooled.max():
         p, smallest = 1.0, 1.0
     elif pooled.size <= EXACT_LIMIT or pooled.size**2 * a.size**2 <= _EXACT_WORK:
-        p, smallest = _exact_rank_test(_ranks(pooled), a.size)
+        p, smallest = _exact_rank_test(pooled, a.size)
     else:
+        from scipy.stats import mannwhitneyu
+
         ordered = np.sort(pooled)
-        ends = ((ordered[: a.size], ordered[a.size :]), (ordered[-a.size :], ordered[: -a.size]))
-        p, smallest = _asymptotic_p(a, b), min(_asymptotic_p(*sides) for sides in ends)
+        sides = ((a, b), (ordered[: a.size], ordered[a.size :]), (ordered[-a.size :], ordered[: -a.size]))
+        p, *ends = (float(mannwhitneyu(*pair, method="asymptotic").pvalue) for pair in sides)
+        smallest = min(ends)
     return math.nan if a.size < TESTED else p, smallest
+
+
+def _exact_rank_test(pooled: Floats, size: int) -> tuple[float, float]:
+    """Of the first `size` values against the others: p, and the smallest p."""
+    doubled = np.rint(2 * ranked(pooled)).astype(np.int64)
+    # how many subsets of `size` doubled ranks have each sum; exact to float precision
+    counts = np.zeros((size + 1, int(np.sort(doubled)[-size:].sum()) + 1))
+    counts[0, 0] = 1.0
+    for rank in doubled:
+        counts[1:, rank:] += counts[:-1, : counts.shape[1] - rank]
+    counts = counts[size]
+    expected = size * (doubled.size + 1)  # of the doubled rank sum
+    distance = np.abs(np.arange(counts.size) - expected)
+    observed, farthest = abs(int(doubled[:size].sum()) - expected), distance[counts > 0].max()
+    p, smallest = (min(1.0, counts[distance >= far].sum() / counts.sum()) for far in (observed, farthest))
+    return float(p), float(smallest)
 
 
 def superiority(method: ArrayLike, random: ArrayLike, *, direction: str = "maximize") -> float:
@@ -270,7 +292,7 @@ def superiority(method: ArrayLike, random: ArrayLike, *, direction: str = "maxim
     a, b = _sign(direction) * _finite(method), _sign(direction) * _finite(random)
     if min(a.size, b.size) == 0:
         return math.nan
-    rank_sum = _ranks(np.concatenate([a, b]))[: a.size].sum()
+    rank_sum = ranked(np.concatenate([a, b]))[: a.size].sum()
     return float((rank_sum - a.size * (a.size + 1) / 2) / (a.size * b.size))
 
 
@@ -286,9 +308,7 @@ def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float:
 
 def largest_rank_shift(a: Sequence[float], b: Sequence[float]) -> float:
     """Largest change of rank between two paired measurements; ties share their mean rank."""
-    if len(a) == 0:
-        return math.nan
-    return float(np.abs(_ranks(np.asarray(a, float)) - _ranks(np.asarray(b, float))).max())
+    return float(np.abs(ranked(a) - ranked(b)).max()) if len(a) else math.nan
 
 
 def best_so_far(values: ArrayLike, *, direction: str = "maximize") -> Floats:
@@ -315,49 +335,15 @@ def expected_best(values: ArrayLike, *, direction: str = "maximize") -> Floats:
     return _sign(direction) * best
 
 
-def _exact_rank_test(ranks: Floats, size: int) -> tuple[float, float]:
-    """Of the first `size` of these ranks against the others: p, and the smallest p."""
-    doubled = np.rint(2 * ranks).astype(np.int64)
-    counts = _rank_sum_counts(doubled, size)
-    expected = size * (doubled.size + 1)  # of the doubled rank sum
-    distance = np.abs(np.arange(counts.size) - expected)
-    total = counts.sum()
-    observed = abs(int(doubled[:size].sum()) - expected)
-    farthest = distance[counts > 0].max()
-    return (
-        float(min(1.0, counts[distance >= observed].sum() / total)),
-        float(min(1.0, counts[distance >= farthest].sum() / total)),
-    )
+def ranked(values: ArrayLike) -> Floats:
+    """Ranks from 1 along the last axis, ties sharing their mean."""
+    from scipy.stats import rankdata
 
-
-def _asymptotic_p(a: Floats, b: Floats) -> float:
-    from scipy.stats import mannwhitneyu
-
-    return float(mannwhitneyu(a, b, alternative="two-sided", method="asymptotic").pvalue)
-
-
-def _rank_sum_counts(doubled: NDArray[np.int64], size: int) -> Floats:
-    """How many subsets of `size` doubled ranks have each sum; exact to float precision."""
-    counts = np.zeros((size + 1, int(np.sort(doubled)[-size:].sum()) + 1))
-    counts[0, 0] = 1.0
-    for rank in doubled:
-        counts[1:, rank:] += counts[:-1, : counts.shape[1] - rank]
-    return counts[size]
-
-
-def _ranks(values: Floats) -> Floats:
-    """Ranks from 1, ties sharing their mean."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[inverse]
+    return rankdata(values, axis=-1)
 
 
 def _resampled_means(values: Floats, rng: np.random.Generator) -> Floats:
     return values[rng.integers(values.size, size=(RESAMPLES, values.size))].mean(axis=1)
-
-
-def _crosses_zero(values: Floats) -> bool:
-    return bool(values.min() <= 0 <= values.max())
 
 
 def _improvement(method: Floats | float, random: Floats | float, sign: int) -> Floats:
@@ -386,10 +372,6 @@ def _sign(direction: str) -> int:
 def _finite(values: ArrayLike) -> Floats:
     values = np.asarray(values, float).ravel()
     return values[np.isfinite(values)]
-
-
-ALPHA = 0.05
-PERMUTATIONS = 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,46 +408,6 @@ class Friedman:
         return min(1.0, float(math.factorial(len(self.mean_ranks))) ** (1 - self.blocks))
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two methods at one budget; all tests are two-sided.
-
-    Attributes:
-        n: number of values of `method`.
-        n_other: of `other`.
-        a12: probability that a value of `method` is better than one of `other`, ties half.
-        p: of the Mann-Whitney test.
-        p_holm: corrected for all pairs that were tested together.
-    """
-
-    method: str
-    other: str
-    n: int
-    n_other: int
-    a12: float
-    p: float
-    p_holm: float
-
-    @property
-    def significant(self) -> bool:
-        """Whether they differ at `ALPHA`, all pairs considered."""
-        return self.p_holm < ALPHA
-
-    def seen_from(self, method: str) -> Pair:
-        """The same pair with `method` first."""
-        if method == self.method:
-            return self
-        return Pair(self.other, self.method, self.n_other, self.n, 1 - self.a12, self.p, self.p_holm)
-
-
-def ranks_of_rows(losses: ArrayLike) -> Floats:
-    """Ranks within each row, 1 for the lowest loss, ties sharing their mean; shape (n, k) as given."""
-    losses = np.asarray(losses, float)
-    below = (losses[:, None, :] < losses[:, :, None]).sum(axis=2)
-    equal = (losses[:, None, :] == losses[:, :, None]).sum(axis=2)
-    return below + (equal + 1) / 2
-
-
 def friedman(losses: ArrayLike) -> Friedman:
     """Whether methods differ, from losses of shape (n blocks, k methods), n and k at least 2, none NaN.
 
@@ -477,18 +419,29 @@ def friedman(losses: ArrayLike) -> Friedman:
         raise ValueError(f"friedman: expected at least 2 blocks of 2 methods without NaN; got {losses.shape}")
     from scipy.stats import chi2, f
 
-    (n, k), ranks = losses.shape, ranks_of_rows(losses)
+    (n, k), ranks = losses.shape, ranked(losses)
     mean_ranks = ranks.mean(axis=0)
-    untied = _untied_share(ranks)
-    statistic = friedman_statistic(mean_ranks, n) / untied if untied else math.nan
+    tied = sum(float((t**3 - t).sum()) for t in (np.unique(row, return_counts=True)[1] for row in ranks))
+    untied = 1 - tied / (n * k * (k**2 - 1))  # a share; 0 where all values of each block are equal
+    statistic = friedman_statistic(mean_ranks, n) / untied if untied > 1e-12 else math.nan
     corrected = iman_davenport(statistic, n, k)
+    if math.isnan(statistic):
+        p = 1.0
+    elif n > 10 and k > 5:
+        p = float(f.sf(corrected, k - 1, (k - 1) * (n - 1)))
+    else:  # the share of permutations within blocks with rank sums as far apart
+        rng, sums = np.random.default_rng(0), np.zeros((PERMUTATIONS, k))
+        for row in ranks:
+            sums += rng.permuted(np.tile(row, (PERMUTATIONS, 1)), axis=1)
+        observed = float((ranks.sum(axis=0) ** 2).sum())
+        p = float((1 + ((sums**2).sum(axis=1) >= observed - 1e-9).sum()) / (PERMUTATIONS + 1))
     return Friedman(
         blocks=n,
         mean_ranks=tuple(mean_ranks.tolist()),
         chi_squared=statistic,
-        p_chi_squared=float(chi2.sf(statistic, k - 1)) if untied else 1.0,
+        p_chi_squared=1.0 if math.isnan(statistic) else float(chi2.sf(statistic, k - 1)),
         f=corrected,
-        p=_p_value(ranks, float(f.sf(corrected, k - 1, (k - 1) * (n - 1)))) if untied else 1.0,
+        p=p,
         critical_difference=critical_difference(k, n),
     )
 
@@ -503,9 +456,7 @@ def friedman_statistic(mean_ranks: ArrayLike, blocks: int) -> float:
 def iman_davenport(chi_squared: float, blocks: int, methods: int) -> float:
     """F = (n - 1) chi2 / (n (k - 1) - chi2); inf where all blocks have the same order."""
     left = blocks * (methods - 1) - chi_squared
-    if left <= 1e-9 * blocks * methods:
-        return math.inf
-    return (blocks - 1) * chi_squared / left
+    return math.inf if left <= 1e-9 * blocks * methods else (blocks - 1) * chi_squared / left
 
 
 @cache
@@ -543,6 +494,38 @@ def holm(p_values: ArrayLike) -> Floats:
     return corrected
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two methods at one budget; all tests are two-sided.
+
+    Attributes:
+        n: number of values of `method`.
+        n_other: of `other`.
+        a12: probability that a value of `method` is better than one of `other`, ties half.
+        p: of the Mann-Whitney test.
+        p_holm: corrected for all pairs that were tested together.
+    """
+
+    method: str
+    other: str
+    n: int
+    n_other: int
+    a12: float
+    p: float
+    p_holm: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether they differ at `ALPHA`, all pairs considered."""
+        return self.p_holm < ALPHA
+
+    def seen_from(self, method: str) -> Pair:
+        """The same pair with `method` first."""
+        if method == self.method:
+            return self
+        return Pair(self.other, self.method, self.n_other, self.n, 1 - self.a12, self.p, self.p_holm)
+
+
 def pairwise(losses: Mapping[str, Sequence[float] | Floats]) -> tuple[Pair, ...]:
     """All pairs of methods by Mann-Whitney tests with Holm's correction over all of them.
 
@@ -556,20 +539,13 @@ def pairwise(losses: Mapping[str, Sequence[float] | Floats]) -> tuple[Pair, ...]
         losses: of each method, in the order of the pairs; an infinite loss is worse than all others.
     """
     usable = dict(zip(losses, finite_losses(list(losses.values())), strict=True))
-    names = list(combinations(usable, 2))
-    p_values = [rank_test(usable[a], usable[b])[0] for a, b in names]
-    return tuple(
-        Pair(
-            a,
-            b,
-            usable[a].size,
-            usable[b].size,
-            superiority(usable[a], usable[b], direction="minimize"),
-            p,
-            q,
-        )
-        for (a, b), p, q in zip(names, p_values, holm(p_values).tolist(), strict=True)
-    )
+    pairs = list(combinations(usable, 2))
+    p_values = [rank_test(usable[a], usable[b])[0] for a, b in pairs]
+    found = []
+    for (a, b), p, p_holm in zip(pairs, p_values, holm(p_values).tolist(), strict=True):
+        a12 = superiority(usable[a], usable[b], direction="minimize")
+        found.append(Pair(a, b, usable[a].size, usable[b].size, a12, p, p_holm))
+    return tuple(found)
 
 
 def finite_losses(samples: Sequence[Sequence[float] | Floats]) -> list[Floats]:
@@ -594,26 +570,3 @@ def seeds_needed(pairs: int, alpha: float = ALPHA) -> int:
 def can_differ(n: int, n_other: int, pairs: int, alpha: float = ALPHA) -> bool:
     """Whether samples of these sizes, without ties, can differ after Holm's correction for so many pairs."""
     return 2 / math.comb(n + n_other, n) < alpha / max(pairs, 1)
-
-
-def _p_value(ranks: Floats, approximate: float) -> float:
-    """The approximate p where it is apt, else the share of permutations with rank sums as far apart."""
-    n, k = ranks.shape
-    if n > 10 and k > 5:
-        return approximate
-    rng = np.random.default_rng(0)
-    sums = np.zeros((PERMUTATIONS, k))
-    for row in ranks:
-        sums += rng.permuted(np.tile(row, (PERMUTATIONS, 1)), axis=1)
-    observed = float((ranks.sum(axis=0) ** 2).sum())
-    return float((1 + ((sums**2).sum(axis=1) >= observed - 1e-9).sum()) / (PERMUTATIONS + 1))
-
-
-def _untied_share(ranks: Floats) -> float:
-    """1 - sum (t^3 - t) / (n k (k^2 - 1)) over all groups of t ties."""
-    n, k = ranks.shape
-    ties = sum(
-        float((count**3 - count).sum()) for count in (np.unique(row, return_counts=True)[1] for row in ranks)
-    )
-    share = 1 - ties / (n * k * (k**2 - 1))
-    return share if share > 1e-12 else 0.0

@@ -17,13 +17,13 @@ ROWS = st.integers(3, 5).flatmap(
 
 
 def test_ranks_share_the_mean_of_ties():
-    found = ranking.ranks_of_rows([[0.3, 0.1, 0.3, 0.2], [1, 1, 1, 1]])
+    found = ranking.ranked([[0.3, 0.1, 0.3, 0.2], [1, 1, 1, 1]])
     np.testing.assert_array_equal(found, [[3.5, 1, 3.5, 2], [2.5, 2.5, 2.5, 2.5]])
 
 
 @given(ROWS)
 def test_ranks_equal_scipys(rows):
-    np.testing.assert_array_equal(ranking.ranks_of_rows(rows), stats.rankdata(rows, axis=1))
+    np.testing.assert_array_equal(ranking.ranked(rows), stats.rankdata(rows, axis=1))
 
 
 def test_the_worked_example_of_demsar():

@@ -31,7 +31,7 @@ from nas.report.statistics import (
     friedman,
     mean,
     pairwise,
-    ranks_of_rows,
+    ranked,
 )
 from nas.report.tables import format_duration
 
@@ -779,7 +779,7 @@ def seed_ranks(quantity: Quantity, tested: Tests) -> dict[str, Floats]:
     if not tested.methods:
         return {}
     losses = np.array([quantity.losses(method, tested.budget) for method in tested.methods]).T
-    ranks = ranks_of_rows(losses)
+    ranks = ranked(losses)
     ranks[np.isnan(losses).any(axis=1)] = math.nan
     return dict(zip(tested.methods, ranks.T, strict=True))
 
