@@ -228,7 +228,7 @@ def test_missing_data_without_a_network_are_said_within_seconds(tmp_path):
     message = finish(process, seconds=30).message
     assert message.startswith(
         f"EvaluationError: data {tmp_path}/data: expected cifar-10-python.tar.gz "
-        "(MD5 c58f30108f718f92721af3b95e74349a), found none, and the download from www.cs.toronto.edu failed"
+        "(MD5 c58f30108f718f92721af3b95e74349a), got none, and the download from www.cs.toronto.edu failed"
     )
     assert message.endswith("); put the file there or set evaluator.root")
     assert files(tmp_path) == []
