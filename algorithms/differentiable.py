@@ -17,6 +17,10 @@ Options are those of `SupernetSearch` and of `OneShotSettings`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 from nas.algorithms.shared.supernet_search import SupernetSearch
 
 
@@ -44,15 +48,17 @@ class PartiallyConnectedDarts(SupernetSearch):
     """
 
     name = "pc_darts"
-    defaults = {  # noqa: RUF012 - never changed
-        "weighting": "edge_softmax",
-        "partial": 4,
-        "batch_size": 256,
-        "lr": 0.1,
-        "lr_min": 0.0,
-        "alpha_lr": 0.0006,
-        "alpha_from": 15,
-    }
+    defaults: Mapping[str, Any] = MappingProxyType(
+        {
+            "weighting": "edge_softmax",
+            "partial": 4,
+            "batch_size": 256,
+            "lr": 0.1,
+            "lr_min": 0.0,
+            "alpha_lr": 0.0006,
+            "alpha_from": 15,
+        }
+    )
 
 
 class Gdas(SupernetSearch):
@@ -69,7 +75,7 @@ class Gdas(SupernetSearch):
     """
 
     name = "gdas"
-    defaults = {"weighting": "gumbel", "epochs": 250}  # noqa: RUF012 - never changed
+    defaults: Mapping[str, Any] = MappingProxyType({"weighting": "gumbel", "epochs": 250})
 
 
 class SharpDarts(SupernetSearch):
@@ -84,14 +90,16 @@ class SharpDarts(SupernetSearch):
     """
 
     name = "sharp_darts"
-    defaults = {  # noqa: RUF012 - never changed
-        "weighting": "max_w",
-        "schedule": "cosine_power",
-        "power": 2.0,
-        "warmup_epochs": 5,
-        "lr_min": 0.0001,
-        "epochs": 120,
-    }
+    defaults: Mapping[str, Any] = MappingProxyType(
+        {
+            "weighting": "max_w",
+            "schedule": "cosine_power",
+            "power": 2.0,
+            "warmup_epochs": 5,
+            "lr_min": 0.0001,
+            "epochs": 120,
+        }
+    )
 
 
 class HyperCuboid(SupernetSearch):
@@ -111,10 +119,12 @@ class HyperCuboid(SupernetSearch):
     """
 
     name = "hypercuboid"
-    defaults = {  # noqa: RUF012 - never changed
-        **SharpDarts.defaults,
-        "grid": True,
-        "selection": "longest_path",
-        "skip_light": True,
-        "skip_limit": None,
-    }
+    defaults: Mapping[str, Any] = MappingProxyType(
+        {
+            **SharpDarts.defaults,
+            "grid": True,
+            "selection": "longest_path",
+            "skip_light": True,
+            "skip_limit": None,
+        }
+    )

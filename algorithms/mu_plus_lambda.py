@@ -74,7 +74,7 @@ class MuPlusLambda(SearchMethod[None]):
         """The first parents; with a single one also its children, as no other parent can be chosen."""
         return self._random + (self._first_children if self._random == 1 else 0)
 
-    def _take(self, trial: Trial, remembered: None) -> None:  # noqa: ARG002
+    def _take(self, trial: Trial, remembered: None) -> None:  # noqa: ARG002 - the base class's
         loss = loss_of(trial, self._objective)
         self._generations.add(Member(loss, trial.architecture, trial.number) if loss < float("inf") else None)
 

@@ -101,7 +101,7 @@ class NSGA2(SearchMethod[None]):
         """The first population."""
         return self._random
 
-    def _take(self, trial: Trial, remembered: None) -> None:  # noqa: ARG002
+    def _take(self, trial: Trial, remembered: None) -> None:  # noqa: ARG002 - the base class's
         """Raises ConfigError if the first results lack a value with a limit."""
         evaluation = trial.evaluation
         assert evaluation is not None

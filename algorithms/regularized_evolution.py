@@ -80,7 +80,7 @@ class RegularizedEvolution(SearchMethod[None]):
         """The first population; all trials if a tournament has one member, as results never decide then."""
         return math.inf if self._tournament == 1 else self._size
 
-    def _take(self, trial: Trial, remembered: None) -> None:  # noqa: ARG002
+    def _take(self, trial: Trial, remembered: None) -> None:  # noqa: ARG002 - the base class's
         member = Member(loss_of(trial, self._objective), trial.architecture, trial.number)
         if len(self._population) < self._size:
             self._population.append(member)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from nas.algorithms.shared.method import bad_option, loss_of
@@ -49,7 +50,7 @@ class SinglePath(SupernetSearch):
 
     name = "single_path"
     own = ("searcher", "evaluations", "top", "epochs_per_work", "data", "proxy")
-    defaults = {"weighting": "uniform", "train_fraction": 0.9}  # noqa: RUF012 - never changed
+    defaults: Mapping[str, Any] = MappingProxyType({"weighting": "uniform", "train_fraction": 0.9})
 
     def __init__(
         self,

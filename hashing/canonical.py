@@ -1,10 +1,9 @@
 """The canonical hasher: expressions with equal normal forms are one candidate; nothing is run.
 
-Normal form of expressions: what is written in several ways, written in one.
-
-Rewritings keep the meaning of every candidate: no two that compute different functions, or train
-different weights, get one form. The other way round it is a sieve: what only arithmetic can tell equal (2x
-and x + x, two ReLUs around a sum of positive values) keeps two forms, which the functional hash joins.
+The normal form writes in one way what can be written in several. Rewritings keep the meaning of every
+candidate: no two that compute different functions, or train different weights, get one form. The other way
+round it is a sieve: what only arithmetic can tell equal (2x and x + x, two ReLUs around a sum of positive
+values) keeps two forms, which the functional hash joins.
 
 - Networks (`nas.hashing.normal_forms.networks`): definitions written
   out at each use, as each use has weights of its own; sequences and repeats flattened; identities removed;

@@ -29,7 +29,9 @@ def test_few_files_are_entered_by_a_search_step_and_by_a_report(capsys: pytest.C
     with structure.finished_run() as (folder, step):
         assert "nas/study/study.py" in step
         assert len(step) <= 27
-        read = structure.entered(lambda: report([str(folder)]))
+        with structure.entering() as names:
+            report([str(folder)])
+    read = structure.own(names)
     assert "nas/report/report.py" in read
     assert len(read) <= 28
     assert "finished" in capsys.readouterr().out

@@ -1,6 +1,6 @@
 """What is asked of an evaluator and what it answers: Objective, Fidelity, Task, Evaluation, Evaluator.
 
-The numbers of trials: which stage a number belongs to.
+The number of a trial says which stage it belongs to.
 """
 
 from __future__ import annotations

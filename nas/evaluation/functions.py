@@ -1,11 +1,8 @@
-"""A Python function of one's own as an evaluator.
+"""Python functions of the user's as evaluators: their references "module:function", and what they report.
 
-Noise on top of an evaluator, to study what a search and its cache make of it.
-
-Gillard et al. 2023 (https://arxiv.org/abs/2302.05433) add homoscedastic Gaussian noise to the validation
-accuracy at each evaluation.
-
-Checks of own functions: references "module:function", how they are called, objectives that they report.
+`NoisyEvaluator` adds noise to another evaluator, to study what a search and its cache make of it: Gillard et
+al. 2023 (https://arxiv.org/abs/2302.05433) add homoscedastic Gaussian noise to the validation accuracy at
+each evaluation.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The words of an expression: Primitive, its attributes, its rules, and the Vocabulary that holds them.
 
-Laws that primitives and functions obey: what a rewriting may rely on, stated where they are defined.
+Primitives and functions state the laws that they obey, on which rewritings rely.
 """
 
 from __future__ import annotations

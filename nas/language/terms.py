@@ -4,9 +4,8 @@ An architecture's term has no holes: it is made of Op, Seq, Literal, Name, Ref, 
 Repeat whose bounds are equal (that many copies with equal decisions and separate weights).
 Terms are values: equal and hashable by structure.
 
-Terms as text: what `print(space)` and an architecture's text show, and what `dsl.parse` reads back.
-
-Ways to write the same hole-free expression: repeats written out or not, attributes in any order.
+Their text is what `print(space)` and an architecture show, and what `dsl.parse` reads back. The same
+hole-free expression may be written in several ways: repeats written out or not, attributes in any order.
 """
 
 from __future__ import annotations

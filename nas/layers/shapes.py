@@ -13,7 +13,7 @@ Parts = tuple[Part, ...]
 
 
 def image(in_shape: Shape) -> tuple[int, int, int]:
-    """The shape as (C, H, W); raises Misfit if it is flat."""
+    """The shape as (C, H, W); raises ShapeMismatch if it is flat."""
     if len(in_shape) != 3:
         raise ShapeMismatch(
             f"expected an image (C, H, W), got {in_shape}; move it before flatten, global_pool or head"
@@ -22,7 +22,7 @@ def image(in_shape: Shape) -> tuple[int, int, int]:
 
 
 def flat(in_shape: Shape) -> int:
-    """Number of features; raises Misfit for an image."""
+    """Number of features; raises ShapeMismatch for an image."""
     if len(in_shape) != 1:
         raise ShapeMismatch(f"expected (F,), got {in_shape}; put flatten() or global_pool() before it")
     return in_shape[0]
@@ -32,7 +32,7 @@ def window(size: int, attributes: Attributes, stride: int) -> int:
     """Positions of a window along one side: ceil(size / stride) for "same" padding.
 
     Raises:
-        Misfit: without padding the window does not fit.
+        ShapeMismatch: without padding the window does not fit.
     """
     if attributes.get("padding", "same") == "same":
         return math.ceil(size / stride)

@@ -4,10 +4,8 @@ A `Language` lists its functions with their signatures; the statements of a sear
 and the type check of a program follow from that one table. What the functions compute is bound when a
 program is compiled, so values may be anything: tensors, numbers, digests.
 
-What the expressions of a vocabulary compute, for those who compare behaviour instead of text.
-
-A vocabulary names its meaning ("module:attribute"); without one its expressions are networks, whose
-meaning is `nas.layers.compile`.
+Hashers compare what the expressions of a vocabulary compute. A vocabulary names its meaning
+("module:attribute"); without one its expressions are networks, whose meaning is `nas.layers.compile`.
 """
 
 from __future__ import annotations

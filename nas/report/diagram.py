@@ -1,11 +1,8 @@
-"""From an architecture's term to the diagram of its picture; no matplotlib.
+"""The picture of an architecture: boxes and arrows of a network, the statements of a program.
 
-Boxes and lines of a picture, and the ways to put blocks of them together; no matplotlib.
-
-Lengths are inches, x grows to the right and y downwards; what flows enters a block at the middle of its
-top and leaves at the middle of its bottom.
-
-A picture of an architecture: boxes and arrows of a network, the statements of a program.
+`diagram` makes blocks of boxes and lines of a term, `architecture_figure` draws them. Lengths are inches, x
+grows to the right and y downwards; what flows enters a block at the middle of its top and leaves at the
+middle of its bottom.
 """
 
 from __future__ import annotations

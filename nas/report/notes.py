@@ -1,6 +1,6 @@
 """The notes under a result table: how the numbers came about and what they do not say.
 
-What a report says of the supernets of its searches: how long, whether they collapse, why they ended.
+Of supernets they say how long they trained, whether they collapse, and why they ended.
 """
 
 from __future__ import annotations

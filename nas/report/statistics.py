@@ -2,15 +2,14 @@
 
 The comparison is that of Yang et al. (2020), "NAS evaluation is frustratingly hard"
 (https://arxiv.org/abs/1912.12522): architectures drawn uniformly from the same space and trained
-with the same protocol are the yardstick, not the best of them.
+with the same protocol are the baseline, not the best of them.
 
-Many methods at once: Friedman's test, critical differences, pairwise tests with Holm's correction.
-
-Friedman's test and Nemenyi's critical difference as Demsar (2006), "Statistical comparisons of classifiers
-over multiple data sets" (https://www.jmlr.org/papers/v7/demsar06a.html), equations in brackets; ties are
-corrected for, which the paper does not do. Holm (1979), "A simple sequentially rejective multiple test
-procedure" (https://www.jstor.org/stable/4615733). Vargha and Delaney (2000), "A critique and improvement of
-the CL common language effect size statistics" (https://doi.org/10.3102/10769986025002101): their A12 is
+Many methods at once are compared by Friedman's test, critical differences and pairwise tests. Friedman's test
+and Nemenyi's critical difference as Demsar (2006), "Statistical comparisons of classifiers over multiple data
+sets" (https://www.jmlr.org/papers/v7/demsar06a.html), equations in brackets; ties are corrected for, which
+the paper does not do. Holm (1979), "A simple sequentially rejective multiple test procedure"
+(https://www.jstor.org/stable/4615733). Vargha and Delaney (2000), "A critique and improvement of the CL
+common language effect size statistics" (https://doi.org/10.3102/10769986025002101): their A12 is
 `nas.report.statistics.superiority`.
 """
 

@@ -1,8 +1,7 @@
-"""Numbers and durations as people read them.
+"""Tables of a report: `Table` as Markdown and LaTeX (booktabs), results, and all trials in one long table.
 
-Grids of texts as Markdown and LaTeX (booktabs), with what either would read as markup escaped.
-
-Tables of a report: all trials in one long table, and results as Markdown and LaTeX (booktabs).
+Whatever Markdown or LaTeX would read as markup is escaped. Numbers and durations are written as people read
+them.
 """
 
 from __future__ import annotations

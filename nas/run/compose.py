@@ -1,6 +1,6 @@
-"""Builds and checks the components that a configuration names.
+"""Builds and checks the components that a configuration names, and previews a run.
 
-The preview of a run: configuration, space, samples and an estimate of the cost.
+The preview shows configuration, space, samples and an estimate of the cost.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Architecture, which one: a frozen value with its text, JSON form and digest; Decision and Key.
 
-Decisions to expression: the term that they leave when every hole is filled.
+Its term is what the decisions leave when every hole is filled; it is made when it is asked for.
 """
 
 from __future__ import annotations

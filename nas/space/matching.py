@@ -3,9 +3,8 @@
 Like a parser for an ambiguous grammar: at each site it follows all ways to go on at once, and of those that
 lead to the same place it keeps the first in derivation order, so that its time stays polynomial.
 
-What matching keeps: where it stands, and the trail of decisions that led there.
-
-Decisions of a trail are relative to the place that they were found at, so that trails can be used again.
+A state of it is where it stands and the trail of decisions that led there. Decisions of a trail are relative
+to the place that they were found at, so that trails can be used again.
 """
 
 from __future__ import annotations

@@ -1,13 +1,10 @@
-"""Loops over the decision sequence, written once for all spaces: sample, enumerate, replay, mutate, ...
+"""Loops over the decision sequence, written once for all spaces: sample, enumerate, replay, mutate, cross.
 
 All of them walk a `Derivation` and differ only in where each decision comes from. Randomness is
 a `np.random.Generator`; nothing else is drawn from.
 
-One-decision changes of an architecture: what `mutate` draws from and `neighbours` lists.
-
-A move is the derivation right after the changed decision; the caller follows the old decisions from there.
-
-Uniform numbers in blocks, and numbers of a `Number` hole: along its scale, and back.
+`mutate` draws from the one-decision changes that `neighbours` lists. A move is the derivation right after the
+changed decision; the caller follows the old decisions from there.
 """
 
 from __future__ import annotations

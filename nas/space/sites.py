@@ -3,9 +3,8 @@
 The same Python object may occur at several places of an expression, and two places are two
 decisions; therefore sites, not terms, carry the addresses.
 
-Lays an expression out: numbers its sites and checks that every name and construct has a meaning there.
-
-Checks of an expression against its vocabulary: names, arities, and every literal an attribute may take.
+`lay_out` numbers the sites of an expression and checks that every name and construct has a meaning there, and
+that names, arities and every literal that an attribute may take belong to the vocabulary.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""SearchSpace: what may exist.
-
-A search space from a text file: the expression as `print(space)` shows it.
-"""
+"""SearchSpace: what may exist; also read from a text file with the expression as `print(space)` shows it."""
 
 from __future__ import annotations
 

@@ -8,9 +8,8 @@ were not used for longest go when there are more than a bound; the cost of a tri
 class's mean, and a hit saves the cost of its class's first; only completed evaluations count, failed ones
 are told to the searcher and not kept.
 
-How a cache answers, and what a hash costs where no clock runs: CachePolicy.
-
-Hashes as jobs of workers: what travels there, what comes back, and what need not travel twice.
+`CachePolicy` says how a cache answers, and what a hash costs where no clock runs. Hashers that take time
+travel to workers inside the evaluator; what need not be hashed twice does not travel again.
 """
 
 from __future__ import annotations

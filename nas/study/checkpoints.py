@@ -1,8 +1,7 @@
-"""The weights that a study keeps: Checkpoints, the best few within a bound on disk space.
+"""The files of trials: what they are given to work with, and what becomes of the files that they leave.
 
-What search trials leave for those that continue them: States, within a bound on disk space.
-
-What trials are given to work with and what becomes of the files they leave: Custody.
+`Checkpoints` keeps the weights of the best few, `ResumableCheckpoints` what search trials leave for those
+that continue them, both within a bound on disk space; `TrialFiles` hands them out.
 """
 
 from __future__ import annotations

@@ -2,11 +2,9 @@
 
 `nas.study.event_log` describes the lines.
 
-What a log says of suggestions and the cache: Lookup, Lookups.
-
-The events are `hashed` (a worker computed a digest) and `cached` (the cache was asked);
-`nas.study.event_log` has their fields. A suggestion whose equal one failed is asked about a second time, and
-the last answer counts.
+What it says of suggestions and the cache are `Lookup`s. The events are `hashed` (a worker computed a digest)
+and `cached` (the cache was asked); `nas.study.event_log` has their fields. Where a suggestion waited for an
+equal trial that failed, the cache is asked a second time, and the last answer counts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What next: Searcher, Suggestion, SearchFinished and the Trial that is told back; searchers around one.
 
-Files beside the log of a study that are written in one step, such as the time that its searcher takes.
+The time that a searcher takes is written beside the log of its study.
 """
 
 from __future__ import annotations

@@ -1,13 +1,10 @@
-"""The state of a running study, changed by its events alone: Ledger.
+"""The state of a running study, changed by its events alone: StudyState.
 
 The loop and the replay of a log make the same calls in the same order, so a continued study stands
 exactly where the interrupted one stood. Nothing here asks, evaluates or writes.
 
-A trial that is not over: Entry, and where it stands.
-
-How far a study is and how long it will take, from its ledger and its plan; O(1).
-
-What comes next, and what the searcher is told: Agenda, the side of a study that faces the searcher.
+A trial that is not over is a `PendingTrial`. How far a study is and how long it will take follows from its
+state and its plan in O(1). `TrialQueue` says what comes next, and tells the searcher what has ended.
 """
 
 from __future__ import annotations

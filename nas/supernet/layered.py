@@ -5,18 +5,14 @@ authors' code: a node is the sum of its steps by their weights, which is not nor
 architecture weight count as 1. Deviation: a step that lies on no active path does not compute, and where no
 active path is left, all steps count as active.
 
-A chain of choices as a layered graph: all ways through it at once; no torch.
+A chain of choices is a layered graph: all ways through it at once, as in the paper's differentiable
+hyper-parameter grid search, whose grid of layers, strides, widths and operations is one such graph. A stage
+is an operation of the chain or a choice among several; a node is a shape that may leave it, a step leads from
+a shape by an option to a shape, and the architectures are the paths. All steps of a choice, from every shape,
+form its choice group and share one softmax. A first choice that only says which shape goes in, such as the
+width of a stem, has no weights, as in the authors' code: the steps after it decide.
 
-Hundt, Jain and Hager 2019, "sharpDARTS" (https://arxiv.org/abs/1903.09900), differentiable hyper-parameter
-grid search, whose grid of layers, strides, widths and operations is one such graph. A stage is an operation
-of the chain or a choice among several; a node is a shape that may leave it, a step leads from a shape by an
-option to a shape, and the architectures are the paths. All steps of a choice, from every shape, form its
-choice group and share one softmax. A first choice that only says which shape goes in, such as the width of
-a stem, has no weights, as in the authors' code: the steps after it decide.
-
-Paths through the layered graph of a space, and the architecture of the one that is chosen; no torch.
-
-Hundt, Jain and Hager 2019, "sharpDARTS" (https://arxiv.org/abs/1903.09900): the final model is the longest
+The final model is the longest
 path, the length of a step being its weight; their code has greedy choices too. Deviation: where constraints
 forbid the path, the longest one is taken that they admit.
 """

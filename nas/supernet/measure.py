@@ -3,18 +3,15 @@
 Running statistics of a supernet mix the values of all its networks and fit none of them. So a supernet is
 measured as it is trained, and its running statistics stay as they are.
 
-Measures an architecture with the weights that it inherits from a supernet.
+An architecture is measured with the weights that it inherits: Guo et al. 2020, "Single Path One-Shot Neural
+Architecture Search with Uniform Sampling" (https://arxiv.org/abs/1904.00420), section 3.4: statistics of
+normalisation belong to one architecture, so they are estimated anew on some training images before its
+validation images are measured. Deviation: those images are not augmented.
 
-Guo et al. 2020, "Single Path One-Shot Neural Architecture Search with Uniform Sampling"
-(https://arxiv.org/abs/1904.00420), section 3.4: statistics of normalisation belong to one architecture, so
-they are estimated anew on some training images before its validation images are measured. Deviation: those
-images are not augmented.
-
-How much memory a step of a search needs, measured on small batches before the first one.
-
-What grows with the batch is what the forward pass keeps for the backward pass; it is counted at two small
-batches and extended along their line. What does not grow are weights, their gradients and momentum and, in a
-second-order step, the weights kept aside, the direction and the virtual step's gradients.
+The memory that a step of a search needs is measured on small batches before the first one. What grows with
+the batch is what the forward pass keeps for the backward pass; it is counted at two small batches and
+extended along their line. What does not grow are weights, their gradients and momentum and, in a second-order
+step, the weights kept aside, the direction and the virtual step's gradients.
 """
 
 from __future__ import annotations

@@ -1,14 +1,12 @@
-"""Where the modules of a supernet read the architecture weights of the present pass; imports no torch.
+"""Modules of a supernet, and where they read the architecture weights of the present pass.
 
-Modules of a supernet: weighted sums of options, and superpositions of values of several shapes.
+They are weighted sums of options, and superpositions of values of several shapes.
 
 Where all options give one shape, a choice is DARTS' mixed operation (Liu et al. 2019, equation 2). Where they
 differ in shape, such as a choice of widths, what comes out is a superposition: for each shape the mean of the
 options that have it, and their share. What follows exists once for each shape that may reach it, as in
 sharpDARTS' grid over channels (Hundt et al. 2019), and values of one shape are averaged by their shares.
 With one active option in each hole, only that one computes, and the result is that of the discrete network.
-
-Superpositions of values of several shapes: sequences, repeats, choices and residuals.
 
 A multi-shape module gives, for each shape that may come out, a value and its share, or None.
 """

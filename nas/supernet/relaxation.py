@@ -1,15 +1,12 @@
 """From the sites of a space to parts with holes; says why where that cannot be. No torch.
 
-The holes of a supernet, to which architecture weights are attached; no torch.
-
 A hole of the space is a hole of its supernet, but for the nodes of gated cells: instead of k inputs out of n
 and an operation for each, every edge from a predecessor chooses among the operations and none at all
 (Liu et al. 2019, section 2.2).
 
-Sub-expressions with holes as parts: the composites of the vocabulary build supernets from them; no torch.
-
-A part of one shape stands wherever an ordinary one does. Parts of several shapes follow one another in
-sequences, repeats, choices and residuals up to the head; other composites refuse them.
+The composites of the vocabulary build supernets from sub-expressions with holes as parts. A part of one shape
+stands wherever an ordinary one does. Parts of several shapes follow one another in sequences, repeats,
+choices and residuals up to the head; other composites refuse them.
 """
 
 from __future__ import annotations
@@ -62,7 +59,7 @@ class Hole:
         key: of the decision in the space; of an edge, that of its node with the source appended.
         label: place in the expression, for people.
         options: what there is to choose from, as text; of an edge the first one is none.
-        kind: "depth" chooses the number of copies of a repeat, "edge" see above, "group" see `slabs.py`.
+        kind: "depth" chooses the number of copies of a repeat, "edge" see above, "group" see `layered.py`.
         skips: options that return their input.
         zeros: options that give zero, none of an edge included.
     """

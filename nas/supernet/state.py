@@ -1,6 +1,6 @@
 """A search on a supernet in progress, and how it begins.
 
-Searches on disk: a dictionary of tensors, numbers and texts, read by `torch.load(weights_only=True)`.
+On disk it is a dictionary of tensors, numbers and texts, read by `torch.load(weights_only=True)`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """Supernet: all networks of a space at once, with shared weights.
 
-Between architectures and the options of a supernet's holes; no torch.
-
 Discretisation takes the heaviest option of each hole; a gated node keeps as many edges as it has inputs,
 those whose heaviest operation but none is heaviest (Liu et al. 2019, section 2.4). Where constraints forbid
 that architecture, the heaviest one is taken that they admit.

@@ -2,20 +2,16 @@
 
 Liu et al. 2019, "DARTS: Differentiable Architecture Search" (https://arxiv.org/abs/1806.09055), algorithm 1:
 a step of the architecture weights on one half of the training images, then a step of the weights on the
-other. The other methods differ in their weighting (`weighting.py`) and their settings. Each epoch is seeded
+other. The other methods differ in their weighting (`alphas.py`) and their settings. Each epoch is seeded
 by (seed, epoch), so that a search that is continued from a saved state equals one without interruption.
 
 Deviations from the authors' code: images are measured with the statistics of their batch and without
 augmentation; an incomplete last batch is left out; batches for the architecture weights are one permutation
 after the other of their half, instead of a new one for each batch.
 
-Shapes: B images of a batch, K classes.
-
-The two steps of a search: of the architecture weights and of the weights.
+The curve of a search has a row for each epoch, by which it may end early.
 
 Shapes: B images of a batch, K classes.
-
-The curve of a search, a row for each epoch, and when the search ends early because of it.
 """
 
 from __future__ import annotations

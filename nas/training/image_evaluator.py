@@ -1,6 +1,6 @@
 """The base of evaluators that train on images: their options, identity, objectives and data.
 
-Outlines of evaluators from their options, without torch and data, so that mistakes are found early.
+Their outlines follow from the options, without torch and data, so that mistakes are found early.
 """
 
 from __future__ import annotations

@@ -9,8 +9,6 @@ verified archives are moved into it.
 CIFAR's batches are pickles, which torchvision reads after that MD5 check: the one exception to this project's
 rule of unpickling no foreign files.
 
-The only import of torchvision, which also works without its compiled part.
-
 Without its compiled part (such as a CUDA build beside a CPU build of torch) torchvision registers fake
 kernels for two undeclared operators, and its import fails. No data set needs these operators: declaring them
 is enough.

@@ -1,11 +1,8 @@
 """One training as the evaluation of a task: seeds, time limit, checkpoints, results.
 
-Checks of tasks: the epochs of a fidelity, and training steps of one image.
-
-Files of a training: its weights (safetensors) and, while epochs are left, the state to continue from.
-
-Both are written atomically. The state is a dictionary of tensors, numbers and texts, read by
-`torch.load(weights_only=True)`, which runs no code from the file.
+It leaves its weights (safetensors) and, while epochs are left, the state to continue from. Both are written
+atomically. The state is a dictionary of tensors, numbers and texts, read by `torch.load(weights_only=True)`,
+which runs no code from the file.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -101,8 +101,9 @@ def ambiguous_classes(files: Mapping[str, Path]) -> dict[str, list[str]]:
     return {name: places for name, places in sorted(classes.items()) if len(places) > 1}
 
 
-def entered(call: Callable[[], Any]) -> set[str]:
-    """Our own files whose functions run during the call."""
+@contextlib.contextmanager
+def entering() -> Iterator[set[str]]:
+    """The names of the files whose functions run inside, gathered until then."""
     files: set[str] = set()
 
     def profile(frame: FrameType, event: str, _: Any) -> None:
@@ -111,13 +112,16 @@ def entered(call: Callable[[], Any]) -> set[str]:
 
     sys.setprofile(profile)
     try:
-        call()
+        yield files
     finally:
         sys.setprofile(None)
-    own = {os.path.realpath(name) for name in files if name.endswith(".py")}
-    return {os.path.relpath(name, ROOT) for name in own if name.startswith(f"{ROOT}{os.sep}")} - {
-        os.path.relpath(__file__, ROOT)
-    }
+
+
+def own(names: Iterable[str]) -> set[str]:
+    """Those of the files that lie in our rooms, from the root."""
+    paths = [Path(os.path.realpath(name)) for name in names]
+    relative = [path.relative_to(ROOT) for path in paths if path.is_relative_to(ROOT)]
+    return {path.as_posix() for path in relative if path.parts[0] in ROOMS}
 
 
 def value_of(architecture: Any) -> float:
@@ -127,7 +131,7 @@ def value_of(architecture: Any) -> float:
 
 @contextlib.contextmanager
 def finished_run() -> Iterator[tuple[Path, set[str]]]:
-    """A run of evolution with a functional cache, and the files entered during one step in its middle."""
+    """A run of evolution with the canonical hasher, and the files entered during one step in its middle."""
     from nas import Budget, FunctionEvaluator, InlineExecutor, Plan, Study
     from nas.algorithms.regularized_evolution import RegularizedEvolution
     from nas.hashing import HASHERS
@@ -150,40 +154,24 @@ def finished_run() -> Iterator[tuple[Path, set[str]]]:
             hasher=hasher,
         )
         ask = searcher.ask
-        seen: set[str] = set()
+        with entering() as seen:
 
-        def profile(frame: FrameType, event: str, _: Any) -> None:
-            if event == "call":
-                seen.add(frame.f_code.co_filename)
+            def asked(count: int = 1) -> Any:
+                steps.append(own(seen.copy()))  # which grows with each call
+                seen.clear()
+                return ask(count)
 
-        def asked(count: int = 1) -> Any:
-            steps.append(set(seen))
-            seen.clear()
-            return ask(count)
-
-        searcher.ask = asked  # type: ignore[method-assign]
-        sys.setprofile(profile)
-        try:
+            searcher.ask = asked  # type: ignore[method-assign]
             study.run()
-        finally:
-            sys.setprofile(None)
-        step = {os.path.realpath(name) for name in steps[8] if name.endswith(".py")}
-        yield (
-            Path(folder) / "run",
-            {os.path.relpath(name, ROOT) for name in step if name.startswith(str(ROOT))},
-        )
+        yield Path(folder) / "run", steps[8]
 
 
 def main() -> None:
     """Prints the numbers."""
     files = modules()
     lines = {name: len(path.read_text().splitlines()) for name, path in files.items()}
-    own = [
-        name
-        for name in files
-        if not (ROOT / "nas").joinpath(name.split(".")[1] if "." in name else "").is_symlink()
-    ]
-    print(f"nas/: {len(own)} files, {sum(lines[name] for name in own):,} lines")
+    inside = [name for name, path in files.items() if path.is_relative_to(ROOT / "nas")]
+    print(f"nas/: {len(inside)} files, {sum(lines[name] for name in inside):,} lines")
     for room in ROOMS[1:]:
         part = [name for name in files if name.startswith(f"nas.{room}")]
         print(f"{room}/: {len(part)} files, {sum(lines[name] for name in part):,} lines")
@@ -205,8 +193,9 @@ def main() -> None:
         print("  " + " ".join(sorted(step)))
         from nas.report.__main__ import main as report
 
-        with contextlib.redirect_stdout(io.StringIO()):
-            read = entered(lambda: report([str(folder)]))
+        with contextlib.redirect_stdout(io.StringIO()), entering() as names:
+            report([str(folder)])
+        read = own(names)
         print(f"own files entered for the report of a run: {len(read)}")
         print("  " + " ".join(sorted(read)))
 

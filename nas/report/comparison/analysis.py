@@ -1,14 +1,10 @@
 """All numbers of a comparison: Analysis, analyse; the tests of ranks and of pairs at each budget.
 
-What methods are compared by, after every evaluation and at every moment: Quantity, quantities, Summary.
-
-Hypervolume of several objectives after every evaluation, as a share of the best front's.
-
-What the choices of each method gain over random architectures and random search (Yang et al. 2020).
-
-Methods compared after the same cost: some evaluate at lower fidelities, ask a cache or share weights.
-
-Numbers of evaluations at the highest fidelity leave out what other trials cost, and what a cache saves.
+Methods are compared by quantities after every evaluation and at every moment: the choice, hypervolumes as a
+share of the best front's, and improvements over random architectures and random search (Yang et al. 2020).
+Numbers of evaluations at the highest fidelity leave out what other trials cost and what a cache saves, so
+methods are also compared after the same cost where some evaluate at lower fidelities, ask a cache or share
+weights.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The figures of a comparison: curves against evaluations and time, quantiles, critical differences.
 
-The diagram of critical differences (Demsar 2006, figure 1).
+The diagram of critical differences is that of Demsar (2006), figure 1.
 """
 
 from __future__ import annotations

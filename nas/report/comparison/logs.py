@@ -7,17 +7,13 @@
 
 Studies may be missing, under way or failed: what is there is read.
 
-What each run has chosen after every evaluation: Run, runs_of.
+`runs_of` gives what each run has chosen after every evaluation. An evaluation is an ended search trial,
+failed ones included, at the highest fidelity of the comparison; trials at lower ones add time and cost only.
+The choice after n evaluations is the best completed one among the first n by the first objective, of equal
+ones the first that was asked, as in `nas.study.record.rank`.
 
-An evaluation is an ended search trial, failed ones included, at the highest fidelity of the comparison;
-trials at lower ones add time and cost only. The choice after n evaluations is the best completed one among
-the first n by the first objective, of equal ones the first that was asked, as in `nas.study.record.rank`.
-
-The lines of a study's log that a comparison needs, and no more: StudyLog, read_log.
-
-A comparison may hold half a million trials, of which only numbers are kept: no architecture, no decisions.
-
-One study of a comparison in arrays: History, read from its event log.
+A comparison may hold half a million trials, of which only numbers are kept, in arrays (`History`): no
+architecture, no decisions.
 """
 
 from __future__ import annotations

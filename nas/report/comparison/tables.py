@@ -1,14 +1,8 @@
-"""The tables of a comparison: what each method holds, its ranks and pairwise tests.
+"""The tables of a comparison, and the same numbers as CSV (RFC 4180).
 
-The tables of gains over random architectures and random search, and of what searching cost.
-
-What stands in the cells of the tables: numbers, quartiles, numbers of runs.
-
-The tables of the cache of each method, and its numbers for each study as CSV.
-
-What searching costs besides the evaluations: repeats, failures, seconds of each ask.
-
-The numbers of a comparison as CSV (RFC 4180): every run at every budget, curves, pairwise tests.
+What each method has chosen, its ranks and pairwise tests, its improvements over random architectures and
+random search, what searching cost (repeats, failures, seconds of each ask), and what the cache of each method
+did.
 """
 
 from __future__ import annotations

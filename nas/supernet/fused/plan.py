@@ -1,21 +1,17 @@
-"""Which edges of a cell are computed at once: those of equal options, source by source.
+"""Cells of a supernet computed for many edges at once: the same values by fewer and larger steps.
 
-Inputs that feed the same targets by edges of equal options are taken together.
-
-One edge batch of a cell: each option is computed for all of its edges by a few calls.
+Inputs that feed the same targets by edges of equal options are taken together as an edge batch, in which each
+option is computed for all edges by a few calls.
 
 Shapes: N images, T targets, S sources, E = T S edges, target by target; C channels of a source, O of a
 target; H, W sides of the sources, H', W' of the targets. Maps are in channels-last order. Channels of several
 edges stand edge by edge.
 
-Cells of a supernet computed for many edges at once: the same values by fewer and larger steps.
-
 What edges share is computed once: the rectified input, pooled maps and their statistics, `none` not at all.
-Convolutions, normalisations and weighted sums of all edges from one source are one call each
-(`fused_waves.py`), and what lies between the last depthwise convolution of an edge and the sum is never
-stored (`fused_functions.py`). Results differ from those of the modules one by one by rounding. With options
-that do not compute, in evaluation mode and with dropped paths the modules are called one by one; only then
-are hooks on them called.
+Convolutions, normalisations and weighted sums of all edges from one source are one call each, and what lies
+between the last depthwise convolution of an edge and the sum is never stored (`functions.py`). Results differ
+from those of the modules one by one by rounding. With options that do not compute, in evaluation mode and
+with dropped paths the modules are called one by one; only then are hooks on them called.
 """
 
 from __future__ import annotations
@@ -258,7 +254,7 @@ class EdgeBatchRun:
         rows = [board.weights[hole].values for hole in edges.holes]
         x = torch.cat(list(sources), 1) if self._count > 1 else sources[0]
         self._x = x.contiguous(memory_format=_LAST)  # (N, S C, H, W)
-        # whether the backward passes of `fused_functions` are faster than torch's
+        # whether the backward passes of `functions` are faster than torch's
         plain = x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled(x.device.type)
         self._own = plain and x.device.type == "cpu"
         shares = torch.stack(rows).to(x.dtype)  # type: ignore[arg-type]
