@@ -28,7 +28,7 @@ def test_no_class_name_stands_for_two_things() -> None:
 def test_few_files_are_entered_by_a_search_step_and_by_a_report(capsys: pytest.CaptureFixture[str]) -> None:
     with structure.finished_run() as (folder, step):
         assert "nas/study/study.py" in step
-        assert len(step) <= 27
+        assert len(step) <= 26
         with structure.entering() as names:
             report([str(folder)])
     read = structure.own(names)

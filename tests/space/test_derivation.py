@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from nas.errors import SpaceError
 from nas.language import (
     Number,
-    Term,
     Use,
     integer,
     let,
@@ -25,17 +24,13 @@ from nas.language import (
     shared,
     use,
 )
-from nas.space import Decision, Derivation, Key, Known, SearchSpace, enumerate_architectures, sample
+from nas.space import Decision, Derivation, Key, Known, enumerate_architectures, sample
 from nas.space.operators import replay
 from tests.language.toy_terms import spaces
-from tests.space.toy_spaces import SPACES, TOYS, VOCABULARY
+from tests.space.toy_spaces import SPACES, TOYS, space
 
 a, b = op.a(), op.b()
 fuzz = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=60)
-
-
-def space(expression: Term) -> SearchSpace:
-    return SearchSpace("toy", expression, vocabulary=VOCABULARY)
 
 
 def walk(start: Derivation, options: list[int]) -> list[Derivation]:

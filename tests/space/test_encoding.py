@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from nas.errors import SpaceError
 from nas.language import (
-    Term,
     define,
     integer,
     let,
@@ -27,14 +26,10 @@ from nas.language import (
 from nas.space import Encoder, SearchSpace, enumerate_architectures, mutate, sample
 from nas.space.encoding import KINDS
 from tests.language.toy_terms import spaces
-from tests.space.toy_spaces import FINITE, SPACES, TOYS, VOCABULARY
+from tests.space.toy_spaces import FINITE, SPACES, TOYS, space
 
 a, b = op.a(), op.b()
 fuzz = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=60)
-
-
-def space(expression: Term) -> SearchSpace:
-    return SearchSpace("toy", expression, vocabulary=VOCABULARY)
 
 
 def features(search_space: SearchSpace, text: str, kind: str) -> dict[str, float]:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from nas.errors import SpaceError
 from nas.language import (
-    Term,
     define,
     integer,
     let,
@@ -31,15 +30,11 @@ from nas.language import (
 from nas.space import SearchSpace, enumerate_architectures, sample
 from nas.space.matching import MAX_LENGTH, match
 from tests.language.toy_terms import spaces
-from tests.space.toy_spaces import FINITE, SPACES, TOYS, VOCABULARY
+from tests.space.toy_spaces import FINITE, SPACES, TOYS, space
 
 tensor = use("tensor")
 a, b, c = op.a(), op.b(), op.c()
 fuzz = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=100)
-
-
-def space(expression: Term) -> SearchSpace:
-    return SearchSpace("toy", expression, vocabulary=VOCABULARY)
 
 
 def check_first(search_space: SearchSpace, step: int) -> None:

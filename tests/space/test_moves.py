@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from nas.errors import DeadEndError, SpaceError
-from nas.language import Term, empty, integer, let, oneof, op, program, real, repeat, shared, use
-from nas.space import Architecture, SearchSpace, enumerate_architectures, mutate, neighbours, sample
+from nas.language import empty, integer, let, oneof, op, program, real, repeat, shared, use
+from nas.space import Architecture, enumerate_architectures, mutate, neighbours, sample
 from nas.space.operators import changed_decisions
 from tests.language.toy_terms import spaces
-from tests.space.toy_spaces import SPACES, TOYS, VOCABULARY
+from tests.space.toy_spaces import SPACES, TOYS, space
 
 # chance that a right implementation fails one of the tests of uniformity below; the seeds are fixed
 ERROR_RATE = 1e-4
@@ -25,10 +25,6 @@ tensor = use("tensor")
 seeds = st.integers(0, 2**32)
 fuzz = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=100)
 by_name = pytest.mark.parametrize("toy", TOYS, ids=lambda toy: toy.name)
-
-
-def space(expression: Term, *constraints) -> SearchSpace:
-    return SearchSpace("toy", expression, vocabulary=VOCABULARY, constraints=constraints)
 
 
 def generator(seed: int = 0) -> np.random.Generator:

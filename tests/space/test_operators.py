@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from nas.errors import DeadEndError, SpaceError
-from nas.language import Term, integer, oneof, op, optional, real
-from nas.space import Decision, SearchSpace, crossover, enumerate_architectures, mutate, neighbours, sample
+from nas.language import integer, oneof, op, optional, real
+from nas.space import Decision, crossover, enumerate_architectures, mutate, neighbours, sample
 from nas.space.operators import replay, share_of
 from tests.language.toy_terms import spaces
-from tests.space.toy_spaces import FINITE, SPACES, TOYS, VOCABULARY
+from tests.space.toy_spaces import FINITE, SPACES, TOYS, space
 
 # chance that a right implementation fails one of the tests of uniformity below; the seeds are fixed
 ERROR_RATE = 1e-4
@@ -25,10 +25,6 @@ a, b = op.a(), op.b()
 seeds = st.integers(0, 2**32)
 fuzz = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=100)
 by_name = pytest.mark.parametrize("toy", TOYS, ids=lambda toy: toy.name)
-
-
-def space(expression: Term, *constraints) -> SearchSpace:
-    return SearchSpace("toy", expression, vocabulary=VOCABULARY, constraints=constraints)
 
 
 def generator(seed: int = 0) -> np.random.Generator:

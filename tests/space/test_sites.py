@@ -26,16 +26,12 @@ from nas.language import (
     use,
 )
 from nas.language.dsl import name
-from nas.space import CHOICE, NUMBER, REPEAT, USE, SearchSpace, Site, enumerate_architectures
-from tests.space.toy_spaces import SPACES, TOYS, VOCABULARY, Toy
+from nas.space import CHOICE, NUMBER, REPEAT, USE, Site, enumerate_architectures
+from tests.space.toy_spaces import SPACES, TOYS, Toy, space
 
 a, b = op.a(), op.b()
 inputs = op.inputs(w="tensor", lr="scalar")
 tensor = use("tensor")
-
-
-def space(expression: Term | str, *constraints) -> SearchSpace:
-    return SearchSpace("toy", expression, vocabulary=VOCABULARY, constraints=constraints)
 
 
 def statements(body: Term) -> Term:

@@ -14,18 +14,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 
 from nas.errors import SpaceError
-from nas.language import Primitive, Term, Vocabulary, oneof, op, real, train
+from nas.language import Primitive, Vocabulary, oneof, op, real, train
 from nas.space import Architecture, Decision, SearchSpace, enumerate_architectures, sample
 from tests.language.toy_terms import spaces
 from tests.report.reference import architectures
-from tests.space.toy_spaces import FINITE, SPACES, TOYS, VOCABULARY, Toy
+from tests.space.toy_spaces import FINITE, SPACES, TOYS, VOCABULARY, Toy, space
 
 a, b = op.a(), op.b()
 NETWORK_HOME = "nas.layers:NETWORK"
-
-
-def space(expression: Term | str, *constraints) -> SearchSpace:
-    return SearchSpace("toy", expression, vocabulary=VOCABULARY, constraints=constraints)
 
 
 @pytest.mark.parametrize("toy", FINITE, ids=lambda toy: toy.name)

@@ -34,7 +34,7 @@ from nas.language import (
     walk,
 )
 from nas.language.dsl import name
-from nas.space import Architecture, SearchSpace
+from nas.space import Architecture, Constraint, SearchSpace
 
 _ANY = (0, None)
 VOCABULARY = Vocabulary(
@@ -222,3 +222,8 @@ TOYS = (
 
 SPACES = {toy.name: toy.space() for toy in TOYS}
 FINITE = tuple(toy for toy in TOYS if toy.derivations is not None)
+
+
+def space(expression: Term | str, *constraints: Constraint) -> SearchSpace:
+    """A search space "toy" of the vocabulary of these tests."""
+    return SearchSpace("toy", expression, vocabulary=VOCABULARY, constraints=constraints)

@@ -10,8 +10,12 @@ from typing import Any
 from nas.algorithms.random_search import RandomSearch
 from nas.algorithms.regularized_evolution import RegularizedEvolution
 from nas.evaluation import SimulatedExecutor
+from nas.report.comparison import read_comparison
+from nas.report.comparison.analysis import Analysis, analyse
 from tests.report.report_kit import Log
 from tests.study.study_kit import OBJECTIVE, FakeEvaluator, make_study, short_plan, small_space
+
+KEY = "validation_accuracy_regret"  # of the quantity that chooses
 
 VALIDATION = {"name": "validation_accuracy", "direction": "maximize", "unit": "%"}
 TEST = {**VALIDATION, "name": "test_accuracy"}
@@ -126,3 +130,8 @@ def real_comparison(directory: Path, seeds: int = 3, trials: int = 12, workers: 
                 hasher=None,
             ).run()
     return directory
+
+
+def analysed(directory: Path) -> Analysis:
+    """All numbers of the comparison in a folder."""
+    return analyse(read_comparison(directory))

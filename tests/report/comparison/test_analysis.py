@@ -6,14 +6,15 @@ import pytest
 from scipy import stats
 
 from nas.report import compare
-from nas.report.comparison import read_comparison
-from nas.report.comparison.analysis import analyse, seed_ranks
+from nas.report.comparison.analysis import seed_ranks
 from nas.report.comparison.notes import explanations, missing, shortages, state_line
 from nas.report.comparison.tables import costs, verdicts
 from nas.report.statistics import holm
 from tests.report.comparison.comparison_kit import (
+    KEY,
     LATENCY,
     VALIDATION,
+    analysed,
     baseline,
     overhead,
     real_comparison,
@@ -22,12 +23,6 @@ from tests.report.comparison.comparison_kit import (
     two_methods,
     write_manifest,
 )
-
-KEY = "validation_accuracy_regret"
-
-
-def analysed(directory):
-    return analyse(read_comparison(directory))
 
 
 def test_ranks_and_pairs_by_hand(tmp_path):

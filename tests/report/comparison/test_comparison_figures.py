@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from nas.report.comparison import read_comparison
-from nas.report.comparison.analysis import analyse
 from nas.report.comparison.figures import (
     critical_figure,
     evaluations_figure,
@@ -23,6 +22,7 @@ from nas.report.statistics import friedman
 from tests.report.comparison.comparison_kit import (
     LATENCY,
     VALIDATION,
+    analysed,
     baseline,
     real_comparison,
     spread,
@@ -30,10 +30,6 @@ from tests.report.comparison.comparison_kit import (
     two_methods,
     write_manifest,
 )
-
-
-def analysed(directory):
-    return analyse(read_comparison(directory))
 
 
 def line(axes, label):

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 from nas.report import Table
-from nas.report.comparison import read_comparison
-from nas.report.comparison.analysis import analyse
 from nas.report.comparison.report import markdown_report
 from nas.report.comparison.tables import (
     architectures_sheet,
@@ -24,8 +22,10 @@ from nas.report.comparison.tables import (
     values_sheet,
 )
 from tests.report.comparison.comparison_kit import (
+    KEY,
     LATENCY,
     VALIDATION,
+    analysed,
     baseline,
     overhead,
     real_comparison,
@@ -34,12 +34,6 @@ from tests.report.comparison.comparison_kit import (
     two_methods,
     write_manifest,
 )
-
-KEY = "validation_accuracy_regret"
-
-
-def analysed(directory):
-    return analyse(read_comparison(directory))
 
 
 def cells_of(text):

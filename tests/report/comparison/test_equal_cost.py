@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nas.report.comparison import read_comparison
-from nas.report.comparison.analysis import Cost, analyse
+from nas.report.comparison.analysis import Cost
 from nas.report.comparison.notes import explanations, shortages
 from nas.report.comparison.tables import (
     default_sheet,
@@ -20,8 +19,10 @@ from nas.report.comparison.tables import (
     values_sheet,
 )
 from tests.report.comparison.comparison_kit import (
+    KEY,
     LATENCY,
     VALIDATION,
+    analysed,
     baseline,
     spread,
     study,
@@ -29,13 +30,8 @@ from tests.report.comparison.comparison_kit import (
 )
 from tests.report.report_kit import Log
 
-KEY = "validation_accuracy_regret"
 NAN, INF = math.nan, math.inf
 LOW = {"fidelity": {"name": "epochs", "value": 1}}
-
-
-def analysed(directory):
-    return analyse(read_comparison(directory))
 
 
 def low(value, cost):
